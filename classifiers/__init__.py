@@ -1,0 +1,1 @@
+"""Flax lens finders, their training and evaluation, and the audit of a frozen one."""

@@ -1,0 +1,118 @@
+"""Configuration: one YAML file, one section per step, each a frozen dataclass whose defaults are the embedded default.
+
+The dataclasses are pydantic's, so an unknown key, a wrong type or a value out of range is refused by name. A verb's flags are the
+fields of its section (tyro), so `lensjax train CONFIG --epochs 3` overrides `train: {epochs: …}` of the file.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass as plain_dataclass
+from dataclasses import field, make_dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Generic, TypeVar, dataclass_transform
+
+import pydantic
+import yaml
+from pydantic.dataclasses import dataclass as pydantic_dataclass
+
+from lensjax.errors import InputError
+
+C = TypeVar("C")
+DEFAULT = "default"
+
+
+@dataclass_transform(frozen_default=True)
+def settings(cls: type[C]) -> type[C]:
+    """Class decorator: a frozen dataclass that validates its fields and refuses unknown ones."""
+    return pydantic_dataclass(frozen=True, config=pydantic.ConfigDict(extra="forbid"))(cls)  # type: ignore[return-value]
+
+
+def presets() -> list[str]:
+    """Names that `read` takes in place of a file."""
+    found = resources.files("data") / "presets"
+    return [DEFAULT, *sorted(p.name.removesuffix(".yaml") for p in found.iterdir() if p.name.endswith(".yaml"))]
+
+
+def read(source: str | Path = DEFAULT) -> dict[str, dict[str, Any]]:
+    """The sections of a configuration file or preset, not yet validated.
+
+    Raises InputError when the file is missing, is not YAML, or is not a mapping of sections to mappings.
+    """
+    name = str(source)
+    if name == DEFAULT:
+        return {}
+    if name in presets():
+        text = (resources.files("data") / "presets" / f"{name}.yaml").read_text()
+    else:
+        path = Path(name)
+        if not path.is_file():
+            raise InputError(f"{name}: no such configuration file, nor a preset ({', '.join(presets())})")
+        text = path.read_text()
+    try:
+        raw = yaml.safe_load(text) or {}
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}" if mark else ""
+        raise InputError(f"{name}{where}: not valid YAML ({getattr(error, 'problem', error)})") from None
+    if not isinstance(raw, dict) or not all(isinstance(v, dict) for v in raw.values()):
+        raise InputError(f"{name}: expected sections, each a mapping of keys to values (see docs/configuration.md)")
+    return raw
+
+
+def validated(cls: type[C], values: dict[str, Any], where: str) -> C:
+    """An instance of a `settings` class; InputError names the key, the value and what is allowed."""
+    try:
+        return pydantic.TypeAdapter(cls).validate_python(values)
+    except pydantic.ValidationError as error:
+        problems = []
+        for e in error.errors():
+            key = ".".join(str(part) for part in e["loc"])
+            known = getattr(cls, "__dataclass_fields__", {})
+            if e["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+                problems.append(f"unknown key {key!r} (known: {', '.join(known)})")
+            else:
+                problems.append(f"{key}: {e['msg']}, got {e['input']!r}" if key else e["msg"])
+        raise InputError(f"{where}: " + "; ".join(problems)) from None
+
+
+@plain_dataclass(frozen=True)
+class Invocation(Generic[C]):
+    """What a verb was asked: its section's settings, the run directory, whether to redo finished work."""
+
+    settings: C
+    out: Path
+    force: bool
+    source: str
+
+
+def data_directory() -> str:
+    """Where external survey data lies: the environment variable LENSJAX_DATA, or empty."""
+    return os.environ.get("LENSJAX_DATA", "")
+
+
+def invocation(verb: str, cls: type[C], argv: Sequence[str], description: str) -> Invocation[C]:
+    """Parses `[CONFIG] [--out DIR] [--force] [flags of the section]`. Raises InputError on an invalid value."""
+    import tyro
+
+    argv = list(argv)
+    source = argv.pop(0) if argv and not argv[0].startswith("-") else DEFAULT
+    base = validated(cls, read(source).get(verb, {}), f"{source}, section {verb}")
+    default_out = Path("runs") / Path(source).stem
+    shape = make_dataclass(
+        "Arguments",
+        [
+            ("settings", Annotated[cls, tyro.conf.OmitArgPrefixes], field(default=base)),  # type: ignore[valid-type]
+            ("out", Annotated[Path, tyro.conf.arg(help="run directory: results go here, and are continued from here")], field(default=default_out)),
+            ("force", Annotated[bool, tyro.conf.arg(help="redo this step even when it is up to date")], field(default=False)),
+        ],
+        frozen=True,
+    )
+    try:
+        parsed: Any = tyro.cli(shape, args=argv, prog=f"lensjax {verb} [CONFIG]", description=description)
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        raise InputError(f"--{'.'.join(str(p) for p in first['loc'])}: {first['msg']}, got {first['input']!r}") from None
+    return Invocation(parsed.settings, parsed.out, parsed.force, source)

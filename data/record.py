@@ -1,0 +1,171 @@
+"""Run records: what a step did, from what, with which settings, and whether it has to be done again.
+
+A step owns some paths of the run directory and comes after other steps. Its key is a hash of its settings, of the outputs of the
+steps before it and of the external files it reads. A finished step with the same key is up to date; an unfinished one continues
+in what it left; a step whose key changed starts from empty paths.
+
+    step = Step(out, "train", config, after=("survey",), owns=("training",))
+    if step.current() and not force:
+        return
+    with step:
+        ...
+        step.finish(outputs=[...], epochs=12)
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import fcntl
+import hashlib
+import json
+import os
+import platform
+import resource
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from data.files import sha256, write_json
+from lensjax.errors import InputError
+
+PACKAGES = ("lensjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "astropy", "pyarrow", "pyspark", "tensorflow-datasets")
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _fingerprint(path: Path) -> list[Any]:
+    """Identity of a file without reading it."""
+    try:
+        stat = path.stat()
+    except FileNotFoundError:
+        return [str(path), "absent"]
+    return [str(path), stat.st_size, stat.st_mtime_ns]
+
+
+def versions() -> dict[str, str]:
+    """Installed versions of the packages that can change a result."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def commit() -> str:
+    """The checkout's git commit, with '+' when files differ from it; empty outside a checkout."""
+    here = Path(__file__).resolve().parent
+    try:
+        run = lambda *words: subprocess.run(["git", *words], cwd=here, capture_output=True, text=True, timeout=10).stdout.strip()  # noqa: E731
+        head = run("rev-parse", "HEAD")
+        return head + ("+" if head and run("status", "--porcelain", "--untracked-files=no") else "")
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+
+
+def read(out: Path, name: str) -> dict[str, Any] | None:
+    """The record of a finished step, or None."""
+    try:
+        return json.loads((Path(out) / "records" / f"{name}.json").read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return None
+
+
+class Step:
+    """One step of a run; see the module's docstring.
+
+    out: run directory · name: of the step · config: frozen dataclass · after: names of steps whose outputs it reads ·
+    owns: paths under `out` that this step writes (emptied when it starts with a new key) · external: files outside `out` that it reads.
+    """
+
+    def __init__(self, out: Path, name: str, config: Any, *, after: Sequence[str] = (), owns: Sequence[str] = (), external: Iterable[Path] = ()):
+        self.out, self.name, self.after, self.owns = Path(out), name, tuple(after), tuple(owns)
+        self.config = dataclasses.asdict(config)
+        self.external = [Path(p) for p in external]
+        self._outputs: list[dict[str, Any]] = []
+        self._notes: dict[str, Any] = {}
+        self._finished = False
+
+    def key(self) -> str:
+        """Hash of everything the outputs depend on. Raises InputError when a step before this one is not finished."""
+        before = {}
+        for other in self.after:
+            record = read(self.out, other)
+            if record is None:
+                raise InputError(f"{self.out}: step {other!r} has not finished; run `lensjax {other} --out {self.out}` first, or `lensjax run`")
+            before[other] = _digest([[o["path"], o["sha256"]] for o in record["outputs"]])
+        return _digest([self.name, self.config, before, [_fingerprint(p) for p in self.external], versions().get("lensjax")])
+
+    def current(self) -> bool:
+        """Whether the step finished with this key and its outputs are still there, with the size they had."""
+        record = read(self.out, self.name)
+        if record is None or record["key"] != self.key():
+            return False
+        return all((self.out / o["path"]).is_file() and (self.out / o["path"]).stat().st_size == o["bytes"] for o in record["outputs"])
+
+    def restart(self) -> None:
+        """Forgets what this step has done, so that the next start is from nothing."""
+        records = self.out / "records"
+        (records / f"{self.name}.json").unlink(missing_ok=True)
+        (records / f"{self.name}.started").unlink(missing_ok=True)
+
+    def __enter__(self) -> Step:
+        records = self.out / "records"
+        records.mkdir(parents=True, exist_ok=True)
+        self._lock = open(records / f"{self.name}.lock", "w")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(f"{self.out}: another process is running step {self.name!r} here; wait for it or choose another --out") from None
+        key, marker = self.key(), records / f"{self.name}.started"
+        if not marker.is_file() or marker.read_text() != key:
+            for owned in self.owns:
+                target = self.out / owned
+                shutil.rmtree(target) if target.is_dir() else target.unlink(missing_ok=True)
+            (records / f"{self.name}.json").unlink(missing_ok=True)
+            marker.write_text(key)
+        self._key, self._began, self._clock = key, datetime.datetime.now(datetime.UTC), time.perf_counter()
+        return self
+
+    def finish(self, outputs: Iterable[str | Path], **notes: Any) -> None:
+        """Names the files (absolute or relative to the run directory) that make this step whole, and any figures worth keeping."""
+        for path in outputs:
+            absolute = self.out / path
+            if not absolute.is_file():
+                raise FileNotFoundError(f"step {self.name} should have written {absolute}")
+            self._outputs.append({"path": os.path.relpath(absolute, self.out), "bytes": absolute.stat().st_size, "sha256": sha256(absolute)})
+        self._notes.update(notes)
+        self._finished = True
+
+    def __exit__(self, kind: object, *rest: object) -> None:
+        if kind is None and self._finished:
+            peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+            write_json(
+                self.out / "records" / f"{self.name}.json",
+                {
+                    "step": self.name,
+                    "key": self._key,
+                    "config": self.config,
+                    "after": self.after,
+                    "external": [_fingerprint(p) for p in self.external],
+                    "outputs": self._outputs,
+                    "notes": self._notes,
+                    "started": self._began.isoformat(timespec="seconds"),
+                    "seconds": round(time.perf_counter() - self._clock, 2),
+                    "peak_memory_mb": peak // 1024,
+                    "command": sys.argv,
+                    "commit": commit(),
+                    "versions": versions(),
+                    "machine": {"processor": platform.machine(), "cores": os.cpu_count(), "system": platform.platform()},
+                },
+            )
+        self._lock.close()

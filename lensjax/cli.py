@@ -1,0 +1,80 @@
+"""The command `lensjax`: finds the verbs that the rooms contribute as entry points and hands over to one.
+
+A verb is a function of the remaining arguments that returns an exit code (or None for success). Errors that a user can cure
+are printed as one line; anything else is a defect and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import sys
+from importlib.metadata import entry_points
+
+from lensjax.errors import InputError
+
+GROUP = "lensjax.verbs"
+ORDER = ("run", "simulate", "survey", "train", "evaluate", "audit", "report")
+
+
+def verbs() -> dict[str, str]:
+    """Every verb's name and the module:function that does it, in the order of the chain."""
+    found = {e.name: e.value for e in entry_points(group=GROUP)}
+    rank = {name: i for i, name in enumerate(ORDER)}
+    return dict(sorted(found.items(), key=lambda item: (rank.get(item[0], len(rank)), item[0])))
+
+
+def summary(name: str) -> str:
+    """First line of a verb's docstring."""
+    (entry,) = entry_points(group=GROUP, name=name)
+    return (entry.load().__doc__ or "").strip().splitlines()[0]
+
+
+def usage() -> str:
+    lines = ["usage: lensjax VERB [CONFIG] [--out DIR] [flags]      (lensjax VERB --help explains one)", ""]
+    lines += [f"  {name:10s} {summary(name)}" for name in verbs()]
+    return "\n".join([*lines, "", "CONFIG is a YAML file or the name of a preset (default, real); without one the embedded default is used."])
+
+
+def _fail(message: str, code: int = 2) -> int:
+    print(f"lensjax: {message}", file=sys.stderr, flush=True)
+    return code
+
+
+def _interrupt(signum: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs one verb; exit code 0 success, 2 an error the user can cure, 130 interrupted."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    if not argv or argv[0] in ("-h", "--help"):
+        print(usage())
+        return 0
+    known = verbs()
+    if argv[0] not in known:
+        return _fail(f"unknown verb {argv[0]!r}; the verbs are {', '.join(known)}")
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        (entry,) = entry_points(group=GROUP, name=argv[0])
+        return entry.load()(argv[1:]) or 0
+    except InputError as error:
+        return _fail(str(error))
+    except KeyboardInterrupt:
+        return _fail("interrupted; run the same command again to continue where it stopped", 130)
+    except OSError as error:
+        if os.environ.get("LENSJAX_TRACEBACK"):
+            raise
+        where = f" ({error.filename})" if error.filename else ""
+        cure = {
+            errno.ENOSPC: "the disk is full: free some space, then run the same command again to continue",
+            errno.EACCES: "no permission: choose another --out or change the permissions",
+            errno.EROFS: "the file system is read-only: choose another --out",
+            errno.ENOENT: "no such file or folder: check the path",
+        }.get(error.errno or 0, str(error))
+        return _fail(cure + where)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The steps over a whole survey as Spark jobs: local mode on a laptop, spark-submit on a cluster, the same code."""

@@ -1,0 +1,16 @@
+"""Fixtures shared by every room's tests."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def survey_data() -> Path:
+    """Folder of real survey data: LENSJAX_DATA, or ../shared/data beside the checkout; skips when neither is there."""
+    here = Path(__file__).resolve().parents[1]
+    folder = Path(os.environ.get("LENSJAX_DATA") or here.parent / "shared" / "data")
+    if not (folder / "MANIFEST.csv").is_file():
+        pytest.skip(f"no real survey data: set LENSJAX_DATA (looked in {folder})")
+    return folder
