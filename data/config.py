@@ -104,7 +104,7 @@ def invocation(verb: str, cls: type[C], argv: Sequence[str], description: str) -
     shape = make_dataclass(
         "Arguments",
         [
-            ("settings", Annotated[cls, tyro.conf.OmitArgPrefixes], field(default=base)),  # type: ignore[valid-type]
+            ("settings", Annotated[cls, tyro.conf.arg(name="")], field(default=base)),  # type: ignore[valid-type]
             ("out", Annotated[Path, tyro.conf.arg(help="run directory: results go here, and are continued from here")], field(default=default_out)),
             ("force", Annotated[bool, tyro.conf.arg(help="redo this step even when it is up to date")], field(default=False)),
         ],

@@ -169,3 +169,15 @@ class Step:
                 },
             )
         self._lock.close()
+
+
+def up_to_date(out: Path, name: str, config: Any) -> bool:
+    """Whether a step finished with these settings from what is there now; quick, and imports nothing of the step itself."""
+    record = read(out, name)
+    if record is None:
+        return False
+    step = Step(out, name, config, after=record["after"], external=[Path(entry[0]) for entry in record["external"]])
+    try:
+        return step.current()
+    except InputError:  # a step before it has not finished
+        return False

@@ -1,0 +1,79 @@
+"""Configuration: unknown keys, wrong values and broken files are refused by name."""
+
+from pathlib import Path
+from typing import Annotated
+
+import pytest
+from pydantic import Field
+
+from data import config
+from lensjax.errors import InputError
+
+
+@config.settings
+class Inner:
+    clip: Annotated[float, Field(gt=0)] = 10.0
+
+
+@config.settings
+class Sample:
+    """A section."""
+
+    epochs: Annotated[int, Field(ge=1)] = 3
+    name: str = "a"
+    inner: Inner = Inner()
+
+
+def test_defaults_are_the_embedded_default():
+    assert config.read() == {}
+    assert config.validated(Sample, {}, "x") == Sample()
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"epoch": 3}, "unknown key 'epoch' (known: epochs, name, inner)"),
+        ({"epochs": 0}, "epochs: Input should be greater than or equal to 1, got 0"),
+        ({"epochs": "many"}, "epochs"),
+        ({"inner": {"clip": -1}}, "inner.clip"),
+    ],
+)
+def test_wrong_values_are_named(values, words):
+    with pytest.raises(InputError) as caught:
+        config.validated(Sample, values, "my.yaml, section x")
+    assert words in str(caught.value) and str(caught.value).startswith("my.yaml, section x")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a: [1", "not valid YAML"),
+        ("- 1\n", "expected sections"),
+        ("train: 3\n", "expected sections"),
+        ("!!python/object/apply:os.system ['true']", "not valid YAML"),
+    ],
+)
+def test_broken_files_are_refused(tmp_path: Path, text, words):
+    path = tmp_path / "c.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=words):
+        config.read(path)
+
+
+def test_a_missing_file_names_the_presets():
+    with pytest.raises(InputError, match="no such configuration file.*default"):
+        config.read("nowhere.yaml")
+
+
+def test_flags_override_the_file(tmp_path: Path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("train: {epochs: 7, name: b}\n")
+    call = config.invocation("train", Sample, [str(path), "--name", "c", "--inner.clip", "20", "--out", str(tmp_path / "o")], "help")
+    assert call.settings == Sample(epochs=7, name="c", inner=Inner(clip=20.0))
+    assert call.out == tmp_path / "o" and not call.force
+    assert config.invocation("train", Sample, [str(path)], "help").out == Path("runs/mine")
+
+
+def test_a_flag_out_of_range_is_refused(capsys):
+    with pytest.raises((InputError, SystemExit)):
+        config.invocation("train", Sample, ["--epochs", "0"], "help")

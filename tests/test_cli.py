@@ -1,0 +1,69 @@
+"""The command `lensjax`: what a user sees when something is wrong."""
+
+import errno
+import subprocess
+import sys
+
+import pytest
+
+from lensjax import cli
+from lensjax.errors import InputError
+
+
+class Entry:
+    def __init__(self, verb):
+        self.verb = verb
+
+    def load(self):
+        return self.verb
+
+
+@pytest.fixture
+def verb(monkeypatch):
+    def install(function):
+        monkeypatch.setattr(cli, "verbs", lambda: {"try": "here:function"})
+        monkeypatch.setattr(cli, "entry_points", lambda **kw: [Entry(function)])
+
+    return install
+
+
+def raising(error):
+    def function(argv):
+        """Raises."""
+        raise error
+
+    return function
+
+
+def test_help_lists_every_verb_with_a_summary():
+    out = subprocess.run([sys.executable, "-m", "lensjax.cli"], capture_output=True, text=True, check=True).stdout
+    for name in cli.ORDER:
+        assert any(line.split()[:1] == [name] and len(line.split()) > 2 for line in out.splitlines())
+
+
+def test_unknown_verb_is_one_line_and_code_2(capsys):
+    assert cli.main(["fly"]) == 2
+    err = capsys.readouterr().err
+    assert "unknown verb 'fly'" in err and len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "words"),
+    [
+        (InputError("a.fits: truncated; download it again"), 2, "a.fits: truncated"),
+        (KeyboardInterrupt(), 130, "run the same command again"),
+        (OSError(errno.ENOSPC, "No space left on device", "x/y"), 2, "the disk is full"),
+        (PermissionError(errno.EACCES, "denied", "x/y"), 2, "no permission"),
+    ],
+)
+def test_user_errors_are_one_line_with_an_exit_code(verb, capsys, error, code, words):
+    verb(raising(error))
+    assert cli.main(["try"]) == code
+    err = capsys.readouterr().err
+    assert words in err and len(err.splitlines()) == 1
+
+
+def test_defects_keep_their_traceback(verb):
+    verb(raising(RuntimeError("a defect")))
+    with pytest.raises(RuntimeError):
+        cli.main(["try"])
