@@ -1,0 +1,137 @@
+"""Preprocessing against numpy, a locked checksum, its invariance and its gradients."""
+
+import hashlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from data.preprocess import PRESETS, Preprocess, annulus_pixels, flat, median, preset, raw_robust
+from lensjax.errors import InputError
+
+
+def stamps(n: int, size: int = 101, seed: int = 0) -> np.ndarray:
+    """A galaxy, noise and a few NaN, by numpy's own stable bit generator and exact arithmetic only."""
+    integers = np.random.Generator(np.random.PCG64(seed)).integers(0, 2**20, (n, size, size, 3))
+    noise = integers.astype(np.float32) * np.float32(2**-24)
+    y, x = np.mgrid[:size, :size] - size // 2
+    galaxy = np.float32(8) / (np.float32(4) + (x * x + y * y).astype(np.float32))
+    image = noise + galaxy[None, :, :, None]
+    image[:, :3, 5, 1] = np.nan
+    return image
+
+
+def reference(images: np.ndarray, p: Preprocess) -> np.ndarray:
+    """Spec formula in numpy, division written as multiplication by the reciprocal."""
+    start = (images.shape[1] - p.crop) // 2
+    x = np.nan_to_num(images[:, start : start + p.crop, start : start + p.crop], nan=0.0)
+    y0, x0 = np.mgrid[: p.crop, : p.crop] - (p.crop - 1) / 2
+    r = np.sqrt(x0**2 + y0**2)
+    ring = x[:, (r >= p.annulus[0] * (p.crop // 2)) & (r < p.annulus[1] * (p.crop // 2))]
+    m = np.median(ring, 1)
+    mad = np.median(np.abs(ring - m[:, None]), 1)
+    y = (x - m[:, None, None]) * (np.float32(1) / (mad + np.float32(1e-8)))[:, None, None]
+    return np.clip(np.nan_to_num(y, nan=0.0), -p.clip, p.clip)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_equals_numpy_bit_for_bit_compiled_or_not(name):
+    p, images = PRESETS[name], stamps(3)
+    expected = reference(images, p)
+    for f in (raw_robust, jax.jit(raw_robust, static_argnums=1)):
+        np.testing.assert_array_equal(np.asarray(f(images, p)), expected)
+
+
+def test_checksum_is_locked():
+    digest = hashlib.sha256(np.asarray(raw_robust(stamps(2))).tobytes()).hexdigest()
+    assert digest == "4e6e55c705b92a96278da0b3da17a9e99e9390e64264ad906b1d3758c9e85c85"
+
+
+def test_the_quotient_is_the_formula_to_the_last_bit_but_one():
+    images, p = stamps(1), PRESETS["raw_robust"]
+    out = np.asarray(raw_robust(images))[0]
+    ring = np.nan_to_num(images[0]).reshape(-1, 3)[annulus_pixels(p)]
+    m = np.median(ring, 0)
+    exact = np.clip((np.nan_to_num(images[0]) - m) / (np.median(np.abs(ring - m), 0) + 1e-8), -10, 10)
+    np.testing.assert_allclose(out, exact, rtol=3e-7)
+
+
+def test_leading_axes_and_vmap_give_the_same_bits():
+    images = stamps(4)
+    flat_batch = np.asarray(raw_robust(images))
+    np.testing.assert_array_equal(np.asarray(raw_robust(images.reshape(2, 2, 101, 101, 3))).reshape(flat_batch.shape), flat_batch)
+    np.testing.assert_array_equal(np.asarray(jax.vmap(raw_robust)(images)), flat_batch)
+    np.testing.assert_array_equal(np.asarray(raw_robust(images[0])), flat_batch[0])
+
+
+def test_radii_of_the_annulus():
+    for size, inner, outer in ((101, 32.5, 45.0), (64, 20.8, 28.8)):
+        y, x = np.unravel_index(annulus_pixels(Preprocess(crop=size)), (size, size))
+        r = np.hypot(y - (size - 1) / 2, x - (size - 1) / 2)
+        assert inner <= r.min() < inner + 0.2 and outer - 0.2 < r.max() < outer
+    y, x = np.unravel_index(annulus_pixels(preset("legacy_annulus")), (64, 64))
+    r = np.hypot(y - 31.5, x - 31.5)
+    assert 20 <= r.min() < 20.1 and 31.9 < r.max() < 32
+
+
+def test_middle_pixel_of_an_odd_stamp_is_pixel_32_of_the_even_crop():
+    image = np.random.default_rng(0).normal(0, 1e-3, (101, 101, 3)).astype("f4")
+    image[50, 50] = 5.0
+    for crop, where in ((101, 50), (64, 32), (65, 32)):
+        out = np.asarray(raw_robust(image, Preprocess(crop=crop)))
+        assert (out[where, where] == 10.0).all()
+
+
+@pytest.mark.parametrize(("a", "b"), [(3.7, 0.0), (0.02, 0.5), (250.0, -4.0)])
+def test_does_not_change_under_scaling_and_shift(a, b):
+    image = np.random.default_rng(1).normal(0, 1, (101, 101, 3)).astype("f4")
+    np.testing.assert_allclose(raw_robust(jnp.float32(a) * image + jnp.float32(b)), raw_robust(image), atol=2e-4)
+
+
+def test_median_is_numpys_for_odd_even_tied_and_signed_values():
+    rng = np.random.default_rng(2)
+    for n in (1, 2, 5, 16, 1001):
+        for values in (rng.normal(size=(n, 3)), rng.integers(-2, 3, (n, 3)), np.zeros((n, 3)), rng.normal(size=(n, 3)) * 10.0 ** rng.integers(-30, 30, (n, 3))):
+            x = values.astype(np.float32)
+            np.testing.assert_array_equal(np.asarray(median(jnp.asarray(x))), np.median(x, 0))
+
+
+def test_gradient_of_the_median_goes_to_the_middle_values():
+    g = jax.grad(lambda x: median(x[:, None])[0])
+    np.testing.assert_array_equal(g(jnp.array([3.0, -1.0, 7.0])), [1, 0, 0])
+    np.testing.assert_array_equal(g(jnp.array([3.0, -1.0, 7.0, 4.0])), [0.5, 0, 0, 0.5])
+    np.testing.assert_array_equal(g(jnp.array([2.0, 2.0, 2.0, 2.0])), [0.25] * 4)
+
+
+def test_gradient_agrees_with_a_finite_difference():
+    p = Preprocess(crop=32)
+    rng = np.random.default_rng(3)
+    image, way, weight = (rng.normal(0, 1, (32, 32, 3)).astype("f4") for _ in range(3))
+    value = jax.jit(lambda t: jnp.sum(weight * raw_robust(image + t * way, p)))
+    step = 1e-6  # small against the spacing of the order statistics, hence float64
+    slope = jax.jit(jax.grad(value))(0.0)
+    np.testing.assert_allclose(slope, jax.jvp(value, (0.0,), (1.0,))[1], rtol=1e-4)
+    image, way = image.astype("f8"), way.astype("f8")
+    truth = [np.sum(weight * reference((image + t * way)[None], p)[0]) for t in (step, -step)]
+    np.testing.assert_allclose(slope, (truth[0] - truth[1]) / (2 * step), rtol=1e-3)
+
+
+@pytest.mark.parametrize("fill", [0.0, np.nan, 3.5])
+def test_blank_stamps_are_zero_flagged_and_have_finite_gradients(fill):
+    image = np.full((2, 101, 101, 3), fill, "f4")
+    assert (np.asarray(raw_robust(image)) == 0).all()
+    assert np.asarray(flat(image)).all() and not np.asarray(flat(stamps(1))).any()
+    assert np.isfinite(jax.grad(lambda x: jnp.sum(raw_robust(x) ** 2 + raw_robust(x)))(image)).all()
+    image[0, 50, 50] = 1.0
+    assert np.asarray(raw_robust(image))[0, 50, 50].tolist() == ([10.0] * 3 if fill != 3.5 else [-10.0] * 3)
+    assert np.isfinite(jax.grad(lambda x: jnp.sum(raw_robust(x)))(image)).all()
+
+
+def test_refuses_a_stamp_smaller_than_the_crop_and_unknown_names():
+    with pytest.raises(InputError, match="91 x 91"):
+        raw_robust(np.zeros((91, 91, 3), "f4"))
+    with pytest.raises(InputError, match="legacy_annulus"):
+        preset("robust")
+    with pytest.raises(InputError, match="widen"):
+        annulus_pixels(Preprocess(annulus=(0.9, 0.65)))
