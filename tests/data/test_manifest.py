@@ -1,0 +1,71 @@
+"""The manifest keeps its schema, its order and its promises."""
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from data import manifest
+from data.files import sha256
+from lensjax.errors import InputError
+
+
+def rows(n=4, **columns):
+    table = {
+        "cutout_path": [f"c/{i}.npz" for i in range(n)],
+        "galaxy_id": [f"b_{i}" for i in range(n)],
+        "label": [int(i == 0) for i in range(n)],
+        "split": ["train", "val", "test", "train"][:n],
+        "sample_weight": [1.0] * n,
+        "tier": ["A", "N1", "N2", "N1"][:n],
+    }
+    return pa.table(table | columns)
+
+
+def test_round_trip_sorts_and_fills_the_whole_schema(tmp_path):
+    path = tmp_path / "manifest.parquet"
+    manifest.write(path, rows().take([2, 0, 3, 1]))
+    table = manifest.read(path)
+    assert table.column_names == list(manifest.TYPES) and len(manifest.TYPES) == 59
+    assert table["galaxy_id"].to_pylist() == ["b_0", "b_1", "b_2", "b_3"]
+    assert table["psfsize_r"].null_count == 4 and table["healpix_128"].type == pa.int64()
+
+
+def test_equal_tables_are_equal_bytes(tmp_path):
+    manifest.write(tmp_path / "a", rows())
+    manifest.write(tmp_path / "b", rows().take([3, 2, 1, 0]))
+    assert sha256(tmp_path / "a") == sha256(tmp_path / "b")
+
+
+def test_healpix_stored_as_double_is_accepted(tmp_path):
+    pq.write_table(rows(healpix_128=[1.0, 2.0, None, 4.0], a_column_of_another_project=[1, 2, 3, 4]), tmp_path / "m.parquet")
+    table = manifest.read(tmp_path / "m.parquet")
+    assert table["healpix_128"].to_pylist() == [1, 2, None, 4]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"label": [0, 1, 2, 0]}, "row 2 has label 2"),
+        ({"label": ["a", "b", "c", "d"]}, "column label is string"),
+        ({"split": ["train", "holdout", "val", "val"]}, "row 1 has split 'holdout'"),
+        ({"tier": ["A", "B", "C", None]}, "row 2 has tier 'C'"),
+        ({"sample_weight": [1.0, None, 1.0, 1.0]}, "row 1 has no sample_weight"),
+        ({"sample_weight": [1.0, 1.0, float("nan"), 1.0]}, "row 2 has sample_weight nan"),
+        ({"sample_weight": [1.0, -1.0, 1.0, 1.0]}, "row 1 has sample_weight -1.0"),
+        ({"galaxy_id": ["x", "y", "x", "z"]}, "galaxy_id 'x' occurs twice"),
+        ({"healpix_128": [1.5, 2.0, 3.0, 4.0]}, "column healpix_128 is double"),
+    ],
+)
+def test_what_training_cannot_use_is_refused_by_name(change, message):
+    with pytest.raises(InputError, match=message):
+        manifest.validated(rows(**change))
+
+
+def test_missing_and_unreadable_files_are_one_line(tmp_path):
+    with pytest.raises(InputError, match="no such manifest"):
+        manifest.read(tmp_path / "none.parquet")
+    (tmp_path / "bad.parquet").write_bytes(b"<html>404</html>")
+    with pytest.raises(InputError, match="bad.parquet: not a readable Parquet"):
+        manifest.read(tmp_path / "bad.parquet")
+    with pytest.raises(InputError, match="column split is missing"):
+        manifest.validated(rows().drop_columns("split"))
