@@ -1,0 +1,41 @@
+"""Architectures by name: `create("resnet18", {}, nnx.Rngs(0))`."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import jax.numpy as jnp
+from flax import nnx
+
+from classifiers.models.finder import Finder, count
+from classifiers.models.resnet import ResNet
+from classifiers.models.shielded import ShieldedResNet
+from data.config import validated
+from lensjax.errors import InputError
+
+ARCHITECTURES: dict[str, Any] = {"resnet18": ResNet, "shielded_resnet": ShieldedResNet}
+
+__all__ = ["ARCHITECTURES", "Finder", "complete", "count", "create"]
+
+
+def _architecture(name: str) -> Any:
+    if name not in ARCHITECTURES:
+        raise InputError(f"model {name!r} is not one of {', '.join(ARCHITECTURES)}")
+    return ARCHITECTURES[name]
+
+
+def complete(name: str, config: Mapping[str, Any]) -> dict[str, Any]:
+    """The architecture's whole configuration, defaults filled in. Raises InputError on an unknown name, key or value."""
+    return dataclasses.asdict(validated(_architecture(name).config_class, dict(config), f"model {name}"))
+
+
+def create(name: str, config: Mapping[str, Any], rngs: nnx.Rngs, dtype: jnp.dtype | None = None) -> Finder:
+    """A freshly initialised finder.
+
+    name: of an architecture · config: fields of its configuration that differ from the defaults · rngs: of the initialisation ·
+    dtype: of the computation, float32 unless given. Raises InputError on an unknown name, key or value.
+    """
+    architecture = _architecture(name)
+    return architecture(validated(architecture.config_class, dict(config), f"model {name}"), rngs, dtype)

@@ -1,0 +1,69 @@
+"""A finder's numbers as flat names -> arrays, in safetensors files and back. Every tensor is accounted for, or the file is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from data.files import replacing
+from lensjax.errors import InputError
+
+
+def flatten(model: nnx.Module) -> dict[str, np.ndarray]:
+    """Parameters and running statistics by dotted path (`layer1.0.conv1.kernel`), on the host."""
+    state = nnx.state(model, nnx.Any(nnx.Param, nnx.BatchStat))
+    return {".".join(map(str, path)): np.asarray(leaf[...]) for path, leaf in nnx.to_flat_state(state)}
+
+
+def differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+    """What keeps `found` from being `wanted`: names missing, names unknown, shapes that differ; empty when they agree."""
+    problems = []
+    if missing := sorted(set(wanted) - set(found)):
+        problems.append("missing " + ", ".join(missing))
+    if unknown := sorted(set(found) - set(wanted)):
+        problems.append("unknown " + ", ".join(unknown))
+    for name in sorted(set(found) & set(wanted)):
+        if tuple(found[name].shape) != tuple(wanted[name].shape):
+            problems.append(f"{name} has shape {tuple(found[name].shape)} instead of {tuple(wanted[name].shape)}")
+    return "; ".join(problems)
+
+
+def restore(model: nnx.Module, arrays: Mapping[str, np.ndarray], where: str) -> None:
+    """Puts arrays into a model, in place. Raises InputError that names every missing, unknown or misshaped tensor."""
+    if problems := differences(arrays, flatten(model)):
+        raise InputError(f"{where}: does not fit the model: {problems}")
+    state = nnx.state(model, nnx.Any(nnx.Param, nnx.BatchStat))
+    flat = [(path, leaf.replace(jnp.asarray(arrays[".".join(map(str, path))], leaf[...].dtype))) for path, leaf in nnx.to_flat_state(state)]
+    nnx.update(model, nnx.from_flat_state(flat))
+
+
+def save(path: Path, model: nnx.Module, metadata: Mapping[str, str] | None = None) -> None:
+    """Writes a safetensors file, whole or not at all."""
+    from safetensors.numpy import save_file
+
+    with replacing(path) as temporary:
+        save_file({k: np.ascontiguousarray(v) for k, v in flatten(model).items()}, temporary, metadata=dict(metadata or {}))
+
+
+def read(path: Path) -> dict[str, np.ndarray]:
+    """Arrays of a safetensors file. Raises InputError when it is missing or damaged."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        return load_file(path)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such weights file; train again or copy the whole folder") from None
+    except (SafetensorError, ValueError, OSError) as error:
+        raise InputError(f"{path}: not a readable safetensors file ({error}); restore it from where it came") from None
+
+
+def finite(arrays: Mapping[str, np.ndarray]) -> bool:
+    """Whether no array holds a NaN or an infinity."""
+    return all(bool(jnp.isfinite(a).all()) for a in jax.tree.leaves(dict(arrays)))
