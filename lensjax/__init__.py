@@ -1,8 +1,82 @@
-"""Differentiable strong lensing in JAX."""
+"""Differentiable strong lensing in JAX: what the sky would look like through a lens, a telescope and a survey.
 
+    lens   = lj.SIE(theta_e=1.5, q=0.7, phi=0.3)
+    source = lj.Sersic(flux=lj.nanomaggies(jnp.array([24.1, 23.9, 23.8])), r_eff=0.15, n=1.0, q=0.6, phi=0.8, x=0.2, y=0.1)
+    arc    = lj.render(lj.Scene(lens, source=source), lj.PixelGrid(101), lj.Gaussian(fwhm=jnp.array([1.3, 1.2, 1.1])))
+
+Every name below is imported when it is first used, so that `import lensjax` (and the command line) stays fast.
+"""
+
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
 
 try:
     __version__ = version("lensjax")
 except PackageNotFoundError:  # a checkout that was never installed
     __version__ = "0+unknown"
+
+if TYPE_CHECKING:
+    from lensjax.errors import InputError as InputError
+    from lensjax.grid import PixelGrid as PixelGrid
+    from lensjax.injection import arc_snr as arc_snr
+    from lensjax.injection import degrade as degrade
+    from lensjax.injection import inject as inject
+    from lensjax.injection import suppress_core as suppress_core
+    from lensjax.light import Clumps as Clumps
+    from lensjax.light import Sersic as Sersic
+    from lensjax.mass import SIE as SIE
+    from lensjax.mass import Shear as Shear
+    from lensjax.noise import arc_noise as arc_noise
+    from lensjax.noise import pixel_sigma as pixel_sigma
+    from lensjax.noise import sky_noise as sky_noise
+    from lensjax.noise import sky_sigma as sky_sigma
+    from lensjax.photometry import depth_m5 as depth_m5
+    from lensjax.photometry import magnitudes as magnitudes
+    from lensjax.photometry import nanomaggies as nanomaggies
+    from lensjax.photometry import psfdepth_from_m5 as psfdepth_from_m5
+    from lensjax.prior import priors as priors
+    from lensjax.psf import Gaussian as Gaussian
+    from lensjax.psf import Moffat as Moffat
+    from lensjax.psf import PixelKernel as PixelKernel
+    from lensjax.rendering import render as render
+    from lensjax.scene import Scene as Scene
+
+_HOME = {
+    "InputError": "errors",
+    "PixelGrid": "grid",
+    "arc_snr": "injection",
+    "degrade": "injection",
+    "inject": "injection",
+    "suppress_core": "injection",
+    "Clumps": "light",
+    "Sersic": "light",
+    "SIE": "mass",
+    "Shear": "mass",
+    "arc_noise": "noise",
+    "pixel_sigma": "noise",
+    "sky_noise": "noise",
+    "sky_sigma": "noise",
+    "depth_m5": "photometry",
+    "magnitudes": "photometry",
+    "nanomaggies": "photometry",
+    "psfdepth_from_m5": "photometry",
+    "priors": "prior",
+    "Gaussian": "psf",
+    "Moffat": "psf",
+    "PixelKernel": "psf",
+    "render": "rendering",
+    "Scene": "scene",
+}
+
+
+def __getattr__(name: str):
+    if name not in _HOME:
+        raise AttributeError(f"module 'lensjax' has no attribute {name!r}")
+    value = getattr(import_module(f"lensjax.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOME])

@@ -1,0 +1,157 @@
+"""Mass: deflection, potential, Jacobian and magnification of thin lenses.
+
+A mass component is a small frozen dataclass with `deflection(x, y)` and `potential(x, y)`; x, y in arcsec, any shape, from the
+centre of the stamp. Components add: a tuple of them is a lens too. Source position beta = theta - alpha(theta).
+
+The isothermal ellipsoid is usually written with atan and atanh of sqrt(1 - q^2) (Kormann, Schneider & Bartelmann 1994), which is 0/0 at
+q = 1. Here it is a function of the complex ellipticity that is analytic there:
+
+    alpha = theta_E 2 sqrt(q)/(1 + q) z g(f z^2),    z = (q u + i v)/|q u + i v|,    f = (1 - q)/(1 + q),    g(w) = atan(sqrt w)/sqrt w
+
+with u along the major axis. No branch, no transcendental function; smooth at q = 1, where it is theta_E z.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from lensjax.arrays import Real
+
+CORE = 2e-4
+"""Softening (arcsec) of the direction z at the centre of a lens, where the deflection of an isothermal sphere has no direction: |.|^2 ->
+|.|^2 + CORE^2. Derivatives stay below theta_E / CORE; at 0.01" from the centre the deflection changes by 2e-4 of itself."""
+
+Pair = tuple[Float[Array, "..."], Float[Array, "..."]]
+
+
+class Mass(Protocol):
+    """What a mass component can do. x, y and the results in arcsec (potential: arcsec^2), any one shape."""
+
+    def deflection(self, x: Real, y: Real) -> Pair: ...
+
+    def potential(self, x: Real, y: Real) -> Float[Array, "..."]: ...
+
+
+def rotate(x: Real, y: Real, phi: Real) -> Pair:
+    """Coordinates along and across an axis at angle phi (radians, counter-clockwise from +x)."""
+    c, s = jnp.cos(phi), jnp.sin(phi)
+    return c * x + s * y, c * y - s * x
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class SIE:
+    """Singular isothermal ellipsoid. theta_e (arcsec) in the intermediate-axis normalisation of lenstronomy's SIE: the area inside the
+    critical curve is pi theta_e^2. q = b/a in (0, 1], phi (radians) of the major axis, counter-clockwise from +x, centre x, y (arcsec)."""
+
+    theta_e: Real
+    q: Real
+    phi: Real
+    x: Real = 0.0
+    y: Real = 0.0
+
+    def deflection(self, x: Real, y: Real) -> Pair:
+        u, v = rotate(x - self.x, y - self.y, self.phi)
+        f = (1 - self.q) / (1 + self.q)
+        inverse = jax.lax.rsqrt((self.q * u) ** 2 + v**2 + CORE**2)
+        zr, zi = self.q * u * inverse, v * inverse
+        gr, gi = _atan_ratio(f * (zr * zr - zi * zi), 2 * f * zr * zi)
+        scale = self.theta_e * 2 * jnp.sqrt(self.q) / (1 + self.q)
+        return rotate(scale * (zr * gr - zi * gi), scale * (zr * gi + zi * gr), -self.phi)
+
+    def potential(self, x: Real, y: Real) -> Float[Array, "..."]:
+        """psi = theta . alpha: the potential of an isothermal lens is homogeneous of degree one."""
+        ax, ay = self.deflection(x, y)
+        return (x - self.x) * ax + (y - self.y) * ay
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Shear:
+    """External shear about the centre of the stamp: alpha = (gamma1 x + gamma2 y, gamma2 x - gamma1 y)."""
+
+    gamma1: Real
+    gamma2: Real
+
+    def deflection(self, x: Real, y: Real) -> Pair:
+        x, y = jnp.asarray(x), jnp.asarray(y)
+        return self.gamma1 * x + self.gamma2 * y, self.gamma2 * x - self.gamma1 * y
+
+    def potential(self, x: Real, y: Real) -> Float[Array, "..."]:
+        x, y = jnp.asarray(x), jnp.asarray(y)
+        return 0.5 * self.gamma1 * (x * x - y * y) + self.gamma2 * x * y
+
+
+def _atan_ratio(wr: Array, wi: Array) -> Pair:
+    """g(w) = atan(sqrt w)/sqrt w = 1 - w/3 + w^2/5 - ..., |w| < 1, as its diagonal Pade approximant.
+
+    The denominator of the approximant of order m is x^m P_m(1/x) of Legendre (Gauss' continued fraction), so both polynomials have real
+    coefficients and are evaluated at complex w with two multiply-adds a term. Relative error of order 10: 2e-10 for q >= 0.5, 9e-8 at
+    q = 0.3, 3e-6 at q = 0.2, 1.4e-4 at q = 0.1.
+    """
+    nr, ni = _polynomial(_NUMERATOR, wr, wi)
+    dr, di = _polynomial(_DENOMINATOR, wr, wi)
+    norm = 1 / (dr * dr + di * di)
+    return (nr * dr + ni * di) * norm, (ni * dr - nr * di) * norm
+
+
+def _polynomial(coefficients: np.ndarray, wr: Array, wi: Array) -> Pair:
+    """sum c_k w^k for real c_k at w = wr + i wi, by Goertzel's recurrence."""
+    p, r = 2 * wr, -(wr * wr + wi * wi)
+    b1, b2 = jnp.full_like(wr, coefficients[-1]), jnp.zeros_like(wr)
+    for c in coefficients[-2:0:-1]:
+        b1, b2 = c + p * b1 + r * b2, b1
+    return coefficients[0] + wr * b1 + r * b2, wi * b1
+
+
+def _pade(order: int) -> tuple[np.ndarray, np.ndarray]:
+    """Numerator and denominator, in ascending powers of w, of the [order - 1 / order] approximant of g."""
+    legendre = np.polynomial.legendre.leg2poly([0] * order + [1])
+    # x^m P_m(i/x)/i^m has the powers w^0, w^1, ... of w = x^2 in the coefficients of P_m from the highest down
+    denominator = np.abs(legendre[::-1][::2])
+    series = (-1.0) ** np.arange(order) / (2 * np.arange(order) + 1)
+    numerator = np.convolve(series, denominator)[: (order + 1) // 2]
+    return numerator / denominator[0], denominator / denominator[0]
+
+
+_NUMERATOR, _DENOMINATOR = _pade(10)
+
+
+def deflection(mass: Mass | tuple[Mass, ...], x: Real, y: Real) -> Pair:
+    """Deflection (arcsec) at x, y (arcsec) of one component or the sum of several."""
+    if not isinstance(mass, tuple):
+        return mass.deflection(x, y)
+    parts = [m.deflection(x, y) for m in mass]
+    return sum((p[0] for p in parts), jnp.zeros_like(x)), sum((p[1] for p in parts), jnp.zeros_like(y))
+
+
+def potential(mass: Mass | tuple[Mass, ...], x: Real, y: Real) -> Float[Array, "..."]:
+    """Lensing potential (arcsec^2) at x, y (arcsec) of one component or the sum of several."""
+    parts = mass if isinstance(mass, tuple) else (mass,)
+    return sum((m.potential(x, y) for m in parts), jnp.zeros_like(x))
+
+
+def jacobian(mass: Mass | tuple[Mass, ...], x: Real, y: Real) -> tuple[Array, Array, Array, Array]:
+    """A = d beta / d theta at x, y (arcsec): (A_xx, A_xy, A_yx, A_yy), dimensionless, each of the shape of x."""
+    x, y = jnp.asarray(x), jnp.asarray(y)
+    ray: Callable = lambda x, y: deflection(mass, x, y)  # noqa: E731
+    _, (axx, ayx) = jax.jvp(ray, (x, y), (jnp.ones_like(x), jnp.zeros_like(y)))
+    _, (axy, ayy) = jax.jvp(ray, (x, y), (jnp.zeros_like(x), jnp.ones_like(y)))
+    return 1 - axx, -axy, -ayx, 1 - ayy
+
+
+def magnification(mass: Mass | tuple[Mass, ...], x: Real, y: Real) -> Float[Array, "..."]:
+    """Signed magnification 1/det A at x, y (arcsec)."""
+    axx, axy, ayx, ayy = jacobian(mass, x, y)
+    return 1 / (axx * ayy - axy * ayx)
+
+
+def convergence(mass: Mass | tuple[Mass, ...], x: Real, y: Real) -> Float[Array, "..."]:
+    """kappa = 1 - trace(A)/2 at x, y (arcsec): the surface density in critical units."""
+    axx, _, _, ayy = jacobian(mass, x, y)
+    return 1 - 0.5 * (axx + ayy)

@@ -1,0 +1,51 @@
+"""Noise: what psfdepth means in a pixel, the sky's scatter, and the photon noise of an arc."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from lensjax.arrays import Real
+from lensjax.grid import PixelGrid
+from lensjax.psf import PSF
+
+MAD_TO_SIGMA = 1.4826022185056018
+
+
+def pixel_sigma(psfdepth: Real, psf: PSF, grid: PixelGrid) -> Float[Array, " B"]:
+    """Standard deviation of a sky pixel (nanomaggies), (B,), from psfdepth (B,) (nanomaggies^-2).
+
+    A point source fitted with its own PSF has inverse variance sum(psf^2)/sigma^2, the PSF being the effective one at the pixels.
+    """
+    stamp = psf.stamp(PixelGrid(max(grid.size // 2 * 2 + 1, 63), grid.scale))
+    return jnp.sqrt(jnp.sum(stamp**2, axis=(0, 1)) / jnp.asarray(psfdepth))
+
+
+def sky_noise(key: Array, sigma: Real, grid: PixelGrid) -> Float[Array, "N N B"]:
+    """White Gaussian noise (N, N, B) of standard deviation sigma (B,), nanomaggies."""
+    sigma = jnp.atleast_1d(jnp.asarray(sigma))
+    return sigma * jax.random.normal(key, (grid.size, grid.size, sigma.shape[-1]), jnp.result_type(sigma, jnp.float32))
+
+
+def sky_sigma(host: Float[Array, "N N B"], inner: float = 0.65) -> Float[Array, " B"]:
+    """Standard deviation of the sky (B,) from the MAD of the host's outer pixels, farther than `inner` half-widths from the centre;
+    pixels more than 4 sigma above the median (sources) are masked once. Linear noise of a stamp that already has its own."""
+    n = host.shape[0]
+    outside = jnp.asarray(PixelGrid(n, 1.0).radius() > inner * (n // 2))[..., None]
+
+    def robust(keep):
+        values = jnp.where(keep, host, jnp.nan)
+        median = jnp.nanmedian(values, axis=(0, 1))
+        return median, MAD_TO_SIGMA * jnp.nanmedian(jnp.abs(values - median), axis=(0, 1))
+
+    median, sigma = robust(outside)
+    return robust(outside & (host < median + 4 * sigma))[1]
+
+
+def arc_noise(key: Array, arc: Float[Array, "N N B"], gain: Real) -> Float[Array, "N N B"]:
+    """Photon noise of the arc: variance arc/gain, gain in electrons per nanomaggy (scalar or (B,)). gain -> infinity: none.
+
+    Gaussian, because an arc's pixels hold hundreds of electrons on top of the sky's; differentiable, and zero where the arc is.
+    """
+    positive = arc > 0
+    sigma = jnp.where(positive, jnp.sqrt(jnp.where(positive, arc, 1.0) / jnp.asarray(gain)), 0.0)
+    return sigma * jax.random.normal(key, arc.shape, arc.dtype)
