@@ -1,0 +1,53 @@
+"""External hosts become ordinary cutouts: right units, bands, positions and sizes."""
+
+import numpy as np
+import pytest
+from astropy.io import fits
+
+from data.coadds import read_cube
+from data.cutouts import read_npz
+from data.hosts import cube_tiles, des_stamps, write
+from data.quality import rejected
+from lensjax.errors import InputError
+
+
+def test_des_stamps_are_in_nanomaggies_and_in_band_order(tmp_path):
+    for i, band in enumerate("grz"):
+        fits.PrimaryHDU(np.full((2, 9, 9), 1000.0 * (i + 1), "f4")).writeto(tmp_path / f"{band}.fits")
+    (image, meta), second = des_stamps(tmp_path)
+    np.testing.assert_allclose(image[4, 4], [1, 2, 3])
+    assert meta["galaxy_id"] == "desstamp_0" and second[1]["galaxy_id"] == "desstamp_1" and meta["pixel_scale"] == 0.263 and np.isnan(meta["ra"])
+    fits.PrimaryHDU(np.ones((2, 9, 8), "f4")).writeto(tmp_path / "z.fits", overwrite=True)
+    with pytest.raises(InputError, match="different shapes"):
+        list(des_stamps(tmp_path))
+    (tmp_path / "r.fits").unlink()
+    with pytest.raises(InputError, match=r"r\.fits: no such file"):
+        list(des_stamps(tmp_path))
+
+
+def test_the_real_stamps_convert_and_pass(survey_data, tmp_path):
+    stamps = list(des_stamps(survey_data / "images" / "des_lrg_hosts_grizY"))
+    assert len(stamps) == 38 and all(rejected(image, 91) == "" for image, _ in stamps)
+    raw = fits.getdata(survey_data / "images" / "des_lrg_hosts_grizY" / "r.fits")
+    np.testing.assert_allclose(stamps[7][0][..., 1], raw[7] * 1e-3, rtol=1e-6)
+    paths = write(tmp_path, stamps)
+    assert paths[3] == "cutouts/desstamp/desstamp_3.npz"
+    image, meta = read_npz(tmp_path / paths[3])
+    np.testing.assert_array_equal(image, stamps[3][0])
+    assert meta["size"] == 91 and meta["quality_ok"] and meta["layer"] == "des"
+
+
+def test_the_real_cube_gives_four_tiles_with_positions(survey_data):
+    path = survey_data / "images" / "ls_dr5_grz" / "grz_225px_0p262.fits"
+    whole, _ = read_cube(path)
+    tiles = list(cube_tiles(path))
+    assert len(tiles) == 4 and len({meta["galaxy_id"] for _, meta in tiles}) == 4
+    joined = np.block([[[tiles[0][0]], [tiles[1][0]]], [[tiles[2][0]], [tiles[3][0]]]])
+    np.testing.assert_array_equal(joined, whole[11:213, 11:213])
+    for image, meta in tiles:
+        assert rejected(image) == "" and meta["pixel_scale"] == pytest.approx(0.262) and meta["layer"] == "ls-dr5"
+        assert abs(meta["ra"] - 146.7142) < 0.006 and abs(meta["dec"] + 1.0413) < 0.006
+    # Up and to the east of the centre: x grows to the west, y to the north.
+    assert tiles[0][1]["ra"] > tiles[1][1]["ra"] and tiles[0][1]["dec"] < tiles[2][1]["dec"]
+    with pytest.raises(InputError, match="less than one piece"):
+        list(cube_tiles(path, 301))

@@ -1,0 +1,98 @@
+"""Quality rules at their edges, and features against the metadata of real cutouts."""
+
+import numpy as np
+import pytest
+
+from data.coadds import read_cube
+from data.cutouts import read_npz
+from data.manifest import TYPES
+from data.preprocess import raw_robust
+from data.quality import FEATURES, features, rejected
+
+
+def stamp(size: int = 101) -> np.ndarray:
+    return np.random.default_rng(0).normal(0, 0.01, (size, size, 3)).astype("f4")
+
+
+def test_a_good_stamp_is_accepted():
+    assert rejected(stamp()) == ""
+    assert rejected(stamp(64), 64) == ""
+
+
+def test_another_shape_is_rejected():
+    assert rejected(stamp(91)) == "shape 91x91x3, expected 101x101x3"
+
+
+@pytest.mark.parametrize("fill", [np.nan, np.inf])
+def test_a_missing_band_is_rejected_by_name(fill):
+    image = stamp()
+    image[..., 1] = fill
+    assert rejected(image) == "no data in band r"
+    assert features(image)["has_r"] is False and features(image)["has_g"] is True and features(image)["nan_count_r"] == 101 * 101
+
+
+def test_central_nan_counts_from_two_percent_on():
+    image = stamp()
+    image[25:28, 25:75, :] = np.nan  # 3 of 50 rows of the central square: 6 %
+    assert rejected(image) == "6.0 % of the central 50x50 pixels are NaN"
+    image = stamp()
+    image[25, 25:75] = np.nan  # exactly 2 %
+    assert rejected(image) == "" and features(image)["central_nan_frac"] == 0.02
+    image[26, 25, 0] = np.nan
+    assert "2.0 %" in rejected(image)
+
+
+def test_any_nan_near_the_centre_is_rejected():
+    for y, x, bad in ((50, 57, True), (50, 58, False), (55, 55, True), (56, 56, False)):
+        image = stamp()
+        image[y, x, 2] = np.nan
+        assert (rejected(image) == "NaN within 8 pixels of the centre") is bad
+
+
+def test_nan_outside_the_centre_is_kept_and_counted():
+    image = stamp()
+    image[:20] = np.nan
+    assert rejected(image) == "" and features(image)["nan_count_z"] == 2020 and features(image)["nan_frac"] == pytest.approx(20 / 101)
+
+
+def test_a_background_that_is_mostly_blank_is_rejected():
+    image = stamp()
+    y, x = np.mgrid[:101, :101] - 50
+    image[(np.hypot(x, y) > 30), 2] = np.nan
+    assert rejected(image) == "blank background in band z (MAD 0)"
+
+
+def test_features_of_a_disk_are_what_they_are_called():
+    y, x = np.mgrid[:101, :101] - 50
+    image = np.zeros((101, 101, 3), "f4")
+    image[np.hypot(x, y) <= 8] = 3.0
+    image[50, 50, 1] = 9.0
+    found = features(image)
+    assert found["core_brightness_r"] == 3 and found["core_max_r"] == 9 and found["radial_gradient_r"] == 3
+    assert found["annulus_brightness_r"] == found["annulus_std_r"] == found["outer_brightness_r"] == found["mad_r"] == 0
+    assert found["mean_r"] == pytest.approx(image[..., 1].mean())
+
+
+def test_features_are_columns_of_the_manifest():
+    found = features(stamp())
+    assert tuple(found) == FEATURES and set(FEATURES) <= set(TYPES)
+    kinds = {"int64": int, "float64": float, "bool": bool}
+    assert all(type(value) is kinds[TYPES[name]] for name, value in found.items())
+    assert tuple(features(np.full((101, 101, 3), np.nan, "f4"))) == FEATURES
+
+
+def test_real_cutouts_pass_and_their_features_agree_with_their_metadata(survey_data):
+    for path in sorted((survey_data / "images" / "ls_dr10_lens_cutouts").glob("*.npz")):
+        image, meta = read_npz(path)
+        assert rejected(image) == ""
+        assert np.isfinite(raw_robust(image)).all()
+        found = features(image)
+        for name in FEATURES:
+            assert found[name] == pytest.approx(meta[name], rel=1e-6), name
+
+
+def test_the_real_stamp_with_bad_pixels_is_rejected(survey_data):
+    image, _ = read_cube(survey_data / "images" / "ls_dr3_dr5_grz_resampled" / "dr3_badpix.fits")
+    assert "% of the central 50x50 pixels are NaN" in rejected(image, 424)
+    whole, _ = read_cube(survey_data / "images" / "ls_dr3_dr5_grz_resampled" / "dr3_a.fits")
+    assert rejected(whole, 424) == ""
