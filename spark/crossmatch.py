@@ -1,0 +1,218 @@
+"""Lens list × catalogues → positives: every selected lens gets its nearest catalogue object, or a reason why not.
+
+Workers find, per catalogue file, the nearest row of every lens (within a horizon that tells "nothing close" from "not covered"); the driver keeps the
+best per lens and makes the matching one to one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+from pydantic import Field
+
+from data import catalogue
+from data.catalogue import Columns
+from data.config import settings
+from data.cutouts import read_npz
+from data.files import replacing
+from data.lenses import TIERS, Lenses, SkyTree, one_to_one
+from data.selection import nobs_bin, type_bin
+from data.splits import healpix_128
+from lensjax.errors import InputError
+from spark.jobs import outputs, run_partitions
+from spark.pool import OnBadFile, unique_names
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from pyspark.sql import SparkSession
+
+CHUNK = 2000
+"""Existing cutouts whose metadata one task reads."""
+
+
+@settings
+class CrossmatchSettings:
+    """Which lenses become positives, and how they are matched."""
+
+    named: str = "DESI"
+    """lenses with this in their name; empty for all"""
+    radius: Annotated[float, Field(gt=0, le=30)] = 1.0
+    """largest separation of a match, arcsec"""
+    horizon: Annotated[float, Field(gt=0, le=3600)] = 60.0
+    """a lens with no catalogue row within this is outside the footprint, arcsec"""
+    tiers: dict[str, str] = Field(default_factory=lambda: dict(TIERS))
+    """tier of each grading; a lens with another grading is not used"""
+
+
+def crossmatch(
+    spark: SparkSession | None,
+    out: Path,
+    root: Path,
+    paths: Sequence[str],
+    given: Sequence[str],
+    lenses: Lenses,
+    s: CrossmatchSettings,
+    on_bad_file: OnBadFile = "stop",
+) -> list[tuple[str, str]]:
+    """Writes positives/positives.parquet, positives/given.parquet, counts/crossmatch.csv and counts/unmatched.csv; returns what it refused.
+
+    paths: catalogues relative to `root`, for which RA and DEC are enough · given: existing NPZ cutouts relative to `root`, whose metadata count as
+    catalogue rows · lenses: the whole list. Returned: (path, reason). given.parquet lists galaxy_id → path of every readable existing cutout.
+    """
+    chosen = lenses.named(s.named) if s.named else lenses
+    if not len(chosen):
+        raise InputError(f"no lens of the list has {s.named!r} in its name; set survey.crossmatch.named, or give another list")
+    nearest = partial(nearest_rows, root=root, lenses=chosen, horizon=s.horizon)
+    items = list(zip(unique_names(paths), paths, strict=True))
+    entries = run_partitions(spark, out / "positives" / "_nearest", items, nearest, ".parquet", "cross-match", on_bad_file)
+    refused = [(p, e["error"]) for p, e in zip(paths, entries, strict=True) if "error" in e]
+    chunks = [(f"cutouts-{i:05d}", given[i * CHUNK : (i + 1) * CHUNK]) for i in range(-(-len(given) // CHUNK))]
+    reading = partial(describe, root=root, on_bad_file=on_bad_file)
+    described = run_partitions(spark, out / "positives" / "_given", chunks, reading, ".parquet", "existing cutouts")
+    refused += [(path, reason) for e in described for path, reason in e["counters"]["refused"]]
+    known = _concat(outputs(out / "positives" / "_given"))
+    rows = _concat(outputs(out / "positives" / "_nearest"))
+    if len(known):
+        columns = {c: known[c].to_numpy() for c in known.columns if c != "path" and not known[c].isna().all()}
+        rows = _joined(rows, nearest_table(columns, chosen, s.horizon).to_pandas())
+    matched, unmatched = match(rows, chosen, s)
+    _write(out, matched, unmatched, known, lenses, chosen)
+    return refused
+
+
+def nearest_rows(path: str, temporary: Path, *, root: Path, lenses: Lenses, horizon: float) -> dict[str, Any]:
+    """The work on one catalogue file: the nearest row of every lens that has one within the horizon."""
+    import pyarrow.parquet as pq
+
+    columns = catalogue.read(root / path)
+    table = nearest_table(columns, lenses, horizon)
+    pq.write_table(table, temporary, compression="zstd", store_schema=False)
+    return {"rows": len(columns["ra"]), "lenses": table.num_rows}
+
+
+def nearest_table(columns: Columns, lenses: Lenses, horizon: float) -> Any:
+    """Arrow table of the catalogue's columns, one row per lens within the horizon, with `lens` (index in the list) and `separation` (arcsec)."""
+    import pyarrow as pa
+
+    usable = np.isfinite(columns["ra"]) & np.isfinite(columns["dec"]) & columns.get("brick_primary", np.ones(len(columns["ra"]), bool))
+    columns = catalogue.take({k: v for k, v in columns.items() if k in catalogue.COLUMNS}, usable)
+    index, separation = SkyTree(columns["ra"], columns["dec"]).nearest(lenses.ra, lenses.dec)
+    lens = np.flatnonzero(separation <= horizon)
+    table = catalogue.to_arrow(catalogue.take(columns, index[lens]))
+    return table.append_column("lens", pa.array(lens)).append_column("separation", pa.array(separation[lens]))
+
+
+def describe(paths: Sequence[str], temporary: Path, *, root: Path, on_bad_file: OnBadFile) -> dict[str, Any]:
+    """The work on a chunk of existing cutouts: galaxy_id, position, type, z exposures and brick out of their metadata."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows, refused = [], []
+    for path in paths:
+        try:
+            meta = read_npz(root / path)[1]
+            row = {"path": path, "type": meta.get("type") or meta.get("match_type")}
+            row |= {k: meta.get(k) for k in ("galaxy_id", "ra", "dec", "nobs_z", "brickname")}
+            healpix_128(np.array([row["ra"]]), np.array([row["dec"]]))
+            rows.append(row)
+        except (InputError, TypeError) as error:
+            if on_bad_file == "stop":
+                raise InputError(str(error)) from None
+            refused.append([path, str(error)])
+    text = pa.string()
+    schema = pa.schema(
+        [("path", text), ("galaxy_id", text), ("ra", pa.float64()), ("dec", pa.float64()), ("nobs_z", pa.int64()), ("brickname", text), ("type", text)]
+    )
+    pq.write_table(pa.Table.from_pylist(rows, schema), temporary, store_schema=False)
+    return {"cutouts": len(rows), "refused": refused}
+
+
+def match(rows: pd.DataFrame, lenses: Lenses, s: CrossmatchSettings) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """(positives, unmatched lenses with reason) from the nearest rows of every file.
+
+    Of several files' rows within the radius, one that can be named (galaxy_id) wins, then the latest release, then the closest. No object has two lenses.
+    """
+    import pandas as pd
+
+    rows = rows.assign(far=rows["separation"] > s.radius, nameless=rows["galaxy_id"].isna(), older=-rows["release"].astype("Float64").fillna(-1))
+    near = rows.sort_values(["lens", "separation"], kind="stable").groupby("lens")["separation"].first()
+    best = rows[~rows["far"]].sort_values(["lens", "nameless", "older", "separation", "galaxy_id"], kind="stable").drop_duplicates("lens")
+    tier = lenses.tier(s.tiers)
+    reason = dict.fromkeys(range(len(lenses)), f"outside the footprint: no catalogue row within {s.horizon:g} arcsec")
+    for lens, separation in zip(near.index.to_numpy(int), near, strict=True):
+        reason[lens] = f"no catalogue row within {s.radius:g} arcsec (nearest at {separation:.2f})"
+    for lens in best.loc[best["nameless"], "lens"]:
+        reason[lens] = "its catalogue row has no BRICKNAME and OBJID to name it by"
+    best = best[~best["nameless"]]
+    graded = tier[best["lens"].to_numpy(int)] != ""
+    for lens in best.loc[~graded, "lens"]:
+        reason[lens] = f"grading {str(lenses.grading[lens])!r} has no tier"
+    best = best[graded]
+    keep = one_to_one(best["lens"].to_numpy(int), best["galaxy_id"].to_numpy(str), best["separation"].to_numpy(float))
+    owner = dict(zip(best.loc[keep, "galaxy_id"], best.loc[keep, "lens"], strict=True))
+    for lens, galaxy in best.loc[~keep, ["lens", "galaxy_id"]].itertuples(index=False):
+        reason[lens] = f"same object as {lenses.name[owner[galaxy]]} ({galaxy})"
+    best = best[keep].drop(columns=["far", "nameless", "older"]).sort_values("galaxy_id").reset_index(drop=True)
+    index = best.pop("lens").to_numpy(int)
+    matched = best.assign(lens_name=lenses.name[index], lens_ra=lenses.ra[index], lens_dec=lenses.dec[index], grading=lenses.grading[index], tier=tier[index])
+    lost = np.setdiff1d(np.arange(len(lenses)), index)
+    missed = lenses.where(lost)
+    reasons = [reason[i] for i in lost]
+    return matched, pd.DataFrame({"name": missed.name, "ra": missed.ra, "dec": missed.dec, "grading": missed.grading, "reason": reasons})
+
+
+def _write(out: Path, matched: pd.DataFrame, unmatched: pd.DataFrame, known: pd.DataFrame, lenses: Lenses, chosen: Lenses) -> None:
+    import pandas as pd
+
+    separation = matched["separation"].to_numpy(float)
+    matched = matched.assign(
+        healpix_128=healpix_128(matched["ra"].to_numpy(float), matched["dec"].to_numpy(float)),
+        nobs_z_bin=nobs_bin(matched["nobs_z"].astype("Float64").fillna(0).to_numpy(float)),
+        type_bin=type_bin(matched["type"].fillna("").to_numpy(str)),
+    ).rename(columns={"separation": "separation_arcsec"})
+    write_parquet(out / "positives" / "positives.parquet", matched)
+    write_parquet(out / "positives" / "given.parquet", known)
+    kinds = unmatched["reason"].str.replace(r"( \(nearest.*| as .*|:.*)$", "", regex=True).value_counts().sort_index()
+    quantities: list[tuple[str, Any]] = [("listed", len(lenses)), ("selected by name", len(chosen)), ("matched", len(matched))]
+    quantities += [(f"tier {tier}", int(n)) for tier, n in matched["tier"].value_counts().sort_index().items()]
+    quantities += [(f"unmatched, {kind}", int(n)) for kind, n in kinds.items()]
+    if len(separation):
+        quantities += [(f"separation arcsec, quantile {q:.2f}", f"{np.quantile(separation, q):.4f}") for q in (0.05, 0.25, 0.5, 0.75, 0.95, 1.0)]
+    for name, frame in {"crossmatch": pd.DataFrame(quantities, columns=["quantity", "value"]), "unmatched": unmatched}.items():
+        with replacing(out / "counts" / f"{name}.csv") as temporary:
+            frame.to_csv(temporary, index=False, lineterminator="\n")
+
+
+def write_parquet(path: Path, frame: pd.DataFrame) -> None:
+    """A frame as Parquet with the catalogue's types, null where a value is absent; equal frames give equal bytes."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    whole = {*catalogue.WHOLE, "healpix_128", "label", "size"}
+    text = {c for c in frame.columns if c not in whole and (frame[c].dtype == object or str(frame[c].dtype).startswith("str"))} - set(catalogue.REAL)
+    kind = {c: pa.int64() if c in whole else pa.string() if c in text else pa.float64() for c in frame.columns}
+    table = pa.table({c: pa.array(frame[c], type=kind[c], from_pandas=True) for c in frame.columns})
+    with replacing(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd", store_schema=False)
+
+
+def _concat(paths: Sequence[Path]) -> pd.DataFrame:
+    """Rows of several Parquet files, integers nullable."""
+    import pandas as pd
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if not paths:
+        return pd.DataFrame({c: pd.Series(dtype=object) for c in (*catalogue.COLUMNS, "lens", "separation", "path")})
+    table = pa.concat_tables([pq.read_table(p, partitioning=None) for p in paths])
+    return table.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
+
+
+def _joined(a: pd.DataFrame, b: pd.DataFrame) -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.concat([frame for frame in (a, b) if len(frame)], ignore_index=True) if len(a) or len(b) else a
