@@ -117,14 +117,18 @@ def with_nan(pixels: np.ndarray) -> np.ndarray:
 
 def pixel_positions(brick: Brick, ra: Float[np.ndarray, " n"], dec: Float[np.ndarray, " n"]) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
     """Column and row (from 0, centres at integers) of positions in degrees; NaN for positions the projection cannot reach."""
+    x, y = wcs(brick.header).wcs_world2pix(np.asarray(ra, np.float64), np.asarray(dec, np.float64), 0)
+    return np.asarray(x), np.asarray(y)
+
+
+def wcs(header: Mapping[str, Any]) -> Any:
+    """The astropy WCS of an image, from the cards named in WCS_KEYS alone."""
     from astropy.io import fits
     from astropy.wcs import WCS
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        wcs = WCS(fits.Header({key: brick.header[key] for key in WCS_KEYS if key in brick.header}))
-        x, y = wcs.wcs_world2pix(np.asarray(ra, np.float64), np.asarray(dec, np.float64), 0)
-    return np.asarray(x), np.asarray(y)
+        return WCS(fits.Header({key: header[key] for key in WCS_KEYS if key in header}))
 
 
 def slice_out(images: Float32[np.ndarray, "ny nx 3"], x: float, y: float, size: int = SIZE) -> Sliced:

@@ -5,15 +5,15 @@ They are label 0, in split `test`, in no pool, and belong to no stratum. Stamps 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float32
 
-from data.coadds import pixel_scale, read_cube, read_image, with_nan
-from data.cutouts import BANDS, PIPELINE_VERSION, SIZE, cutout_path, write_npz
+from data.coadds import pixel_scale, read_cube, read_image, wcs, with_nan
+from data.cutouts import BANDS, PIPELINE_VERSION, SIZE
 from data.quality import features, rejected
 from lensjax.errors import InputError
 
@@ -34,7 +34,7 @@ def des_stamps(folder: str | Path) -> Iterator[Stamp]:
         raise InputError(f"{folder}: stamps of different shapes ({shapes}); expected (n, H, W), the same in every band")
     stack = with_nan(np.stack(planes, axis=-1)) * np.float32(DES_TO_NANOMAGGIES)
     for i, image in enumerate(stack):
-        yield np.ascontiguousarray(image), _meta(f"desstamp_{i}", "desstamp", image, DES_PIXEL_SCALE, "des", f"{folder.name}/{{{','.join(BANDS)}}}.fits[{i}]")
+        yield np.ascontiguousarray(image), _meta(source_name(folder), i, image, DES_PIXEL_SCALE, "des", f"{folder.name}/{{{','.join(BANDS)}}}.fits[{i}]")
 
 
 def cube_tiles(path: str | Path, size: int = SIZE) -> Iterator[Stamp]:
@@ -49,27 +49,24 @@ def cube_tiles(path: str | Path, size: int = SIZE) -> Iterator[Stamp]:
         raise InputError(f"{path}: {image.shape[0]} x {image.shape[1]} pixels, less than one piece of {size} x {size}")
     top, left = (image.shape[0] - down * size) // 2, (image.shape[1] - across * size) // 2
     layer = f"ls-{str(header.get('VERSION', '')).strip().lower()}".rstrip("-")
-    brick = "cube" + "".join(c for c in path.stem if c.isalnum())
     for i in range(down * across):
         y, x = top + i // across * size, left + i % across * size
         tile = np.ascontiguousarray(image[y : y + size, x : x + size])
-        meta = _meta(f"{brick}_{i}", brick, tile, pixel_scale(header), layer, f"{path.name}[{y}:{y + size},{x}:{x + size}]")
-        meta["ra"], meta["dec"] = _position(header, x + size // 2, y + size // 2)
+        meta = _meta(source_name(path), i, tile, round(pixel_scale(header), 6), layer, f"{path.name}[{y}:{y + size},{x}:{x + size}]")
+        if "CRVAL1" in header:
+            ra, dec = wcs(header).wcs_pix2world(x + size // 2, y + size // 2, 0)
+            meta |= {"ra": float(ra), "dec": float(dec)}
         yield tile, meta
 
 
-def write(out: str | Path, stamps: Iterable[Stamp]) -> list[str]:
-    """Writes stamps as cutouts of a run; returns their paths relative to it."""
-    paths = []
-    for image, meta in stamps:
-        paths.append(cutout_path(meta["brickname"], meta["galaxy_id"]))
-        write_npz(Path(out) / paths[-1], image, meta)
-    return paths
+def source_name(path: str | Path) -> str:
+    """Name that stands for a brick in the ids of these hosts: the letters and digits of the file's or folder's name."""
+    return "".join(c for c in Path(path).name.split(".")[0] if c.isalnum())
 
 
-def _meta(galaxy_id: str, brickname: str, image: np.ndarray, scale: float, layer: str, source: str) -> dict[str, Any]:
+def _meta(name: str, number: int, image: np.ndarray, scale: float, layer: str, source: str) -> dict[str, Any]:
     return {
-        "galaxy_id": galaxy_id,
+        "galaxy_id": f"{name}_{number}",
         "ra": float("nan"),
         "dec": float("nan"),
         "cutout_type": "host",
@@ -80,21 +77,7 @@ def _meta(galaxy_id: str, brickname: str, image: np.ndarray, scale: float, layer
         "cutout_url": source,
         "layer": layer,
         "bands_requested": BANDS,
-        "brickname": brickname,
+        "brickname": name,
         **features(image),
         "quality_ok": not rejected(image, image.shape[0]),
     }
-
-
-def _position(header: dict[str, Any], x: int, y: int) -> tuple[float, float]:
-    """RA and Dec (deg) of a pixel; NaN without a WCS."""
-    from astropy.io import fits
-    from astropy.wcs import WCS
-
-    from data.coadds import WCS_KEYS
-
-    cards = {key: header[key] for key in WCS_KEYS if key in header}
-    if "CRVAL1" not in cards:
-        return float("nan"), float("nan")
-    ra, dec = WCS(fits.Header(cards)).wcs_pix2world([x], [y], 0)
-    return float(ra[0]), float(dec[0])

@@ -103,6 +103,27 @@ def validated(table: pa.Table, where: str | Path = "manifest") -> pa.Table:
     return result
 
 
+def assembled(cutouts: pa.Table, sample: pa.Table) -> pa.Table:
+    """One row per validated cutout, with the schema's columns: what the file and its pixels say, joined to what the sample says of its object.
+
+    Where both know a column (position, type, ...) the sample's value, from the catalogue, wins. A cutout of no object of the sample is an external host:
+    label 0, split test, sample weight 1, no cell and no pool. Raises InputError as `validated` does.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    known = [name for name in sample.column_names if name in TYPES]
+    right = sample.select(known).rename_columns([name if name == "galaxy_id" else f"sample.{name}" for name in known])
+    joined = cutouts.join(right, "galaxy_id", join_type="left outer").sort_by("galaxy_id")
+    columns: dict[str, pa.ChunkedArray | pa.Array] = {}
+    for field in schema():
+        found = [joined[name].cast(field.type) for name in (f"sample.{field.name}", field.name) if name in joined.column_names]
+        columns[field.name] = pc.coalesce(*found) if found else pa.nulls(joined.num_rows, field.type)
+    for name, value in {"label": 0, "split": "test", "sample_weight": 1.0}.items():
+        columns[name] = pc.coalesce(columns[name], pa.scalar(value, columns[name].type))
+    return validated(pa.table(columns))
+
+
 def write(path: str | Path, table: pa.Table) -> None:
     """Validates, sorts by galaxy_id and writes; equal tables give equal bytes. Raises InputError as `validated` does."""
     import pyarrow.parquet as pq

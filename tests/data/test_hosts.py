@@ -5,18 +5,20 @@ import pytest
 from astropy.io import fits
 
 from data.coadds import read_cube
-from data.cutouts import read_npz
-from data.hosts import cube_tiles, des_stamps, write
+from data.cutouts import read_npz, write_npz
+from data.hosts import cube_tiles, des_stamps
 from data.quality import rejected
 from lensjax.errors import InputError
 
 
 def test_des_stamps_are_in_nanomaggies_and_in_band_order(tmp_path):
+    tmp_path = tmp_path / "DES_set-1"
+    tmp_path.mkdir()
     for i, band in enumerate("grz"):
         fits.PrimaryHDU(np.full((2, 9, 9), 1000.0 * (i + 1), "f4")).writeto(tmp_path / f"{band}.fits")
     (image, meta), second = des_stamps(tmp_path)
     np.testing.assert_allclose(image[4, 4], [1, 2, 3])
-    assert meta["galaxy_id"] == "desstamp_0" and second[1]["galaxy_id"] == "desstamp_1" and meta["pixel_scale"] == 0.263 and np.isnan(meta["ra"])
+    assert [meta["galaxy_id"], second[1]["galaxy_id"]] == ["DESset1_0", "DESset1_1"] and meta["pixel_scale"] == 0.263 and np.isnan(meta["ra"])
     fits.PrimaryHDU(np.ones((2, 9, 8), "f4")).writeto(tmp_path / "z.fits", overwrite=True)
     with pytest.raises(InputError, match="different shapes"):
         list(des_stamps(tmp_path))
@@ -30,11 +32,10 @@ def test_the_real_stamps_convert_and_pass(survey_data, tmp_path):
     assert len(stamps) == 38 and all(rejected(image, 91) == "" for image, _ in stamps)
     raw = fits.getdata(survey_data / "images" / "des_lrg_hosts_grizY" / "r.fits")
     np.testing.assert_allclose(stamps[7][0][..., 1], raw[7] * 1e-3, rtol=1e-6)
-    paths = write(tmp_path, stamps)
-    assert paths[3] == "cutouts/desstamp/desstamp_3.npz"
-    image, meta = read_npz(tmp_path / paths[3])
+    write_npz(tmp_path / "a.npz", *stamps[3])
+    image, meta = read_npz(tmp_path / "a.npz")
     np.testing.assert_array_equal(image, stamps[3][0])
-    assert meta["size"] == 91 and meta["quality_ok"] and meta["layer"] == "des"
+    assert meta["galaxy_id"] == "deslrghostsgrizY_3" and meta["size"] == 91 and meta["quality_ok"] and meta["layer"] == "des"
 
 
 def test_the_real_cube_gives_four_tiles_with_positions(survey_data):

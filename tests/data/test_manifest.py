@@ -69,3 +69,17 @@ def test_missing_and_unreadable_files_are_one_line(tmp_path):
         manifest.read(tmp_path / "bad.parquet")
     with pytest.raises(InputError, match="column split is missing"):
         manifest.validated(rows().drop_columns("split"))
+
+
+def test_assembled_from_cutouts_and_sample_the_catalogue_wins_and_hosts_are_marked():
+    cutouts = pa.table({"galaxy_id": ["b_1", "a_2", "host_0"], "cutout_path": ["x", "y", "z"], "ra": [1.0, 2.0, None], "size": [101, 101, 91]})
+    cutouts = cutouts.append_column("quality_ok", pa.array([True, False, True]))
+    sample = pa.table({"galaxy_id": ["a_2", "b_1", "c_3"], "label": [1, 0, 0], "split": ["val", "train", "test"], "ra": [2.5, None, 3.0]})
+    sample = sample.append_column("sample_weight", pa.array([0.5, 1.0, 1.0]))
+    rows = manifest.assembled(cutouts, sample.append_column("other", pa.array([1, 2, 3]))).to_pylist()
+    picked = [{k: r[k] for k in ("galaxy_id", "cutout_path", "label", "split", "sample_weight", "ra", "size", "quality_ok", "healpix_128")} for r in rows]
+    assert [tuple(r.values()) for r in picked] == [
+        ("a_2", "y", 1, "val", 0.5, 2.5, 101, False, None),
+        ("b_1", "x", 0, "train", 1.0, 1.0, 101, True, None),
+        ("host_0", "z", 0, "test", 1.0, None, 91, True, None),
+    ]

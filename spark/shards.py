@@ -1,0 +1,69 @@
+"""Manifest → shards: the usable cutouts of each split in hashed order, one TFRecord file a task."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+from pydantic import Field
+
+from data import manifest, shards, splits, tfrecord
+from data.config import settings
+from data.cutouts import read_npz
+from lensjax.errors import InputError
+from spark.cutouts import Refused
+from spark.jobs import run_partitions
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+
+@settings
+class ShardSettings:
+    """How cutouts are packed into shards."""
+
+    records_per_shard: Annotated[int, Field(ge=1, le=100_000)] = 1024
+    """at most; 1024 records of 101 pixels are 126 MB"""
+
+
+def write_shards(spark: SparkSession | None, out: Path, size: int, s: ShardSettings, seed: int = splits.SEED) -> tuple[dict[str, Any], list[Refused]]:
+    """Writes shards/ from manifest.parquet and its cutouts; returns figures, and the usable cutouts left out for their size.
+
+    Only rows with quality_ok go in; all records of a data set have one shape, so cutouts of another side than `size` (hosts of another survey) are
+    returned as (path, galaxy_id, reason) and used from their files. Raises InputError when a cutout is missing, damaged or not as the manifest says.
+    """
+    folder = out / "shards" / shards.NAME / shards.VERSION
+    (folder / shards.INDEX).unlink(missing_ok=True)
+    rows = [row for row in manifest.read(out / "manifest.parquet").to_pylist() if row["quality_ok"]]
+    left_out = [(r["cutout_path"], r["galaxy_id"], f"{r['size']} pixels, shards hold {size}: used from its file") for r in rows if r["size"] != size]
+    rows = [row for row in rows if row["size"] == size]
+    if not rows:
+        raise InputError(f"{out / 'manifest.parquet'}: no usable cutout of {size} pixels, so no shards; see quarantine.csv for the reasons")
+    # Sorted by name first, so that equal keys, should they ever come, have one order.
+    rows.sort(key=lambda row: row["galaxy_id"])
+    planned = shards.plan([row["split"] for row in rows], splits.order_key((row["galaxy_id"] for row in rows), seed), s.records_per_shard)
+    work = partial(pack, out=out, size=size)
+    items = [(shard.file, [{"cutout_path": rows[i]["cutout_path"], **{k: rows[i][k] for k in shards.FIELDS}} for i in shard.rows]) for shard in planned]
+    entries = run_partitions(spark, folder, items, work, "", "shards")
+    written = [{**entry, **entry["counters"]} for entry in entries]
+    note = "Cutouts in g, r, z around galaxies, nanomaggies, 0.262 arcsec a pixel; label 1 is a lens."
+    shards.finish(folder, planned, written, size, note)
+    records = {name: sum(len(shard.rows) for shard in planned if shard.split == name) for name in shards.SPLITS}
+    return {"shards": len(planned), "records": records, "bytes": sum(e["bytes"] for e in entries)}, left_out
+
+
+def pack(rows: list[dict[str, Any]], temporary: Path, *, out: Path, size: int) -> dict[str, Any]:
+    """The work on one shard: its cutouts in order."""
+
+    def example(row: dict[str, Any]) -> bytes:
+        image, meta = read_npz(out / row["cutout_path"])
+        if image.shape != (size, size, 3) or meta["galaxy_id"] != row["galaxy_id"]:
+            found = f"object {meta['galaxy_id']}, shape {'x'.join(map(str, image.shape))}"
+            raise InputError(f"{row['cutout_path']}: {found}, the manifest says {row['galaxy_id']} of {size} pixels; run `lensjax survey --force`")
+        return shards.example(image, row)
+
+    records = tfrecord.write(temporary, (example(row) for row in rows))
+    labels = np.array([row["label"] for row in rows])
+    return {**shards.described(temporary, records), "positives": int((labels == 1).sum())}
