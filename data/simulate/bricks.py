@@ -1,0 +1,140 @@
+"""Bricks of the Legacy Surveys: their grid, names and sweep files, and the handful that a simulated survey covers.
+
+A brick is 0.25 deg in declination; a row of bricks at one declination holds an even number of them, as many as keep their width at or below
+0.25 deg on the sky. A coadd is a tangent-plane image around the brick's centre, x growing to the west. A sweep file holds the bricks whose
+centres lie in one 5 x 5 deg tile and is named after its corners.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from data.splits import SEED, healpix_128, split
+from lensjax.errors import InputError
+
+BRICK_SIZE = 0.25  # deg
+PIXEL = 0.262  # arcsec
+TILE = 5  # deg
+
+# South-west corners (deg) of the sweep tiles that the survey is scattered over. All are names of DR10 south files.
+TILES = ((0, 0), (10, -5), (30, -15), (35, 5), (130, 15), (150, 0), (165, 25), (185, 10), (215, 5), (240, 20), (330, -5), (345, 10))
+# Bricks that have catalogue rows and no images, outside the declination limits of the selection (spec: -18 < dec < 32).
+OUTSIDE = ((30.6, -18.9), (160.6, 32.6))
+
+
+@dataclass(frozen=True)
+class Brick:
+    """One cell of the brick grid; angles in degrees."""
+
+    name: str
+    brickid: int
+    ra: float
+    dec: float
+    ra1: float
+    ra2: float
+    dec1: float
+    dec2: float
+
+    @property
+    def sweep(self) -> str:
+        """Name of the sweep file that holds this brick's objects."""
+        return sweep_name(self.ra, self.dec)
+
+
+def columns_of_row(row: int) -> int:
+    """Number of bricks in declination row `row` (0 is the south pole)."""
+    centre = -90 + BRICK_SIZE * row
+    nearest = min(abs(centre - BRICK_SIZE / 2), abs(centre + BRICK_SIZE / 2))
+    if row in (0, round(180 / BRICK_SIZE)):
+        return 1
+    return 2 * math.ceil(360 / BRICK_SIZE * math.cos(math.radians(nearest)) / 2)
+
+
+def brick_containing(ra: float, dec: float) -> Brick:
+    """The brick whose area contains the position (deg).
+
+    BRICKID counts the bricks from the south pole, row by row, and starts at 1; the name is RRRr[pm]DDd of the centre, digits cut off, not rounded.
+    """
+    row = math.floor((dec + 90) / BRICK_SIZE + 0.5)
+    columns = columns_of_row(row)
+    column = math.floor((ra % 360) / 360 * columns)
+    width = 360 / columns
+    centre_ra, centre_dec = (column + 0.5) * width, -90 + BRICK_SIZE * row
+    name = f"{math.floor(centre_ra * 10 + 1e-9):04d}{'p' if centre_dec >= 0 else 'm'}{math.floor(abs(centre_dec) * 10 + 1e-9):03d}"
+    brickid = 1 + column + sum(columns_of_row(r) for r in range(row))
+    half = BRICK_SIZE / 2
+    return Brick(name, brickid, centre_ra, centre_dec, column * width, (column + 1) * width, centre_dec - half, centre_dec + half)
+
+
+def sweep_name(ra: float, dec: float) -> str:
+    """Name of the sweep file of a position (deg): sweep-<south-west corner>-<north-east corner>.fits."""
+    west, south = math.floor(ra / TILE) * TILE, math.floor(dec / TILE) * TILE
+    corner = lambda r, d: f"{r:03d}{'p' if d >= 0 else 'm'}{abs(d):03d}"  # noqa: E731
+    return f"sweep-{corner(west, south)}-{corner(west + TILE, south + TILE)}.fits"
+
+
+def wcs(brick: Brick, size: int):
+    """The astropy WCS of the central `size` x `size` pixels of a brick's coadd."""
+    from astropy.wcs import WCS
+
+    w = WCS(naxis=2)
+    w.wcs.ctype = ["RA---TAN", "DEC--TAN"]
+    w.wcs.crval = [brick.ra, brick.dec]
+    w.wcs.crpix = [(size + 1) / 2] * 2
+    w.wcs.cd = np.diag([-PIXEL / 3600, PIXEL / 3600])
+    return w
+
+
+def corners(brick: Brick, size: int) -> tuple[Float[np.ndarray, "5"], Float[np.ndarray, "5"]]:
+    """RA and Dec (deg) of the centre and the four corners of the simulated part of a brick."""
+    low, middle, high = -0.5, (size - 1) / 2, size - 0.5
+    ra, dec = wcs(brick, size).all_pix2world([middle, low, low, high, high], [middle, low, high, low, high], 0)
+    return np.asarray(ra), np.asarray(dec)
+
+
+def quotas(n: int) -> dict[str, int]:
+    """How many of n bricks belong to each split: 70, 15 and 15 % rounded, at least one each when there are three."""
+    side = max(round(0.15 * n), 1 if n >= 3 else 0)
+    return {"train": n - 2 * side, "val": side, "test": side}
+
+
+def footprint(n: int, size: int, rng: np.random.Generator) -> list[Brick]:
+    """n bricks scattered over the tiles, each with its simulated part in a HEALPix cell (nside 128) of its own.
+
+    A survey of a few dozen cells cannot leave the split to chance: with 48 cells the 70/15/15 rule of data.splits gives shares that are off by
+    6 % (one standard deviation). The bricks are therefore drawn at random and kept while the split their cell belongs to still has room (`quotas`),
+    so the split itself stays the plain rule with seed 42 and its shares come out right. The first bricks of the list are training bricks.
+    Raises InputError when the tiles cannot hold n bricks.
+    """
+    room = quotas(n)
+    per_tile = math.ceil(n / len(TILES))
+    taken = {"cells": set(), "tiles": {tile: 0 for tile in TILES}}
+    chosen: list[tuple[str, Brick]] = []
+    for tile, brick in _candidates(rng):
+        if len(chosen) == n:
+            break
+        cells = np.unique(healpix_128(*corners(brick, size)))
+        if len(cells) > 1 or int(cells[0]) in taken["cells"] or taken["tiles"][tile] >= per_tile:
+            continue
+        name = str(split(cells, SEED)[0])
+        if room[name]:
+            room[name] -= 1
+            taken["cells"].add(int(cells[0]))
+            taken["tiles"][tile] += 1
+            chosen.append((name, brick))
+    if len(chosen) < n:
+        raise InputError(f"bricks: the footprint holds only {len(chosen)} bricks of {size} pixels, each in its own HEALPix cell, not {n}; ask for fewer or smaller ones")
+    return [brick for name, brick in sorted(chosen, key=lambda item: item[0] != "train")]
+
+
+def _candidates(rng: np.random.Generator) -> Iterator[tuple[tuple[int, int], Brick]]:
+    """Bricks inside the tiles, at random, tile after tile."""
+    for _ in range(400):
+        for tile in TILES:
+            ra, dec = tile[0] + TILE * rng.uniform(0.05, 0.95), tile[1] + TILE * rng.uniform(0.05, 0.95)
+            yield tile, brick_containing(ra, dec)
