@@ -46,7 +46,7 @@ class Frozen:
     @property
     def model(self) -> models.Finder:
         """The Flax module, in evaluation mode; it takes preprocessed stamps."""
-        return nnx.merge(self.graph, self.state)
+        return nnx.merge(self.graph, self.state, copy=True)
 
     def logits(self, raw_stamps: Float[Array, "b h w 3"]) -> Float[Array, " b"]:
         """Logits (B,) of stamps in nanomaggies; pure, under jit and grad. The score is their sigmoid."""

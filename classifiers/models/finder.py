@@ -15,6 +15,9 @@ class Finder(nnx.Module):
     act only when a key is given.
     """
 
+    head_name: str
+    """of the module that makes the logit, as its parameters are named"""
+
     def maps(self, images: Float[Array, "b h w c"], key: PRNGKeyArray | None = None) -> dict[str, Float[Array, "b x y w"]]:
         """Feature maps after the stem (`stage0`) and every stage (`stage1`, ...): names that sort in order, as jit sorts them."""
         raise NotImplementedError

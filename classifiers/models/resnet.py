@@ -74,6 +74,7 @@ class ResNet(Finder):
     """See the module's docstring. dtype: of the computation (parameters and statistics stay float32)."""
 
     config_class = ResNetConfig
+    head_name = "fc"
 
     def __init__(self, config: ResNetConfig, rngs: nnx.Rngs, dtype: jnp.dtype | None = None):
         self.pool = config.stem_pool

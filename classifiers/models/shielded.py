@@ -78,6 +78,7 @@ class ShieldedResNet(Finder):
     """See the module's docstring. dtype: of the computation (parameters and statistics stay float32)."""
 
     config_class = ShieldedConfig
+    head_name = "dense"
 
     def __init__(self, config: ShieldedConfig, rngs: nnx.Rngs, dtype: jnp.dtype | None = None):
         self.stem = _conv(3, config.stem_width, config.stem_kernel, config.stem_stride, False, rngs, dtype)

@@ -1,0 +1,160 @@
+"""The verb `evaluate`: scores, figures and tables of a frozen classifier."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from rich.console import Console
+from rich.progress import Progress
+
+from classifiers import frozen
+from classifiers.evaluation import calibration, figures, metrics, scoring, strata, thresholds
+from classifiers.evaluation.settings import EvaluateSettings
+from data import record, shards
+from data.config import Invocation
+from data.files import replacing, sha256, write_json
+from lensjax.errors import InputError
+
+TOP = {"all": 1.0, "top 1 %": 0.01, "top 0.1 %": 0.001}
+
+
+def chosen(scores: pd.DataFrame, s: EvaluateSettings) -> tuple[str, pd.DataFrame]:
+    """Name and rows of the sample the figures are of; see EvaluateSettings.on. Raises InputError when it is empty."""
+    on = s.on
+    if on == "auto":
+        on = "all" if s.classifier else "test" if (scores["split"] == "test").any() else "val"
+    found = scores if on == "all" else scores[scores["split"] == on]
+    if found.empty:
+        raise InputError(f"no stamps in split {on!r} to evaluate on; set `on` to one of {', '.join(sorted(set(scores['split'])))} or all")
+    return on, found.reset_index(drop=True)
+
+
+def reliability(sample: pd.DataFrame, minimum: int) -> pd.DataFrame:
+    """Reliability curve of the sample and of its highest scores: scope, bin, n, low, high, mean_score, fraction_lenses, status."""
+    rows = []
+    ranked = sample.sort_values("score", ascending=False, kind="stable")
+    for scope, share in TOP.items():
+        part = ranked.head(int(len(ranked) * share))
+        label, score = part["label"].to_numpy(), part["score"].to_numpy()
+        status = figures.lacking(minimum, int(label.sum()), int((1 - label).sum()))
+        if status != "ok":
+            rows.append({"scope": scope, "bin": 0, "n": len(part), "status": status})
+        else:
+            bins = calibration.BINS if scope == "all" else 5
+            rows += [{"scope": scope, "bin": i, **b, "status": "ok"} for i, b in enumerate(calibration.reliability(label, score, bins))]
+    return pd.DataFrame(rows, columns=["scope", "bin", "n", "low", "high", "mean_score", "fraction_lenses", "status"])
+
+
+def roc(sample: pd.DataFrame, minimum: int) -> pd.DataFrame:
+    """ROC curve: threshold, false_positive_rate, recall; no rows when the sample cannot support one."""
+    label = sample["label"].to_numpy()
+    if figures.lacking(minimum, int(label.sum()), int((1 - label).sum())) != "ok":
+        return pd.DataFrame(columns=["threshold", "false_positive_rate", "recall"])
+    c = metrics.curve(label, sample["score"].to_numpy())
+    return pd.DataFrame({"threshold": c.threshold, "false_positive_rate": c.above_false / c.others, "recall": c.above_true / c.lenses})
+
+
+def summary(scores: pd.DataFrame, on: str, sample: pd.DataFrame, s: EvaluateSettings) -> dict[str, Any]:
+    """metrics.json: counts, figures of the sample, AUC of every split, share of saturated scores."""
+    label, score = sample["label"].to_numpy(), sample["score"].to_numpy()
+    blocks = sample["healpix_128"].to_numpy() if s.bootstrap == "healpix" else None
+    by_split = {}
+    for split in shards.SPLITS:
+        part = scores[scores["split"] == split]
+        y, p = part["label"].to_numpy(), part["score"].to_numpy()
+        auc = {k: v for k, v in figures.ranking(y, p).items() if k == "roc_auc"}
+        one = figures.estimated(auc, y, p, s.minimum, s.resamples, s.seed)
+        by_split[split] = {"lenses": int(y.sum()), "others": int((1 - y).sum()), "roc_auc": one["roc_auc"]}
+    lenses, others = int(label.sum()), int((1 - label).sum())
+    saturated = float(np.mean((score > 0.9) | (score < 0.1)))
+    return {
+        "on": on,
+        "lenses": lenses,
+        "others": others,
+        "figures": figures.estimated(figures.ranking(label, score), label, score, s.minimum, s.resamples, s.seed, blocks),
+        "thresholds": figures.at_thresholds(label, score, s.thresholds, s.minimum),
+        "splits": by_split,
+        "scores": {"share_below_0.1_or_above_0.9": saturated, "mean_of_lenses": _mean(score[label == 1]), "mean_of_others": _mean(score[label == 0])},
+        "bootstrap": {"resamples": s.resamples, "of": s.bootstrap, "seed": s.seed},
+    }
+
+
+def _mean(values: np.ndarray) -> float | None:
+    return float(values.mean()) if len(values) else None
+
+
+def evaluate(call: Invocation[EvaluateSettings], step: record.Step, console: Console) -> None:
+    """Scores, measures, writes, finishes the step."""
+    s, out = call.settings, call.out
+    source = Path(s.classifier) if s.classifier else out / "training"
+    classifier = frozen.load(source)
+    folder = out / "evaluation"
+    listed = shards.index(out)
+    stamps = sum(entry["records"] for entry in listed["shards"])
+    if not stamps:
+        raise InputError(f"{out}: the shards hold no cutouts, so there is nothing to score; see quarantine.csv and counts/")
+    console.print(f"evaluate: {classifier.info['model']} of {source} on {stamps} stamps", markup=False, soft_wrap=True)
+    began = time.perf_counter()
+    with Progress(console=console, disable=not console.is_terminal, transient=True) as progress:
+        task = progress.add_task("evaluate", total=stamps)
+        scores = scoring.table(out, classifier, s.batch, lambda n: progress.advance(task, n))
+    speed = stamps / (time.perf_counter() - began)
+    on, sample = chosen(scores, s)
+    with replacing(folder / "scores.parquet") as temporary:
+        scores.to_parquet(temporary, index=False)
+    negatives = scores[(scores["label"] == 0) & ((scores["split"] == "val") | (on == "all"))]["score"].to_numpy()
+    kind = "non-lenses" if on == "all" else "validation non-lenses"
+    tables = {
+        "thresholds": pd.DataFrame(thresholds.table(negatives, s.thresholds, s.fpr_targets, s.minimum, kind)),
+        "roc": roc(sample, s.minimum),
+        "reliability": reliability(sample, s.minimum),
+        "confusers": strata.confusers(sample, s),
+        "strata": strata.table(sample, s),
+    }
+    for name, table in tables.items():
+        with replacing(folder / f"{name}.csv") as temporary:
+            table.to_csv(temporary, index=False)
+    found = summary(scores, on, sample, s)
+    provenance = {k: classifier.info.get(k) for k in ("model", "config", "epoch", "seed", "weights_sha256", "manifest_sha256", "shuffled_labels")}
+    manifest = out / "manifest.parquet"
+    found["classifier"] = provenance | {"elsewhere": bool(s.classifier)}
+    found["manifest_sha256"] = sha256(manifest) if manifest.is_file() else None
+    write_json(folder / "metrics.json", found)
+    auc = found["figures"]["roc_auc"]
+    step.finish([f"evaluation/{name}" for name in ("scores.parquet", "metrics.json", *(f"{t}.csv" for t in tables))], roc_auc=auc["value"], on=on)
+    for line in lines(found):
+        console.print(f"evaluate: {line}", markup=False, soft_wrap=True)
+    console.print(f"evaluate: {speed:.0f} stamps/s read and scored; {folder}", markup=False, soft_wrap=True)
+
+
+def lines(found: dict[str, Any]) -> list[str]:
+    """The main figures for people."""
+    shown = [f"{found['on']}: {found['lenses']} lenses, {found['others']} non-lenses"]
+    for name in ("roc_auc", "average_precision", "recall_at_fpr_1e-2", "ece"):
+        figure = found["figures"][name]
+        known = figure["status"] == "ok"
+        shown.append(f"{name} " + (f"{figure['value']:.4f} (95 %: {figure['lo95']:.4f} to {figure['hi95']:.4f})" if known else figure["status"]))
+    for threshold, of in found["thresholds"].items():
+        parts = [f"{k.replace('_', ' ')} {v['value']:.3f}" if v["status"] == "ok" else f"{k.replace('_', ' ')} {v['status']}" for k, v in of.items()]
+        shown.append(f"at {threshold}: " + ", ".join(parts))
+    return shown
+
+
+def main(call: Invocation[EvaluateSettings]) -> int:
+    """Runs the step unless it is up to date."""
+    s = call.settings
+    external = [Path(s.classifier) / name for name in (frozen.DESCRIPTION, frozen.NUMBERS)] if s.classifier else []
+    after = ("survey",) if s.classifier else ("survey", "train")
+    step = record.Step(call.out, "evaluate", s, after=after, owns=("evaluation",), external=external)
+    if step.current() and not call.force:
+        print("evaluate: up to date")
+        return 0
+    if call.force:
+        step.restart()
+    with step:
+        evaluate(call, step, Console(stderr=True, highlight=False))
+    return 0

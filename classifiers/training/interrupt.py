@@ -1,0 +1,35 @@
+"""Being stopped between two updates instead of in the middle of one."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class Terminated(Exception):
+    """SIGTERM arrived and everything is saved."""
+
+
+class Request:
+    """signal: the number of the signal that asked to stop, 0 while none has."""
+
+    signal = 0
+
+
+@contextmanager
+def deferred() -> Iterator[Request]:
+    """Within the block SIGINT and SIGTERM only leave a request; a second SIGINT interrupts at once."""
+    request = Request()
+
+    def handle(number: int, frame: object) -> None:
+        if request.signal and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        request.signal = number
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield request
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

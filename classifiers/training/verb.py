@@ -1,0 +1,128 @@
+"""The verb `train`: data and model in, a frozen classifier out."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import jax
+from flax import nnx
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from classifiers import frozen, models, weights
+from classifiers.training import interrupt, loop, optimiser, resident
+from classifiers.training.settings import TrainSettings
+from classifiers.training.step import Network, begin, make_step
+from data import record
+from data.config import Invocation
+from data.files import sha256, write_json
+from lensjax.errors import InputError
+
+
+def network(s: TrainSettings) -> Network:
+    """The model before training: freshly drawn, or with the numbers of `initial`. Raises InputError when those do not fit."""
+    dtype = jax.numpy.bfloat16 if s.precision == "bfloat16" else None
+    model = models.create(s.model, s.architecture, nnx.Rngs(s.seed), dtype)
+    if s.initial:
+        start, fresh = weights.flatten(frozen.load(Path(s.initial)).model), weights.flatten(model)
+        if s.new_head:
+            head = {n: v for n, v in fresh.items() if n.split(".")[0] == model.head_name}
+            start = {n: v for n, v in start.items() if n.split(".")[0] != model.head_name} | head
+        weights.restore(model, start, s.initial)
+    return Network(model)
+
+
+def run_info(call: Invocation[TrainSettings], net: Network, split: dict[str, Any], manifest: Path) -> dict[str, Any]:
+    """Everything that tells this run from another; no part of it changes when the run is continued, but the time."""
+    settings = json.loads(json.dumps(dataclasses.asdict(call.settings)))
+    source = Path(call.source)
+    device = jax.devices()[0]
+    return {
+        "commit": record.commit(),
+        "utc": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "config": call.source,
+        "config_sha256": sha256(source) if source.is_file() else None,
+        "settings": settings,
+        "manifest_sha256": sha256(manifest) if manifest.is_file() else None,
+        "seeds": {"training": call.settings.seed},
+        "command": sys.argv,
+        "versions": record.versions(),
+        "device": {"platform": device.platform, "kind": device.device_kind, "count": jax.local_device_count()},
+        "parameters": sum(v.size for v in net.params.values()),
+        "splits": split,
+        "input": "resident",
+    }
+
+
+def train(call: Invocation[TrainSettings], step: record.Step, console: Console) -> None:
+    """Reads, trains, freezes the best epoch and finishes the step."""
+    s, out = call.settings, call.out
+    folder = out / "training"
+    net = network(s)
+    (training, columns), (val, val_columns) = resident.read(out, "train", s), resident.read(out, "val", s)
+    rows, _ = resident.epoch_rows(len(columns["label"]), s, 0)
+    held = optimiser.frozen_names([*net.params, *net.statistics], s.freeze)
+    update = optimiser.optimiser(s, len(rows), net.params)
+    counts = {name: {"lenses": int(c["label"].sum()), "others": int((1 - c["label"]).sum())} for name, c in (("train", columns), ("val", val_columns))}
+    info = run_info(call, net, counts, out / "manifest.parquet")
+    write_json(folder / "run_info.json", info)
+    sizes = ", ".join(f"{n} {c['lenses']} lenses + {c['others']} others" for n, c in counts.items())
+    console.print(
+        f"train: {s.model}, {info['parameters']:,} parameters, {s.preprocess.crop} px, {s.precision}, {s.epochs} epochs of {rows.size} stamps "
+        f"in batches of {s.batch * s.accumulation}, resident on {info['device']['kind']}; {sizes}",
+        markup=False,
+        soft_wrap=True,
+    )
+    columns_shown = [TextColumn("train"), BarColumn(), TextColumn("{task.percentage:3.0f}%  {task.fields[speed]}"), TimeElapsedColumn(), TimeRemainingColumn()]
+    with Progress(*columns_shown, console=console, disable=not console.is_terminal, transient=True) as progress:
+        task = progress.add_task("train", total=len(rows) * s.epochs, speed="")
+        per_update = s.batch * s.accumulation
+
+        def tick(done: int, total: int, text: str) -> None:
+            speed = (progress.tasks[0].speed or 0.0) * per_update
+            progress.update(task, completed=done, total=total, speed=f"{speed:.0f} images/s" if speed else "")
+            if text:
+                console.print(text, markup=False, soft_wrap=True)
+
+        compiled = make_step(net, update, s.seed, frozenset(held))
+        run = loop.Run(folder, s, net, compiled, optimiser.schedule(s, len(rows)), training, val, columns["galaxy_id"])
+        state, summary = loop.fit(run, begin(net, update), tick)
+    notes = {k: info[k] for k in ("manifest_sha256", "parameters", "splits")}
+    described = {"model": s.model, "config": models.complete(s.model, s.architecture), "seed": s.seed, "shuffled_labels": s.shuffle_labels, **notes}
+    described |= {"epoch": summary["epoch"], "val_auc": summary["val_auc"], "checkpoint": "best", "settings": info["settings"]}
+    frozen.save(folder, frozen.freeze(net.model(state.params, state.statistics), s.preprocess, described))
+    # metrics.jsonl and run_info.json hold times: they may not make the steps after this one run again
+    step.finish([f"training/{name}" for name in (frozen.NUMBERS, frozen.DESCRIPTION)], **summary)
+    auc = "none (the validation split lacks lenses or non-lenses)" if summary["val_auc"] is None else f"{summary['val_auc']:.4f}"
+    console.print(f"train: best epoch {summary['best_epoch']}, validation AUC {auc}; {folder / frozen.DESCRIPTION}", markup=False, soft_wrap=True)
+
+
+def main(call: Invocation[TrainSettings]) -> int:
+    """Runs the step unless it is up to date; 0 when done, or when SIGTERM came and all is saved."""
+    step = record.Step(call.out, "train", call.settings, after=("survey",), owns=("training",), external=external(call.settings))
+    if step.current() and not call.force:
+        print("train: up to date")
+        return 0
+    if call.force:
+        step.restart()
+    console = Console(stderr=True, highlight=False)
+    with step:
+        try:
+            train(call, step, console)
+        except interrupt.Terminated:
+            console.print("train: stopped by SIGTERM, everything is saved; the same command continues here", markup=False)
+        except jax.errors.JaxRuntimeError as error:
+            if "RESOURCE_EXHAUSTED" not in str(error):
+                raise
+            raise InputError(f"batch {call.settings.batch}: not enough memory on the device; choose a smaller batch and a larger accumulation") from None
+    return 0
+
+
+def external(s: TrainSettings) -> list[Path]:
+    """Files outside the run directory that training reads."""
+    return [Path(s.initial) / name for name in (frozen.DESCRIPTION, frozen.NUMBERS)] if s.initial else []
