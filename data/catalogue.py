@@ -88,8 +88,8 @@ def standard(raw: Columns, where: str | Path) -> Columns:
 
 def require(columns: Columns, needed: Iterable[str], where: str | Path, purpose: str) -> None:
     """Raises InputError naming the columns that are absent, with the release and what they are needed for."""
-    needed = [part for name in needed for part in (("brickname", "objid") if name == "galaxy_id" else (name,))]
-    missing = [c.upper() for c in needed if c not in columns]
+    absent = [name for name in needed if name not in columns]
+    missing = [c.upper() for name in absent for c in (("brickname", "objid") if name == "galaxy_id" else (name,)) if c not in columns]
     if missing:
         release = columns.get("release", np.empty(0))
         kind = f" (RELEASE {int(release[0])})" if len(release) else ""

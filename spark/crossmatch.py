@@ -21,10 +21,9 @@ from data.cutouts import read_npz
 from data.files import replacing
 from data.lenses import TIERS, Lenses, SkyTree, one_to_one
 from data.selection import nobs_bin, type_bin
-from data.splits import healpix_128
 from lensjax.errors import InputError
 from spark.jobs import outputs, run_partitions
-from spark.pool import OnBadFile, unique_names
+from spark.pool import OnBadFile, relative, unique_names
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,11 +68,11 @@ def crossmatch(
     nearest = partial(nearest_rows, root=root, lenses=chosen, horizon=s.horizon)
     items = list(zip(unique_names(paths), paths, strict=True))
     entries = run_partitions(spark, out / "positives" / "_nearest", items, nearest, ".parquet", "cross-match", on_bad_file)
-    refused = [(p, e["error"]) for p, e in zip(paths, entries, strict=True) if "error" in e]
+    refused = [(p, relative(e["error"], root)) for p, e in zip(paths, entries, strict=True) if "error" in e]
     chunks = [(f"cutouts-{i:05d}", given[i * CHUNK : (i + 1) * CHUNK]) for i in range(-(-len(given) // CHUNK))]
     reading = partial(describe, root=root, on_bad_file=on_bad_file)
     described = run_partitions(spark, out / "positives" / "_given", chunks, reading, ".parquet", "existing cutouts")
-    refused += [(path, reason) for e in described for path, reason in e["counters"]["refused"]]
+    refused += [(path, relative(reason, root)) for e in described for path, reason in e["counters"]["refused"]]
     known = _concat(outputs(out / "positives" / "_given"))
     rows = _concat(outputs(out / "positives" / "_nearest"))
     if len(known):
@@ -117,9 +116,10 @@ def describe(paths: Sequence[str], temporary: Path, *, root: Path, on_bad_file: 
             meta = read_npz(root / path)[1]
             row = {"path": path, "type": meta.get("type") or meta.get("match_type")}
             row |= {k: meta.get(k) for k in ("galaxy_id", "ra", "dec", "nobs_z", "brickname")}
-            healpix_128(np.array([row["ra"]]), np.array([row["dec"]]))
+            if not all(isinstance(x, float) and abs(x) <= limit for x, limit in ((row["ra"], 360.0), (row["dec"], 90.0))):
+                raise InputError(f"{path}: RA {row['ra']}, Dec {row['dec']} is not a position in degrees; remove the cutout")
             rows.append(row)
-        except (InputError, TypeError) as error:
+        except InputError as error:
             if on_bad_file == "stop":
                 raise InputError(str(error)) from None
             refused.append([path, str(error)])
@@ -170,7 +170,6 @@ def _write(out: Path, matched: pd.DataFrame, unmatched: pd.DataFrame, known: pd.
 
     separation = matched["separation"].to_numpy(float)
     matched = matched.assign(
-        healpix_128=healpix_128(matched["ra"].to_numpy(float), matched["dec"].to_numpy(float)),
         nobs_z_bin=nobs_bin(matched["nobs_z"].astype("Float64").fillna(0).to_numpy(float)),
         type_bin=type_bin(matched["type"].fillna("").to_numpy(str)),
     ).rename(columns={"separation": "separation_arcsec"})

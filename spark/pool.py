@@ -14,14 +14,13 @@ from data import catalogue
 from data.files import replacing
 from data.lenses import Lenses
 from data.selection import Selection, magnitude, select
-from data.splits import healpix_128
 from lensjax.errors import InputError
 from spark.jobs import run_partitions
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-COLUMNS = (*catalogue.COLUMNS, "healpix_128", "nobs_z_bin", "type_bin", "pool", "confuser_category")
+COLUMNS = (*catalogue.COLUMNS, "nobs_z_bin", "type_bin", "pool", "confuser_category")
 """Of a pool file."""
 
 OnBadFile = Literal["stop", "quarantine"]
@@ -40,8 +39,9 @@ def negative_pool(
     entries = run_partitions(spark, out / "pool", items, work, ".parquet", "negative pool", on_bad_file)
     if all("error" in e for e in entries):
         raise InputError(f"no catalogue file can give a negative pool; the first says: {entries[0]['error']}" if entries else "no catalogue files to read")
-    write_counts(out / "counts" / "pool.csv", dict(zip(paths, entries, strict=True)))
-    return [(path, e["error"]) for path, e in zip(paths, entries, strict=True) if "error" in e]
+    refused = [(path, relative(e["error"], root)) for path, e in zip(paths, entries, strict=True) if "error" in e]
+    write_counts(out / "counts" / "pool.csv", {path: e.get("counters", {}) for path, e in zip(paths, entries, strict=True)}, dict(refused))
+    return refused
 
 
 def select_file(path: str, temporary: Path, *, root: Path, selection: Selection, lenses: Lenses) -> dict[str, Any]:
@@ -52,7 +52,6 @@ def select_file(path: str, temporary: Path, *, root: Path, selection: Selection,
     columns = catalogue.read(root / path)
     kept, counters = select(columns, selection, lenses.tree(), root / path)
     table = catalogue.to_arrow(kept)
-    table = table.append_column("healpix_128", pa.array(healpix_128(kept["ra"], kept["dec"])))
     for name in COLUMNS[-4:]:
         table = table.append_column(name, pa.array([value or None for value in kept[name].tolist()], pa.string()))
     pq.write_table(table, temporary, compression="zstd", store_schema=False)
@@ -76,16 +75,20 @@ def unique_names(paths: Sequence[str]) -> list[str]:
     return [n if often[n] == 1 else f"{n}-{i:04d}" for i, n in enumerate(names)]
 
 
-def write_counts(path: Path, entries: Mapping[str, Mapping[str, Any]]) -> None:
+def relative(reason: str, root: Path) -> str:
+    """An error message with paths relative to the survey's root, so that what is written does not depend on where the survey lies."""
+    return reason.replace(f"{root}/", "")
+
+
+def write_counts(path: Path, counters: Mapping[str, Mapping[str, Any]], refused: Mapping[str, str]) -> None:
     """counts/pool.csv: a row per file, in order, and a row `total`; a refused file has only its reason."""
     import pandas as pd
 
-    rows = [{"file": name, "refused": e.get("error", ""), **{k: v for k, v in e.get("counters", {}).items() if k != "histograms"}} for name, e in entries.items()]
+    rows = [{"file": name, "refused": refused.get(name, ""), **{k: v for k, v in c.items() if k != "histograms"}} for name, c in counters.items()]
     frame = pd.DataFrame(rows)
     numbers = [c for c in frame.columns if c not in ("file", "refused", "release")]
-    total = {"file": "total", "refused": f"{(frame['refused'] != '').sum()} files", **frame[numbers].sum().to_dict()}
+    total = {"file": "total", "refused": f"{len(refused)} files", **frame[numbers].sum().to_dict()}
     frame = pd.concat([frame, pd.DataFrame([total])], ignore_index=True)
     frame[[*numbers, "release"]] = frame[[*numbers, "release"]].astype("Int64")
-    front = ["file", "release"]
     with replacing(path) as temporary:
-        frame[[*front, *numbers, "refused"]].to_csv(temporary, index=False, lineterminator="\n")
+        frame[["file", "release", *numbers, "refused"]].to_csv(temporary, index=False, lineterminator="\n")

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from pyspark.sql import SparkSession
 
-COLUMNS = (*POOL_COLUMNS, "label", "cutout_type", "tier", "weight", "sample_weight", "match_type", "split", "lens_name", "separation_arcsec", "source_cutout")
+COLUMNS = (*POOL_COLUMNS, "healpix_128", "label", "cutout_type", "tier", "weight", "sample_weight", "match_type", "split", "lens_name", "separation_arcsec", "source_cutout")
 """Of the sample: the catalogue's, then what the manifest adds; source_cutout is the path of an existing cutout, null when it is to be sliced."""
 
 
@@ -64,6 +64,7 @@ def sample(spark: SparkSession | None, out: Path, pool: Sequence[Path], s: Sampl
     shares = sampling.allocate(wanted, draw.available(), s.negatives_per_positive, s.n2_fraction, s.borrow)
     negatives = draw.take(shares, s.seed)
     rows = pd.concat([_labelled(positives, 1, s), _labelled(negatives, 0, s)], ignore_index=True)
+    rows["healpix_128"] = splits.healpix_128(rows["ra"].to_numpy(float), rows["dec"].to_numpy(float))
     rows["split"] = splits.split(rows["healpix_128"].to_numpy(), s.seed, s.scheme)
     rows["source_cutout"] = rows["galaxy_id"].map(dict(zip(given["galaxy_id"], given["path"], strict=True)))
     rows = rows.reindex(columns=list(COLUMNS)).sort_values("galaxy_id").reset_index(drop=True)
@@ -116,12 +117,10 @@ class _SparkPool:
         from pyspark.sql import Window
         from pyspark.sql import functions as F
 
-        self.spark = spark
         whole = spark.read.schema(_ddl()).parquet(*map(str, paths))
         newest = Window.partitionBy("galaxy_id").orderBy(F.col("release").desc_nulls_last(), "ra", "dec")
-        taken = spark.createDataFrame([(g,) for g in positives], "galaxy_id string").withColumn("positive", F.lit(True))
-        rows = whole.withColumn("_nth", F.row_number().over(newest)).join(F.broadcast(taken), "galaxy_id", "left")
-        self.rows = rows.withColumn("_use", (F.col("_nth") == 1) & F.col("positive").isNull())
+        nth = whole.withColumn("_nth", F.row_number().over(newest))
+        self.rows = nth.withColumn("_use", (F.col("_nth") == 1) & ~F.col("galaxy_id").isin(positives))
         self.figures: dict[str, int] = {}
 
     def available(self) -> dict[sampling.Stratum, int]:
@@ -140,20 +139,19 @@ class _SparkPool:
         from pyspark.sql import functions as F
 
         stratum = ["nobs_z_bin", "type_bin", "pool"]
-        quota = self.spark.createDataFrame(
-            [(s.nobs_z_bin, s.type_bin, s.pool, s.sampled) for s in shares], "nobs_z_bin string, type_bin string, pool string, _quota long"
-        )
+        limits = [F.lit(x) for share in shares for x in (f"{share.nobs_z_bin}/{share.type_bin}/{share.pool}", share.sampled)]
+        quota = F.element_at(F.create_map(*limits), F.concat_ws("/", *stratum))
         # Hex digits sort like the number they write, so this is the order of data.splits.order_key.
         key = F.substring(F.sha2(F.concat(F.col("galaxy_id"), F.lit(f"_{seed}")), 256), 1, 16)
         place = F.row_number().over(Window.partitionBy(*stratum).orderBy("_key", "galaxy_id"))
-        chosen = self.rows.where("_use").join(F.broadcast(quota), stratum).withColumn("_key", key).withColumn("_place", place).where("_place <= _quota")
+        usable = self.rows.where("_use").where(quota > 0).withColumn("_key", key)
+        chosen = usable.withColumn("_place", place).where(F.col("_place") <= quota)
         return chosen.select(*POOL_COLUMNS).toPandas().sort_values("galaxy_id").reset_index(drop=True)
 
 
 def _ddl() -> str:
     """Spark schema of a pool file; given, so that no job has to infer it."""
-    whole = {*catalogue.WHOLE, "healpix_128"}
-    return ", ".join(f"{c} {'bigint' if c in whole else 'double' if c in catalogue.REAL else 'string'}" for c in POOL_COLUMNS)
+    return ", ".join(f"{c} {'bigint' if c in catalogue.WHOLE else 'double' if c in catalogue.REAL else 'string'}" for c in POOL_COLUMNS)
 
 
 def _write_counts(path: Path, shares: Sequence[sampling.Share]) -> None:

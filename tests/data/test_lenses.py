@@ -1,0 +1,85 @@
+"""Lens lists are read whole or refused row by row; distances on the sky are right everywhere."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from data import lenses
+from lensjax.errors import InputError
+
+LIST = """name,RA [deg],DEC [deg],zlens,type,grading,ref
+DESI-001.0000+02.0000,1.0,2.0,-,galaxy,confident,x
+J0001,359.9999,-89.0,0.5,galaxy,probable,x
+"A, with a comma",12.5,3,0.4,group,probable,x
+"""
+
+
+def test_reads_lenscat_format(tmp_path):
+    (tmp_path / "l.csv").write_text(LIST)
+    found, refused = lenses.read(tmp_path / "l.csv")
+    assert len(found) == 3 and refused == []
+    assert found.tier(lenses.TIERS).tolist() == ["A", "B", "B"]
+    assert found.named("DESI").name.tolist() == ["DESI-001.0000+02.0000"]
+    assert found.tier({"confident": "A"}).tolist() == ["A", "", ""]
+
+
+def test_rows_without_a_position_are_listed_with_their_line(tmp_path):
+    (tmp_path / "l.csv").write_text(LIST + "bad,,1,-,galaxy,probable,x\nhms,10:20:30,1,-,galaxy,probable,x\nfar,400,1,-,galaxy,probable,x\npole,1,91,-,a,b,x\n")
+    found, refused = lenses.read(tmp_path / "l.csv")
+    assert len(found) == 3 and [line for line, _ in refused] == [5, 6, 7, 8]
+    assert "'10:20:30'" in refused[1][1]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("name,ra_hms,grading\na,b,c\n", "no column RA or DEC"), ("name,RA\na,1\n", "no column DEC"), ('a,"b\nc', "not a CSV"), ("", "not a CSV")],
+)
+def test_a_list_without_positions_is_refused(tmp_path, text, message):
+    (tmp_path / "l.csv").write_text(text)
+    with pytest.raises(InputError, match=f"l.csv: {message}"):
+        lenses.read(tmp_path / "l.csv")
+    with pytest.raises(InputError, match="no such lens list"):
+        lenses.read(tmp_path / "none.csv")
+
+
+def test_separations_agree_with_astropy():
+    from astropy.coordinates import SkyCoord
+
+    rng = np.random.default_rng(2)
+    ra, dec = rng.uniform(0, 360, 300), np.degrees(np.arcsin(rng.uniform(-1, 1, 300)))
+    ra2, dec2 = ra + rng.normal(0, 20, 300) / 3600, np.clip(dec + rng.normal(0, 20, 300) / 3600, -90, 90)
+    index, separation = lenses.SkyTree(ra, dec).nearest(ra2, dec2)
+    theirs = SkyCoord(ra2, dec2, unit="deg").match_to_catalog_sky(SkyCoord(ra, dec, unit="deg"))
+    np.testing.assert_array_equal(index, theirs[0])
+    np.testing.assert_allclose(separation, theirs[1].arcsec, atol=1e-7)
+
+
+def test_pairs_and_empty_trees():
+    tree = lenses.SkyTree(np.array([10.0, 10.0, 50.0]), np.array([0.0, 4 / 3600, 0.0]))
+    one, other, separation = tree.pairs(np.array([10.0, 80.0]), np.array([0.0, 0.0]), 5.0)
+    assert one.tolist() == [0, 0] and other.tolist() == [0, 1]
+    np.testing.assert_allclose(separation, [0.0, 4.0], atol=1e-7)
+    empty = lenses.SkyTree(np.empty(0), np.empty(0))
+    assert np.isinf(empty.separation(np.array([1.0]), np.array([1.0]))).all()
+    assert empty.pairs(np.array([1.0]), np.array([1.0]), 5.0)[0].size == 0
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 5), st.floats(0, 1)), min_size=1, max_size=12))
+def test_one_to_one_keeps_the_closest_lens_of_each_object(pairs):
+    lens = np.arange(len(pairs))
+    obj = np.array([f"g{o}" for o, _ in pairs])
+    separation = np.array([s for _, s in pairs])
+    keep = lenses.one_to_one(lens, obj, separation)
+    for name in set(obj):
+        mine = np.flatnonzero(obj == name)
+        winner = min(mine, key=lambda i: (separation[i], lens[i]))
+        assert keep[mine].sum() == 1 and keep[winner]
+
+
+def test_lenscat(survey_data):
+    found, refused = lenses.read(survey_data / "lenses" / "lenscat" / "catalog.csv")
+    assert len(found) == 32838 and not refused and len(found.named("DESI")) == 5104
+    tiers = found.tier(lenses.TIERS)
+    assert (tiers == "A").sum() == 2309 and (tiers == "B").sum() == 30529
