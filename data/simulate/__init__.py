@@ -34,8 +34,8 @@ class SimulateSettings:
     """how many bricks, each in a HEALPix cell of its own"""
     brick_pixels: Annotated[int, Field(ge=160, le=3600)] = 1200
     """side of the simulated central part of a brick, pixels of 0.262 arcsec"""
-    galaxies: Annotated[int, Field(ge=1)] = 4800
-    """galaxies of z < 20.15 in all bricks together; about four in five pass the cuts of the negative pool"""
+    galaxies: Annotated[int, Field(ge=1)] = 5500
+    """galaxies of z < 20.05 in all bricks together; about seven in ten pass the cuts of the negative pool"""
     lenses: Annotated[int, Field(ge=0)] = 360
     """strong lenses with a visible arc in all bricks together"""
 
@@ -128,5 +128,6 @@ def _assemble(root: Path, parts: Path, places: list[Brick], s: SimulateSettings)
     write_truth(root / "truth.parquet", everything)
     shutil.rmtree(parts)
     files = sorted(p for p in root.rglob("*") if p.is_file())
-    counts = {"bricks": len(places), "sweeps": len(tiles), "objects": len(everything), "lenses": int((everything["kind"] == "lens").sum()), "listed": len(listed)}
+    made = int((everything["kind"] == "lens").sum())
+    counts = {"bricks": len(places), "sweeps": len(tiles), "objects": len(everything), "lenses": made, "listed": len(listed)}
     return files, counts

@@ -113,22 +113,23 @@ def footprint(n: int, size: int, rng: np.random.Generator) -> list[Brick]:
     """
     room = quotas(n)
     per_tile = math.ceil(n / len(TILES))
-    taken = {"cells": set(), "tiles": {tile: 0 for tile in TILES}}
+    cells_taken: set[int] = set()
+    in_tile = dict.fromkeys(TILES, 0)
     chosen: list[tuple[str, Brick]] = []
     for tile, brick in _candidates(rng):
         if len(chosen) == n:
             break
         cells = np.unique(healpix_128(*corners(brick, size)))
-        if len(cells) > 1 or int(cells[0]) in taken["cells"] or taken["tiles"][tile] >= per_tile:
+        if len(cells) > 1 or int(cells[0]) in cells_taken or in_tile[tile] >= per_tile:
             continue
         name = str(split(cells, SEED)[0])
         if room[name]:
             room[name] -= 1
-            taken["cells"].add(int(cells[0]))
-            taken["tiles"][tile] += 1
+            cells_taken.add(int(cells[0]))
+            in_tile[tile] += 1
             chosen.append((name, brick))
     if len(chosen) < n:
-        raise InputError(f"bricks: the footprint holds only {len(chosen)} bricks of {size} pixels, each in its own HEALPix cell, not {n}; ask for fewer or smaller ones")
+        raise InputError(f"bricks: {n} of {size} pixels do not fit, each in its own HEALPix cell; only {len(chosen)} do: ask for fewer or smaller ones")
     return [brick for name, brick in sorted(chosen, key=lambda item: item[0] != "train")]
 
 

@@ -59,16 +59,17 @@ def star_radius(mag: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
 
 def maskbits(frame: pd.DataFrame, coadd: Coadd, cluster: bool) -> np.ndarray:
     """MASKBITS of every object: near bright and medium-bright stars, in large galaxies, in a star cluster (when the brick has one), on lost pixels."""
-    x, y = frame["x"].to_numpy(), frame["y"].to_numpy()
+    x, y = frame["x"].to_numpy(float), frame["y"].to_numpy(float)
     bits = np.zeros(len(frame), np.int64)
 
     def mark(cx: float, cy: float, radius: float, bit: str) -> None:
         bits[np.hypot(x - cx, y - cy) * PIXEL < radius] |= 1 << BIT[bit]
 
-    for star in frame[(frame["kind"] == "star") & (frame["mag_r"] < 16)].itertuples():
-        mark(star.x, star.y, float(star_radius(star.mag_r)), "BRIGHT" if star.mag_r < 13 else "MEDIUM")
-    for galaxy in frame[(frame["kind"] == "large") & (frame["mag_r"] < 17.2)].itertuples():
-        mark(galaxy.x, galaxy.y, 3 * galaxy.r_eff, "GALAXY")
+    kind, mag, r_eff = frame["kind"].to_numpy(str), frame["mag_r"].to_numpy(float), frame["r_eff"].to_numpy(float)
+    for i in np.flatnonzero((kind == "star") & (mag < 16)):
+        mark(x[i], y[i], float(star_radius(mag[i])), "BRIGHT" if mag[i] < 13 else "MEDIUM")
+    for i in np.flatnonzero((kind == "large") & (mag < 17.2)):
+        mark(x[i], y[i], 3 * r_eff[i], "GALAXY")
     n = coadd.image.shape[0]
     if cluster:
         mark(0.3 * n, 0.7 * n, 0.05 * n * PIXEL, "CLUSTER")
@@ -92,7 +93,16 @@ def _contamination(x: np.ndarray, y: np.ndarray, flux: Float[np.ndarray, "k 3"],
     return np.where(flux > 0, total / np.maximum(flux, 1e-6), 0)
 
 
-def measure(brick: Brick, wcs: Any, frame: pd.DataFrame, flux: Float[np.ndarray, "k 3"], coadd: Coadd, conditions: Conditions, cluster: bool, rng: np.random.Generator) -> np.ndarray:
+def measure(
+    brick: Brick,
+    wcs: Any,
+    frame: pd.DataFrame,
+    flux: Float[np.ndarray, "k 3"],
+    coadd: Coadd,
+    conditions: Conditions,
+    cluster: bool,
+    rng: np.random.Generator,
+) -> np.ndarray:
     """Sweep rows (structured array, DTYPE) of a brick's objects; flux (k, 3): what lies in the image. OBJID counts the table's rows.
 
     Noise of a flux follows from the depth at the object and its size, that of sizes and ellipticities from the flux's; a band without exposures
@@ -104,7 +114,7 @@ def measure(brick: Brick, wcs: Any, frame: pd.DataFrame, flux: Float[np.ndarray,
     kind, types = frame["kind"].to_numpy(str), frame["type"].to_numpy(str)
     column, row = np.clip(np.round(x).astype(int), 0, n - 1), np.clip(np.round(y).astype(int), 0, n - 1)
     nobs = coadd.nexp[row, column].astype(int)
-    psfdepth = 25 / 10 ** (0.8 * (22.5 - conditions.m5)) * nobs / conditions.exposures
+    psfdepth = 25 / 10 ** (0.8 * (22.5 - conditions.m5)) * nobs / np.maximum(conditions.exposures, 1)
     ratio = galaxy_depth_ratio(conditions.psfsize)
     extent = (1 / ratio - 1) / 0.45**2  # a galaxy covers 1 + extent q r^2 times the area of the PSF
     ivar = psfdepth / (1 + extent * (q * r_eff**2)[:, None])

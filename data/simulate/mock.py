@@ -6,7 +6,6 @@ import hashlib
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 from jaxtyping import Float

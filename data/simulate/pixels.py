@@ -47,11 +47,13 @@ class CoreAndWing:
 
     def at(self, x: Float[np.ndarray, "..."], y: Float[np.ndarray, "..."]) -> Float[np.ndarray, "... B"]:
         """Flux per pixel of a unit point source at offsets x, y (pixels), in numpy."""
-        r2, total = (x**2 + y**2)[..., None], 0.0
-        for share, width in ((1 - self.WING, self.CORE), (self.WING, self.CORE * self.RATIO)):
-            a = 4 * np.log(2) / (np.asarray(self.fwhm, np.float64) * width / PIXEL) ** 2
-            total = total + share * a / np.pi * np.exp(-a * r2)
-        return total
+        r2, fwhm = (x**2 + y**2)[..., None], np.asarray(self.fwhm, np.float64)
+
+        def gaussian(share: float, width: float) -> np.ndarray:
+            a = 4 * np.log(2) / (fwhm * width / PIXEL) ** 2
+            return share * a / np.pi * np.exp(-a * r2)
+
+        return gaussian(1 - self.WING, self.CORE) + gaussian(self.WING, self.CORE * self.RATIO)
 
 
 @partial(jax.jit, static_argnames=("size",))
@@ -157,7 +159,7 @@ def expose(light: Float[np.ndarray, "n n 3"], nexp: np.ndarray, conditions: Cond
     sigma = sky_sigma(conditions)
     sky = 10 ** (0.4 * (22.5 - SKY)) * PIXEL**2
     seen = nexp > 0
-    variance = (sigma**2 * conditions.exposures / np.maximum(nexp, 1)).astype(np.float32)
+    variance = (sigma**2 * np.maximum(conditions.exposures, 1) / np.maximum(nexp, 1)).astype(np.float32)
     noise = rng.standard_normal(light.shape, np.float32) * np.sqrt(variance * (1 + np.maximum(light, 0) / sky.astype(np.float32)))
     image = np.where(seen, np.minimum(light, SATURATION) + noise, 0).astype(np.float32)
     invvar = np.where(seen & (light < SATURATION), 1 / variance, 0).astype(np.float32)

@@ -17,22 +17,22 @@ from data.simulate.shapes import Rows
 
 # Kinds of bright galaxies (z < about 20): share of each, and the Tractor types that a fit would give them.
 KINDS: dict[str, tuple[float, dict[str, float]]] = {
-    "red": (0.52, {"SER": 0.52, "DEV": 0.24, "REX": 0.24}),
+    "red": (0.56, {"SER": 0.57, "DEV": 0.19, "REX": 0.24}),
     "disc": (0.18, {"SER": 0.62, "REX": 0.08, "EXP": 0.30}),
-    "compact": (0.10, {"REX": 0.75, "SER": 0.25}),
-    "spiral": (0.05, {"SER": 0.85, "DEV": 0.15}),
-    "ring": (0.035, {"SER": 0.7, "DEV": 0.3}),
-    "edge_on": (0.035, {"SER": 1.0}),
-    "clumpy": (0.03, {"SER": 0.7, "REX": 0.3}),
-    "large": (0.015, {"SER": 0.6, "DEV": 0.4}),
+    "compact": (0.11, {"REX": 0.75, "SER": 0.25}),
+    "spiral": (0.033, {"SER": 0.9, "DEV": 0.1}),
+    "ring": (0.025, {"SER": 0.7, "DEV": 0.3}),
+    "edge_on": (0.025, {"SER": 1.0}),
+    "clumpy": (0.022, {"SER": 0.7, "REX": 0.3}),
+    "large": (0.010, {"SER": 0.6, "DEV": 0.4}),
     "tidal": (0.01, {"SER": 0.5, "DEV": 0.5}),
-    "merger": (0.025, {"SER": 0.6, "DEV": 0.25, "REX": 0.15}),
+    "merger": (0.009, {"SER": 0.6, "DEV": 0.25, "REX": 0.15}),
 }
 TYPES = ("PSF", "REX", "EXP", "DEV", "SER", "DUP")
 EDGE = 54  # pixels; bright galaxies keep this far from the edge of the simulated part, all but a few per cent of them
 CLUTTER_PER_ARCMIN2 = 13.0
 STARS_PER_ARCMIN2 = 2.2
-CORE = 3.0  # arcsec; bright galaxies do not lie closer to each other, save merging ones
+CORE = 4.5  # arcsec; bright galaxies do not lie closer to each other, save merging ones
 
 # Observed g - r and r - z of old galaxies by redshift, DECam filters.
 REDSHIFT = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
@@ -52,7 +52,7 @@ def red_galaxies(rng: np.random.Generator, z_mag: Float[np.ndarray, " n"]) -> pd
     redshift = np.clip(0.20 + 0.135 * (z_mag - 16.6) + rng.normal(0, 0.11, n), 0.06, 0.88)
     r_z = np.interp(redshift, REDSHIFT, R_Z) + rng.normal(0, 0.07, n)
     g_r = np.interp(redshift, REDSHIFT, G_R) + rng.normal(0, 0.10, n)
-    r_eff = np.clip(10 ** (-0.17 * (z_mag - 19.4) + rng.normal(0.0, 0.15, n)), 0.35, 4.0)
+    r_eff = np.clip(10 ** (-0.08 - 0.14 * (z_mag - 19.4) + rng.normal(0.0, 0.13, n)), 0.35, 4.0)
     return pd.DataFrame(
         {
             "redshift": redshift,
@@ -70,17 +70,26 @@ def _blue(rng: np.random.Generator, z_mag: np.ndarray, g_r: tuple[float, float],
     """Star-forming galaxies: normal colours (mean, sigma), log-normal sizes around `size` at z = 19."""
     n = len(z_mag)
     rz, gr = rng.normal(*r_z, n), rng.normal(*g_r, n)
-    r_eff = np.clip(size * 10 ** (-0.13 * (z_mag - 19) + rng.normal(0, 0.12, n)), 0.3, 5.0)
-    return pd.DataFrame({"redshift": rng.uniform(0.03, 0.35, n), "mag_g": z_mag + rz + gr, "mag_r": z_mag + rz, "mag_z": z_mag, "r_eff": r_eff, "q": q, "phi": rng.uniform(0, np.pi, n)})
+    return pd.DataFrame(
+        {
+            "redshift": rng.uniform(0.03, 0.35, n),
+            "mag_g": z_mag + rz + gr,
+            "mag_r": z_mag + rz,
+            "mag_z": z_mag,
+            "r_eff": np.clip(size * 10 ** (-0.13 * (z_mag - 19) + rng.normal(0, 0.12, n)), 0.3, 5.0),
+            "q": q,
+            "phi": rng.uniform(0, np.pi, n),
+        }
+    )
 
 
 def _of_kind(kind: str, n: int, rng: np.random.Generator) -> pd.DataFrame:
     """n bright galaxies of one kind: `red_galaxies` columns and n, the Sersic index."""
-    z = counts_law(rng, n, 16.3, 20.15, 0.42)
+    z = counts_law(rng, n, 16.3, 20.05, 0.48)
     inclined = np.sqrt(np.clip(rng.random(n) ** 2 * 0.96 + 0.04, 0, 1))  # axis ratio of a thin disc seen from anywhere
     if kind in ("red", "merger", "tidal"):
         frame = red_galaxies(rng, z if kind != "tidal" else counts_law(rng, n, 16.5, 19.5, 0.3))
-        frame["n"] = np.clip(rng.normal(3.3, 1.0, n), 1.5, 6.0)
+        frame["n"] = np.clip(rng.normal(2.9, 0.8, n), 1.5, 6.0)
     elif kind == "large":
         frame = red_galaxies(rng, counts_law(rng, n, 15.8, 18.2, 0.3))
         frame["r_eff"] = rng.uniform(2.0, 4.5, n)
@@ -92,13 +101,13 @@ def _of_kind(kind: str, n: int, rng: np.random.Generator) -> pd.DataFrame:
         frame = _blue(rng, counts_law(rng, n, 16.8, 20.0, 0.35), (0.8, 0.22), (0.5, 0.15), 1.8, rng.uniform(0.12, 0.28, n))
         frame["n"] = rng.uniform(0.7, 1.3, n)
     elif kind in ("spiral", "ring"):
-        frame = _blue(rng, counts_law(rng, n, 16.2, 19.4, 0.3), (0.8, 0.2), (0.5, 0.12), 2.0 if kind == "spiral" else 1.5, rng.uniform(0.55, 1, n))
+        frame = _blue(rng, counts_law(rng, n, 16.2, 19.4, 0.3), (0.8, 0.2), (0.5, 0.12), 1.9 if kind == "spiral" else 1.5, rng.uniform(0.55, 1, n))
         frame["n"] = rng.uniform(0.9, 2.5, n) if kind == "spiral" else rng.uniform(2.5, 5.5, n)
     elif kind == "compact":
         frame = _blue(rng, z, (0.9, 0.35), (0.65, 0.25), 0.55, rng.uniform(0.6, 1, n))
         frame["n"] = rng.uniform(0.8, 2.5, n)
     else:
-        frame = _blue(rng, z, (0.95, 0.25), (0.62, 0.15), 1.1, np.maximum(inclined, 0.2))
+        frame = _blue(rng, z, (0.95, 0.25), (0.62, 0.15), 1.1, np.maximum(inclined, 0.36))
         frame["n"] = rng.uniform(0.8, 1.8, n)
     return frame.assign(kind=kind)
 
@@ -127,7 +136,7 @@ def scatter(rng: np.random.Generator, n: int, size: int, margin: float, taken: F
 
 
 def bright_galaxies(rng: np.random.Generator, n: int) -> pd.DataFrame:
-    """About n galaxies down to z = 20.15, without positions; a merger's companion follows it, with `companion` set."""
+    """About n galaxies down to z = 20.05, without positions; a merger's companion follows it, with `companion` set."""
     shares = np.array([share for share, _ in KINDS.values()])
     number = rng.multinomial(n, shares / shares.sum())
     parts = [fitted_types(rng, _of_kind(kind, k, rng), KINDS[kind][1]) for kind, k in zip(KINDS, number) if k]
@@ -175,8 +184,18 @@ def stars(rng: np.random.Generator, n: int, size: int) -> pd.DataFrame:
     r_z = 0.12 + 0.42 * g_r + np.where(g_r > 1.2, rng.exponential(0.45, n), 0) + rng.normal(0, 0.03, n)
     return pd.DataFrame(
         {
-            **{"kind": "star", "type": "PSF", "redshift": 0.0, "mag_g": z + r_z + g_r, "mag_r": z + r_z, "mag_z": z},
-            **{"r_eff": 0.0, "q": 1.0, "phi": 0.0, "n": 0.0, "x": rng.uniform(-0.5, size - 0.5, n), "y": rng.uniform(-0.5, size - 0.5, n)},
+            "kind": "star",
+            "type": "PSF",
+            "redshift": 0.0,
+            "mag_g": z + r_z + g_r,
+            "mag_r": z + r_z,
+            "mag_z": z,
+            "r_eff": 0.0,
+            "q": 1.0,
+            "phi": 0.0,
+            "n": 0.0,
+            "x": rng.uniform(-0.5, size - 0.5, n),
+            "y": rng.uniform(-0.5, size - 0.5, n),
         }
     )
 
@@ -184,13 +203,11 @@ def stars(rng: np.random.Generator, n: int, size: int) -> pd.DataFrame:
 def components(frame: pd.DataFrame, flux: Float[np.ndarray, "k 3"], rng: np.random.Generator) -> tuple[Rows, np.ndarray]:
     """Light of every galaxy of the table (point sources and duplicates excluded): component rows, and the table row (int) that each belongs to."""
     rows, owner = [], []
-    for i, g in enumerate(frame.itertuples()):
-        if g.type in ("PSF", "DUP"):
-            continue
-        if g.kind in shapes.STRUCTURE:
-            part = shapes.STRUCTURE[g.kind](flux[i], g.r_eff, g.q, g.phi, rng)
-        else:
-            part = shapes.sersic(flux[i], g.r_eff, g.n, g.q, g.phi)
+    kinds, types = frame["kind"].to_numpy(str), frame["type"].to_numpy(str)
+    r_eff, n, q, phi = (frame[c].to_numpy(float) for c in ("r_eff", "n", "q", "phi"))
+    for i in np.flatnonzero(~np.isin(types, ["PSF", "DUP"])):
+        structure = shapes.STRUCTURE.get(str(kinds[i]))
+        part = structure(flux[i], r_eff[i], q[i], phi[i], rng) if structure else shapes.sersic(flux[i], r_eff[i], n[i], q[i], phi[i])
         rows.append(part)
         owner.append(np.full(len(part), i))
     if not rows:

@@ -92,10 +92,14 @@ def write_coadd(root: Path, brick: Brick, coadd: Coadd, wcs: Any) -> None:
             path = image_path(root, brick.name, band)
             path = path.with_name(path.name.replace("image", kind))
             header = coadd_header(brick, size, band, kind, wcs)
-            tile = (min(100, size),) * 2
-            level = 16 if kind == "image" else 4
             hdu = fits.CompImageHDU(
-                np.ascontiguousarray(pixels[..., b]), header, compression_type="RICE_1", tile_shape=tile, quantize_level=level, quantize_method=2, dither_seed=1 + brick.brickid % 9999
+                np.ascontiguousarray(pixels[..., b]),
+                header,
+                compression_type="RICE_1",
+                tile_shape=(min(100, size),) * 2,
+                quantize_level=16 if kind == "image" else 4,
+                quantize_method=2,
+                dither_seed=1 + brick.brickid % 9999,
             )
             _save(fits.HDUList([_primary(), hdu]), path)
 

@@ -27,7 +27,7 @@ def _tinted(flux: Float[np.ndarray, " 3"], share: float, tint: Float[np.ndarray,
     return np.minimum(share * flux * 10 ** (0.4 * tint), 0.8 * flux)
 
 
-def _knots(flux: Float[np.ndarray, " 3"], x: Float[np.ndarray, " k"], y: Float[np.ndarray, " k"], size: Float[np.ndarray, " k"], rng: np.random.Generator) -> Rows:
+def _knots(flux: Float[np.ndarray, " 3"], x: np.ndarray, y: np.ndarray, size: np.ndarray, rng: np.random.Generator) -> Rows:
     """Round patches of starlight at (x, y) with half-light radii `size`, of unequal brightness, sharing `flux`."""
     weight = rng.lognormal(0, 0.4, len(x))
     rows = np.zeros((len(x), len(COLUMNS)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 import jax
@@ -25,7 +25,7 @@ VISIBLE = 20.0
 HOST_TOLERANCE = 0.15
 SOURCE_R = (22.0, 24.6)  # unlensed r mag: brighter than the prior's, because published candidates were found by eye
 BLUE = 0.6  # share of the sources with the colours of preset raw_notes, star-forming galaxies; the others have the preset's own, redder ones
-TYPES = {"SER": 0.56, "DEV": 0.26, "REX": 0.18}  # of published candidates' Tractor fits (Stein et al. 2022: SER 54, DEV 30, REX 10, EXP 6 %)
+TYPES = {"SER": 0.62, "DEV": 0.18, "REX": 0.20}  # of published candidates' Tractor fits (Stein et al. 2022: SER 54, DEV 30, REX 10, EXP 6 %)
 LIGHT_IN_FIT = 0.4  # share of an arc's flux that ends up in the galaxy's fit
 
 _NAMES = {"r_mag": "source_r_mag", "g_r": "source_g_r", "r_z": "source_r_z", "r_eff": "source_r_eff", "n": "source_n", "beta": "beta_over_theta_e"}
@@ -50,7 +50,7 @@ def hosts(rng: np.random.Generator, n: int) -> pd.DataFrame:
     """n lens galaxies: magnitudes of published candidates where they overlap with the negatives', everything else as for any red galaxy."""
     z = np.clip(rng.normal(19.0, 0.65, n), 17.2, 20.15)
     frame = red_galaxies(rng, z)
-    frame["n"] = np.clip(rng.normal(3.3, 1.0, n), 1.5, 6.0)
+    frame["n"] = np.clip(rng.normal(2.9, 0.8, n), 1.5, 6.0)
     return fitted_types(rng, frame.assign(kind="lens"), TYPES)
 
 
@@ -61,12 +61,8 @@ def einstein_radii(rng: np.random.Generator, z_mag: Float[np.ndarray, " n"]) -> 
 
 @partial(jax.jit, static_argnames=("size",))
 def _render(parameters: dict[str, Array], dx: Array, dy: Array, fwhm: Array, size: int) -> Float[Array, "k size size 3"]:
-    def one(p, dx, dy):
-        s = scene(p)
-        lens, source = replace(s.lens, x=s.lens.x + dx, y=s.lens.y + dy), replace(s.source, x=s.source.x + dx, y=s.source.y + dy)
-        return lj.render(replace(s, lens=lens, source=source), lj.PixelGrid(size, PIXEL), CoreAndWing(fwhm), tol=5e-3)
-
-    return jax.vmap(one)(parameters, dx, dy)
+    there = parameters | {"lens_x": parameters["lens_x"] + dx, "lens_y": parameters["lens_y"] + dy}
+    return jax.vmap(lambda p: lj.render(scene(p), lj.PixelGrid(size, PIXEL), CoreAndWing(fwhm), tol=5e-3))(there)
 
 
 def _draw(key: Array, theta_e: np.ndarray, q: np.ndarray, phi: np.ndarray, rng: np.random.Generator) -> dict[str, Array]:
@@ -75,7 +71,7 @@ def _draw(key: Array, theta_e: np.ndarray, q: np.ndarray, phi: np.ndarray, rng: 
     n = len(theta_e)
     like_host = lens_like_host(k_host, jnp.asarray(q, jnp.float32), jnp.asarray(phi, jnp.float32))
     r_mag = rng.uniform(*SOURCE_R, n)
-    p = lj.priors(PRESET).draw(k_scene, n, theta_e=theta_e.astype(np.float32), r_mag=r_mag.astype(np.float32), **like_host)
+    p = lj.priors(PRESET).draw(k_scene, n, theta_e=jnp.asarray(theta_e, jnp.float32), r_mag=jnp.asarray(r_mag, jnp.float32), **like_host)
     blue, is_blue = lj.priors("raw_notes").draw(k_blue, n), jnp.asarray(rng.random(n) < BLUE)
     return p | {name: jnp.where(is_blue, blue[name], p[name]) for name in ("g_r", "r_z")}
 
