@@ -1,0 +1,164 @@
+"""The verb `audit`: injections into held-out hosts, completeness, sensitivity; everything under audit/ of the run directory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from classifiers.audit.settings import AuditSettings
+from data.config import invocation
+from data.files import replacing, sha256, write_json
+from data.record import Step
+from lensjax.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from classifiers.audit.hosts import Hosts
+
+SNR_EDGES = (0.0, 3.0, 5.0, 10.0, 20.0, 50.0, 1e6)
+OUTPUTS = ("injections.parquet", "completeness.parquet", "completeness.csv", "marginals.parquet", "marginals.csv", "summary.json")
+
+
+def command(argv: Sequence[str]) -> int:
+    """Inject arcs into held-out galaxies: what the finder detects, what it misses, and how that answers to the assumptions."""
+    call = invocation("audit", AuditSettings, argv, description=__doc__ or "")
+    s, out = call.settings, call.out
+    after = ("survey", "evaluate") if s.classifier else ("survey", "train", "evaluate")
+    step = Step(out, "audit", s, after=after, owns=("audit",), external=external_files(s))
+    if step.current() and not call.force:
+        print("audit: up to date")
+        return 0
+    if call.force:
+        step.restart()
+    with step:
+        summary = run(out, s)
+        extra = [name for name in ("sensitivity.csv", "sensitivity.parquet", "gallery.npz") if (out / "audit" / name).is_file()]
+        step.finish([f"audit/{name}" for name in (*OUTPUTS, *extra)], **{k: summary[k] for k in ("injections", "hosts", "completeness")})
+    remove_parts(out / "audit" / "parts")
+    for line in summary["words"]:
+        print(f"audit: {line}")
+    return 0
+
+
+command.settings = AuditSettings  # type: ignore[attr-defined]
+
+
+def external_files(s: AuditSettings) -> list[Path]:
+    """Files outside the run directory that the audit depends on."""
+    files = [Path(s.host_list)] if s.host_list else []
+    if s.classifier:
+        folder = Path(s.classifier)
+        files += [folder / "classifier.json", folder.parent / "manifest.parquet"]
+    return files
+
+
+def remove_parts(folder: Path) -> None:
+    """Removes the chunks once the whole table is written."""
+    import shutil
+
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def choose_hosts(out: Path, s: AuditSettings, info: dict[str, Any]) -> Hosts:
+    """The hosts of an audit, checked against what the classifier was trained on. Raises InputError as `hosts.refuse` does, and when nothing says
+    what the classifier was trained on."""
+    import pandas as pd
+
+    from classifiers.audit import hosts
+    from data.manifest import read
+
+    path = out / "manifest.parquet"
+    manifest = read(path).to_pandas()
+    trained_path = Path(s.classifier).parent / "manifest.parquet" if s.classifier else path
+    if not trained_path.is_file():
+        raise InputError(f"{trained_path}: missing, so what the classifier was trained on is unknown; keep the manifest beside its training folder")
+    if info.get("manifest_sha256") not in (None, sha256(trained_path)):
+        raise InputError(f"{trained_path}: not the manifest that the classifier was trained on (SHA-256 differs); use that run's, or train again")
+    trained = None
+    if s.classifier:
+        table = read(trained_path).to_pandas()
+        trained = table.loc[table["split"] == "train", ["galaxy_id", "ra", "dec"]]
+    if s.host_list:
+        try:
+            names = pd.read_csv(s.host_list, dtype=str)["galaxy_id"].dropna().tolist()
+        except (OSError, ValueError, KeyError) as error:
+            raise InputError(f"{s.host_list}: not a CSV file with a column galaxy_id ({error})") from None
+        found = hosts.named(manifest, names, s.psf_fwhm)
+    else:
+        found = hosts.candidates(manifest, None if s.classifier else s.splits, s.psf_fwhm)
+    if not len(found):
+        raise InputError(f"{path}: no negative in split {' or '.join(s.splits)}, so there is nothing to inject into; make the survey larger")
+    hosts.refuse(found, trained, manifest[["galaxy_id", "ra", "dec"]])
+    return found
+
+
+def all_thresholds(out: Path, s: AuditSettings) -> dict[str, float]:
+    """Name -> score: the settings' and those of evaluation/thresholds.csv that stand on enough negatives."""
+    import pandas as pd
+
+    found = {f"score {t:g}": float(t) for t in s.thresholds}
+    path = out / "evaluation" / "thresholds.csv"
+    if path.is_file():
+        table = pd.read_csv(path)
+        good = table[np.isfinite(table["threshold"])]
+        if "status" in good:
+            good = good[~good["status"].astype(str).str.contains("insufficient|refused", case=False)]
+        fixed = set(found.values())
+        found |= {str(name): float(t) for name, t in zip(good["name"], good["threshold"]) if float(t) not in fixed}
+    return found
+
+
+def write_table(table: pd.DataFrame, folder: Path, name: str) -> None:
+    """The table as Parquet and as CSV."""
+    with replacing(folder / f"{name}.parquet") as temporary:
+        table.to_parquet(temporary, index=False, compression="zstd")
+    with replacing(folder / f"{name}.csv") as temporary:
+        table.to_csv(temporary, index=False, float_format="%.8g")
+
+
+def run(out: Path, s: AuditSettings) -> dict[str, Any]:
+    """Does the audit and writes its files; returns the summary."""
+    from classifiers import frozen
+    from classifiers.audit import completeness, gallery, plan, sensitivity, summary
+    from classifiers.audit.campaign import Campaign
+    from classifiers.audit.hosts import depth_m5, with_depth
+    from classifiers.audit.injection import audit_prior
+
+    folder = out / "audit"
+    folder.mkdir(parents=True, exist_ok=True)
+    classifier = frozen.load(Path(s.classifier) if s.classifier else out / "training")
+    prior = audit_prior(s.prior, s.source_magnitude)
+    hosts, measured = with_depth(choose_hosts(out, s, classifier.info), out)
+    degrade = s.mode == "degraded"
+    axes = s.axes(hosts.psf[:, 1], depth_m5(hosts.psfdepth[:, 1]))
+    chunks = plan.chunks(hosts, axes, s.injections, s.per_host, degrade, s.seed)
+    thresholds = all_thresholds(out, s)
+    wanted = axes.cells() * s.injections
+    print(f"audit: {sum(map(len, chunks))} injections of {wanted} asked, {axes.cells()} cells, {len(hosts)} hosts, {s.mode}, prior {s.prior}", flush=True)
+    campaign = Campaign(chunks, hosts, out, classifier, prior, s.gain, s.batch)
+    rows = campaign.carry_out(folder / "parts")
+    if rows.empty:
+        raise InputError(f"{out}: no host lies in any cell of the grid; widen audit.psf_edges and audit.depth_edges, or use mode degraded")
+    with replacing(folder / "injections.parquet") as temporary:
+        rows.to_parquet(temporary, index=False, compression="zstd")
+    cells = plan.cells(hosts, axes, degrade)
+    table = completeness.table(rows, cells, thresholds, s.magnitude_edges, s.sufficient)
+    write_table(table, folder, "completeness")
+    marginal = completeness.marginals(rows, thresholds, s.magnitude_edges, SNR_EDGES, s.sufficient, s.seed)
+    write_table(marginal, folder, "marginals")
+
+    gradients = None
+    sample = plan.sample(chunks, s.sensitivity_sample)
+    if sample:
+        gradients = sensitivity.table(campaign.experiment(chunks[sample[0][0]]), campaign.packed(sample))
+        write_table(gradients, folder, "sensitivity")
+    middle = min(thresholds.values(), key=lambda t: (abs(t - 0.5), t))
+    picks = gallery.chosen(rows, middle, s.gate_snr)
+    gallery.write(folder / "gallery.npz", picks, rows, campaign)
+    found = summary.summarise(out, s, axes, hosts, measured, classifier.info, rows, table, marginal, gradients, thresholds, middle)
+    write_json(folder / "summary.json", found)
+    return found

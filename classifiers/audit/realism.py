@@ -1,0 +1,62 @@
+"""What speaks for and against reading a completeness as that of real lenses. Thin: sky-noise SNR, score saturation, and labelled lenses beside injections.
+
+Observable: the matched-filter SNR of the arc (all bands, its own shape as the template, sky noise only) reaches a gate. It is what a detector that knew the
+arc's shape could reach on an empty sky, so the observable fraction is an upper bound and the recall given observable a lower one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from classifiers.audit.completeness import jeffreys
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SATURATED = 0.9
+
+
+def two_stages(rows: pd.DataFrame, threshold: float, gate: float) -> dict[str, Any]:
+    """Observable fraction, and recall given observable and given not, with Jeffreys 95 % intervals: "not in the data" and "in the data but
+    missed" told apart."""
+    seen = (rows["snr"] >= gate).to_numpy()
+    found = (rows["score"] >= threshold).to_numpy()
+    return {
+        "gate_snr": gate,
+        "threshold": threshold,
+        "observable": fraction(int(seen.sum()), len(rows)),
+        "recall_observable": fraction(int((found & seen).sum()), int(seen.sum())),
+        "recall_unobservable": fraction(int((found & ~seen).sum()), int((~seen).sum())),
+    }
+
+
+def fraction(k: int, n: int) -> dict[str, Any]:
+    """k of n with its Jeffreys 95 % interval; None where n is 0."""
+    low, high = jeffreys(np.array(k), np.array(n), 0.95)
+    return {"k": k, "n": n, "value": k / n if n else None, "lo95": float(low) if n else None, "hi95": float(high) if n else None}
+
+
+def saturation(score: np.ndarray) -> dict[str, Any]:
+    """Shares of scores above 0.9 and below 0.1; flagged when one of them exceeds 90 %."""
+    if not len(score):
+        return {"above_0.9": None, "below_0.1": None, "flag": False}
+    high, low = float((score > 0.9).mean()), float((score < 0.1).mean())
+    return {"above_0.9": high, "below_0.1": low, "flag": max(high, low) > SATURATED}
+
+
+def beside_lenses(rows: pd.DataFrame, scores: pd.DataFrame | None, threshold: float) -> dict[str, Any] | None:
+    """Recall on labelled lenses of the test split and completeness of the injections, and median score of both. None without such lenses."""
+    if scores is None or not {"label", "score", "split"} <= set(scores.columns):
+        return None
+    lenses = scores[(scores["label"] == 1) & (scores["split"] == "test")]
+    if lenses.empty:
+        return None
+    return {
+        "threshold": threshold,
+        "lenses": fraction(int((lenses["score"] >= threshold).sum()), len(lenses)),
+        "injections": fraction(int((rows["score"] >= threshold).sum()), len(rows)),
+        "median_score_lenses": float(lenses["score"].median()),
+        "median_score_injections": float(rows["score"].median()),
+    }
