@@ -1,13 +1,14 @@
 """Quality rules at their edges, and features against the metadata of real cutouts."""
 
+import jax
 import numpy as np
 import pytest
 
 from data.coadds import read_cube
 from data.cutouts import read_npz
 from data.manifest import TYPES
-from data.preprocess import raw_robust
-from data.quality import FEATURES, features, rejected
+from data.preprocess import Preprocess, annulus_pixels, raw_robust
+from data.quality import BACKGROUND, FEATURES, _masks, features, rejected
 
 
 def stamp(size: int = 101) -> np.ndarray:
@@ -82,10 +83,11 @@ def test_features_are_columns_of_the_manifest():
 
 
 def test_real_cutouts_pass_and_their_features_agree_with_their_metadata(survey_data):
+    preprocess = jax.jit(raw_robust)
     for path in sorted((survey_data / "images" / "ls_dr10_lens_cutouts").glob("*.npz")):
         image, meta = read_npz(path)
         assert rejected(image) == ""
-        assert np.isfinite(raw_robust(image)).all()
+        assert np.isfinite(preprocess(image)).all()
         found = features(image)
         for name in FEATURES:
             assert found[name] == pytest.approx(meta[name], rel=1e-6), name
@@ -96,3 +98,10 @@ def test_the_real_stamp_with_bad_pixels_is_rejected(survey_data):
     assert "% of the central 50x50 pixels are NaN" in rejected(image, 424)
     whole, _ = read_cube(survey_data / "images" / "ls_dr3_dr5_grz_resampled" / "dr3_a.fits")
     assert rejected(whole, 424) == ""
+
+
+@pytest.mark.parametrize("size", [64, 101])
+def test_the_background_is_where_preprocessing_measures_it(size):
+    p = Preprocess(crop=size)
+    assert p.annulus == BACKGROUND
+    np.testing.assert_array_equal(np.flatnonzero(_masks(size, size)["background"]), annulus_pixels(p))
