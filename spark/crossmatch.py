@@ -161,7 +161,7 @@ def match(rows: pd.DataFrame, lenses: Lenses, s: CrossmatchSettings) -> tuple[pd
     matched = best.assign(lens_name=lenses.name[index], lens_ra=lenses.ra[index], lens_dec=lenses.dec[index], grading=lenses.grading[index], tier=tier[index])
     lost = np.setdiff1d(np.arange(len(lenses)), index)
     missed = lenses.where(lost)
-    reasons = [reason[i] for i in lost]
+    reasons = pd.Series([reason[i] for i in lost], dtype=object)
     return matched, pd.DataFrame({"name": missed.name, "ra": missed.ra, "dec": missed.dec, "grading": missed.grading, "reason": reasons})
 
 

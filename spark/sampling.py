@@ -25,7 +25,10 @@ if TYPE_CHECKING:
     import pandas as pd
     from pyspark.sql import SparkSession
 
-COLUMNS = (*POOL_COLUMNS, "healpix_128", "label", "cutout_type", "tier", "weight", "sample_weight", "match_type", "split", "lens_name", "separation_arcsec", "source_cutout")
+COLUMNS = (
+    *(*POOL_COLUMNS, "healpix_128", "label", "cutout_type", "tier", "weight", "sample_weight", "match_type", "split"),
+    *("lens_name", "separation_arcsec", "source_cutout"),
+)
 """Of the sample: the catalogue's, then what the manifest adds; source_cutout is the path of an existing cutout, null when it is to be sliced."""
 
 
