@@ -1,0 +1,45 @@
+"""Checkpoints: exact round trips; others' and damaged ones are refused by name."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from classifiers.checkpoints import Checkpoints
+from lensjax.errors import InputError
+
+TREE = {"params": {"a.kernel": jnp.arange(6.0).reshape(2, 3)}, "step": jnp.asarray(7, jnp.int32), "none": {}}
+NOTE = {"settings": {"seed": 1, "epochs": 3}}
+
+
+def test_round_trip_keeps_every_bit_and_the_newest(tmp_path):
+    kept = Checkpoints(tmp_path)
+    assert kept.newest() is None
+    for number in (1, 2, 2):
+        kept.save(number, {**TREE, "step": jnp.asarray(number, jnp.int32)}, NOTE)
+    tree, note = Checkpoints(tmp_path).restore(TREE, NOTE["settings"])
+    assert kept.newest() == 2 and [p.name for p in tmp_path.iterdir() if p.name.isdigit()] == ["2"]
+    assert np.array_equal(tree["params"]["a.kernel"], TREE["params"]["a.kernel"]) and tree["step"] == 2 and tree["step"].dtype == np.int32
+    assert note["settings"] == NOTE["settings"]
+
+
+def test_other_settings_and_other_arrays_are_named(tmp_path):
+    kept = Checkpoints(tmp_path)
+    kept.save(1, TREE, NOTE)
+    with pytest.raises(InputError, match=r"seed: 1, not 2"):
+        kept.restore(TREE, {"seed": 2, "epochs": 3})
+    with pytest.raises(InputError, match=r"arrays that differ: params/a.kernel, params/b.kernel"):
+        kept.restore({**TREE, "params": {"b.kernel": TREE["params"]["a.kernel"]}}, NOTE["settings"])
+    with pytest.raises(InputError, match=r"arrays that differ: params/a.kernel"):
+        kept.restore({**TREE, "params": {"a.kernel": jnp.zeros((3, 2))}}, NOTE["settings"])
+
+
+@pytest.mark.parametrize("part", ["arrays", "note"])
+def test_damage_is_refused(tmp_path, part):
+    kept = Checkpoints(tmp_path)
+    kept.save(1, TREE, NOTE)
+    files = [p for p in (tmp_path / "1" / part).rglob("*") if p.is_file() and p.stat().st_size]
+    for path in files:
+        path.write_bytes(bytes(b ^ 0x55 for b in path.read_bytes()))
+    with pytest.raises(InputError, match="checkpoint") as refused:
+        Checkpoints(tmp_path).restore(TREE, NOTE["settings"])
+    assert "\n" not in str(refused.value)
