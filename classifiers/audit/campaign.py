@@ -26,8 +26,8 @@ Sample = Sequence[tuple[int, np.ndarray]]
 
 @dataclass(frozen=True)
 class Campaign:
-    """plan: all injections · hosts: what they refer to, their stamps under `out` · classifier, prior, gain: see `Experiment` · batch: injections made
-    together; the last of a chunk is padded."""
+    """plan: all injections · hosts: what they refer to, their stamps under `out` · classifier, prior, gain: see `Experiment`, gain 0 for none ·
+    batch: injections made together; the last of a chunk is padded."""
 
     plan: Sequence[Chunk]
     hosts: Hosts
@@ -39,7 +39,7 @@ class Campaign:
 
     def experiment(self, chunk: Chunk) -> Experiment:
         """The compiled function's fixed part for a chunk's stamp size."""
-        return Experiment(self.classifier, self.prior, lj.PixelGrid(chunk.size, chunk.pixel_scale), chunk.degrade, self.gain)
+        return Experiment(self.classifier, self.prior, lj.PixelGrid(chunk.size, chunk.pixel_scale), chunk.degrade, self.gain or None)
 
     def stamps(self, which: np.ndarray) -> dict[int, np.ndarray]:
         """Stamps (H, W, 3) of the hosts at these places."""

@@ -187,7 +187,7 @@ class SelectionFunction:
         if not wide:
             return np.where(inside, values.ravel()[0], np.nan)
         values = values.reshape([len(axes[i]) for i in wide])
-        linear = lambda grid: RegularGridInterpolator([axes[i] for i in wide], grid, bounds_error=False)(points[..., wide])  # noqa: E731
+        linear = lambda grid: RegularGridInterpolator([axes[i] for i in wide], grid, bounds_error=False)(points[..., wide]).reshape(inside.shape)  # noqa: E731
         usable = inside & (linear(np.isnan(values).astype(float)) < 1e-9)
         return np.where(usable, linear(np.nan_to_num(values)), np.nan)
 

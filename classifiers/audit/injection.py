@@ -61,13 +61,13 @@ def audit_prior(name: str, magnitude: tuple[float, float]) -> Prior:
 @dataclass(frozen=True)
 class Experiment:
     """What an audit keeps fixed. classifier: anything with `logits(raw stamps)`, a pytree · prior: of sources, shear and lens shapes · pixels:
-    the stamps' grid · degrade: bring hosts to the target PSF and depth · gain: electrons per nanomaggy of the arc's Poisson noise, 0 none."""
+    the stamps' grid · degrade: bring hosts to the target PSF and depth · gain: electrons per nanomaggy of the arc's Poisson noise, or None."""
 
     classifier: Any
     prior: Prior
     pixels: lj.PixelGrid
     degrade: bool = field(default=False, metadata={"static": True})
-    gain: float = field(default=0.0, metadata={"static": True})
+    gain: Float[Array, ""] | float | None = None
 
     def scenes(self, batch: Batch, nudge: Nudge) -> lj.Scene:
         """One scene (leaves (b, ...)) for every key: the same whatever else is in the batch."""
@@ -107,7 +107,7 @@ class Experiment:
         (lensjax.arc_snr), `snr` (b,) of the matched filter sqrt(sum(arc^2 / sigma^2)) over all pixels and bands against sky noise."""
         scenes, host = self.scenes(batch, nudge), self.hosts(batch)
         arc = self.arcs(scenes, batch, nudge)
-        if self.gain > 0:
+        if self.gain is not None:
             stamp = jax.vmap(lambda k, h, a: lj.inject(h, a, gain=self.gain, key=_key(k, 2)))(batch.key, host, arc)
         else:
             stamp = jax.vmap(lj.inject)(host, arc)

@@ -67,8 +67,8 @@ def rows(n: int, seed: int = 0) -> list[dict]:
 def image(row: dict, seed: int) -> np.ndarray:
     """A round galaxy with the noise of the row's depth; every seventh has missing pixels."""
     rng = np.random.default_rng(seed)
-    psf = lj.Gaussian(jnp.array([row[f"psfsize_{b}"] for b in "grz"]))
-    sigma = np.asarray(lj.pixel_sigma(jnp.array([row[f"psfdepth_{b}"] for b in "grz"]), psf, PIXELS))
+    width = np.array([row[f"psfsize_{b}"] for b in "grz"]) / 2.3548 / PIXELS.scale
+    sigma = np.sqrt(1 / (4 * np.pi * width**2) / np.array([row[f"psfdepth_{b}"] for b in "grz"]))  # sum(psf^2) of a Gaussian
     light = np.exp(-PIXELS.radius() / 4.0)[..., None] * np.array([0.05, 0.2, 0.4])
     stamp = (light + sigma * rng.normal(size=light.shape)).astype(np.float32)
     if seed % 7 == 0:
