@@ -2,8 +2,8 @@
 
 A profile has a `flux` (B,) in nanomaggies, one for each band, and a shape of unit flux that the bands share:
 
-    brightness(x, y)        surface brightness (arcsec^-2) at x, y (arcsec); its integral over the plane is 1
-    bound(x, y, reach)      about the largest brightness within `reach` (arcsec) of x, y: tells the renderer where it has to look closely
+    brightness(c, x, y)     surface brightness (arcsec^-2) at x, y (arcsec), its integral over the plane 1; c from `coefficients()`
+    bound(c, x, y, reach)   about the largest brightness within `reach` (arcsec) of x, y: tells the renderer where it has to look closely
 
 The normalisation is the integral over the *source plane*, so that lensing magnifies: dividing by the image-plane sum would cancel it.
 """
@@ -17,7 +17,7 @@ from jax.scipy.special import gammaln
 from jaxtyping import Array, Float
 
 from lensjax.arrays import Real
-from lensjax.mass import rotate
+from lensjax.mass import Coefficients
 
 SERSIC_N = (0.4, 8.0)
 """Range of the Sersic index: below it the series for b_n fails, above it the core is smaller than any pixel."""
@@ -26,14 +26,23 @@ _TINY = 1e-12
 
 
 class Light(Protocol):
-    """What a light profile can do; see the module's docstring."""
+    """What a light profile can do; see the module's docstring. `coefficients` is what is worked out once for a profile."""
 
     @property
     def flux(self) -> Real: ...
 
-    def brightness(self, x: Real, y: Real) -> Float[Array, "..."]: ...
+    def coefficients(self) -> Coefficients: ...
 
-    def bound(self, x: Real, y: Real, reach: Real) -> Float[Array, "..."]: ...
+    @staticmethod
+    def brightness(c: Coefficients, x: Array, y: Array) -> Float[Array, "..."]: ...
+
+    @staticmethod
+    def bound(c: Coefficients, x: Array, y: Array, reach: Array) -> Float[Array, "..."]: ...
+
+
+def surface_brightness(light: Light, x: Real, y: Real) -> Float[Array, "..."]:
+    """Surface brightness (arcsec^-2) of a profile of unit flux at x, y (arcsec) in the source plane, any shape."""
+    return light.brightness(light.coefficients(), jnp.asarray(x), jnp.asarray(y))
 
 
 def sersic_b(n: Real) -> Float[Array, "..."]:
@@ -61,22 +70,33 @@ class Sersic:
     x: Real = 0.0
     y: Real = 0.0
 
-    def _radius_squared(self, x: Real, y: Real) -> Float[Array, "..."]:
-        """(r/R_e)^2; the tiny offset keeps the derivative finite on the centre."""
-        u, v = rotate(x - self.x, y - self.y, self.phi)
-        return (u / self.r_eff) ** 2 + (v / (self.q * self.r_eff)) ** 2 + _TINY
+    def coefficients(self) -> Coefficients:
+        n, r_eff = jnp.asarray(self.n), jnp.asarray(self.r_eff)
+        b = sersic_b(n)
+        log_peak = 2 * n * jnp.log(b) - gammaln(2 * n) - jnp.log(2 * jnp.pi * self.q * n * r_eff**2)
+        cos, sin = jnp.cos(self.phi) / r_eff, jnp.sin(self.phi) / r_eff
+        axes = {"u_x": cos, "u_y": sin, "v_x": -sin / self.q, "v_y": cos / self.q}
+        return axes | {"x": self.x, "y": self.y, "log_peak": log_peak, "b": b, "power": 0.5 / n, "minor": 1 / (self.q * r_eff)}
 
-    def _at(self, radius_squared: Array) -> Float[Array, "..."]:
-        b = sersic_b(self.n)
-        log_peak = 2 * self.n * jnp.log(b) - gammaln(2 * self.n) - jnp.log(2 * jnp.pi * self.q * self.n * self.r_eff**2)
-        return jnp.exp(log_peak - b * jnp.exp((0.5 / self.n) * jnp.log(radius_squared)))
+    @staticmethod
+    def brightness(c: Coefficients, x: Array, y: Array) -> Float[Array, "..."]:
+        return _sersic(c, _radius_squared(c, x, y))
 
-    def brightness(self, x: Real, y: Real) -> Float[Array, "..."]:
-        return self._at(self._radius_squared(x, y))
+    @staticmethod
+    def bound(c: Coefficients, x: Array, y: Array, reach: Array) -> Float[Array, "..."]:
+        nearest = jnp.maximum(jnp.sqrt(_radius_squared(c, x, y)) - reach * c["minor"], 0.0)
+        return _sersic(c, nearest**2 + _TINY)
 
-    def bound(self, x: Real, y: Real, reach: Real) -> Float[Array, "..."]:
-        r = jnp.sqrt(self._radius_squared(x, y))
-        return self._at(jnp.maximum(r - reach / (self.q * self.r_eff), 0.0) ** 2 + _TINY)
+
+def _radius_squared(c: Coefficients, x: Array, y: Array) -> Float[Array, "..."]:
+    """(r/R_e)^2; the tiny offset keeps the derivative finite on the centre."""
+    dx, dy = x - c["x"], y - c["y"]
+    u, v = c["u_x"] * dx + c["u_y"] * dy, c["v_x"] * dx + c["v_y"] * dy
+    return u * u + v * v + _TINY
+
+
+def _sersic(c: Coefficients, radius_squared: Array) -> Float[Array, "..."]:
+    return jnp.exp(c["log_peak"] - c["b"] * jnp.exp(c["power"] * jnp.log(radius_squared)))
 
 
 @jax.tree_util.register_dataclass
@@ -107,16 +127,30 @@ class ClumpySersic:
     def flux(self) -> Real:
         return self.galaxy.flux
 
-    def brightness(self, x: Real, y: Real) -> Float[Array, "..."]:
-        return self.bound(x, y, 0.0)
+    def coefficients(self) -> Coefficients:
+        g, k = self.galaxy, self.clumps
+        sigma = k.size * g.r_eff
+        cos, sin = jnp.cos(g.phi) * g.r_eff, jnp.sin(g.phi) * g.r_eff
+        knots = {
+            "x": g.x + cos * k.u - sin * g.q * k.v,
+            "y": g.y + sin * k.u + cos * g.q * k.v,
+            "peak": k.fraction / (2 * jnp.pi * sigma**2),
+            "rate": -0.5 / sigma**2,
+        }
+        count = k.fraction.shape[-1]
+        return {"galaxy": g.coefficients(), "share": 1 - jnp.sum(k.fraction), "knots": [{n: a[i] for n, a in knots.items()} for i in range(count)]}
 
-    def bound(self, x: Real, y: Real, reach: Real) -> Float[Array, "..."]:
-        g, c = self.galaxy, self.clumps
-        total = (1 - jnp.sum(c.fraction)) * g.bound(x, y, reach)
-        du, dv = rotate(x - g.x, y - g.y, g.phi)
-        for k in range(c.fraction.shape[-1]):
-            sigma = c.size[k] * g.r_eff
-            r = jnp.sqrt((du - c.u[k] * g.r_eff) ** 2 + (dv - c.v[k] * g.q * g.r_eff) ** 2 + _TINY * sigma**2)
-            gaussian = jnp.exp(-0.5 * (jnp.maximum(r - reach, 0.0) / sigma) ** 2) / (2 * jnp.pi * sigma**2)
-            total = total + c.fraction[k] * gaussian
+    @staticmethod
+    def brightness(c: Coefficients, x: Array, y: Array) -> Float[Array, "..."]:
+        total = c["share"] * Sersic.brightness(c["galaxy"], x, y)
+        for k in c["knots"]:
+            total = total + k["peak"] * jnp.exp(k["rate"] * ((x - k["x"]) ** 2 + (y - k["y"]) ** 2))
+        return total
+
+    @staticmethod
+    def bound(c: Coefficients, x: Array, y: Array, reach: Array) -> Float[Array, "..."]:
+        total = c["share"] * Sersic.bound(c["galaxy"], x, y, reach)
+        for k in c["knots"]:
+            nearest = jnp.maximum(jnp.sqrt((x - k["x"]) ** 2 + (y - k["y"]) ** 2 + _TINY) - reach, 0.0)
+            total = total + k["peak"] * jnp.exp(k["rate"] * nearest**2)
         return total

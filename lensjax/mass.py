@@ -1,7 +1,7 @@
 """Mass: deflection, potential, Jacobian and magnification of thin lenses.
 
-A mass component is a small frozen dataclass with `deflection(x, y)` and `potential(x, y)`; x, y in arcsec, any shape, from the
-centre of the stamp. Components add: a tuple of them is a lens too. Source position beta = theta - alpha(theta).
+A mass component is a small frozen dataclass; x, y are in arcsec, any shape, from the centre of the stamp. Components add: a tuple of them
+is a lens too, for every function below. Source position beta = theta - alpha(theta).
 
 The isothermal ellipsoid is usually written with atan and atanh of sqrt(1 - q^2) (Kormann, Schneider & Bartelmann 1994), which is 0/0 at
 q = 1. Here it is a function of the complex ellipticity that is analytic there:
@@ -13,7 +13,7 @@ with u along the major axis. No branch, no transcendental function; smooth at q 
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -27,20 +27,22 @@ CORE = 2e-4
 |.|^2 + CORE^2. Derivatives stay below theta_E / CORE; at 0.01" from the centre the deflection changes by 2e-4 of itself."""
 
 Pair = tuple[Float[Array, "..."], Float[Array, "..."]]
+Coefficients: TypeAlias = Any
+"""A pytree of scalars and arrays, worked out once for each component."""
 
 
 class Mass(Protocol):
-    """What a mass component can do. x, y and the results in arcsec (potential: arcsec^2), any one shape."""
+    """What a mass component can do. x, y and the results in arcsec (potential: arcsec^2), any one shape.
 
-    def deflection(self, x: Real, y: Real) -> Pair: ...
+    `coefficients` is what is worked out once for a component, `bend(c, x, y)` the deflection that follows from it at every ray.
+    """
+
+    def coefficients(self) -> Coefficients: ...
+
+    @staticmethod
+    def bend(c: Coefficients, x: Array, y: Array) -> Pair: ...
 
     def potential(self, x: Real, y: Real) -> Float[Array, "..."]: ...
-
-
-def rotate(x: Real, y: Real, phi: Real) -> Pair:
-    """Coordinates along and across an axis at angle phi (radians, counter-clockwise from +x)."""
-    c, s = jnp.cos(phi), jnp.sin(phi)
-    return c * x + s * y, c * y - s * x
 
 
 @jax.tree_util.register_dataclass
@@ -55,18 +57,25 @@ class SIE:
     x: Real = 0.0
     y: Real = 0.0
 
-    def deflection(self, x: Real, y: Real) -> Pair:
-        u, v = rotate(x - self.x, y - self.y, self.phi)
-        f = (1 - self.q) / (1 + self.q)
-        inverse = jax.lax.rsqrt((self.q * u) ** 2 + v**2 + CORE**2)
-        zr, zi = self.q * u * inverse, v * inverse
-        gr, gi = _atan_ratio(f * (zr * zr - zi * zi), 2 * f * zr * zi)
-        scale = self.theta_e * 2 * jnp.sqrt(self.q) / (1 + self.q)
-        return rotate(scale * (zr * gr - zi * gi), scale * (zr * gi + zi * gr), -self.phi)
+    def coefficients(self) -> Coefficients:
+        q = jnp.asarray(self.q)
+        scale = self.theta_e * 2 * jnp.sqrt(q) / (1 + q)
+        cos, sin = jnp.cos(self.phi), jnp.sin(self.phi)
+        return {"x": self.x, "y": self.y, "q": q, "f": (1 - q) / (1 + q), "cos": cos, "sin": sin, "scale_cos": scale * cos, "scale_sin": scale * sin}
+
+    @staticmethod
+    def bend(c: Coefficients, x: Array, y: Array) -> Pair:
+        dx, dy = x - c["x"], y - c["y"]
+        u, v = c["q"] * (c["cos"] * dx + c["sin"] * dy), c["cos"] * dy - c["sin"] * dx
+        inverse = jax.lax.rsqrt(u * u + v * v + CORE**2)
+        zr, zi = u * inverse, v * inverse
+        gr, gi = _atan_ratio(c["f"] * (zr * zr - zi * zi), 2 * c["f"] * zr * zi)
+        au, av = zr * gr - zi * gi, zr * gi + zi * gr
+        return c["scale_cos"] * au - c["scale_sin"] * av, c["scale_sin"] * au + c["scale_cos"] * av
 
     def potential(self, x: Real, y: Real) -> Float[Array, "..."]:
         """psi = theta . alpha: the potential of an isothermal lens is homogeneous of degree one."""
-        ax, ay = self.deflection(x, y)
+        ax, ay = deflection(self, x, y)
         return (x - self.x) * ax + (y - self.y) * ay
 
 
@@ -78,9 +87,12 @@ class Shear:
     gamma1: Real
     gamma2: Real
 
-    def deflection(self, x: Real, y: Real) -> Pair:
-        x, y = jnp.asarray(x), jnp.asarray(y)
-        return self.gamma1 * x + self.gamma2 * y, self.gamma2 * x - self.gamma1 * y
+    def coefficients(self) -> Coefficients:
+        return {"gamma1": self.gamma1, "gamma2": self.gamma2}
+
+    @staticmethod
+    def bend(c: Coefficients, x: Array, y: Array) -> Pair:
+        return c["gamma1"] * x + c["gamma2"] * y, c["gamma2"] * x - c["gamma1"] * y
 
     def potential(self, x: Real, y: Real) -> Float[Array, "..."]:
         x, y = jnp.asarray(x), jnp.asarray(y)
@@ -124,10 +136,12 @@ _NUMERATOR, _DENOMINATOR = _pade(10)
 
 def deflection(mass: Mass | tuple[Mass, ...], x: Real, y: Real) -> Pair:
     """Deflection (arcsec) at x, y (arcsec) of one component or the sum of several."""
-    if not isinstance(mass, tuple):
-        return mass.deflection(x, y)
-    parts = [m.deflection(x, y) for m in mass]
-    return sum((p[0] for p in parts), jnp.zeros_like(x)), sum((p[1] for p in parts), jnp.zeros_like(y))
+    x, y = jnp.asarray(x), jnp.asarray(y)
+    ax, ay = jnp.zeros_like(x), jnp.zeros_like(y)
+    for m in mass if isinstance(mass, tuple) else (mass,):
+        bx, by = m.bend(m.coefficients(), x, y)
+        ax, ay = ax + bx, ay + by
+    return ax, ay
 
 
 def potential(mass: Mass | tuple[Mass, ...], x: Real, y: Real) -> Float[Array, "..."]:
