@@ -100,15 +100,12 @@ def all_thresholds(out: Path, s: AuditSettings) -> dict[str, float]:
     """Name -> score: the settings' and those of evaluation/thresholds.csv that stand on enough negatives."""
     import pandas as pd
 
-    found = {f"score {t:g}": float(t) for t in s.thresholds}
+    found = {f"p{t:g}": float(t) for t in s.thresholds}
     path = out / "evaluation" / "thresholds.csv"
     if path.is_file():
         table = pd.read_csv(path)
-        good = table[np.isfinite(table["threshold"])]
-        if "status" in good:
-            good = good[~good["status"].astype(str).str.contains("insufficient|refused", case=False)]
-        fixed = set(found.values())
-        found |= {str(name): float(t) for name, t in zip(good["name"], good["threshold"]) if float(t) not in fixed}
+        good = table[(table["status"] == "ok") & np.isfinite(table["threshold"])]
+        found |= {str(name): float(t) for name, t in zip(good["name"], good["threshold"])}
     return found
 
 

@@ -1,4 +1,4 @@
-"""Completeness: the fraction of injected arcs that score at or above a threshold, with Jeffreys intervals, cell by cell.
+"""Completeness: the fraction of injected arcs that score above a threshold, with Jeffreys intervals, cell by cell.
 
 Nothing is smoothed or filled: a cell with fewer injections than asked says "insufficient" and keeps its own counts. `SelectionFunction` loads the
 table again and interpolates it, answering NaN wherever that would need an insufficient cell.
@@ -45,7 +45,7 @@ def magnitude_bin(magnitude: Float[np.ndarray, " n"], edges: tuple[float, ...]) 
 
 
 def counts(rows: pd.DataFrame, threshold: float, sufficient: int) -> dict[str, object]:
-    """Counts of a set of injections at one threshold (a score at or above it is a detection); `with_intervals` adds the fractions.
+    """Counts of a set of injections at one threshold (a score above it is a detection); `with_intervals` adds the fractions.
 
     k_before counts the injections whose host already scored so high without an arc.
     """
@@ -53,9 +53,9 @@ def counts(rows: pd.DataFrame, threshold: float, sufficient: int) -> dict[str, o
     snr = np.quantile(rows["arc_snr"], [0.1, 0.5, 0.9]) if n else [np.nan] * 3
     return {
         "n": n,
-        "k": int((rows["score"] >= threshold).sum()),
+        "k": int((rows["score"] > threshold).sum()),
         "hosts": int(rows["galaxy_id"].nunique()),
-        "k_before": int((rows["score_before"] >= threshold).sum()),
+        "k_before": int((rows["score_before"] > threshold).sum()),
         "snr_p10": float(snr[0]),
         "snr_p50": float(snr[1]),
         "snr_p90": float(snr[2]),
@@ -99,7 +99,7 @@ def table(rows: pd.DataFrame, cells: pd.DataFrame, thresholds: dict[str, float],
 
 def host_interval(rows: pd.DataFrame, threshold: float, seed: int, resamples: int = 1000) -> tuple[float, float]:
     """95 % interval of the completeness when whole hosts are resampled: injections into one host share its light and are not independent."""
-    grouped = (rows["score"] >= threshold).groupby(rows["galaxy_id"].to_numpy()).agg(["sum", "size"])
+    grouped = (rows["score"] > threshold).groupby(rows["galaxy_id"].to_numpy()).agg(["sum", "size"])
     if len(grouped) < 2:
         return np.nan, np.nan
     k, n = grouped["sum"].to_numpy(np.float64), grouped["size"].to_numpy(np.float64)
@@ -164,7 +164,7 @@ class SelectionFunction:
         theta_e: Float[np.ndarray, "*n"] | float,
         psf_fwhm: Float[np.ndarray, "*n"] | float,
         depth_m5: Float[np.ndarray, "*n"] | float,
-        threshold_name: str = "score 0.5",
+        threshold_name: str = "p0.5",
         source_mag_bin: str = ALL,
     ) -> Float[np.ndarray, "*n"]:
         """Completeness between cell centres, linear in each axis; NaN outside the centres and where a sufficient cell is missing.

@@ -34,8 +34,8 @@ def chosen(rows: pd.DataFrame, threshold: float, gate: float, each: int = 4) -> 
         return picked
 
     score, snr = rows["score"].to_numpy(), rows["snr"].to_numpy()
-    gain = np.where(score >= threshold, score - rows["score_before"].to_numpy(), -np.inf)
-    missed = np.where(score >= threshold, -np.inf, snr)
+    gain = np.where(score > threshold, score - rows["score_before"].to_numpy(), -np.inf)
+    missed = np.where(score > threshold, -np.inf, snr)
     faint = np.where(snr < gate, snr, -np.inf)
     ordered = lambda value: np.array([i for i in np.argsort(-value, kind="stable") if np.isfinite(value[i])], int)  # noqa: E731
     orders = (ordered(gain), ordered(missed), ordered(faint), np.argsort(np.abs(np.log(snr + 1e-9) - np.log(np.median(snr) + 1e-9)), kind="stable"))

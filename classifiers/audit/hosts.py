@@ -118,7 +118,7 @@ def refuse(hosts: Hosts, trained_on: pd.DataFrame | None = None, positions: pd.D
     _stop(hosts, np.isin(hosts.ids, trained_on["galaxy_id"].astype(str)), "was in the classifier's training split")
     if positions is not None and len(trained_on):
         here = positions.set_index("galaxy_id").loc[hosts.ids]
-        _stop(hosts, _near(here, trained_on), 'lies within 2" of an object of the classifier\'s training split')
+        _stop(hosts, _near(here, trained_on), "lies within 2\" of an object of the classifier's training split")
 
 
 def _stop(hosts: Hosts, wrong: np.ndarray, what: str) -> None:

@@ -92,7 +92,5 @@ def cells(hosts: Hosts, axes: Axes, degrade: bool) -> pd.DataFrame:
     for site in axes.sites():
         available = int(eligible(hosts, site, degrade).sum())
         edges = {"psf_lo": site.psf[0], "psf_hi": site.psf[1], "depth_lo": site.depth[0], "depth_hi": site.depth[1]}
-        rows += [
-            {"theta_e": t, "psf_fwhm": site.psf_fwhm, "depth_m5": site.depth_m5, **edges, "hosts_available": available} for t in axes.theta_e
-        ]
+        rows += [{"theta_e": t, "psf_fwhm": site.psf_fwhm, "depth_m5": site.depth_m5, **edges, "hosts_available": available} for t in axes.theta_e]
     return pd.DataFrame(rows)

@@ -22,7 +22,7 @@ def two_stages(rows: pd.DataFrame, threshold: float, gate: float) -> dict[str, A
     """Observable fraction, and recall given observable and given not, with Jeffreys 95 % intervals: "not in the data" and "in the data but
     missed" told apart."""
     seen = (rows["snr"] >= gate).to_numpy()
-    found = (rows["score"] >= threshold).to_numpy()
+    found = (rows["score"] > threshold).to_numpy()
     return {
         "gate_snr": gate,
         "threshold": threshold,
@@ -55,8 +55,8 @@ def beside_lenses(rows: pd.DataFrame, scores: pd.DataFrame | None, threshold: fl
         return None
     return {
         "threshold": threshold,
-        "lenses": fraction(int((lenses["score"] >= threshold).sum()), len(lenses)),
-        "injections": fraction(int((rows["score"] >= threshold).sum()), len(rows)),
+        "lenses": fraction(int((lenses["score"] > threshold).sum()), len(lenses)),
+        "injections": fraction(int((rows["score"] > threshold).sum()), len(rows)),
         "median_score_lenses": float(lenses["score"].median()),
         "median_score_injections": float(rows["score"].median()),
     }

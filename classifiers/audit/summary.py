@@ -86,8 +86,8 @@ def findings(middle: float, total: dict[str, Any], stages: dict[str, Any], margi
     name = at["threshold_name"].iloc[0]
     t = total[name]
     words = [
-        f"{name}: {t['k']} of {t['n']} injections found, {percent(t['completeness'])} (95 %: {percent(t['lo95'])} to {percent(t['hi95'])}; "
-        f"resampling hosts: {percent(t['lo95_hosts'])} to {percent(t['hi95_hosts'])}); {t['k_before']} of their hosts scored above it with no arc."
+        f"Of {t['n']} injections {t['k']} score above {middle:g}: {percent(t['completeness'])} (95 %: {percent(t['lo95'])} to {percent(t['hi95'])}; "
+        f"resampling hosts: {percent(t['lo95_hosts'])} to {percent(t['hi95_hosts'])}); {t['k_before']} of their hosts do so with no arc."
     ]
     if stages["observable"]["n"]:
         o, r, u = stages["observable"], stages["recall_observable"], stages["recall_unobservable"]

@@ -28,9 +28,9 @@ def test_outputs_agree_with_one_another(finished):
     rows = pd.read_parquet(finished / "audit/injections.parquet")
     table = pd.read_parquet(finished / "audit/completeness.parquet")
     summary = json.loads((finished / "audit/summary.json").read_text())
-    whole = table[(table["source_mag_bin"] == "all") & (table["threshold_name"] == "score 0.5")]
+    whole = table[(table["source_mag_bin"] == "all") & (table["threshold_name"] == "p0.5")]
     assert whole["n"].sum() == len(rows) == summary["injections"]
-    assert whole["k"].sum() == (rows["score"] >= 0.5).sum() == summary["completeness"]["score 0.5"]["k"]
+    assert whole["k"].sum() == (rows["score"] > 0.5).sum() == summary["completeness"]["p0.5"]["k"]
     assert set(rows["split"]) == {"val", "test"} and not (finished / "audit/parts").exists()
     with np.load(finished / "audit/gallery.npz") as gallery:
         assert gallery["stamp"].shape == gallery["host"].shape and len(gallery["kind"]) == len(gallery["stamp"])

@@ -61,17 +61,15 @@ def test_intervals_are_those_of_the_published_table(survey_data):
 
 def test_table_is_what_counting_by_hand_gives_and_small_cells_say_so():
     rows = injections()
-    table = completeness.table(rows, cells(), {"score 0.5": 0.5}, (23.0, 24.0, 25.0, 26.0), 25)
+    table = completeness.table(rows, cells(), {"p0.5": 0.5}, (23.0, 24.0, 25.0, 26.0), 25)
     assert len(table) == 4 * 4
     for line in table.to_dict("records"):
         low, high = (0, 99) if line["source_mag_bin"] == "all" else map(float, line["source_mag_bin"].split("-"))
         inside = [
-            r
-            for r in rows.to_dict("records")
-            if (r["theta_e"], r["cell_psf_fwhm"]) == (line["theta_e"], line["psf_fwhm"]) and low <= r["source_mag"] < high
+            r for r in rows.to_dict("records") if (r["theta_e"], r["cell_psf_fwhm"]) == (line["theta_e"], line["psf_fwhm"]) and low <= r["source_mag"] < high
         ]
-        assert (line["n"], line["k"]) == (len(inside), sum(r["score"] >= 0.5 for r in inside))
-        assert line["k_before"] == sum(r["score_before"] >= 0.5 for r in inside)
+        assert (line["n"], line["k"]) == (len(inside), sum(r["score"] > 0.5 for r in inside))
+        assert line["k_before"] == sum(r["score_before"] > 0.5 for r in inside)
         assert line["hosts"] == len({r["galaxy_id"] for r in inside})
         assert line["snr_p50"] == pytest.approx(np.median([r["arc_snr"] for r in inside]))
         assert line["status"] == ("sufficient" if len(inside) >= 25 else "insufficient")
@@ -81,7 +79,7 @@ def test_table_is_what_counting_by_hand_gives_and_small_cells_say_so():
 
 def test_empty_cells_are_listed_without_a_value():
     rows = injections().query("theta_e == 1.0")
-    table = completeness.table(rows, cells(), {"score 0.5": 0.5}, (23.0, 26.0), 10)
+    table = completeness.table(rows, cells(), {"p0.5": 0.5}, (23.0, 26.0), 10)
     empty = table[table["theta_e"] == 2.0]
     assert (empty["n"] == 0).all() and empty["completeness"].isna().all() and (empty["status"] == "insufficient").all()
 
@@ -89,7 +87,7 @@ def test_empty_cells_are_listed_without_a_value():
 def test_marginals_add_up_and_resampling_hosts_widens_the_interval_of_clustered_hosts():
     rows = injections(400)
     rows["score"] = rows["galaxy_id"].isin(list("abcd")).astype(float)  # the host decides
-    found = completeness.marginals(rows, {"score 0.5": 0.5}, (23.0, 24.0, 26.0), (0.0, 10.0, 100.0), 10, seed=1)
+    found = completeness.marginals(rows, {"p0.5": 0.5}, (23.0, 24.0, 26.0), (0.0, 10.0, 100.0), 10, seed=1)
     total = found[found["axis"] == "all"].iloc[0]
     for axis in ("theta_e", "psf_fwhm", "source_mag", "arc_snr_bin"):
         assert found[found["axis"] == axis]["k"].sum() == total["k"]
@@ -98,7 +96,7 @@ def test_marginals_add_up_and_resampling_hosts_widens_the_interval_of_clustered_
 
 def test_selection_function_interpolates_and_refuses_to_guess(tmp_path):
     rows = injections(400)
-    table = completeness.table(rows, cells(), {"score 0.5": 0.5}, (23.0, 26.0), 20)
+    table = completeness.table(rows, cells(), {"p0.5": 0.5}, (23.0, 26.0), 20)
     table.to_parquet(tmp_path / "c.parquet")
     table.to_csv(tmp_path / "c.csv", index=False)
     ask = completeness.SelectionFunction.load(tmp_path / "c.parquet")
@@ -110,8 +108,8 @@ def test_selection_function_interpolates_and_refuses_to_guess(tmp_path):
     table.loc[(table["theta_e"] == 2.0) & (table["psf_fwhm"] == 1.3), "status"] = "insufficient"
     holed = completeness.SelectionFunction(table)
     assert np.isnan(holed(1.5, 1.2, 23.5)) and float(holed(1.0, 1.2, 23.5)) == pytest.approx(value[1.0].mean())
-    with pytest.raises(InputError, match="score 0.9"):
-        ask(1.0, 1.1, 23.5, threshold_name="score 0.9")
+    with pytest.raises(InputError, match="p0.9"):
+        ask(1.0, 1.1, 23.5, threshold_name="p0.9")
     with pytest.raises(InputError, match="no such completeness table"):
         completeness.SelectionFunction.load(tmp_path / "none.csv")
 

@@ -1,0 +1,137 @@
+"""The audit on the page: completeness maps and marginals, the two-stage reading, sensitivity."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from classifiers.report import figures
+from classifiers.report.collect import Run
+from classifiers.report.page import Figures, Table, Tile, Words
+
+AXES = {
+    "theta_e": ("Einstein radius, arcsec", "By Einstein radius."),
+    "psf_fwhm": ("PSF FWHM, arcsec", "By PSF FWHM (r) of the cell."),
+    "depth_m5": ("5σ depth, mag", "By depth (r) of the cell."),
+    "source_mag": ("unlensed source r, mag", "By unlensed source magnitude."),
+    "arc_snr_bin": ("arc SNR in r, 4–16 pixels", "By the arc's signal-to-noise ratio in r within 4 to 16 pixels."),
+}
+ABSENT = "No audit in this run (`lensjax audit`)."
+
+
+def _name(run: Run) -> str:
+    """The threshold of the words and maps."""
+    audit = run.audit or {}
+    return min(audit["thresholds"], key=lambda n: abs(audit["thresholds"][n] - audit["threshold_of_words"]))
+
+
+def tiles(run: Run) -> list[Tile]:
+    """Completeness, and completeness of what is observable."""
+    if not run.audit:
+        return []
+    t = run.audit["completeness"][_name(run)]
+    low, high = (t["lo95_hosts"], t["hi95_hosts"]) if t["lo95_hosts"] is not None else (t["lo95"], t["hi95"])
+    found = [
+        Tile(f"{100 * t['completeness']:.1f} %", f"injected arcs found above {t['threshold']:g}", f"95 %: {100 * low:.1f} to {100 * high:.1f} % of {t['n']:,}")
+    ]
+    r = run.audit["two_stages"]["recall_observable"]
+    if r["n"]:
+        detail = f"95 %: {100 * r['lo95']:.1f} to {100 * r['hi95']:.1f} % of {r['n']:,}"
+        found.append(Tile(f"{100 * r['value']:.1f} %", f"of arcs with SNR ≥ {run.audit['two_stages']['gate_snr']:g} found", detail))
+    return found
+
+
+def completeness(run: Run) -> list[Any]:
+    """Maps per depth, marginals per axis, the two-stage reading; tables."""
+    audit, table, marginals = run.audit, run.table("completeness"), run.table("marginals")
+    if not audit or table is None:
+        return [Words([ABSENT])]
+    name = _name(run)
+    whole = table[(table["threshold_name"] == name) & (table["source_mag_bin"] == "all")]
+    cells, mags = audit["cells"], audit["source_magnitude"]
+    blocks: list[Any] = [
+        Words(
+            [
+                f"{audit['injections']:,} arcs of the prior “{audit['prior']}” (unlensed r {mags[0]:g} to {mags[1]:g}) were rendered into "
+                f"{audit['hosts']:,} held-out galaxies "
+                f"({', '.join(f'{n} {k}' for k, n in audit['host_splits'].items())}), host mode {audit['mode']}, and scored by the frozen finder. "
+                f"{cells['sufficient']} of {cells['total']} cells are sufficient."
+            ]
+        )
+    ]
+    maps = []
+    for i, depth in enumerate(sorted(whole["depth_m5"].unique())):
+        part = whole[whole["depth_m5"] == depth]
+        edges = part.iloc[0]
+        label = f"depth {edges['depth_lo']:.2f} to {edges['depth_hi']:.2f} mag" if "depth_lo" in part else f"depth {depth:g} mag"
+        good = part[part["status"] == "sufficient"]["completeness"]
+        alt = f"Completeness map at {label}" + (f": {100 * good.min():.0f} to {100 * good.max():.0f} percent" if len(good) else ": no sufficient cell")
+        caption = f"Completeness in percent above {audit['threshold_of_words']:g}, {label}; hatched: fewer injections than needed, no value given."
+        maps.append((alt, figures.heat_map(part, f"map{i}", label), caption))
+    blocks.append(Figures(maps))
+    if marginals is not None:
+        names = figures.names(marginals["threshold_name"])
+        shown = []
+        for axis, (label, caption) in AXES.items():
+            if (marginals["axis"] == axis).any():
+                shown.append(
+                    (
+                        f"Completeness against {label}",
+                        figures.marginal(marginals, axis, label, names),
+                        caption + " Thick 68 %, thin 95 % Jeffreys; hollow: insufficient.",
+                    )
+                )
+        blocks.append(Figures(shown))
+    blocks.append(Table("two_stages", f"Not in the data, or in the data and missed (above {audit['threshold_of_words']:g})", stages(audit["two_stages"])))
+    if audit.get("beside_lenses"):
+        b = audit["beside_lenses"]
+        rows = [
+            {"sample": k, **{c: b[k][c] for c in ("n", "k", "value", "lo95", "hi95")}, "median_score": b[f"median_score_{k}"]} for k in ("lenses", "injections")
+        ]
+        blocks.append(Table("beside_lenses", f"Labelled lenses of the test split beside injections (above {b['threshold']:g})", pd.DataFrame(rows)))
+    if marginals is not None:
+        columns = ["axis", "value", "threshold_name", "n", "k", "completeness", "lo95", "hi95", "lo95_hosts", "hi95_hosts", "k_before", "status"]
+        blocks.append(Table("marginals", "Marginals, all axes and thresholds", marginals, shown=[c for c in columns if c in marginals], folded=True))
+    columns = ["theta_e", "psf_fwhm", "depth_m5", "n", "k", "completeness", "lo68", "hi68", "lo95", "hi95", "snr_p50", "status"]
+    blocks.append(Table("completeness_at_threshold", f"Every cell above {audit['threshold_of_words']:g}, all magnitudes", whole, shown=columns, folded=True))
+    blocks.append(Table("completeness", "The selection function: every cell, threshold and magnitude bin", table, on_page=False))
+    injections = run.table("injections")
+    if injections is not None:
+        blocks.append(Table("injections", "Every injection", injections, on_page=False))
+    return blocks
+
+
+def stages(found: dict[str, Any]) -> pd.DataFrame:
+    """The two-stage reading as a table."""
+    names = {
+        "observable": f"observable: arc SNR at least {found['gate_snr']:g}",
+        "recall_observable": "found, of the observable",
+        "recall_unobservable": "found, of the others",
+    }
+    return pd.DataFrame([{"stage": words, **{c: found[k][c] for c in ("k", "n", "value", "lo95", "hi95")}} for k, words in names.items()])
+
+
+def sensitivity(run: Run) -> list[Any]:
+    """Gradient beside finite difference."""
+    table = run.table("sensitivity", ["parameter", "gradient", "finite_difference"])
+    if table is None:
+        return [Words([ABSENT if not run.audit else "The audit was asked for no sensitivity."])]
+    n = int(table["injections"].iloc[0]) if "injections" in table else 0
+    noise = np.abs(table["gradient"] - table["finite_difference"]) / table["difference_error"] if "difference_error" in table else None
+    words = [
+        f"How the mean detection probability of {n} injections answers to the assumptions behind them: the derivative through ray tracing, "
+        "PSF, preprocessing and classifier, beside a central finite difference of the same function. Whiskers: standard error over the sample."
+    ]
+    if noise is not None:
+        words.append(
+            f"They differ by at most {100 * table['relative_difference'].max():.1f} %, {noise.max():.1f} standard errors of their difference: "
+            "median and clipping of the preprocessing make every single score a function with kinks, which average out over the sample."
+        )
+    drawn = (
+        "Bars: gradient and finite difference per parameter",
+        figures.sensitivity(table),
+        "Change of the mean detection probability per unit of each assumption.",
+    )
+    return [Words(words), Figures([drawn]), Table("sensitivity", "Gradient and finite difference", table)]

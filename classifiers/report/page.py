@@ -1,0 +1,157 @@
+"""The page and the tables beside it. What a section is made of: paragraphs, lists, figures, stamps, tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from data.files import replacing
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Words:
+    """Paragraphs, or a list; `note` sets it apart as something to be aware of."""
+
+    lines: Sequence[str]
+    listed: bool = False
+    note: bool = False
+    kind: str = "words"
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One number to see first, with what it is and how sure it is."""
+
+    value: str
+    label: str
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """Numbers to see first."""
+
+    tiles: Sequence[Tile]
+    kind: str = "tiles"
+
+
+@dataclass(frozen=True)
+class Figures:
+    """SVG figures beside one another: (alternative text, svg, caption)."""
+
+    figures: Sequence[tuple[str, str, str]]
+    kind: str = "figures"
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """Pictures (data URIs with alternative text) of one object and the line under them."""
+
+    pictures: Sequence[tuple[str, str]]
+    caption: str
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Stamps of one kind."""
+
+    title: str
+    stamps: Sequence[Stamp]
+    kind: str = "gallery"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table: written to tables/<name>.csv and .parquet in full, on the page as far as it is short. `shown`: columns on the page, all by default;
+    `folded`: behind a summary."""
+
+    name: str
+    caption: str
+    table: pd.DataFrame
+    shown: Sequence[str] = ()
+    folded: bool = False
+    on_page: bool = True
+    kind: str = "table"
+
+
+@dataclass(frozen=True)
+class Details:
+    """Preformatted text behind a summary."""
+
+    summary: str
+    text: str
+    kind: str = "details"
+
+
+Block = Words | Tiles | Figures | Gallery | Table | Details
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading and what comes under it."""
+
+    id: str
+    title: str
+    blocks: Sequence[Block] = field(default_factory=list)
+
+
+def cell(value: Any) -> str:
+    """A value as people read it."""
+    if isinstance(value, str):
+        return value
+    if value is None or value != value:
+        return "—"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float) or hasattr(value, "dtype"):
+        number = float(value)
+        return f"{int(number):,}" if number == int(number) and abs(number) < 1e15 else f"{number:.4g}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def storable(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with columns of mixed kinds as text, which Parquet can hold."""
+    table = table.copy()
+    for name in table.columns:
+        if table[name].dtype == object:
+            table[name] = [None if v is None or v != v else str(v) for v in table[name]]
+    return table
+
+
+def write_tables(folder: Path, sections: Sequence[Section]) -> list[Path]:
+    """Every table of the page as CSV and Parquet; returns the files."""
+    files = []
+    for section in sections:
+        for block in section.blocks:
+            if isinstance(block, Table):
+                csv, parquet = folder / f"{block.name}.csv", folder / f"{block.name}.parquet"
+                with replacing(csv) as temporary:
+                    block.table.to_csv(temporary, index=False, float_format="%.8g")
+                with replacing(parquet) as temporary:
+                    storable(block.table).to_parquet(temporary, index=False, compression="zstd")
+                files += [csv, parquet]
+    return files
+
+
+def write(folder: Path, title: tuple[str, str, bool], sections: Sequence[Section], rows: int) -> list[Path]:
+    """Writes index.html and tables/; returns all files, relative to the run directory. title: heading, line under it, whether simulated."""
+    import jinja2
+
+    files = write_tables(folder / "tables", sections)
+    template = resources.files("classifiers.report").joinpath("page.html").read_text()
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["cell"] = cell
+    style = resources.files("classifiers.report").joinpath("page.css").read_text()
+    heading, subtitle, simulated = title
+    html = environment.from_string(template).render(
+        heading=heading, subtitle=subtitle, simulated=simulated, sections=sections, limit=rows, style=jinja2.utils.markupsafe.Markup(style)
+    )
+    with replacing(folder / "index.html") as temporary:
+        temporary.write_text(html)
+    return [path.relative_to(folder.parent) for path in [folder / "index.html", *files]]
