@@ -19,6 +19,11 @@ from data.lenses import SkyTree
 
 MASKBIT_NAMES = {"BRIGHT": 1, "ALLMASK_G": 5, "ALLMASK_R": 6, "ALLMASK_Z": 7, "MEDIUM": 11, "GALAXY": 12, "CLUSTER": 13}
 CATEGORIES = ("ring_proxy", "edge_on_proxy", "blue_clumpy", "large_galaxy", "merger_neighbour")
+COUNTERS = (
+    *("rows", "not_primary", "not_finite_position", "declination", "type", "maskbits", "nobs_g", "nobs_r", "nobs_z", "nobs"),
+    *("flux_z_not_positive", "z_mag", "ebv", "galactic_latitude", "near_lens", "kept", "N1", "N2", *CATEGORIES),
+)
+"""Counters of `select` in the order of the cuts; pools of separate types come after them."""
 NOBS_BINS = ("1-2", "3-5", "6-10", "11+")
 TYPE_BINS = ("SER", "DEV", "REX")
 OTHER = "other"

@@ -62,6 +62,8 @@ def crossmatch(
     paths: catalogues relative to `root`, for which RA and DEC are enough · given: existing NPZ cutouts relative to `root`, whose metadata count as
     catalogue rows · lenses: the whole list. Returned: (path, reason). given.parquet lists galaxy_id → path of every readable existing cutout.
     """
+    import pandas as pd
+
     chosen = lenses.named(s.named) if s.named else lenses
     if not len(chosen):
         raise InputError(f"no lens of the list has {s.named!r} in its name; set survey.crossmatch.named, or give another list")
@@ -73,12 +75,12 @@ def crossmatch(
     reading = partial(describe, root=root, on_bad_file=on_bad_file)
     described = run_partitions(spark, out / "positives" / "_given", chunks, reading, ".parquet", "existing cutouts")
     refused += [(path, relative(reason, root)) for e in described for path, reason in e["counters"]["refused"]]
-    known = _concat(outputs(out / "positives" / "_given"))
-    rows = _concat(outputs(out / "positives" / "_nearest"))
+    known = _frame(_tables(outputs(out / "positives" / "_given"))) if chunks else pd.DataFrame({"galaxy_id": [], "path": []}, dtype=object)
+    rows = _tables(outputs(out / "positives" / "_nearest"))
     if len(known):
         columns = {c: known[c].to_numpy() for c in known.columns if c != "path" and not known[c].isna().all()}
-        rows = _joined(rows, nearest_table(columns, chosen, s.horizon).to_pandas())
-    matched, unmatched = match(rows, chosen, s)
+        rows.append(nearest_table(columns, chosen, s.horizon))
+    matched, unmatched = match(_frame(rows), chosen, s)
     _write(out, matched, unmatched, known, lenses, chosen)
     return refused
 
@@ -199,19 +201,17 @@ def write_parquet(path: Path, frame: pd.DataFrame) -> None:
         pq.write_table(table, temporary, compression="zstd", store_schema=False)
 
 
-def _concat(paths: Sequence[Path]) -> pd.DataFrame:
-    """Rows of several Parquet files, integers nullable."""
-    import pandas as pd
-    import pyarrow as pa
+def _tables(paths: Sequence[Path]) -> list[Any]:
     import pyarrow.parquet as pq
 
-    if not paths:
-        return pd.DataFrame({c: pd.Series(dtype=object) for c in (*catalogue.COLUMNS, "lens", "separation", "path")})
-    table = pa.concat_tables([pq.read_table(p, partitioning=None) for p in paths])
-    return table.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
+    return [pq.read_table(path, partitioning=None) for path in paths]
 
 
-def _joined(a: pd.DataFrame, b: pd.DataFrame) -> pd.DataFrame:
+def _frame(tables: Sequence[Any]) -> pd.DataFrame:
+    """The rows of Arrow tables with one schema, integers nullable."""
     import pandas as pd
+    import pyarrow as pa
 
-    return pd.concat([frame for frame in (a, b) if len(frame)], ignore_index=True) if len(a) or len(b) else a
+    if not tables:
+        raise InputError("no catalogue file could be read for the cross-match; the reasons are above, and in the log of the negative pool")
+    return pa.concat_tables(tables).to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)

@@ -59,7 +59,8 @@ def run_partitions(
     missing = [item for item in items if item[0] not in done]
     task = _Task(folder, suffix, work)
     fresh = _distributed(spark, missing, task, label) if spark is not None else _loop(missing, task, label)
-    by_name = done | {entry["name"]: entry for entry in fresh}
+    # Through JSON, so that a resumed job returns what an uninterrupted one does, to the order of the keys.
+    by_name = done | {entry["name"]: json.loads(json.dumps(entry, sort_keys=True)) for entry in fresh}
     entries = [by_name[name] for name in names]
     for entry in entries:
         if "errno" in entry:

@@ -13,7 +13,7 @@ import numpy as np
 from data import catalogue
 from data.files import replacing
 from data.lenses import Lenses
-from data.selection import Selection, magnitude, select
+from data.selection import COUNTERS, Selection, magnitude, select
 from lensjax.errors import InputError
 from spark.jobs import run_partitions
 
@@ -86,7 +86,8 @@ def write_counts(path: Path, counters: Mapping[str, Mapping[str, Any]], refused:
 
     rows = [{"file": name, "refused": refused.get(name, ""), **{k: v for k, v in c.items() if k != "histograms"}} for name, c in counters.items()]
     frame = pd.DataFrame(rows)
-    numbers = [c for c in frame.columns if c not in ("file", "refused", "release")]
+    present = [c for c in frame.columns if c not in ("file", "refused", "release")]
+    numbers = [*(c for c in COUNTERS if c in present), *(c for c in present if c not in COUNTERS)]
     total = {"file": "total", "refused": f"{len(refused)} files", **frame[numbers].sum().to_dict()}
     frame = pd.concat([frame, pd.DataFrame([total])], ignore_index=True)
     frame[[*numbers, "release"]] = frame[[*numbers, "release"]].astype("Int64")
