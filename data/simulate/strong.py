@@ -21,10 +21,10 @@ PRESET = "arclike"
 SIZE = 101  # pixels of an arc's stamp
 TRIES = 8  # sources drawn for each lens; the first visible one is taken
 BATCH = 64  # arcs rendered at once
-VISIBLE = 20.0
+VISIBLE = 35.0
 HOST_TOLERANCE = 0.15
 SOURCE_R = (22.0, 24.6)  # unlensed r mag: brighter than the prior's, because published candidates were found by eye
-BLUE = 0.6  # share of the sources with the colours of preset raw_notes, star-forming galaxies; the others have the preset's own, redder ones
+BLUE = 0.7  # share of the sources with the colours of preset raw_notes, star-forming galaxies; the others have the preset's own, redder ones
 TYPES = {"SER": 0.62, "DEV": 0.18, "REX": 0.20}  # of published candidates' Tractor fits (Stein et al. 2022: SER 54, DEV 30, REX 10, EXP 6 %)
 LIGHT_IN_FIT = 0.4  # share of an arc's flux that ends up in the galaxy's fit
 
@@ -55,8 +55,8 @@ def hosts(rng: np.random.Generator, n: int) -> pd.DataFrame:
 
 
 def einstein_radii(rng: np.random.Generator, z_mag: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-    """Einstein radii (arcsec), log-normal around 1.7 and larger for brighter galaxies, 0.7-3.0."""
-    return np.clip(np.exp(np.log(1.7) - 0.12 * (z_mag - 19.0) + rng.normal(0, 0.33, len(z_mag))), 0.7, 3.0)
+    """Einstein radii (arcsec), log-normal around 2.0 and larger for brighter galaxies, 0.7-3.0."""
+    return np.clip(np.exp(np.log(2.0) - 0.10 * (z_mag - 19.0) + rng.normal(0, 0.30, len(z_mag))), 0.7, 3.0)
 
 
 @partial(jax.jit, static_argnames=("size",))
