@@ -37,9 +37,13 @@ class CoreAndWing:
         core = jnp.asarray(self.fwhm) * self.CORE
         return lj.Gaussian(core), lj.Gaussian(core * self.RATIO)
 
-    def convolve(self, cells: Float[Array, "M M"], grid: lj.PixelGrid) -> Float[Array, "N N B"]:
+    @property
+    def pixel_integrated(self) -> bool:
+        return False
+
+    def transfer(self, side: int, grid: lj.PixelGrid) -> Float[Array, "B S F"]:
         core, wing = self._parts()
-        return (1 - self.WING) * core.convolve(cells, grid) + self.WING * wing.convolve(cells, grid)
+        return (1 - self.WING) * core.transfer(side, grid) + self.WING * wing.transfer(side, grid)
 
     def stamp(self, grid: lj.PixelGrid) -> Float[Array, "N N B"]:
         core, wing = self._parts()
