@@ -30,13 +30,14 @@ from classifiers.audit.injection import Batch, Experiment, Nudge, observe
 if TYPE_CHECKING:
     import pandas as pd
 
+TENTH = float(np.log(1.1))
 PARAMETERS = {
-    "magnitude": ("source magnitude", "per mag fainter", 0.04),
-    "log_size": ("source size", "per factor e larger", 0.04),
-    "theta_e": ("Einstein radius", "per arcsec", 0.02),
-    "log_psf": ("PSF width of the arc", "per factor e wider", 0.02),
+    "magnitude": ("source magnitude", "per 0.1 mag fainter", 0.1, 0.4),
+    "log_size": ("source size", "per 10 % larger", TENTH, 0.4),
+    "theta_e": ("Einstein radius", "per 0.1 arcsec larger", 0.1, 0.2),
+    "log_psf": ("PSF width of the arc", "per 10 % wider", TENTH, 0.2),
 }
-"""Field of Nudge -> name, unit of the derivative, step of the finite difference."""
+"""Field of Nudge -> name, unit of the derivative, that unit in the nudge's own, step of the finite difference in units."""
 
 
 def probability(found: dict[str, Any]) -> Float[Array, " b"]:
@@ -45,8 +46,8 @@ def probability(found: dict[str, Any]) -> Float[Array, " b"]:
 
 
 def nudged(values: Float[Array, " 4"]) -> Nudge:
-    """Changes in the order of PARAMETERS."""
-    return Nudge(**{name: jnp.asarray(value, jnp.float32) for name, value in zip(PARAMETERS, values)})
+    """Changes in the order and the units of PARAMETERS."""
+    return Nudge(**{name: value * unit for value, (name, (_, _, unit, _)) in zip(values, PARAMETERS.items())})
 
 
 @jax.jit
@@ -70,7 +71,7 @@ def table(experiment: Experiment, sample: Sequence[tuple[int, Batch]]) -> pd.Dat
 
     own = over(lambda batch: derivatives(experiment, batch))
     rows = []
-    for i, (name, unit, step) in enumerate(PARAMETERS.values()):
+    for i, (name, unit, _, step) in enumerate(PARAMETERS.values()):
         shift = jnp.zeros(len(PARAMETERS)).at[i].set(step)
         up = over(lambda batch: probability(observe(experiment, batch, nudged(shift))))  # noqa: B023
         down = over(lambda batch: probability(observe(experiment, batch, nudged(-shift))))  # noqa: B023

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 AXES = {"theta_e": ("Einstein radius", '"'), "psf_fwhm": ("PSF FWHM", '"'), "depth_m5": ("depth", " mag"), "source_mag": ("source magnitude", "")}
+KEPT = ("parameter", "unit", "gradient", "gradient_error")
 
 
 def percent(value: float | None, digits: int = 1) -> str:
@@ -46,7 +47,10 @@ def limitations(s: AuditSettings, hosts: Hosts, measured: np.ndarray, table: pd.
     """What the numbers cannot support, one sentence each."""
     whole = table[(table["source_mag_bin"] == "all") & (table["threshold_name"] == table["threshold_name"].iloc[0])]
     short, empty = int((whole["status"] != "sufficient").sum()), int((whole["n"] == 0).sum())
-    words = [
+    words = []
+    if s.classifier and (Path(s.classifier).parent / "records" / "simulate.json").is_file():
+        words.append("The finder was trained on a simulated survey: on other data its figures show that the chain works, not how well a finder does.")
+    words += [
         f"Completeness is that of the prior {s.prior!r} with unlensed r magnitudes {s.source_magnitude[0]:g} to {s.source_magnitude[1]:g}, "
         "smooth Sersic sources behind isothermal lenses; real arcs are more varied.",
         "Jeffreys intervals take injections as independent; several share a host, so the intervals that resample hosts are the safer ones.",
@@ -107,14 +111,19 @@ def findings(middle: float, total: dict[str, Any], stages: dict[str, Any], margi
         else:
             words.append(f"By {label}: no difference beyond the 95 % intervals ({percent(low['completeness'])} to {percent(high['completeness'])}).")
     if gradients is not None and len(gradients):
-        worst = float(np.nanmax(gradients["relative_difference"]))
-        noise = float(np.nanmax(np.abs(gradients["gradient"] - gradients["finite_difference"]) / gradients["difference_error"]))
-        strongest = gradients.iloc[int(np.argmax(np.abs(gradients["gradient"].to_numpy())))]
-        words.append(
-            f"Mean detection probability changes most with {strongest['parameter']} ({strongest['gradient']:+.3g} {strongest['unit']}); "
-            f"gradient and finite difference differ by at most {percent(worst)}, or {noise:.1f} standard errors of their difference."
-        )
+        agreed = agreement(gradients)
+        changes = [f"{100 * g:+.2g} ± {100 * e:.1g} {unit} ({name})" for name, unit, g, e in gradients[list(KEPT)].itertuples(index=False)]
+        words.append(f"The mean detection probability changes, in percentage points, by {', '.join(changes)}; gradient and finite difference agree: {agreed}.")
     return words
+
+
+def agreement(gradients: pd.DataFrame) -> str:
+    """How far gradient and finite difference are apart: relative where the gradient is significant (2 standard errors), and in standard errors."""
+    apart = np.abs(gradients["gradient"] - gradients["finite_difference"])
+    errors = float(np.max(apart / gradients["difference_error"]))
+    clear = np.abs(gradients["gradient"]) > 2 * gradients["gradient_error"]
+    relative = f"within {percent(float(gradients['relative_difference'][clear].max()))} where the change is significant, " if clear.any() else ""
+    return f"{relative}within {errors:.1f} standard errors of their difference everywhere"
 
 
 def summarise(
@@ -157,6 +166,7 @@ def summarise(
         "two_stages": stages,
         "saturation": saturated,
         "beside_lenses": beside,
+        "agreement": None if gradients is None else agreement(gradients),
         "classifier": {k: v for k, v in info.items() if isinstance(v, (str, int, float, bool, list, dict))},
         "words": findings(middle, total, stages, marginal, gradients),
         "limitations": limitations(s, hosts, measured, table, beside, bool(saturated["flag"])),

@@ -61,6 +61,8 @@ def completeness(run: Run) -> list[Any]:
             ]
         )
     ]
+    best = whole[whole["status"] == "sufficient"]["completeness"].max()
+    top = max(0.25, np.ceil(4 * best) / 4) if best == best else 1.0  # one colour scale for all depths
     maps = []
     for i, depth in enumerate(sorted(whole["depth_m5"].unique())):
         part = whole[whole["depth_m5"] == depth]
@@ -68,14 +70,15 @@ def completeness(run: Run) -> list[Any]:
         label = f"depth {edges['depth_lo']:.2f} to {edges['depth_hi']:.2f} mag" if "depth_lo" in part else f"depth {depth:g} mag"
         good = part[part["status"] == "sufficient"]["completeness"]
         alt = f"Completeness map at {label}" + (f": {100 * good.min():.0f} to {100 * good.max():.0f} percent" if len(good) else ": no sufficient cell")
-        caption = f"Completeness in percent above {audit['threshold_of_words']:g}, {label}; hatched: fewer injections than needed, no value given."
-        maps.append((alt, figures.heat_map(part, f"map{i}", label), caption))
+        caption = f"Completeness in percent above {audit['threshold_of_words']:g}, {label}; colours span 0 to {100 * top:.0f} %. "
+        caption += "Hatched: fewer injections than needed, no value given."
+        maps.append((alt, figures.heat_map(part, f"map{i}", label, top), caption))
     blocks.append(Figures(maps))
     if marginals is not None:
         names = figures.names(marginals["threshold_name"])
         shown = []
         for axis, (label, caption) in AXES.items():
-            if (marginals["axis"] == axis).any():
+            if marginals.loc[marginals["axis"] == axis, "value"].nunique() > 1:
                 shown.append(
                     (
                         f"Completeness against {label}",
@@ -119,15 +122,14 @@ def sensitivity(run: Run) -> list[Any]:
     if table is None:
         return [Words([ABSENT if not run.audit else "The audit was asked for no sensitivity."])]
     n = int(table["injections"].iloc[0]) if "injections" in table else 0
-    noise = np.abs(table["gradient"] - table["finite_difference"]) / table["difference_error"] if "difference_error" in table else None
     words = [
         f"How the mean detection probability of {n} injections answers to the assumptions behind them: the derivative through ray tracing, "
         "PSF, preprocessing and classifier, beside a central finite difference of the same function. Whiskers: standard error over the sample."
     ]
-    if noise is not None:
+    if run.audit and run.audit.get("agreement"):
         words.append(
-            f"They differ by at most {100 * table['relative_difference'].max():.1f} %, {noise.max():.1f} standard errors of their difference: "
-            "median and clipping of the preprocessing make every single score a function with kinks, which average out over the sample."
+            f"They agree {run.audit['agreement']}: median and clipping of the preprocessing make every single score a function with kinks, which average out "
+            "over the sample."
         )
     drawn = (
         "Bars: gradient and finite difference per parameter",

@@ -109,7 +109,7 @@ def learning(epochs: pd.DataFrame, best: int | None) -> list[tuple[str, str]]:
 def _mark(axes: Axes, best: int | None) -> None:
     if best is not None:
         axes.axvline(best, color=FAINT, linewidth=1, linestyle=":")
-        axes.annotate("kept", (best, 1), xycoords=("data", "axes fraction"), textcoords="offset points", xytext=(3, -10), fontsize=8, color=INK)
+        axes.annotate("kept", (best, 0), xycoords=("data", "axes fraction"), textcoords="offset points", xytext=(3, 4), fontsize=8, color=INK)
 
 
 def roc(curve: pd.DataFrame, thresholds: pd.DataFrame | None) -> str:
@@ -155,7 +155,7 @@ def confusers(table: pd.DataFrame, threshold: float) -> str:
         axes.errorbar(table["fpr"], y, xerr=_errors(table, "fpr", "lo95", "hi95"), fmt="none", ecolor=SERIES[0], elinewidth=1)
         axes.errorbar(table["fpr"], y, xerr=_errors(table, "fpr", "lo68", "hi68"), fmt="o", color=SERIES[0], ecolor=SERIES[0], elinewidth=3)
         axes.set(xlabel=f"false-positive rate at {threshold:g}", xlim=(0, None), ylim=(-0.6, len(table) - 0.4))
-        axes.set_yticks(y, [f"{c.replace('_', ' ')} ({n})" for c, n in zip(table["category"], table["n"])])
+        axes.set_yticks(y, [f"{'ordinary' if c == 'none' else c.replace('_', ' ')} ({n})" for c, n in zip(table["category"], table["n"])])
         axes.grid(axis="x")
 
     return drawn("confusers", draw, height=0.9 + 0.36 * len(table))
@@ -176,8 +176,9 @@ def histogram(groups: dict[str, np.ndarray]) -> str:
     return drawn("scores", draw)
 
 
-def heat_map(cells: pd.DataFrame, name: str, title: str) -> str:
-    """Completeness over Einstein radius and PSF FWHM at one depth; insufficient cells are hatched and give their number instead."""
+def heat_map(cells: pd.DataFrame, name: str, title: str, top: float) -> str:
+    """Completeness over Einstein radius and PSF FWHM at one depth, colours from 0 to `top`; insufficient cells are hatched and give their
+    number instead."""
     from matplotlib import colormaps
     from matplotlib.patches import Rectangle
 
@@ -191,10 +192,10 @@ def heat_map(cells: pd.DataFrame, name: str, title: str) -> str:
             for i, radius in enumerate(radii):
                 cell = found[radius, width]
                 good = cell["status"] == "sufficient"
-                face = colours(0.08 + 0.9 * cell["completeness"]) if good else "none"
+                face = colours(0.08 + 0.9 * cell["completeness"] / top) if good else "none"
                 axes.add_patch(Rectangle((i - 0.5, j - 0.5), 1, 1, facecolor=face, edgecolor=FAINT, linewidth=0.5, hatch=None if good else "////"))
                 text = f"{100 * cell['completeness']:.0f}" if good else f"n={cell['n']}"
-                ink = INK if not good else ("#ffffff" if cell["completeness"] < 0.6 else "#000000")
+                ink = INK if not good else ("#ffffff" if cell["completeness"] < 0.6 * top else "#000000")
                 axes.text(i, j, text, ha="center", va="center", color=ink, fontsize=6.5 if small else (9 if good else 7))
         axes.set(xlim=(-0.5, len(radii) - 0.5), ylim=(-0.5, len(widths) - 0.5), xlabel="Einstein radius, arcsec", ylabel="PSF FWHM, arcsec", title=title)
         axes.title.set_fontsize(9.5)
@@ -225,7 +226,7 @@ def marginal(table: pd.DataFrame, axis: str, label: str, thresholds: Sequence[st
         axes.set_xticks(range(len(places)), [_short(v) for v in places])
         axes.set(xlabel=label, ylabel="completeness", ylim=(0, None))
         axes.grid(axis="y")
-        axes.legend(title="score above", title_fontsize=8.5)
+        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4, columnspacing=1.2, handlelength=1.8)
 
     return drawn(f"by-{axis.replace('_', '-')}", draw)
 
@@ -246,6 +247,7 @@ def sensitivity(table: pd.DataFrame) -> str:
         axes.axvline(0, color=FAINT, linewidth=0.8)
         axes.set_yticks(y, [f"{p}\n{u}" for p, u in zip(table["parameter"], table["unit"])])
         axes.set(xlabel="change of the mean detection probability")
+        axes.locator_params(axis="x", nbins=5)
         axes.grid(axis="x")
         axes.legend(loc="best")
 

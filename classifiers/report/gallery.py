@@ -33,18 +33,22 @@ def kinds(run: Run) -> dict[str, pd.DataFrame]:
     table = run.manifest
     scores = run.table("scores", ["galaxy_id", "score"])
     table = table.merge(scores[["galaxy_id", "score"]], on="galaxy_id", how="left") if scores is not None else table.assign(score=np.nan)
+    injected = run.table("injections", ["galaxy_id", "score_before"])
+    if injected is not None and (run.audit or {}).get("mode") == "matched":  # hosts from outside the survey are scored by the audit only
+        table["score"] = table["score"].fillna(table["galaxy_id"].map(injected.groupby("galaxy_id")["score_before"].first()))
     usable = table[table["quality_ok"].fillna(True).astype(bool)]
     host = usable["cutout_type"].eq("host").fillna(False)
     survey = usable[~host]
-    held = survey[survey["split"] == "test"] if (survey["split"] == "test").any() else survey
+    trained = "train" in run.records and (survey["split"] == "test").any()
+    held = survey[survey["split"] == "test"] if trained else survey
     negatives = held[held["label"] == 0]
     category = negatives["confuser_category"].fillna("")
-    where = "test split" if len(held) < len(survey) else "all"
+    where = ", test split" if trained else ""
     lenses = held[held["label"] == 1] if (held["label"] == 1).any() else survey[survey["label"] == 1]
-    found = {f"Lenses, {where}" if run.simulated else f"Lens candidates, {where}": lenses}
+    found = {f"Lenses{where}" if run.simulated else f"Lens candidates{where}": lenses}
     for name in sorted(set(category) - {""}):
-        found[f"Confusers: {name.replace('_', ' ')}, {where}"] = negatives[category == name]
-    found[f"Ordinary galaxies, {where}"] = negatives[category == ""]
+        found[f"Confusers: {name.replace('_', ' ')}{where}"] = negatives[category == name]
+    found[f"Ordinary galaxies{where}"] = negatives[category == ""]
     found["Hosts from outside the survey"] = usable[host]
     return {title: spread(rows) for title, rows in found.items() if len(rows)}
 

@@ -153,5 +153,5 @@ def write(folder: Path, title: tuple[str, str, bool], sections: Sequence[Section
         heading=heading, subtitle=subtitle, simulated=simulated, sections=sections, limit=rows, style=jinja2.utils.markupsafe.Markup(style)
     )
     with replacing(folder / "index.html") as temporary:
-        temporary.write_text(html)
+        temporary.write_text(html.replace(" %", "\u00a0%"))  # a number and its per cent sign stay on one line
     return [path.relative_to(folder.parent) for path in [folder / "index.html", *files]]

@@ -32,6 +32,10 @@ def interval(figure: dict[str, Any]) -> str:
     return f"95 %: {figure['lo95']:.3f} to {figure['hi95']:.3f}"
 
 
+def percents(figure: dict[str, Any]) -> str:
+    return f"95 %: {100 * figure['lo95']:.1f} to {100 * figure['hi95']:.1f} %"
+
+
 def middle(metrics: dict[str, Any]) -> str | None:
     """Name of the threshold nearest 0.5."""
     return min(metrics["thresholds"], key=lambda t: abs(float(t) - 0.5), default=None)
@@ -50,10 +54,10 @@ def tiles(run: Run) -> list[Tile]:
         of = run.metrics["thresholds"][name]
         if known(of.get("recall")):
             r = of["recall"]
-            found.append(Tile(f"{100 * r['value']:.1f} %", f"labelled lenses found above {name}", f"{interval(r)} of {run.metrics['lenses']}"))
+            found.append(Tile(f"{100 * r['value']:.1f} %", f"labelled lenses found above {name}", f"{percents(r)} of {run.metrics['lenses']}"))
         if known(of.get("false_positive_rate")):
             f = of["false_positive_rate"]
-            found.append(Tile(f"{100 * f['value']:.2f} %", f"others above {name}", f"{interval(f)} of {run.metrics['others']}"))
+            found.append(Tile(f"{100 * f['value']:.2f} %", f"others above {name}", f"{percents(f)} of {run.metrics['others']}"))
     return found
 
 
@@ -61,7 +65,7 @@ def in_words(run: Run) -> str:
     """The evaluation in one sentence."""
     m = run.metrics or {}
     auc = m["figures"].get("roc_auc", {})
-    which = f"{m['lenses']} lenses and {m['others']} others ({m['on']})"
+    which = f"{m['lenses']} lenses and {m['others']} others ({'all there are' if m['on'] == 'all' else m['on'] + ' split'})"
     if not known(auc):
         return f"On {which} no ROC can be given: {auc.get('status', 'not computed')}."
     return f"On {which} a lens outranks another galaxy with probability {auc['value']:.3f} ({interval(auc)})."
@@ -103,12 +107,15 @@ def evaluation(run: Run) -> list[Any]:
     table = run.table("confusers", ["category", "threshold", "fpr", "lo95"])
     if table is not None and table["fpr"].notna().any():
         at = min(table["threshold"].unique(), key=lambda t: abs(t - 0.5))
-        shown = table[(table["threshold"] == at) & table["fpr"].notna()]
+        shown, short = (table[(table["threshold"] == at) & (table["fpr"].notna() == good)] for good in (True, False))
         caption = "False positives per kind of confuser (number of galaxies); thick 68 %, thin 95 % Jeffreys intervals."
+        if len(short):
+            named = [f"{c.replace('_', ' ')} ({n})" for c, n in zip(short["category"], short["n"])]
+            caption += f" Too few to say: {', '.join(named)}."
         drawn.append((f"False-positive rate per confuser at {at:g}", figures.confusers(shown, float(at)), caption))
     if drawn:
         blocks.append(Figures(drawn))
-    blocks.append(Table("figures", f"Figures of the {m['on']} sample", figure_table(m)))
+    blocks.append(Table("figures", "Figures of all objects" if m["on"] == "all" else f"Figures of the {m['on']} split", figure_table(m)))
     blocks.append(Table("at_thresholds", "At fixed thresholds", threshold_table(m), folded=True))
     for name, caption in (("thresholds", "Thresholds and their false-positive rates"), ("confusers", "False positives per confuser"), ("strata", "By stratum")):
         found = run.table(name)
@@ -136,7 +143,8 @@ def score_groups(run: Run) -> dict[str, np.ndarray]:
 
 def figure_table(m: dict[str, Any]) -> pd.DataFrame:
     rows = [
-        {"figure": NAMES.get(name, name), "value": f["value"], "lo95": f["lo95"], "hi95": f["hi95"], "status": f["status"]} for name, f in m["figures"].items()
+        {"figure": NAMES.get(name, name), "value": f["value"], "lo95": f["lo95"], "hi95": f["hi95"], "status": f["status"]}
+        for name, f in sorted(m["figures"].items(), key=lambda item: list(NAMES).index(item[0]) if item[0] in NAMES else len(NAMES))
     ]
     rows += [
         {"figure": f"ROC AUC, {split} split", **{k: of["roc_auc"][k] for k in ("value", "lo95", "hi95", "status")}} for split, of in m.get("splits", {}).items()

@@ -128,6 +128,9 @@ def survey(run: Run) -> list[Any]:
         found = run.table(name)
         if found is not None:
             blocks.append(Table(name, caption, found, folded=name == "sample"))
+    unmatched = run.table("unmatched")
+    if unmatched is not None:
+        blocks.append(Table("unmatched", "Entries of the lens list without a catalogue row, with the reason", unmatched, on_page=False))
     sample = run.table("sample", ["shortfall", "nobs_z_bin"])
     if sample is not None:
         total = sample[sample["nobs_z_bin"] == "total"]
@@ -148,7 +151,11 @@ def survey(run: Run) -> list[Any]:
     if refused is None:
         blocks.append(Words(["Nothing was refused."]))
     else:
-        kinds = refused.assign(reason=refused["reason"].astype(str).str.replace(r"\d+(\.\d+)?", "N", regex=True)).groupby(["stage", "reason"]).size()
+        kinds = (
+            refused.assign(reason=refused["reason"].astype(str).str.replace(r"(?<![\w/.-])\d+(\.\d+)?(?![\w/.-])", "N", regex=True))
+            .groupby(["stage", "reason"])
+            .size()
+        )
         blocks.append(Table("refused", f"{len(refused)} files or rows were refused", kinds.rename("number").reset_index()))
         blocks.append(Table("quarantine", "Every refusal", refused, folded=True))
     return blocks

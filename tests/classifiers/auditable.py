@@ -76,14 +76,14 @@ def image(row: dict, seed: int) -> np.ndarray:
     return stamp
 
 
-def run_directory(out: Path, n: int = 96, **columns) -> Path:
-    """columns: replace a column of the manifest by one value."""
+def run_directory(out: Path, n: int = 96, finder: bool = True, **columns) -> Path:
+    """finder: with a frozen classifier, and the record of its training · columns: replace a column of the manifest by one value."""
     table = [{**r, **columns} for r in rows(n)]
     for i, row in enumerate(table):
         write_npz(out / row["cutout_path"], image({**rows(n)[i]}, i), {k: row[k] for k in ("galaxy_id", "ra", "dec")})
     manifest.write(out / "manifest.parquet", pa.Table.from_pylist(table))
-    paths = frozen.save(out / "training", frozen.untrained(crop=PIXELS.size))
-    for name, files in (("survey", ["manifest.parquet"]), ("train", paths), ("evaluate", [])):
+    paths = frozen.save(out / "training", frozen.untrained(crop=PIXELS.size)) if finder else []
+    for name, files in (("survey", ["manifest.parquet"]), *([("train", paths)] if finder else []), ("evaluate", [])):
         with record.Step(out, name, Settings()) as step:
             step.finish([Path(f).relative_to(out) if Path(f).is_absolute() else f for f in files])
     return out

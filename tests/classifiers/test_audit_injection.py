@@ -25,12 +25,13 @@ def batch(n: int = N) -> Batch:
     return Batch(keys, jnp.linspace(0.6, 2.4, n), host, psf, depth, psf, depth)
 
 
-def experiment(**options) -> Experiment:
-    return Experiment(smooth_finder(), audit_prior("arclike", (21.0, 24.0)), PIXELS, **options)
+def experiment(gain: float = 1e12) -> Experiment:
+    return Experiment(smooth_finder(), audit_prior("arclike", (21.0, 24.0)), PIXELS, degrade=True, gain=gain)
 
 
 @pytest.fixture(scope="module")
 def plain():
+    """Degraded to what the hosts are anyway, with the photon noise of a huge gain: nothing changes, and one compilation serves every test."""
     return observe(experiment(), batch(), unchanged())
 
 
@@ -42,15 +43,25 @@ def test_the_order_of_a_batch_does_not_matter(plain):
     np.testing.assert_array_equal(np.asarray(again["scenes"].source.flux), np.asarray(plain["scenes"].source.flux)[order])
 
 
-def test_an_injection_is_host_plus_arc_of_the_drawn_scene(plain):
-    one, scene = batch(), jax.tree.map(lambda leaf: leaf[2], plain["scenes"])
-    arc = lj.render(scene, PIXELS, lj.Gaussian(one.psf[2]))
-    np.testing.assert_allclose(plain["arc"][2], arc, atol=1e-5 * float(arc.max()))
-    np.testing.assert_allclose(plain["stamp"], one.host + plain["arc"], atol=1e-6)
-    np.testing.assert_allclose(np.asarray(scene.lens.theta_e), one.theta_e[2], rtol=1e-6)
-    sigma = lj.pixel_sigma(one.psfdepth[2], lj.Gaussian(one.psf[2]), PIXELS)
-    np.testing.assert_allclose(plain["arc_snr"][2], lj.arc_snr(arc, sigma)[1], rtol=1e-4)
-    np.testing.assert_allclose(plain["snr"][2], np.sqrt(np.sum((np.asarray(arc) / np.asarray(sigma)) ** 2)), rtol=1e-4)
+def test_an_injection_is_host_plus_arc_and_the_signal_to_noise_that_of_the_arc(plain):
+    one = batch()
+    arc = np.asarray(plain["arc"], np.float64)
+    np.testing.assert_allclose(plain["host"], one.host, atol=2e-4)  # rounding leaves a thousandth of the sky noise
+    np.testing.assert_allclose(plain["stamp"], plain["host"] + arc, atol=1e-5)
+    np.testing.assert_allclose(plain["scenes"].lens.theta_e, one.theta_e, rtol=1e-6)
+    width = np.asarray(one.psf) / 2.3548 / PIXELS.scale
+    sigma = np.sqrt(1 / (4 * np.pi * width**2) / np.asarray(one.psfdepth))  # sum(psf^2) of a Gaussian
+    np.testing.assert_allclose(plain["snr"], np.sqrt(((arc / sigma[:, None, None]) ** 2).sum((1, 2, 3))), rtol=0.01)
+    ring = (PIXELS.radius() >= 4) & (PIXELS.radius() <= 16)
+    np.testing.assert_allclose(plain["arc_snr"], arc[:, ring, 1].sum(1) / sigma[:, 1] / np.sqrt(ring.sum()), rtol=0.01)
+
+
+def test_arcs_lie_at_the_einstein_radius_and_outshine_their_sources(plain):
+    arc = np.asarray(plain["arc"], np.float64)[..., 1]
+    radius = (arc * PIXELS.radius()).sum((1, 2)) / arc.sum((1, 2)) * PIXELS.scale
+    blurred = np.hypot(np.asarray(batch().theta_e), np.asarray(batch().psf)[:, 1] / 2.3548)
+    np.testing.assert_allclose(radius, blurred, rtol=0.5)
+    assert (arc.sum((1, 2)) > 2 * np.asarray(plain["scenes"].source.flux)[:, 1]).all()
 
 
 def test_source_magnitudes_cover_the_range_asked_for(plain):
@@ -64,18 +75,24 @@ def test_missing_pixels_of_a_host_stay_missing_and_never_reach_the_score(plain):
     assert np.isfinite(np.asarray(plain["logit"])).all()
 
 
-def test_degraded_hosts_have_the_noise_of_the_target_and_a_target_like_the_host_changes_nothing(plain):
+def test_degraded_hosts_have_the_noise_of_the_target(plain):
     one = batch()
     worse = dataclasses.replace(one, target_psf=one.psf * 1.5, target_psfdepth=one.psfdepth * 0.25)
-    same, found, noisy = (observe(experiment(degrade=True, gain=gain), b, unchanged()) for b, gain in ((one, 1e12), (worse, 1e12), (one, 150.0)))
-    np.testing.assert_allclose(same["logit"], plain["logit"], atol=2e-3)  # a gain of 1e12 is no photon noise
-    assert np.abs(np.asarray(noisy["logit"] - same["logit"])).max() > 1e-2
+    found = observe(experiment(), worse, unchanged())
     host = np.asarray(found["host"])
     assert (np.isnan(host) == np.isnan(np.asarray(one.host))).all()
-    wanted = jax.vmap(lambda d, w: lj.pixel_sigma(d, lj.Gaussian(w), PIXELS))(worse.target_psfdepth, worse.target_psf)
+    width = np.asarray(worse.target_psf) / 2.3548 / PIXELS.scale
+    wanted = np.sqrt(1 / (4 * np.pi * width**2) / np.asarray(worse.target_psfdepth))
     for i in range(1, N):
         np.testing.assert_allclose(host[i][PIXELS.radius() > 20].std(0), wanted[i], rtol=0.15)
     assert not np.allclose(found["logit"], found["logit_before"])
+
+
+def test_photon_noise_follows_the_gain(plain):
+    noisy = observe(experiment(gain=150.0), batch(), unchanged())
+    noise = np.asarray(noisy["stamp"] - plain["stamp"])
+    bright = np.asarray(plain["arc"]) > 1e-3
+    np.testing.assert_allclose((noise[bright] / np.sqrt(np.asarray(plain["arc"])[bright] / 150.0)).std(), 1.0, rtol=0.1)
 
 
 def test_gradient_agrees_with_finite_differences_of_a_smooth_finder():
@@ -84,4 +101,4 @@ def test_gradient_agrees_with_finite_differences_of_a_smooth_finder():
     typical = table["gradient_error"] * np.sqrt(table["injections"])  # of one injection: the mean may cancel
     assert ((table["gradient"] - table["finite_difference"]).abs() < 0.01 * typical).all(), table.to_string()
     assert table.loc["source magnitude", "gradient"] < 0  # fainter sources are found less often
-    assert (typical > 1e-3).all()
+    assert (typical > 1e-4).all()
