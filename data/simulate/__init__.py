@@ -6,6 +6,9 @@ the real brick grid, scattered over the footprint -18 < dec < 32 (`bricks`); see
 them from `measured`. `mock` makes one brick of all that from its name and the seed alone, so an interrupted simulation goes on with the bricks it lacks and
 ends with the same bytes.
 
+A survey of twelve bricks or more has one without g, one with two exposures, one with a strip that z never saw and one with a star cluster
+(`mock.ROLES`); half of all bricks have a few NaN pixels.
+
 What is not in it: correlated noise, PSFs that vary within a brick or are not round, i band and WISE, errors of deblending, groups and clusters of galaxies.
 """
 
@@ -56,6 +59,9 @@ def command(argv: list[str]) -> int:
         step.finish(outputs=[p.relative_to(call.out) for p in outputs], **counts)
     print("simulate: " + ", ".join(f"{v} {k}" for k, v in counts.items()))
     return 0
+
+
+command.settings = SimulateSettings  # type: ignore[attr-defined]
 
 
 def simulate(root: Path, s: SimulateSettings) -> tuple[list[Path], dict[str, int]]:
@@ -127,6 +133,8 @@ def _assemble(root: Path, parts: Path, places: list[Brick], s: SimulateSettings)
     everything = pd.concat(truth, ignore_index=True)
     write_truth(root / "truth.parquet", everything)
     shutil.rmtree(parts)
+    for left in root.rglob(".*.partial"):  # of a run that was killed
+        left.unlink()
     files = sorted(p for p in root.rglob("*") if p.is_file())
     made = int((everything["kind"] == "lens").sum())
     counts = {"bricks": len(places), "sweeps": len(tiles), "objects": len(everything), "lenses": made, "listed": len(listed)}

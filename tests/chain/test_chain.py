@@ -1,0 +1,312 @@
+"""The whole chain on a small survey, as a user runs it: one command, on a machine without Java."""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+STEPS = ("simulate", "survey", "train", "evaluate", "audit", "report")
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("chain")]
+
+
+@pytest.fixture(scope="session")
+def environment(tmp_path_factory) -> dict[str, str]:
+    """An empty home, no JAVA_HOME, and a PATH with every system program but Java."""
+    folder = tmp_path_factory.mktemp("machine")
+    (folder / "bin").mkdir()
+    for source in (Path("/bin"), Path("/usr/bin")):
+        for program in source.iterdir():
+            link = folder / "bin" / program.name
+            if not program.name.startswith("java") and not link.is_symlink():
+                link.symlink_to(program)
+    kept = {k: v for k, v in os.environ.items() if k not in ("JAVA_HOME", "PATH", "HOME", "LENSJAX_DATA")}
+    return {**kept, "HOME": str(folder), "PATH": f"{Path(sys.executable).parent}:{folder / 'bin'}"}
+
+
+def lensjax(environment: dict[str, str], *words: object) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "lensjax.cli", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT, timeout=900)
+
+
+@pytest.fixture(scope="session")
+def small(tmp_path_factory, environment) -> Path:
+    """The run directory of an uninterrupted run."""
+    out = tmp_path_factory.mktemp("runs") / "small"
+    done = lensjax(environment, "run", HERE / "small.yaml", "--out", out)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return out
+
+
+def digest(out: Path, pattern: str) -> dict[str, str]:
+    return {str(p.relative_to(out)): hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(out.glob(pattern)) if p.is_file()}
+
+
+def test_every_step_leaves_a_record_and_the_report_says_simulated(small):
+    for step in STEPS:
+        record = json.loads((small / "records" / f"{step}.json").read_text())
+        assert record["outputs"] and record["peak_memory_mb"] < 8000
+    page = (small / "report" / "index.html").read_text()
+    assert "SIMULATED" in page
+    assert "src=\"http" not in page and "<link" not in page and "<script src" not in page
+
+
+def test_the_second_run_finds_everything_up_to_date(small, environment):
+    before = {p: p.stat().st_mtime_ns for p in small.rglob("*") if p.is_file() and p.name != "config.yaml"}
+    began = time.perf_counter()
+    done = lensjax(environment, "run", HERE / "small.yaml", "--out", small)
+    assert done.returncode == 0 and done.stderr.count("up to date") == len(STEPS)
+    assert time.perf_counter() - began < 60  # seconds on a quiet machine; tests share theirs
+    assert {p: p.stat().st_mtime_ns for p in small.rglob("*") if p.is_file() and p.name != "config.yaml"} == before
+
+
+def test_tensorflow_datasets_opens_the_shards(small):
+    import tensorflow_datasets as tfds
+
+    builder = tfds.builder_from_directory(small / "shards" / "lensjax_cutouts" / "1.0.0")
+    manifest = pd.read_parquet(small / "manifest.parquet")
+    usable = manifest[manifest.quality_ok].split.value_counts()
+    assert {k: v.num_examples for k, v in builder.info.splits.items()} == usable.to_dict()
+    assert builder.info.features["image"].shape == (101, 101, 3)
+    assert "tensorflow" not in sys.modules
+
+
+def test_a_run_stopped_in_every_step_ends_like_an_uninterrupted_one(small, environment, tmp_path):
+    """Ctrl-C in some steps, kill -9 of everything in others, each some time after the step began."""
+    out = tmp_path / "stopped"
+    delays = {"simulate": 9.0, "survey": 8.0, "train": 8.0, "evaluate": 3.0, "audit": 9.0, "report": 1.0}
+    killed = ("survey", "train")
+    stopped = []
+    for step, delay in delays.items():
+        command = [sys.executable, "-m", "lensjax.cli", "run", str(HERE / "small.yaml"), "--out", str(out)]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment, cwd=ROOT, start_new_session=True)
+        marker, finished = out / "records" / f"{step}.started", out / "records" / f"{step}.json"
+        while process.poll() is None and not marker.is_file():
+            time.sleep(0.05)
+        deadline = time.monotonic() + delay
+        while process.poll() is None and time.monotonic() < deadline and not finished.is_file():
+            time.sleep(0.05)
+        inside = process.poll() is None and not finished.is_file()
+        process.send_signal(signal.SIGKILL if step in killed else signal.SIGINT)
+        _, errors = process.communicate(timeout=120)
+        if inside:
+            stopped.append(step)
+            assert "Traceback" not in errors
+            if step not in killed:
+                assert process.returncode == 130 and "run the same command again" in errors
+        wait_until_free(out, step)
+    assert set(stopped) >= {"simulate", "survey", "train", "audit"}
+    done = lensjax(environment, "run", HERE / "small.yaml", "--out", out)
+    assert done.returncode == 0, done.stderr[-3000:]
+    for pattern in ("manifest.parquet", "shards/**/*", "survey/**/*", "cutouts/**/*", "training/classifier.safetensors", "evaluation/*", "audit/*"):
+        assert digest(out, pattern) == digest(small, pattern) != {}, pattern
+    assert not [p for p in out.rglob("*") if "partial" in p.name]
+
+
+def wait_until_free(out: Path, step: str) -> None:
+    """Until no process holds the step's lock: after kill -9 its children need a moment to notice."""
+    import fcntl
+
+    lock = out / "records" / f"{step}.lock"
+    for _ in range(600):
+        if not lock.is_file():
+            return
+        with open(lock) as handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError:
+                time.sleep(0.1)
+    raise AssertionError(f"{step} still runs")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("train: {epoch: 3}", "unknown key 'epoch'"),
+        ("train: {epochs: 0}", "epochs"),
+        ("trian: {epochs: 3}", "unknown section 'trian'"),
+        ("run: {steps: [fly]}", "unknown step 'fly'"),
+        ("audit: {theta_e: [2, 1]}", "must increase"),
+    ],
+)
+def test_a_wrong_configuration_is_refused_before_any_work(tmp_path, environment, text, words):
+    (tmp_path / "wrong.yaml").write_text(text)
+    done = lensjax(environment, "run", tmp_path / "wrong.yaml", "--out", tmp_path / "out")
+    assert done.returncode == 2 and words in done.stderr and len(done.stderr.splitlines()) == 1
+    assert not (tmp_path / "out" / "records").exists()
+
+
+def copied(small: Path, tmp_path: Path, *without: str) -> Path:
+    """A copy of the run whose steps from the first of `without` on are to be done again."""
+    import shutil
+
+    out = tmp_path / "copy"
+    shutil.copytree(small, out)
+    for step in without:
+        for suffix in ("json", "started"):
+            (out / "records" / f"{step}.{suffix}").unlink(missing_ok=True)
+    return out
+
+
+def simulated_only(small: Path, tmp_path: Path) -> Path:
+    """A copy of the run as it was before the step `survey`."""
+    import shutil
+
+    out = tmp_path / "copy"
+    shutil.copytree(small / "survey", out / "survey")
+    (out / "records").mkdir()
+    for record in ("simulate.json", "simulate.started"):
+        shutil.copy(small / "records" / record, out / "records" / record)
+    return out
+
+
+def damage(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0x10
+    path.write_bytes(content)
+
+
+def test_a_damaged_shard_is_refused_by_name(small, tmp_path, environment):
+    out = copied(small, tmp_path, "train")
+    shard = next((out / "shards").rglob("*train*00000*"))
+    damage(shard)
+    done = lensjax(environment, "train", HERE / "small.yaml", "--out", out)
+    assert done.returncode == 2 and shard.name in done.stderr and "record" in done.stderr and "Traceback" not in done.stderr
+    assert not (out / "records" / "train.json").exists()
+
+
+@pytest.mark.parametrize("what", ["sweep/sweep-*.fits", "coadd/*/*/*image-r.fits.fz"])
+def test_a_truncated_survey_file_is_refused_by_name_and_the_next_run_continues(small, tmp_path, environment, what):
+    out = simulated_only(small, tmp_path)
+    victim = sorted((out / "survey").glob(what))[0]
+    whole = victim.read_bytes()
+    victim.write_bytes(whole[: len(whole) // 3])
+    done = lensjax(environment, "survey", HERE / "small.yaml", "--out", out)
+    assert done.returncode == 2 and victim.name in done.stderr and "Traceback" not in done.stderr, done.stderr[-2000:]
+    assert not (out / "manifest.parquet").exists()
+    victim.write_bytes(whole)
+    done = lensjax(environment, "survey", HERE / "small.yaml", "--out", out)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert digest(out, "shards/**/*") == digest(small, "shards/**/*")
+
+
+def test_a_lens_list_without_positions_is_refused_by_name(small, tmp_path, environment):
+    out = simulated_only(small, tmp_path)
+    lenses = out / "survey" / "lenses.csv"
+    pd.read_csv(lenses).drop(columns=["RA [deg]"]).to_csv(lenses, index=False)
+    done = lensjax(environment, "survey", HERE / "small.yaml", "--out", out)
+    assert done.returncode == 2 and "lenses.csv" in done.stderr and "RA [deg]" in done.stderr and "Traceback" not in done.stderr
+
+
+def preprocessed(image: np.ndarray, crop: int = 64) -> np.ndarray:
+    """raw_robust written again in numpy, float64, from the specification."""
+    start = (image.shape[0] - crop) // 2
+    x = np.nan_to_num(image[start : start + crop, start : start + crop].astype(np.float64))
+    axis = np.arange(crop) - (crop - 1) / 2
+    r = np.hypot(axis[:, None], axis[None, :])
+    ring = x[(r >= 0.65 * (crop // 2)) & (r < 0.90 * (crop // 2))]
+    median = np.median(ring, axis=0)
+    mad = np.median(np.abs(ring - median), axis=0)
+    return np.clip((x - median) / (mad + 1e-8), -10, 10)
+
+
+def sliced(survey: Path, brick: str, ra: float, dec: float) -> np.ndarray:
+    """101 x 101 pixels about a position, from the coadds with astropy alone."""
+    from astropy.io import fits
+    from astropy.nddata import Cutout2D
+    from astropy.wcs import WCS
+
+    bands = []
+    for band in "grz":
+        with fits.open(survey / "coadd" / brick[:3] / brick / f"legacysurvey-{brick}-image-{band}.fits.fz") as hdus:
+            x, y = WCS(hdus[1].header).all_world2pix(ra, dec, 0)
+            position = (round(float(x)), round(float(y)))
+            bands.append(Cutout2D(hdus[1].data, position, 101, mode="partial", fill_value=np.nan).data)
+    image = np.stack(bands, axis=-1)
+    return np.where(image == 0, np.nan, image)
+
+
+def test_a_lens_a_confuser_and_an_injection_by_hand_from_catalogue_row_to_score(small):
+    """Every step between is done again another way: astropy, numpy and lenstronomy; only the network is the product's own."""
+    from astropy.table import Table
+
+    from classifiers import frozen
+
+    network = frozen.load(small / "training")
+    model = network.model
+    by_hand = lambda image: float(model(preprocessed(image)[None].astype(np.float32))[0])  # noqa: E731
+    manifest = pd.read_parquet(small / "manifest.parquet").set_index("galaxy_id")
+    scores = pd.read_parquet(small / "evaluation" / "scores.parquet").set_index("galaxy_id")
+    catalogue = pd.concat([Table.read(p).to_pandas() for p in sorted((small / "survey" / "sweep").glob("*.fits"))])
+    catalogue["BRICKNAME"] = catalogue["BRICKNAME"].map(lambda b: b.decode() if isinstance(b, bytes) else b)
+    catalogue = catalogue.set_index(catalogue["BRICKNAME"] + "_" + catalogue["OBJID"].astype(str))
+
+    usable = manifest[manifest.quality_ok]
+    lens = usable[usable.label == 1].index[0]
+    confuser = usable[(usable.label == 0) & (usable.pool == "N2")].index[0]
+    for name in (lens, confuser):
+        row = catalogue.loc[name]
+        image = sliced(small / "survey", row.BRICKNAME, row.RA, row.DEC)
+        with np.load(small / manifest.loc[name].cutout_path, allow_pickle=False) as stored:
+            np.testing.assert_array_equal(stored["cutout"], image.astype(np.float32))
+        assert by_hand(image) == pytest.approx(scores.loc[name].logit, abs=2e-3)
+    row, listed = catalogue.loc[lens], pd.read_csv(small / "survey" / "lenses.csv")
+    away = np.hypot((listed["RA [deg]"] - row.RA) * np.cos(np.radians(row.DEC)), listed["DEC [deg]"] - row.DEC) * 3600
+    assert away.min() < 1.0 and manifest.loc[lens].tier in "AB"
+    row = catalogue.loc[confuser]
+    assert row.FLUX_Z > 10 ** (0.4 * 2.5) and min(row.NOBS_G, row.NOBS_R, row.NOBS_Z) >= 3 and row.TYPE.strip() in (b"SER", b"DEV", b"REX", "SER", "DEV", "REX")
+
+    injections = pd.read_parquet(small / "audit" / "injections.parquet")
+    injected = injections.sort_values("arc_snr").iloc[-1]
+    host = manifest.loc[injected.galaxy_id]
+    assert host.label == 0 and host.split != "train"
+    arc = rendered_by_lenstronomy(injected, (host.psfsize_g, host.psfsize_r, host.psfsize_z))
+    with np.load(small / host.cutout_path, allow_pickle=False) as stored:
+        assert by_hand(np.nan_to_num(stored["cutout"])) == pytest.approx(injected.logit_before, abs=2e-3)
+        assert by_hand(stored["cutout"] + arc) == pytest.approx(injected.logit, abs=2e-2)
+
+
+def rendered_by_lenstronomy(injected: pd.Series, fwhm: tuple[float, float, float]) -> np.ndarray:
+    """The arc of an injection (101, 101, 3), its scene drawn again from its key: lenstronomy's deflection and Sersic profile on 9 x 9 rays a
+    pixel, the Gaussian PSF on the fine grid, sampled at pixel centres."""
+    import jax
+    import jax.numpy as jnp
+    from lenstronomy.LensModel.lens_model import LensModel
+    from lenstronomy.LightModel.light_model import LightModel
+    from lenstronomy.Util.param_util import phi_q2_ellipticity
+    from scipy.ndimage import gaussian_filter
+    from scipy.special import gamma
+
+    from classifiers.audit.injection import audit_prior
+
+    data = np.frombuffer(bytes.fromhex(injected.key), dtype=">u4").astype(np.uint32)
+    key = jax.random.fold_in(jax.random.wrap_key_data(jnp.asarray(data), impl="threefry2x32"), 0)
+    scene = jax.tree.map(lambda leaf: np.asarray(leaf)[0], audit_prior("arclike", (23.0, 26.0)).sample(key, 1, theta_e=injected.theta_e))
+    lens, shear, s = scene.lens, scene.shear, scene.source
+    assert 22.5 - 2.5 * np.log10(s.flux[1]) == pytest.approx(injected.source_mag, abs=1e-4)
+    k, size, pixel = 9, 101, 0.262
+    axis = (np.arange(k * size) - (k * size - 1) / 2) * pixel / k
+    x, y = np.meshgrid(axis, axis)
+    model = LensModel(["SIE", "SHEAR"])
+    e1, e2 = phi_q2_ellipticity(float(lens.phi), float(lens.q))
+    shear_at_centre = {"gamma1": float(shear.gamma1), "gamma2": float(shear.gamma2), "ra_0": 0.0, "dec_0": 0.0}
+    sie = {"theta_E": float(lens.theta_e), "e1": e1, "e2": e2, "center_x": float(lens.x), "center_y": float(lens.y)}
+    bx, by = model.ray_shooting(x, y, [sie, shear_at_centre])
+    e1, e2 = phi_q2_ellipticity(float(s.phi), float(s.q))
+    profile = {"amp": 1.0, "R_sersic": float(s.r_eff * np.sqrt(s.q)), "n_sersic": float(s.n), "e1": e1, "e2": e2, "center_x": float(s.x), "center_y": float(s.y)}
+    light = LightModel(["SERSIC_ELLIPSE"]).surface_brightness(bx, by, [profile])
+    b = 1.9992 * s.n - 0.3271  # lenstronomy's b_n
+    total = 2 * np.pi * s.n * (s.r_eff * np.sqrt(s.q)) ** 2 * np.exp(b) * b ** (-2 * s.n) * gamma(2 * s.n)
+    centre = slice(k // 2, None, k)
+    blurred = [gaussian_filter(light, f / 2.3548200450309493 / pixel * k)[centre, centre] for f in fwhm]
+    return np.stack(blurred, axis=-1) * s.flux / total * pixel**2
