@@ -23,7 +23,7 @@ M5_OFFSET = np.array([0.45, 0.0, -0.85])  # g, r, z: depth against r
 FWHM_RATIO = np.array([1.05, 1.0, 0.94])  # g, r, z: FWHM against r
 EXTINCTION = np.array([3.214, 2.165, 1.211])  # A / E(B-V) in DECam g, r, z (Legacy Surveys, DR8 and later)
 SKY = np.array([22.0, 21.0, 19.0])  # sky brightness, mag/arcsec^2, that sets the Poisson noise of objects
-MOFFAT_BETA = 3.5
+MOFFAT_BETA = 3.5  # of every PSF
 
 
 @dataclass(frozen=True)

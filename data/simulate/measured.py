@@ -12,7 +12,7 @@ from jaxtyping import Float
 import lensjax as lj
 from data.simulate.bricks import PIXEL, Brick
 from data.simulate.conditions import BANDS, Conditions, transmission
-from data.simulate.pixels import Coadd, CoreAndWing
+from data.simulate.pixels import Coadd, psf_of
 
 BIT = {"BRIGHT": 1, "SATUR_G": 2, "SATUR_R": 3, "SATUR_Z": 4, "ALLMASK_G": 5, "ALLMASK_R": 6, "ALLMASK_Z": 7, "MEDIUM": 11, "GALAXY": 12, "CLUSTER": 13}
 RELEASE = 10000
@@ -47,7 +47,7 @@ DTYPE = np.dtype(
 
 def galaxy_depth_ratio(psfsize: Float[np.ndarray, " 3"]) -> Float[np.ndarray, " 3"]:
     """galdepth / psfdepth: sum(profile^2) of a 0.45 arcsec round exponential over that of a point source, both seen with the PSF."""
-    psf, grid = CoreAndWing(jnp.asarray(psfsize, jnp.float32)), lj.PixelGrid(61, PIXEL)
+    psf, grid = psf_of(psfsize), lj.PixelGrid(61, PIXEL)
     galaxy = lj.render(lj.Scene(source=lj.Sersic(jnp.ones(3), 0.45, 1.0, 1.0, 0.0)), grid, psf)
     return np.asarray(jnp.sum(galaxy**2, (0, 1)) / jnp.sum(psf.stamp(grid) ** 2, (0, 1)), np.float64)
 

@@ -14,61 +14,34 @@ from jaxtyping import Array, Float
 
 import lensjax as lj
 from data.simulate.bricks import PIXEL
-from data.simulate.conditions import SKY, Conditions
-from lensjax.psf import PSF
+from data.simulate.conditions import MOFFAT_BETA, SKY, Conditions
 
-STAMPS = {25: 256, 41: 128, 65: 64, 101: 32, 201: 8}  # stamp size (pixels): components rendered at once
-FAINT = 2e-4  # nanomaggies per pixel that a stamp's edge may cut off, a few per cent of the sky noise
+STAMPS = {25: 256, 65: 64, 101: 32, 201: 8}  # stamp size (pixels): components rendered at once
+FAINT = 5e-4  # nanomaggies per pixel that a stamp's edge may cut off, about a tenth of the sky noise
 SATURATION = 30.0  # nanomaggies per pixel above which a star's core is lost
 PSF_STAMP = 61
 
 
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
-class CoreAndWing:
-    """The PSF of a coadd: two concentric Gaussians that follow a Moffat profile of beta = 3.5 to 0.6 % of its peak. fwhm (B,) arcsec is that of
-    the sum. Separable, and so twenty times faster than a Moffat."""
+def psf_of(psfsize: ArrayLike) -> lj.Moffat:
+    """The PSF of a coadd, per band, from its FWHM (arcsec)."""
+    return lj.Moffat(jnp.asarray(psfsize, jnp.float32), MOFFAT_BETA)
 
-    fwhm: ArrayLike
 
-    WING, CORE, RATIO = 0.5328, 0.8818, 1.8580  # share of flux in the wing, FWHM of the core over that of the sum, wing over core
-
-    def _parts(self) -> tuple[lj.Gaussian, lj.Gaussian]:
-        core = jnp.asarray(self.fwhm) * self.CORE
-        return lj.Gaussian(core), lj.Gaussian(core * self.RATIO)
-
-    @property
-    def pixel_integrated(self) -> bool:
-        return False
-
-    def transfer(self, side: int, grid: lj.PixelGrid) -> Float[Array, "B S F"]:
-        core, wing = self._parts()
-        return (1 - self.WING) * core.transfer(side, grid) + self.WING * wing.transfer(side, grid)
-
-    def stamp(self, grid: lj.PixelGrid) -> Float[Array, "N N B"]:
-        core, wing = self._parts()
-        return (1 - self.WING) * core.stamp(grid) + self.WING * wing.stamp(grid)
-
-    def at(self, x: Float[np.ndarray, "..."], y: Float[np.ndarray, "..."]) -> Float[np.ndarray, "... B"]:
-        """Flux per pixel of a unit point source at offsets x, y (pixels), in numpy."""
-        r2, fwhm = (x**2 + y**2)[..., None], np.asarray(self.fwhm, np.float64)
-
-        def gaussian(share: float, width: float) -> np.ndarray:
-            a = 4 * np.log(2) / (fwhm * width / PIXEL) ** 2
-            return share * a / np.pi * np.exp(-a * r2)
-
-        return gaussian(1 - self.WING, self.CORE) + gaussian(self.WING, self.CORE * self.RATIO)
+def point_source(x: Float[np.ndarray, "..."], y: Float[np.ndarray, "..."], fwhm: Float[np.ndarray, " 3"]) -> Float[np.ndarray, "... 3"]:
+    """Flux per pixel of a unit point source at offsets x, y (pixels) from it, for a Moffat PSF of `fwhm` arcsec."""
+    a2 = (np.asarray(fwhm) / PIXEL / 2) ** 2 / (2 ** (1 / MOFFAT_BETA) - 1)
+    return (MOFFAT_BETA - 1) / (np.pi * a2) * (1 + (x**2 + y**2)[..., None] / a2) ** -MOFFAT_BETA
 
 
 @partial(jax.jit, static_argnames=("size",))
 def _render(rows: Float[Array, "k 9"], fwhm: Float[Array, " 3"], size: int) -> Float[Array, "k size size 3"]:
     def one(r):
-        return lj.render(lj.Scene(source=lj.Sersic(r[:3], *r[3:])), lj.PixelGrid(size, PIXEL), CoreAndWing(fwhm), tol=5e-3)
+        return lj.render(lj.Scene(source=lj.Sersic(r[:3], *r[3:])), lj.PixelGrid(size, PIXEL), psf_of(fwhm))
 
     return jax.vmap(one)(rows)
 
 
-def stamp_sizes(rows: Float[np.ndarray, "k 9"]) -> np.ndarray:
+def stamp_sizes(rows: Float[np.ndarray, "k 9"], psfsize: Float[np.ndarray, " 3"]) -> np.ndarray:
     """Smallest stamp whose edge lies where each component is fainter than FAINT in every band, (k,) pixels."""
     from scipy.special import gammaln
 
@@ -78,7 +51,8 @@ def stamp_sizes(rows: Float[np.ndarray, "k 9"]) -> np.ndarray:
     b = 2 * n - 1 / 3 + 4 / (405 * n)
     log_peak = 2 * n * np.log(b) - gammaln(2 * n) - np.log(2 * np.pi * q * n * r_eff**2)
     edge = flux[:, None] * PIXEL**2 * np.exp(log_peak[:, None] - b[:, None] * (radius / r_eff[:, None]) ** (1 / n[:, None]))
-    enough = edge < FAINT
+    wing = flux[:, None] * point_source(sizes / 2, np.zeros(len(sizes)), np.asarray(psfsize).max(keepdims=True))[:, 0]
+    enough = edge + wing < FAINT
     enough[:, -1] = True
     return sizes[enough.argmax(1)]
 
@@ -110,7 +84,7 @@ def draw_components(canvas: Float[np.ndarray, "n n 3"], rows: Float[np.ndarray, 
     column, row = np.round(x).astype(int), np.round(y).astype(int)
     local = rows.copy()
     local[:, 7], local[:, 8] = (x - column) * PIXEL, (y - row) * PIXEL
-    sizes = stamp_sizes(rows)
+    sizes = stamp_sizes(rows, psfsize)
     for size in STAMPS:
         index = np.flatnonzero(sizes == size)
         paste(canvas, render_all(local[index], psfsize, size), column[index], row[index])
@@ -118,14 +92,13 @@ def draw_components(canvas: Float[np.ndarray, "n n 3"], rows: Float[np.ndarray, 
 
 def draw_stars(canvas: Float[np.ndarray, "n n 3"], flux: Float[np.ndarray, "k 3"], x: np.ndarray, y: np.ndarray, psfsize: Float[np.ndarray, " 3"]) -> None:
     """Point sources; bright ones get the wide halo that scattered light gives them in every telescope."""
-    psf = CoreAndWing(psfsize)
     for f, sx, sy in zip(flux, x, y):
         bright = f.max() > 300  # about magnitude 16.3
         half = 150 if bright else PSF_STAMP // 2
         column, row = round(float(sx)), round(float(sy))
         dy, dx = np.mgrid[-half : half + 1, -half : half + 1].astype(float)
         dx, dy = dx - (sx - column), dy - (sy - row)
-        light = f * psf.at(dx, dy)
+        light = f * point_source(dx, dy, psfsize)
         if bright:
             light = 0.97 * light + 0.03 * f * (_halo(dx, dy))[..., None]
         paste(canvas, light[None].astype(np.float32), np.array([column]), np.array([row]))
@@ -149,9 +122,8 @@ class Coadd:
 
 def sky_sigma(conditions: Conditions) -> Float[np.ndarray, " 3"]:
     """Noise (nanomaggies) of a sky pixel where every exposure contributes, from depth and PSF: psfdepth = sum(psf^2)/sigma^2."""
-    psf: PSF = CoreAndWing(jnp.asarray(conditions.psfsize, jnp.float32))
     depth = lj.psfdepth_from_m5(jnp.asarray(conditions.m5, jnp.float32))
-    return np.asarray(lj.pixel_sigma(depth, psf, lj.PixelGrid(PSF_STAMP, PIXEL)), np.float64)
+    return np.asarray(lj.pixel_sigma(depth, psf_of(conditions.psfsize), lj.PixelGrid(PSF_STAMP, PIXEL)), np.float64)
 
 
 def expose(light: Float[np.ndarray, "n n 3"], nexp: np.ndarray, conditions: Conditions, rng: np.random.Generator) -> Coadd:

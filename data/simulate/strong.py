@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 
 import lensjax as lj
 from data.simulate.bricks import PIXEL
-from data.simulate.pixels import CoreAndWing
+from data.simulate.pixels import psf_of
 from data.simulate.population import fitted_types, red_galaxies
 from lensjax.prior import lens_like_host, scene
 
@@ -62,7 +62,7 @@ def einstein_radii(rng: np.random.Generator, z_mag: Float[np.ndarray, " n"]) -> 
 @partial(jax.jit, static_argnames=("size",))
 def _render(parameters: dict[str, Array], dx: Array, dy: Array, fwhm: Array, size: int) -> Float[Array, "k size size 3"]:
     there = parameters | {"lens_x": parameters["lens_x"] + dx, "lens_y": parameters["lens_y"] + dy}
-    return jax.vmap(lambda p: lj.render(scene(p), lj.PixelGrid(size, PIXEL), CoreAndWing(fwhm), tol=5e-3))(there)
+    return jax.vmap(lambda p: lj.render(scene(p), lj.PixelGrid(size, PIXEL), psf_of(fwhm)))(there)
 
 
 def _draw(key: Array, theta_e: np.ndarray, q: np.ndarray, phi: np.ndarray, rng: np.random.Generator) -> dict[str, Array]:

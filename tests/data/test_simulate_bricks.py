@@ -18,7 +18,8 @@ def test_a_brick_has_the_name_number_and_limits_of_a_real_coadd_header():
 
 
 @pytest.mark.parametrize(
-    ("ra", "dec", "name"), [(0.061098, -5.95079, "0001m060"), (0.261567, -37.324272, "0001m372"), (0.694317, 27.08937, "0006p270"), (359.855713, -3.049319, "3598m030")]
+    ("ra", "dec", "name"),
+    [(0.061098, -5.95079, "0001m060"), (0.261567, -37.324272, "0001m372"), (0.694317, 27.08937, "0006p270"), (359.855713, -3.049319, "3598m030")],
 )
 def test_real_objects_fall_into_their_bricks(ra, dec, name):
     assert brick_containing(ra, dec).name == name
