@@ -100,6 +100,6 @@ def load(folder: Path) -> Frozen:
     arrays = weights.read(numbers)
     if sha256(numbers) != digest:
         raise InputError(f"{numbers}: not the weights that {DESCRIPTION} describes (SHA-256 differs); restore both files or train again")
-    model = models.create(name, config, nnx.Rngs(0))
+    model = nnx.eval_shape(lambda: models.create(name, config, nnx.Rngs(0)))
     weights.restore(model, arrays, str(numbers))
     return freeze(model, preprocess, info)

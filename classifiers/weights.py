@@ -35,12 +35,14 @@ def differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
 
 
 def restore(model: nnx.Module, arrays: Mapping[str, np.ndarray], where: str) -> None:
-    """Puts arrays into a model, in place. Raises InputError that names every missing, unknown or misshaped tensor."""
-    if problems := differences(arrays, flatten(model)):
+    """Puts arrays into a model, in place; the model may be a shape only (nnx.eval_shape), which spares drawing numbers to be replaced.
+
+    Raises InputError that names every missing, unknown or misshaped tensor.
+    """
+    leaves = {".".join(map(str, path)): (path, leaf) for path, leaf in nnx.to_flat_state(nnx.state(model, nnx.Any(nnx.Param, nnx.BatchStat)))}
+    if problems := differences(arrays, {name: leaf for name, (_, leaf) in leaves.items()}):
         raise InputError(f"{where}: does not fit the model: {problems}")
-    state = nnx.state(model, nnx.Any(nnx.Param, nnx.BatchStat))
-    flat = [(path, leaf.replace(jnp.asarray(arrays[".".join(map(str, path))], leaf[...].dtype))) for path, leaf in nnx.to_flat_state(state)]
-    nnx.update(model, nnx.from_flat_state(flat))
+    nnx.update(model, nnx.from_flat_state([(path, leaf.replace(jnp.asarray(arrays[name], leaf.dtype))) for name, (path, leaf) in leaves.items()]))
 
 
 def save(path: Path, model: nnx.Module, metadata: Mapping[str, str] | None = None) -> None:

@@ -9,13 +9,14 @@ from typing import Any
 import jax.numpy as jnp
 from flax import nnx
 
+from classifiers.models.efficientnet import EfficientNetV2S
 from classifiers.models.finder import Finder, count
 from classifiers.models.resnet import ResNet
 from classifiers.models.shielded import ShieldedResNet
 from data.config import validated
 from lensjax.errors import InputError
 
-ARCHITECTURES: dict[str, Any] = {"resnet18": ResNet, "shielded_resnet": ShieldedResNet}
+ARCHITECTURES: dict[str, Any] = {"resnet18": ResNet, "efficientnet_v2_s": EfficientNetV2S, "shielded_resnet": ShieldedResNet}
 
 __all__ = ["ARCHITECTURES", "Finder", "complete", "count", "create"]
 

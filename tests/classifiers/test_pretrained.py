@@ -1,0 +1,165 @@
+"""Weights in and out: torchvision's logits to 1e-4, nothing pickled is run, every tensor is accounted for."""
+
+import io
+import json
+import pickle
+import zipfile
+from collections import OrderedDict
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+import torchvision_reference
+from flax import nnx
+
+from classifiers import frozen, models, pretrained, torchfile, weights
+from classifiers.models import create
+from data.preprocess import Preprocess
+from lensjax.errors import InputError
+
+SMALL = {"widths": [8, 8, 8, 16], "blocks": [1, 1, 1, 1]}
+
+
+def state_dict(model) -> dict[str, np.ndarray]:
+    """A torch state dict for a model's shapes, with torch's counters."""
+    shapes = {pretrained.torch_name(n): pretrained.to_torch(a).shape for n, a in weights.flatten(model).items()}
+    found = {name: torchvision_reference.weight(name, shape) for name, shape in shapes.items()}
+    return found | {n.replace("running_var", "num_batches_tracked"): np.array(3) for n in found if n.endswith("running_var")}
+
+
+@pytest.fixture(scope="module")
+def small():
+    return create("resnet18", SMALL, nnx.Rngs(0))
+
+
+@pytest.mark.parametrize("name", ["resnet18", pytest.param("efficientnet_v2_s", marks=pytest.mark.slow)])
+def test_logits_are_torchvisions(name):
+    """Compared with torchvision itself where torch is installed, with its recorded logits elsewhere."""
+    model = nnx.eval_shape(lambda: create(name, {}, nnx.Rngs(0)))
+    leaves = nnx.to_flat_state(nnx.state(model, nnx.Any(nnx.Param, nnx.BatchStat)))
+    own = {".".join(map(str, path)): np.zeros(leaf.shape, np.float32) for path, leaf in leaves}
+    arrays = {n: pretrained.from_torch(torchvision_reference.weight(pretrained.torch_name(n), pretrained.to_torch(a).shape)) for n, a in own.items()}
+    weights.restore(model, arrays, "drawn")
+    try:
+        import torch  # noqa: F401
+
+        expected = torchvision_reference.logits()
+    except ImportError:
+        expected = json.loads((Path(__file__).parent / "torchvision_logits.json").read_text())
+    model.eval()
+    graph, state = nnx.split(model)
+    run = jax.jit(lambda state, x: nnx.merge(graph, state)(x))
+    for side in torchvision_reference.SIDES:
+        found, wanted = np.asarray(run(state, torchvision_reference.images(side))), np.array(expected[name][str(side)])
+        assert np.abs(found - wanted).max() < 1e-4 * np.abs(wanted).max(), (name, side, found, wanted)
+
+
+def test_export_and_import_give_back_every_number(small, tmp_path):
+    source = frozen.freeze(small, Preprocess(crop=32), {"model": "resnet18", "config": models.complete("resnet18", SMALL)})
+    pretrained.exported(source, tmp_path)
+    again = pretrained.imported(tmp_path / "model.safetensors", "resnet18", SMALL, Preprocess(crop=32))
+    stamps = np.random.default_rng(0).normal(size=(2, 32, 32, 3)).astype("f4")
+    assert np.array_equal(source.logits(stamps), again.logits(stamps))
+    assert {"config.json", "README.md", "model.safetensors"} == {p.name for p in tmp_path.iterdir()}
+    assert json.loads((tmp_path / "config.json").read_text())["architecture"] == "resnet18"
+
+
+def test_a_head_of_a_thousand_classes_is_replaced_and_said_so(small):
+    tensors = state_dict(small) | {"fc.weight": np.zeros((1000, 16), "f4"), "fc.bias": np.zeros(1000, "f4")}
+    arrays, replaced = pretrained.converted(tensors, small, "file")
+    assert replaced == ["fc.bias", "fc.weight"] and np.array_equal(arrays["fc.kernel"], weights.flatten(small)["fc.kernel"])
+    assert np.array_equal(arrays["conv1.kernel"], tensors["conv1.weight"].transpose(2, 3, 1, 0))
+
+
+def test_every_tensor_is_accounted_for(small):
+    tensors = state_dict(small)
+    tensors["extra.weight"] = tensors.pop("layer1.0.conv1.weight")
+    tensors["bn1.bias"] = np.zeros(9, "f4")
+    with pytest.raises(InputError) as refused:
+        pretrained.converted(tensors, small, "file.pth")
+    assert all(t in str(refused.value) for t in ("missing layer1.0.conv1.weight", "unknown extra.weight", "bn1.bias has shape (9,) instead of (8,)"))
+    with pytest.raises(InputError, match="NaN"):
+        pretrained.converted(state_dict(small) | {"bn1.bias": np.full(8, np.nan, "f4")}, small, "file.pth")
+
+
+def saved(path: Path, tensors: dict, *, compress: bool = False, evil: object = None, short: bool = False) -> Path:
+    """What torch.save writes, without torch: protocol-2 pickle with persistent ids, storages as stored members."""
+
+    class Named:
+        def __init__(self, module, name):
+            self.module, self.name = module, name
+
+    class Tensor:
+        def __init__(self, key, array):
+            self.key, self.array = key, array
+
+    class Storage:
+        def __init__(self, key, array):
+            self.key, self.array = key, array
+
+    class Pickler(pickle._Pickler):
+        """Writes globals by name, though no module holds them."""
+
+        def persistent_id(self, item):
+            return ("storage", Named("torch", "FloatStorage"), item.key, "cpu", item.array.size) if isinstance(item, Storage) else None
+
+        def save(self, item, save_persistent_id=True):
+            if isinstance(item, Named):
+                self.write(pickle.GLOBAL + f"{item.module}\n{item.name}\n".encode())
+            elif isinstance(item, Tensor):
+                strides = tuple(s // 4 for s in item.array.strides)
+                self.save(Named("torch._utils", "_rebuild_tensor_v2"))
+                self.save((Storage(item.key, item.array), 0, item.array.shape, strides, False, OrderedDict()))
+                self.write(pickle.REDUCE)
+            else:
+                super().save(item, save_persistent_id)
+
+    stream = io.BytesIO()
+    content = OrderedDict((name, Tensor(str(i), array)) for i, (name, array) in enumerate(tensors.items()))
+    Pickler(stream, 2).dump({"state_dict": content, **({"x": evil} if evil else {})})
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED if compress else zipfile.ZIP_STORED) as archive:
+        archive.writestr("archive/data.pkl", stream.getvalue())
+        for i, array in enumerate(tensors.values()):
+            archive.writestr(f"archive/data/{i}", array.tobytes("A")[: -4 if short else None])
+    return path
+
+
+def test_a_pth_is_read_without_torch(tmp_path):
+    tensors = {"module.a.weight": np.arange(6, dtype="f4").reshape(2, 3), "b": np.arange(6, dtype="f4").reshape(2, 3).T}
+    found = torchfile.read(saved(tmp_path / "x.pth", tensors))
+    assert np.array_equal(found["a.weight"], tensors["module.a.weight"]) and np.array_equal(found["b"], tensors["b"])
+
+
+class Bomb:
+    def __reduce__(self):
+        return (exec, ("raise SystemExit('ran')",))
+
+
+@pytest.mark.parametrize("how", ["evil", "short", "compress", "garbage", "truncated", "numbers"])
+def test_hostile_and_damaged_files_are_refused(tmp_path, how):
+    path = tmp_path / "x.pth"
+    tensors = {"a": np.ones(8, "f4")}
+    if how == "evil":
+        saved(path, tensors, evil=Bomb())
+    elif how in ("short", "compress"):
+        saved(path, tensors, **{how: True})
+    elif how == "garbage":
+        path.write_bytes(b"not a zip" * 100)
+    elif how == "truncated":
+        saved(path, tensors)
+        path.write_bytes(path.read_bytes()[:-40])
+    else:
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("archive/data.pkl", pickle.dumps({"a": 3}))
+    with pytest.raises(InputError, match=r"x\.pth") as refused:
+        torchfile.read(path)
+    assert "\n" not in str(refused.value)
+
+
+def test_npz_and_unknown_suffixes(small, tmp_path):
+    np.savez(tmp_path / "w.npz", **state_dict(small))
+    arrays, _ = pretrained.converted(pretrained.read(tmp_path / "w.npz"), small, "w.npz")
+    assert np.array_equal(arrays["bn1.var"], state_dict(small)["bn1.running_var"])
+    with pytest.raises(InputError, match="weights are read from"):
+        pretrained.read(tmp_path / "w.h5")
