@@ -6,9 +6,12 @@ installed; else the `java` on the PATH. Everything stays on the loopback interfa
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
+import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
@@ -66,12 +69,12 @@ def session(app: str, memory: str = "1g", cores: int | None = None) -> Iterator[
     if not submitted():
         environment |= {"SPARK_LOCAL_IP": "127.0.0.1", "JAVA_HOME": java_home()}
         n = cores or os.cpu_count() or 1
-        logging = Path(__file__).with_name("log4j2.properties")
+        log = Path(__file__).with_name("log4j2.properties")
         for key, value in {
             "spark.driver.memory": memory,
             "spark.driver.host": "127.0.0.1",
             "spark.driver.bindAddress": "127.0.0.1",
-            "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile=file:{logging} -XX:+UseSerialGC -XX:TieredStopAtLevel=1",
+            "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile=file:{log} -XX:+UseSerialGC -XX:TieredStopAtLevel=1",
             "spark.ui.enabled": "false",
             "spark.ui.showConsoleProgress": "false",
             "spark.sql.catalogImplementation": "in-memory",
@@ -80,19 +83,56 @@ def session(app: str, memory: str = "1g", cores: int | None = None) -> Iterator[
         }.items():
             builder = builder.config(key, value)
         builder = builder.master(f"local[{n}]")
-    with _environment(environment):
+    with _quiet_interrupts():
+        with _environment(environment), _held_interrupts() as held:
+            try:
+                spark = builder.getOrCreate()
+            except PySparkRuntimeError as error:
+                where = environment.get("JAVA_HOME") or "the java on PATH"
+                raise InputError(f"Spark could not start Java ({where}): {CURE} [{error.getErrorClass()}]") from None
         try:
-            spark = builder.getOrCreate()
-        except PySparkRuntimeError as error:
-            where = environment.get("JAVA_HOME") or "the java on PATH"
-            raise InputError(f"Spark could not start Java ({where}): {CURE} [{error.getErrorClass()}]") from None
+            if held:
+                raise KeyboardInterrupt
+            yield spark
+        finally:
+            with suppress(Exception):
+                spark.sparkContext.cancelAllJobs()
+            with suppress(Exception):
+                spark.stop()
+
+
+@contextmanager
+def _held_interrupts() -> Iterator[list[int]]:
+    """Notes SIGINT and SIGTERM during the block instead of acting on them, and puts back the handlers from before it.
+
+    Java interrupted while it starts stays behind for ever. And Spark's own handler of Ctrl-C calls Java from within a call to Java, which
+    ends in a traceback instead of a KeyboardInterrupt.
+    """
+    held: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield held
+        return
+    before = {number: signal.signal(number, lambda received, frame: held.append(received)) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield spark
+        yield held
     finally:
-        with suppress(Exception):
-            spark.sparkContext.cancelAllJobs()
-        with suppress(Exception):
-            spark.stop()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _quiet_interrupts() -> Iterator[None]:
+    """Keeps py4j from logging a traceback when Ctrl-C ends a call to Java; the KeyboardInterrupt itself goes on."""
+
+    def wanted(record: logging.LogRecord) -> bool:
+        return not (record.exc_info and record.exc_info[0] is KeyboardInterrupt)
+
+    root = logging.getLogger()
+    root.addFilter(wanted)
+    try:
+        yield
+    finally:
+        root.removeFilter(wanted)
 
 
 @contextmanager

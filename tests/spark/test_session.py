@@ -1,8 +1,10 @@
 """Java is found where the documentation says, and its absence is one clear line."""
 
 import os
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -54,3 +56,27 @@ def test_a_running_session_is_shared_and_left_running(spark):
         assert inner is spark
     assert spark.range(2).count() == 2
     assert spark.conf.get("spark.ui.enabled") == "false"
+
+
+STARTING = """
+import sys
+from spark.session import session
+print("starting", flush=True)
+try:
+    with session("t", cores=1) as spark:
+        print("running", flush=True)
+        spark.sparkContext.parallelize([0], 1).map(lambda _: __import__("time").sleep(60)).collect()
+except KeyboardInterrupt:
+    sys.exit(130)
+"""
+
+
+@pytest.mark.parametrize("moment", ["starting", "running"])
+def test_an_interrupt_ends_quietly_and_leaves_no_java_behind(moment):
+    process = subprocess.Popen([sys.executable, "-c", STARTING], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    while process.stdout.readline().strip() != moment:
+        pass
+    time.sleep(1.0)
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=60)  # returns when Java, which shares the pipes, has ended too
+    assert (process.returncode, errors) == (130, "")
