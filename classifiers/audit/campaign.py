@@ -26,7 +26,7 @@ Sample = Sequence[tuple[int, np.ndarray]]
 
 @dataclass(frozen=True)
 class Campaign:
-    """plan: all injections · hosts: what they refer to, their stamps under `out` · classifier, prior, gain: see `Experiment`, gain 0 for none ·
+    """plan: all injections · hosts: what they refer to, their stamps under `out` · classifier, prior, gain, beta: see `Experiment`, 0 for none ·
     batch: injections made together; the last of a chunk is padded."""
 
     plan: Sequence[Chunk]
@@ -35,11 +35,12 @@ class Campaign:
     classifier: Any
     prior: Prior
     gain: float
+    beta: float
     batch: int
 
     def experiment(self, chunk: Chunk) -> Experiment:
         """The compiled function's fixed part for a chunk's stamp size."""
-        return Experiment(self.classifier, self.prior, lj.PixelGrid(chunk.size, chunk.pixel_scale), chunk.degrade, self.gain or None)
+        return Experiment(self.classifier, self.prior, lj.PixelGrid(chunk.size, chunk.pixel_scale), chunk.degrade, self.gain or None, self.beta or None)
 
     def stamps(self, which: np.ndarray) -> dict[int, np.ndarray]:
         """Stamps (H, W, 3) of the hosts at these places."""

@@ -136,7 +136,7 @@ def run(out: Path, s: AuditSettings) -> dict[str, Any]:
     thresholds = all_thresholds(out, s)
     wanted = axes.cells() * s.injections
     print(f"audit: {sum(map(len, chunks))} injections of {wanted} asked, {axes.cells()} cells, {len(hosts)} hosts, {s.mode}, prior {s.prior}", flush=True)
-    campaign = Campaign(chunks, hosts, out, classifier, prior, s.gain, s.batch)
+    campaign = Campaign(chunks, hosts, out, classifier, prior, s.gain, s.moffat_beta, s.batch)
     rows = campaign.carry_out(folder / "parts")
     if rows.empty:
         raise InputError(f"{out}: no host lies in any cell of the grid; widen audit.psf_edges and audit.depth_edges, or use mode degraded")

@@ -61,13 +61,19 @@ def audit_prior(name: str, magnitude: tuple[float, float]) -> Prior:
 @dataclass(frozen=True)
 class Experiment:
     """What an audit keeps fixed. classifier: anything with `logits(raw stamps)`, a pytree · prior: of sources, shear and lens shapes · pixels:
-    the stamps' grid · degrade: bring hosts to the target PSF and depth · gain: electrons per nanomaggy of the arc's Poisson noise, or None."""
+    the stamps' grid · degrade: bring hosts to the target PSF and depth · gain: electrons per nanomaggy of the arc's Poisson noise,
+    or None · beta: of a Moffat PSF; None: Gaussian."""
 
     classifier: Any
     prior: Prior
     pixels: lj.PixelGrid
     degrade: bool = field(default=False, metadata={"static": True})
     gain: Float[Array, ""] | float | None = None
+    beta: Float[Array, ""] | float | None = None
+
+    def psf(self, fwhm: Float[Array, " 3"]) -> lj.Gaussian | lj.Moffat:
+        """PSF of this FWHM per band, arcsec."""
+        return lj.Gaussian(fwhm) if self.beta is None else lj.Moffat(fwhm, self.beta)
 
     def scenes(self, batch: Batch, nudge: Nudge) -> lj.Scene:
         """One scene (leaves (b, ...)) for every key: the same whatever else is in the batch."""
@@ -99,7 +105,7 @@ class Experiment:
     def arcs(self, scenes: lj.Scene, batch: Batch, nudge: Nudge) -> Float[Array, "b h w 3"]:
         """Lensed light of every scene through the PSF of its cell, nanomaggies."""
         fwhm = batch.target_psf * jnp.exp(nudge.log_psf)
-        return jax.vmap(lambda scene, width: lj.render(scene, self.pixels, lj.Gaussian(width)))(scenes, fwhm)
+        return jax.vmap(lambda scene, width: lj.render(scene, self.pixels, self.psf(width)))(scenes, fwhm)
 
     def observe(self, batch: Batch, nudge: Nudge) -> dict[str, Any]:
         """Everything about a batch of injections, arrays with a leading axis b: `scenes`, `host`, `arc` and `stamp` (b, H, W, 3), `logit` (b,),
@@ -111,7 +117,7 @@ class Experiment:
             stamp = jax.vmap(lambda k, h, a: lj.inject(h, a, gain=self.gain, key=_key(k, 2)))(batch.key, host, arc)
         else:
             stamp = jax.vmap(lj.inject)(host, arc)
-        sigma = jax.vmap(lambda depth, width: lj.pixel_sigma(depth, lj.Gaussian(width), self.pixels))(batch.target_psfdepth, batch.target_psf)
+        sigma = jax.vmap(lambda depth, width: lj.pixel_sigma(depth, self.psf(width), self.pixels))(batch.target_psfdepth, batch.target_psf)
         return {
             "scenes": scenes,
             "host": host,

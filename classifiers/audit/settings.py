@@ -60,6 +60,8 @@ class AuditSettings:
     """FWHM in g, r, z assumed for hosts whose table has none, arcsec; empty: such hosts are refused."""
     thresholds: tuple[Probability, ...] = (0.3, 0.5, 0.7)
     """Score thresholds, beside those of evaluation/thresholds.csv."""
+    moffat_beta: Annotated[float, Field(ge=0)] = 0.0
+    """Beta of the Moffat PSF that arcs are blurred with (the survey's fits have 2.5, 3.5 or 4.5); 0: Gaussian of the same FWHM."""
     gain: Annotated[float, Field(ge=0)] = 0.0
     """Electrons per nanomaggy for the Poisson noise of the arc; 0: none."""
     gate_snr: Annotated[float, Field(ge=0)] = 10.0
@@ -80,6 +82,8 @@ class AuditSettings:
             raise ValueError("theta_e and splits need a value, magnitude_edges two")
         if len(self.psf_edges) == 1 or len(self.depth_edges) == 1:
             raise ValueError("psf_edges and depth_edges need two values or none")
+        if 0 < self.moffat_beta <= 1:
+            raise ValueError(f"moffat_beta: a Moffat PSF needs beta above 1 (0 for a Gaussian), got {self.moffat_beta}")
         if len(self.psf_fwhm) not in (0, 3):
             raise ValueError(f"psf_fwhm: give three values (g, r, z), got {len(self.psf_fwhm)}")
         return self

@@ -53,6 +53,7 @@ def limitations(s: AuditSettings, hosts: Hosts, measured: np.ndarray, table: pd.
     words += [
         f"Completeness is that of the prior {s.prior!r} with unlensed r magnitudes {s.source_magnitude[0]:g} to {s.source_magnitude[1]:g}, "
         "smooth Sersic sources behind isothermal lenses; real arcs are more varied.",
+        f"Arcs are blurred with a round {'Moffat' if s.moffat_beta else 'Gaussian'} PSF of the host's FWHM; the survey's own varies in shape.",
         "Jeffreys intervals take injections as independent; several share a host, so the intervals that resample hosts are the safer ones.",
     ]
     if short:
@@ -155,6 +156,7 @@ def summarise(
         "prior": s.prior,
         "source_magnitude": list(s.source_magnitude),
         "gain": s.gain,
+        "psf": f"Moffat, beta {s.moffat_beta:g}" if s.moffat_beta else "Gaussian",
         "axes": {"theta_e": list(axes.theta_e), "psf_edges": list(axes.psf_edges), "depth_edges": list(axes.depth_edges)},
         "cells": {"total": len(whole), "sufficient": int((whole["status"] == "sufficient").sum()), "empty": int((whole["n"] == 0).sum())},
         "psf_source": counted(hosts.psf_source),

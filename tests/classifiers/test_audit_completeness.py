@@ -132,7 +132,14 @@ def test_the_preset_of_the_specification_has_385_cells():
 
 @pytest.mark.parametrize(
     "values, word",
-    [({"theta_e": [2.0, 1.0]}, "theta_e"), ({"psf_edges": [1.0]}, "psf_edges"), ({"mode": "both"}, "mode"), ({"psf_fwhm": [1.2]}, "psf_fwhm"), ({"x": 1}, "x")],
+    [
+        ({"theta_e": [2.0, 1.0]}, "theta_e"),
+        ({"psf_edges": [1.0]}, "psf_edges"),
+        ({"mode": "both"}, "mode"),
+        ({"psf_fwhm": [1.2]}, "psf_fwhm"),
+        ({"moffat_beta": 0.5}, "moffat_beta"),
+        ({"x": 1}, "x"),
+    ],
 )
 def test_settings_out_of_range_are_refused_by_name(values, word):
     with pytest.raises(InputError, match=word):

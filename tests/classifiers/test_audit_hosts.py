@@ -4,11 +4,13 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
-from auditable import PIXELS, rows
+from auditable import PIXELS, image, rows
 
 import lensjax as lj
-from classifiers.audit import hosts, plan
+from classifiers.audit import hosts, plan, summary
 from classifiers.audit.grid import Axes
+from classifiers.audit.settings import AuditSettings
+from data.cutouts import write_npz
 from lensjax.errors import InputError
 
 
@@ -102,6 +104,25 @@ def test_keys_are_names_and_do_not_repeat():
     for a, b in zip(chunks, again):
         assert (a.key == b.key).all() and (a.host == b.host).all()
     assert found.size.tolist() == [PIXELS.size] * len(found)
+
+
+def test_hosts_without_table_values_and_of_two_stamp_sizes_are_planned_apart_and_said_in_words(tmp_path):
+    table = manifest(24).assign(**{f"{name}_{b}": np.nan for name in ("psfsize", "psfdepth") for b in "grz"}, label=0)
+    table.loc[table.index % 2 == 0, "size"] = 40
+    for i, row in enumerate(table.to_dict("records")):
+        stamp = image(rows(24)[i], i)[: row["size"], : row["size"]]
+        write_npz(tmp_path / row["cutout_path"], stamp, {k: row[k] for k in ("galaxy_id", "ra", "dec")})
+    s = AuditSettings(psf_fwhm=(1.12, 0.96, 0.84), theta_e=(1.0,))
+    found, measured = hosts.with_depth(hosts.candidates(table, None, s.psf_fwhm), tmp_path)
+    assert measured.all() and np.isfinite(found.psfdepth).all() and set(found.psf_source) == {"assumed"}
+    axes = s.axes(found.psf[:, 1], hosts.depth_m5(found.psfdepth[:, 1]))
+    chunks = plan.chunks(found, axes, s.injections, s.per_host, False, s.seed)
+    assert len(axes.psf_edges) == 2 and {c.size for c in chunks} == {40, 48} and all((found.size[c.host] == c.size).all() for c in chunks)
+    assert sum(map(len, chunks)) == 24 * s.per_host and len({c.name for c in chunks}) == len(chunks)
+    cells = plan.cells(found, axes, False).assign(source_mag_bin="all", threshold_name="p0.5", n=48, status="insufficient")
+    words = " ".join(summary.limitations(s, found, measured, cells, None, False))
+    for phrase in ("24 hosts have no PSF", '0.96"', "24 hosts have no depth", "2 of 2 cells have fewer than 200", "No value is offered", "no labelled lenses"):
+        assert phrase in words, phrase
 
 
 def test_the_sample_for_the_sensitivity_does_not_depend_on_the_order_of_chunks():
