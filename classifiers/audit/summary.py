@@ -151,7 +151,7 @@ def summarise(
         "injections": len(rows),
         "hosts": int(rows["galaxy_id"].nunique()),
         "hosts_available": len(hosts),
-        "host_splits": counted(hosts.split),
+        "host_splits": counted(rows.drop_duplicates("galaxy_id")["split"].to_numpy()),
         "mode": s.mode,
         "prior": s.prior,
         "source_magnitude": list(s.source_magnitude),

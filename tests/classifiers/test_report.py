@@ -79,7 +79,16 @@ def add_audit(out: Path) -> None:
     axes = s.axes(found.psf[:, 1], hosts.depth_m5(found.psfdepth[:, 1]))
     chunks = plan.chunks(found, axes, s.injections, s.per_host, False, s.seed)
     rows = pd.concat(
-        pd.DataFrame({"galaxy_id": found.ids[c.host], "theta_e": c.theta_e, "cell_psf_fwhm": c.site.psf_fwhm, "cell_depth_m5": c.site.depth_m5}) for c in chunks
+        pd.DataFrame(
+            {
+                "galaxy_id": found.ids[c.host],
+                "split": found.split[c.host],
+                "theta_e": c.theta_e,
+                "cell_psf_fwhm": c.site.psf_fwhm,
+                "cell_depth_m5": c.site.depth_m5,
+            }
+        )
+        for c in chunks
     )
     random = {"source_mag": rng.uniform(23, 26, len(rows)), "arc_snr": rng.uniform(0, 60, len(rows)), "snr": rng.uniform(1, 90, len(rows))}
     rows = rows.assign(**random, score=rng.random(len(rows)), score_before=0.1).reset_index(drop=True)
