@@ -49,7 +49,7 @@ def _read(path: Path, entry: dict[str, Any], images: np.ndarray | None, columns:
         if number == entry["records"]:
             raise InputError(f"{path}: more than the {number} records of {shards.INDEX}; {CURE}")
         try:
-            _decode(record, images[n] if images is not None else None, columns)
+            decode(record, images[n] if images is not None else None, columns)
         except (ValueError, KeyError, IndexError, UnicodeDecodeError) as error:
             raise InputError(f"{path}, record {number}: not a cutout of {shards.NAME} {shards.VERSION} ({error}); {CURE}") from None
         n += 1
@@ -71,7 +71,7 @@ def _checked(path: Path, entry: dict[str, Any]) -> bytes:
     raise InputError(f"{path}: whole, but not the file of {shards.INDEX} (CRC32C or size differ, {len(content)} bytes against {entry['bytes']}); {CURE}")
 
 
-def _decode(record: bytes, image: np.ndarray | None, columns: dict[str, list[Any]]) -> None:
+def decode(record: bytes, image: np.ndarray | None, columns: dict[str, list[Any]]) -> None:
     """Puts one serialised tf.train.Example into `image` and the columns."""
     from google.protobuf.message import DecodeError
     from tensorflow_datasets.proto import tf_example_pb2

@@ -1,6 +1,6 @@
 """Training of a lens finder on the shards of a survey.
 
-    settings    what a run is                    resident   a split on the device, the order of an epoch
+    settings    what a run is                    inputs     a split in memory or streaming, the order of an epoch
     optimiser   schedules, AdamW, frozen parts   step       one update as one compiled function
     loop        epochs, checkpoints, resume      interrupt  being stopped
     verb        from data and model to a frozen classifier

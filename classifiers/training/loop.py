@@ -23,7 +23,7 @@ import optax
 
 from classifiers.checkpoints import Checkpoints
 from classifiers.evaluation import calibration, metrics
-from classifiers.training import interrupt, resident
+from classifiers.training import inputs, interrupt
 from classifiers.training.settings import TrainSettings
 from classifiers.training.step import Network, Split, State
 from data.files import replacing
@@ -48,16 +48,15 @@ class Place:
 
 @dataclass(frozen=True)
 class Run:
-    """What a loop needs. ids: galaxy_id of the training stamps, in the order of their rows."""
+    """What a loop needs."""
 
     folder: Path
     settings: TrainSettings
     network: Network
     step: Callable[..., tuple[State, Any, Any]]
     rate: optax.Schedule
-    train: Split
+    train: inputs.Input
     val: Split
-    ids: np.ndarray
 
 
 def scores(network: Network, state: State, images: jax.Array, compiled: Callable[..., Any]) -> np.ndarray:
@@ -136,11 +135,11 @@ def fit(run: Run, state: State, tick: Callable[[int, int, str], None] = lambda d
         while place.epoch < s.epochs:
             if s.patience and place.epoch - max(place.best_epoch, 0) > s.patience:
                 break
-            rows, turns = resident.epoch_rows(len(run.ids), s, place.epoch)
+            rows, turns = inputs.epoch_rows(len(run.train.ids), s, place.epoch)
             total, began, first = len(rows) * s.epochs, time.monotonic(), place.update
             losses, pending = list(place.losses), None
-            for update in range(first, len(rows)):
-                state, loss, finite = run.step(state, run.train, rows[update], turns[update])
+            for update, batch in enumerate(run.train.updates(rows[first:], turns[first:]), start=first):
+                state, loss, finite = run.step(state, *batch)
                 if pending is not None:  # read one update late, so that the device never waits for the host
                     losses.append(_checked(*pending, run, last))
                 pending = (loss, finite, rows[update], place.epoch, update)
@@ -193,7 +192,7 @@ def _stop(request: interrupt.Request) -> None:
 
 def _checked(loss: Any, finite: Any, rows: np.ndarray, epoch: int, update: int, run: Run, last: Checkpoints) -> float:
     if not bool(finite):
-        names = ", ".join(run.ids[rows.ravel()].tolist())
+        names = ", ".join(run.train.ids[rows.ravel()].tolist())
         good = f"{last.folder / str(last.newest())}" if last.newest() is not None else "none yet"
         raise InputError(
             f"loss {float(loss)} or its gradient is not finite in epoch {epoch + 1}, update {update + 1}; last good checkpoint: {good}; "

@@ -46,6 +46,10 @@ class TrainSettings:
     """control: train on labels permuted among the training stamps"""
     patience: Annotated[int, Field(ge=0)] = 0
     """stop after this many epochs without a better validation AUC; 0: never"""
+    input: Literal["auto", "resident", "streaming"] = "auto"
+    """resident: the training split in memory, preprocessed once; streaming: read from the shards while training; auto: resident where it fits"""
+    workers: Annotated[int, Field(ge=0)] = 0
+    """processes that read ahead when streaming; 0: threads of this one"""
     precision: Literal["float32", "bfloat16"] = "float32"
     """of the computation; parameters, statistics and loss are always float32"""
     seed: Annotated[int, Field(ge=0)] = 42

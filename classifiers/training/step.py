@@ -32,7 +32,7 @@ class State:
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Split:
-    """A split on the device. images: preprocessed (N, s, s, 3) · target: label, smoothed or not (N,) · weight: of its loss (N,)."""
+    """Stamps on the device. images: (N, s, s, 3), preprocessed or to be prepared · target: label, smoothed or not (N,) · weight: of its loss (N,)."""
 
     images: Float[Array, "n s s 3"]
     target: Float[Array, " n"]
@@ -81,12 +81,16 @@ def begin(network: Network, update: optax.GradientTransformation) -> State:
 
 
 def make_step(
-    network: Network, update: optax.GradientTransformation, seed: int, held: frozenset[str] = frozenset()
+    network: Network,
+    update: optax.GradientTransformation,
+    seed: int,
+    held: frozenset[str] = frozenset(),
+    prepare: Callable[[Array], Array] = lambda images: images,
 ) -> Callable[[State, Split, Array, Array], tuple[State, Array, Array]]:
     """The compiled update: (state, split, rows (A, B), turns (A, B)) -> (state, loss, whether loss and gradient are finite).
 
     A passes of B stamps make one update with the mean of their gradients; the loss is the mean of weight x binary cross-entropy over all of them.
-    Batch statistics stay those of a pass. held: names of running statistics that stay as they are.
+    Batch statistics stay those of a pass. held: names of running statistics that stay as they are · prepare: what is still to be done to the stamps.
     """
 
     def loss(params: Arrays, statistics: Arrays, images: Array, target: Array, weight: Array, key: Array) -> tuple[Array, Arrays]:
@@ -96,7 +100,7 @@ def make_step(
     gradient = jax.value_and_grad(loss, has_aux=True)
 
     def one_pass(params: Arrays, statistics: Arrays, split: Split, rows: Array, turns: Array, key: Array) -> tuple[Array, Arrays, Arrays]:
-        images = augment.apply(split.images[rows].astype(jnp.float32), turns)
+        images = augment.apply(prepare(split.images[rows]), turns)
         (value, after), slope = gradient(params, statistics, images, split.target[rows], split.weight[rows], key)
         return value, {k: statistics[k] if k in held else v for k, v in after.items()}, slope
 

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from classifiers import frozen, models, weights
-from classifiers.training import interrupt, loop, optimiser, resident
+from classifiers.training import inputs, interrupt, loop, optimiser
 from classifiers.training.settings import TrainSettings
 from classifiers.training.step import Network, begin, make_step
 from data import record
@@ -37,7 +37,7 @@ def network(s: TrainSettings) -> Network:
     return Network(model)
 
 
-def run_info(call: Invocation[TrainSettings], net: Network, split: dict[str, Any], manifest: Path) -> dict[str, Any]:
+def run_info(call: Invocation[TrainSettings], net: Network, split: dict[str, Any], way: str, manifest: Path) -> dict[str, Any]:
     """Everything that tells this run from another; no part of it changes when the run is continued, but the time."""
     settings = json.loads(json.dumps(dataclasses.asdict(call.settings)))
     source = Path(call.source)
@@ -55,26 +55,27 @@ def run_info(call: Invocation[TrainSettings], net: Network, split: dict[str, Any
         "device": {"platform": device.platform, "kind": device.device_kind, "count": jax.local_device_count()},
         "parameters": sum(v.size for v in net.params.values()),
         "splits": split,
-        "input": "resident",
+        "input": way,
     }
 
 
-def train(call: Invocation[TrainSettings], step: record.Step, console: Console) -> None:
+def work(call: Invocation[TrainSettings], step: record.Step, console: Console) -> None:
     """Reads, trains, freezes the best epoch and finishes the step."""
     s, out = call.settings, call.out
     folder = out / "training"
     net = network(s)
-    (training, columns), (val, val_columns) = resident.read(out, "train", s), resident.read(out, "val", s)
-    rows, _ = resident.epoch_rows(len(columns["label"]), s, 0)
+    train, way = inputs.training(out, s)
+    val = inputs.resident(out, "val", s)
+    rows, _ = inputs.epoch_rows(len(train.ids), s, 0)
     held = optimiser.frozen_names([*net.params, *net.statistics], s.freeze)
     update = optimiser.optimiser(s, len(rows), net.params)
-    counts = {name: {"lenses": int(c["label"].sum()), "others": int((1 - c["label"]).sum())} for name, c in (("train", columns), ("val", val_columns))}
-    info = run_info(call, net, counts, out / "manifest.parquet")
+    counts = {name: {"lenses": int(x.label.sum()), "others": int((1 - x.label).sum())} for name, x in (("train", train), ("val", val))}
+    info = run_info(call, net, counts, way, out / "manifest.parquet")
     write_json(folder / "run_info.json", info)
     sizes = ", ".join(f"{n} {c['lenses']} lenses + {c['others']} others" for n, c in counts.items())
     console.print(
         f"train: {s.model}, {info['parameters']:,} parameters, {s.preprocess.crop} px, {s.precision}, {s.epochs} epochs of {rows.size} stamps "
-        f"in batches of {s.batch * s.accumulation}, resident on {info['device']['kind']}; {sizes}",
+        f"in batches of {s.batch * s.accumulation}, {way} on {info['device']['kind']}; {sizes}",
         markup=False,
         soft_wrap=True,
     )
@@ -89,8 +90,8 @@ def train(call: Invocation[TrainSettings], step: record.Step, console: Console) 
             if text:
                 console.print(text, markup=False, soft_wrap=True)
 
-        compiled = make_step(net, update, s.seed, frozenset(held))
-        run = loop.Run(folder, s, net, compiled, optimiser.schedule(s, len(rows)), training, val, columns["galaxy_id"])
+        compiled = make_step(net, update, s.seed, frozenset(held), train.prepare)
+        run = loop.Run(folder, s, net, compiled, optimiser.schedule(s, len(rows)), train, val.split)
         state, summary = loop.fit(run, begin(net, update), tick)
     notes = {k: info[k] for k in ("manifest_sha256", "parameters", "splits")}
     described = {"model": s.model, "config": models.complete(s.model, s.architecture), "seed": s.seed, "shuffled_labels": s.shuffle_labels, **notes}
@@ -113,7 +114,7 @@ def main(call: Invocation[TrainSettings]) -> int:
     console = Console(stderr=True, highlight=False)
     with step:
         try:
-            train(call, step, console)
+            work(call, step, console)
         except interrupt.Terminated:
             console.print("train: stopped by SIGTERM, everything is saved; the same command continues here", markup=False)
         except jax.errors.JaxRuntimeError as error:

@@ -17,10 +17,11 @@ from flax import nnx
 
 from classifiers import frozen, models, weights
 from classifiers.checkpoints import Checkpoints
-from classifiers.training import TrainSettings, command, interrupt, loop, optimiser, resident
+from classifiers.training import TrainSettings, command, inputs, interrupt, loop, optimiser
 from classifiers.training.step import Network, begin, make_step
 from data import augment
 from data.config import validated
+from data.loader import load_split
 from data.preprocess import Preprocess, raw_robust
 from lensjax.errors import InputError
 
@@ -42,16 +43,15 @@ def parts(survey):
     """Network, update, compiled step and splits, compiled once for all tests."""
     s = settings()
     net = Network(models.create(s.model, s.architecture, nnx.Rngs(s.seed)))
-    train, columns = resident.read(survey, "train", s)
-    val, _ = resident.read(survey, "val", s)
-    update = optimiser.optimiser(s, len(resident.epoch_rows(len(columns["label"]), s, 0)[0]), net.params)
-    return net, update, make_step(net, update, s.seed), train, val, columns["galaxy_id"]
+    train, val = inputs.resident(survey, "train", s), inputs.resident(survey, "val", s)
+    update = optimiser.optimiser(s, len(inputs.epoch_rows(len(train.ids), s, 0)[0]), net.params)
+    return net, update, make_step(net, update, s.seed), train, val
 
 
 def make_run(folder, parts, **changes):
-    net, _, step, train, val, ids = parts
+    net, _, step, train, val = parts
     s = settings(**changes)
-    return loop.Run(folder, s, net, step, optimiser.schedule(s, len(resident.epoch_rows(len(ids), s, 0)[0])), train, val, ids)
+    return loop.Run(folder, s, net, step, optimiser.schedule(s, len(inputs.epoch_rows(len(train.ids), s, 0)[0])), train, val.split)
 
 
 def fresh(parts):
@@ -126,23 +126,45 @@ def test_a_checkpoint_of_other_settings_is_refused_by_key(uninterrupted, parts):
 
 
 def test_a_loss_that_is_not_finite_stops_and_names_the_batch(parts, tmp_path):
-    train, ids = parts[3], parts[5]
-    rows, _ = resident.epoch_rows(len(ids), settings(), 1)
+    train = parts[3]
+    rows, _ = inputs.epoch_rows(len(train.ids), settings(), 1)
     victim = rows[2, 0, 5]
-    poisoned = dataclasses.replace(train, weight=train.weight.at[victim].set(jnp.nan))
+    poisoned = dataclasses.replace(train, split=dataclasses.replace(train.split, weight=train.split.weight.at[victim].set(jnp.nan)))
     broken = dataclasses.replace(make_run(tmp_path, parts), train=poisoned)
     with pytest.raises(InputError, match="not finite") as stopped:
         loop.fit(broken, fresh(parts))
-    assert ids[victim] in str(stopped.value) and "last good checkpoint" in str(stopped.value)
+    assert train.ids[victim] in str(stopped.value) and "last good checkpoint" in str(stopped.value)
 
 
 def test_every_epoch_is_another_permutation_and_the_same_for_the_same_seed():
     s = settings()
-    (a, turns), (b, _), (again, _) = (resident.epoch_rows(100, s, e) for e in (0, 1, 0))
+    (a, turns), (b, _), (again, _) = (inputs.epoch_rows(100, s, e) for e in (0, 1, 0))
     assert a.shape == (6, 1, 16) and len(set(a.ravel())) == 96 and not np.array_equal(a, b) and np.array_equal(a, again)
     assert np.array_equal(turns.ravel(), augment.codes(a.ravel(), s.seed, 0))
     with pytest.raises(InputError, match="larger than the training split"):
-        resident.epoch_rows(15, s, 0)
+        inputs.epoch_rows(15, s, 0)
+
+
+def test_streaming_trains_as_resident_does(uninterrupted, parts, survey, tmp_path):
+    """The same batches in the same order; the losses differ by float error, since preprocessing is compiled into another program."""
+    net, update, _, _, val = parts
+    s = settings(input="streaming")
+    train, way = inputs.training(survey, s)
+    assert way == "streaming"
+    step = make_step(net, update, s.seed, prepare=train.prepare)
+    run = loop.Run(tmp_path, s, net, step, optimiser.schedule(s, 6), train, val.split)
+    state, _ = loop.fit(run, fresh(parts))
+    losses = [[json.loads(x)["train_loss"] for x in (f / "metrics.jsonl").read_text().splitlines()] for f in (tmp_path, uninterrupted[0])]
+    assert np.allclose(*losses, rtol=1e-3)
+    for name in state.params:
+        assert np.allclose(state.params[name], uninterrupted[1].params[name], atol=5e-3), name
+
+
+def test_the_input_is_chosen_by_memory_and_says_so(survey, monkeypatch):
+    assert inputs.training(survey, settings())[1].startswith("resident (0.0 GiB)")
+    monkeypatch.setattr(inputs, "available", lambda: 1000)
+    train, way = inputs.training(survey, settings())
+    assert isinstance(train, inputs.Streaming) and way.startswith("streaming (resident would take")
 
 
 def test_turning_commutes_with_preprocessing():
@@ -155,7 +177,7 @@ def test_turning_commutes_with_preprocessing():
 
 def test_accumulation_equals_the_large_batch_where_no_statistics_are_taken(parts):
     """Without batch statistics (evaluation mode) two passes of 8 make the update of one pass of 16."""
-    net, _, _, train, _, _ = parts
+    net, train = parts[0], parts[3].split
     quiet = Network(models.create("shielded_resnet", TINY, nnx.Rngs(0)))
     quiet._training = quiet._evaluation
     update = optax.sgd(0.1)
@@ -168,8 +190,8 @@ def test_accumulation_equals_the_large_batch_where_no_statistics_are_taken(parts
 
 
 def test_one_update_is_adamw_on_the_mean_cross_entropy(parts):
-    net, _, step, train, _, _ = parts
-    rows, turns = resident.epoch_rows(len(train.target), settings(), 0)
+    net, step, train = parts[0], parts[2], parts[3].split
+    rows, turns = inputs.epoch_rows(len(train.target), settings(), 0)
     state, loss, finite = step(fresh(parts), train, rows[0], turns[0])
     images = augment.apply(train.images[rows[0, 0]], turns[0, 0])
     by_hand, _ = net.train(net.params, net.statistics, images, None)
@@ -183,7 +205,7 @@ def test_one_update_is_adamw_on_the_mean_cross_entropy(parts):
 
 
 def test_frozen_parameters_and_statistics_do_not_move(parts):
-    net, _, _, train, _, _ = parts
+    net, train = parts[0], parts[3].split
     s = settings(freeze=["stem*", "stages.0.0.norm2.*"])
     held = optimiser.frozen_names([*net.params, *net.statistics], s.freeze)
     update = optimiser.optimiser(s, 5, net.params)
@@ -205,10 +227,11 @@ def test_schedules_reach_their_marks():
 
 
 def test_tier_b_target_weights_and_shuffled_labels(survey):
-    split, columns = resident.read(survey, "train", settings(tier_b_target=0.95))
+    split = inputs.resident(survey, "train", settings(tier_b_target=0.95)).split
+    columns = load_split(survey, "train", ("tier", "label"))
     b = columns["tier"] == "B"
     assert np.allclose(np.asarray(split.target)[b], 0.95) and np.allclose(np.asarray(split.weight), np.where(b, 0.5, 1.0))
-    shuffled, _ = resident.read(survey, "train", settings(shuffle_labels=True))
+    shuffled = inputs.resident(survey, "train", settings(shuffle_labels=True)).split
     assert np.asarray(shuffled.target).sum() == columns["label"].sum() and not np.array_equal(shuffled.target, columns["label"])
 
 
@@ -217,11 +240,11 @@ def test_a_split_of_one_kind_and_blank_stamps_are_refused(tmp_path):
     images = galaxies.stamps(np.ones(20))
     out = galaxies.survey(tmp_path / "lenses", rows, images)
     with pytest.raises(InputError, match="20 lenses and 0 non-lenses"):
-        resident.read(out, "train", settings())
+        inputs.resident(out, "train", settings())
     images[3, ..., 1] = np.nan
     out = galaxies.survey(tmp_path / "blank", rows, images)
     with pytest.raises(InputError, match=r"1 stamps without data in a band \(0010p000_3\)"):
-        resident.read(out, "train", settings())
+        inputs.resident(out, "train", settings())
 
 
 @pytest.mark.slow

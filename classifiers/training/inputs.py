@@ -1,0 +1,189 @@
+"""What training reads: a split in memory, or one that streams from the shards. The same batches for the same seed and epoch.
+
+    resident   decoded and preprocessed once; an update gathers its rows on the device and the host does nothing
+    streaming  Grain reads, checks and decodes ahead; crop on the host, raw_robust on the device inside the update
+
+Which stamps make an update, and how each is turned, is a function of seed and epoch (`epoch_rows`): nothing of an input has to be saved.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from classifiers.training.settings import TrainSettings
+from classifiers.training.step import Split
+from data import augment, shards, streaming
+from data.loader import load_split
+from data.preprocess import Preprocess, cropped, raw_robust
+from lensjax.errors import InputError
+
+COLUMNS = ("galaxy_id", "label", "sample_weight", "tier")
+CHUNK = 256
+Update = tuple[Split, Array, Array]
+"""(stamps, rows of them (A, B), turns (A, B)): what a step takes"""
+
+
+class Input(Protocol):
+    """A split to train on."""
+
+    @property
+    def ids(self) -> np.ndarray:
+        """galaxy_id of the stamps (N,)."""
+        ...
+
+    @property
+    def label(self) -> np.ndarray:
+        """As in the manifest (N,)."""
+        ...
+
+    def prepare(self, images: Array) -> Array:
+        """What is still to be done to stamps, inside the step."""
+        ...
+
+    def updates(self, rows: np.ndarray, turns: np.ndarray) -> Iterator[Update]:
+        """The updates of these rows and turns, (U, A, B) each, in order."""
+        ...
+
+
+@dataclass(frozen=True)
+class Resident:
+    """A split on the device."""
+
+    split: Split
+    ids: np.ndarray
+    label: np.ndarray
+
+    def prepare(self, images: Array) -> Array:
+        """Nothing: they are preprocessed."""
+        return images
+
+    def updates(self, rows: np.ndarray, turns: np.ndarray) -> Iterator[Update]:
+        for some, turn in zip(rows, turns):
+            yield self.split, some, turn
+
+
+@dataclass(frozen=True)
+class Streaming:
+    """A split on disk. target, weight: of every stamp (N,)."""
+
+    records: streaming.Records
+    target: np.ndarray
+    weight: np.ndarray
+    ids: np.ndarray
+    label: np.ndarray
+    preprocess: Preprocess
+    workers: int
+
+    def prepare(self, images: Array) -> Array:
+        """raw_robust, inside the step."""
+        return raw_robust(images, self.preprocess)
+
+    def updates(self, rows: np.ndarray, turns: np.ndarray) -> Iterator[Update]:
+        size = rows[0].size
+        place = jnp.arange(size, dtype=jnp.int32).reshape(rows.shape[1:])
+        stream = streaming.batches(self.records, rows.ravel(), size, ahead=2 * size, workers=self.workers)
+        for some, turn, images in zip(rows.reshape(len(rows), -1), turns, stream):
+            refuse_blank(images, self.ids[some])
+            cut = cropped(images, self.preprocess.crop)  # type: ignore[arg-type]  # on the host: less to send
+            split = Split(jnp.asarray(cut), jnp.asarray(self.target[some]), jnp.asarray(self.weight[some]))
+            yield split, place, turn
+
+
+def refuse_blank(images: Float[np.ndarray, "n h w 3"], ids: np.ndarray) -> None:
+    """Raises InputError naming stamps that have no pixel at all in some band."""
+    blank = np.isnan(images).all(axis=(1, 2)).any(axis=-1)
+    if blank.any():
+        names = ", ".join(ids[blank][:5])
+        raise InputError(f"{blank.sum()} stamps without data in a band ({names}); quarantine them: `lensjax survey --force`")
+
+
+def preprocessed(images: Float[np.ndarray, "n h w 3"], p: Preprocess, dtype: str = "float32") -> Float[np.ndarray, "n s s 3"]:
+    """raw_robust of every stamp, a few hundred at a time, on the host."""
+    apply = jax.jit(lambda chunk: raw_robust(chunk, p))
+    out = np.empty((len(images), p.crop, p.crop, 3), jnp.dtype(dtype))
+    for start in range(0, len(images), CHUNK):
+        part = images[start : start + CHUNK]
+        # every chunk has the same shape, so that one compilation serves them all
+        padded = np.pad(part, [(0, CHUNK - len(part))] + [(0, 0)] * 3) if len(images) > CHUNK else part
+        out[start : start + len(part)] = np.asarray(apply(padded))[: len(part)]
+    return out
+
+
+def targets(columns: dict[str, np.ndarray], split: str, s: TrainSettings, where: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Target and weight of every stamp (N,). Raises InputError when the training split holds no lens or no non-lens, or a weight is none."""
+    label = columns["label"].astype(np.float32)
+    if split == "train":
+        lenses, others = int(label.sum()), int((1 - label).sum())
+        if not (lenses and others):
+            raise InputError(
+                f"{where}, split train: {lenses} lenses and {others} non-lenses, both are needed to train; score with a trained classifier instead "
+                "(evaluate: {classifier: FOLDER})"
+            )
+        if s.shuffle_labels:
+            label = np.random.default_rng([s.seed, 1]).permutation(label)
+    weight = columns["sample_weight"].astype(np.float32) if s.sample_weights else np.ones_like(label)
+    if not (np.isfinite(weight).all() and (weight >= 0).all()):
+        raise InputError(f"{where}, split {split}: sample_weight of {columns['galaxy_id'][~(weight >= 0)][0]} is not a weight; rebuild the manifest")
+    return np.where((label == 1) & (columns["tier"] == "B"), np.float32(s.tier_b_target), label), weight
+
+
+def resident(folder: Path, split: str, s: TrainSettings) -> Resident:
+    """A split decoded, checked and preprocessed, on the device; in the precision of the computation, which loses nothing."""
+    columns = load_split(folder, split, ("image", *COLUMNS))
+    images = columns.pop("image")
+    refuse_blank(images, columns["galaxy_id"])
+    target, weight = targets(columns, split, s, folder)
+    ready = preprocessed(images, s.preprocess, s.precision)
+    return Resident(Split(jnp.asarray(ready), jnp.asarray(target), jnp.asarray(weight)), columns["galaxy_id"], columns["label"])
+
+
+def streamed(folder: Path, split: str, s: TrainSettings) -> Streaming:
+    """A split whose cutouts stay on disk."""
+    columns = load_split(folder, split, COLUMNS)
+    target, weight = targets(columns, split, s, folder)
+    return Streaming(streaming.records(folder, split), target, weight, columns["galaxy_id"], columns["label"], s.preprocess, s.workers)
+
+
+def training(folder: Path, s: TrainSettings) -> tuple[Input, str]:
+    """The training split as `input` asks, and which way it was in words."""
+    if s.input == "streaming":
+        return streamed(folder, "train", s), "streaming"
+    need, have = needed(folder, s), available()
+    if s.input == "resident" or need < have:
+        return resident(folder, "train", s), f"resident ({need / 2**30:.1f} GiB)"
+    return streamed(folder, "train", s), f"streaming (resident would take {need / 2**30:.1f} GiB of {have / 2**30:.1f})"
+
+
+def needed(folder: Path, s: TrainSettings) -> int:
+    """Bytes that the resident training split takes at its peak on the host, where the decoded stamps are beside the preprocessed ones."""
+    listed = shards.index(folder)
+    number = sum(entry["records"] for entry in listed["shards"] if entry["split"] == "train")
+    return number * 3 * (4 * listed["size"] ** 2 + jnp.dtype(s.precision).itemsize * s.preprocess.crop**2 * (2 if jax.default_backend() == "cpu" else 1))
+
+
+def available() -> int:
+    """Bytes that may be used for it: half of the host's free memory."""
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+
+
+def epoch_rows(number: int, s: TrainSettings, epoch: int) -> tuple[Int[np.ndarray, "steps a b"], Int[np.ndarray, "steps a b"]]:
+    """Rows and turns of every update of an epoch, a function of seed and epoch alone; the rest that fills no batch is left to other epochs.
+
+    number: of stamps in the split. Raises InputError when it is less than one effective batch.
+    """
+    whole = s.batch * s.accumulation
+    if number < whole:
+        raise InputError(f"batch {s.batch} x accumulation {s.accumulation} = {whole} is larger than the training split ({number}); choose a smaller batch")
+    rows = np.random.default_rng([s.seed, 0, epoch]).permutation(number)[: number // whole * whole]
+    turns = np.zeros_like(rows) if s.augment == "none" else augment.codes(rows, s.seed, epoch, s.augment).astype(rows.dtype)
+    shape = (-1, s.accumulation, s.batch)
+    return rows.reshape(shape).astype(np.int32), turns.reshape(shape).astype(np.int32)

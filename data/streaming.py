@@ -1,0 +1,117 @@
+"""Records of a split one by one, in any order, without holding the split in memory.
+
+`Records` finds where every record starts (lengths checked against their CRC and the files against shards.json), then reads and
+checks single records from any thread or process. `batches` runs Grain over an order of rows: reading, checking and decoding happen
+ahead of the consumer. The order is given, so a stopped pipeline goes on by being given the rest of it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from data import loader, shards, tfrecord
+from lensjax.errors import InputError
+
+
+@dataclass(frozen=True)
+class Records:
+    """files: of the split, in order · file, place, length (N,): where each record's data lies · size: of the cutouts, pixels."""
+
+    files: tuple[Path, ...]
+    file: Int[np.ndarray, " n"]
+    place: Int[np.ndarray, " n"]
+    length: Int[np.ndarray, " n"]
+    size: int
+
+    def __len__(self) -> int:
+        return len(self.file)
+
+    def __getitem__(self, row: int) -> Float[np.ndarray, "s s 3"]:
+        """The cutout of a row, nanomaggies. Raises InputError naming file and record when its checksum is wrong or it is no cutout."""
+        path = self.files[self.file[row]]
+        length, image = int(self.length[row]), np.empty((self.size, self.size, 3), np.float32)
+        number = row - int(np.searchsorted(self.file, self.file[row]))
+        with open(path, "rb", buffering=0) as handle:
+            content = os.pread(handle.fileno(), length + tfrecord.FOOTER.size, int(self.place[row]))
+        data = content[:length]
+        if len(content) != length + tfrecord.FOOTER.size or tfrecord.masked(data) != tfrecord.FOOTER.unpack_from(content, length)[0]:
+            raise InputError(f"{path}, record {number}: truncated, or the checksum of its data is wrong; {loader.CURE}")
+        try:
+            loader.decode(data, image, {})
+        except (ValueError, KeyError, IndexError) as error:
+            raise InputError(f"{path}, record {number}: not a cutout of {shards.NAME} {shards.VERSION} ({error}); {loader.CURE}") from None
+        return image
+
+
+def records(folder: str | Path, split: str) -> Records:
+    """Where the records of a split are. Raises InputError naming the file that is missing, of another size, or not a TFRecord file."""
+    where, listed = shards.located(folder), shards.index(folder)
+    entries = [entry for entry in listed["shards"] if entry["split"] == split]
+    paths = tuple(where / entry["file"] for entry in entries)
+    rows: list[tuple[int, int, int]] = []
+    for number, (path, entry) in enumerate(zip(paths, entries)):
+        found = list(_places(path, entry))
+        rows += [(number, place, length) for place, length in found]
+    columns = np.array(rows, np.int64).reshape(-1, 3)
+    return Records(paths, columns[:, 0], columns[:, 1], columns[:, 2], listed["size"])
+
+
+def _places(path: Path, entry: dict[str, Any]) -> Iterator[tuple[int, int]]:
+    try:
+        bytes_ = path.stat().st_size
+    except FileNotFoundError:
+        raise InputError(f"{path}: missing, {shards.INDEX} lists it; {loader.CURE}") from None
+    if bytes_ != entry["bytes"]:
+        raise InputError(f"{path}: {bytes_} bytes, {shards.INDEX} says {entry['bytes']}; {loader.CURE}")
+    place = number = 0
+    with open(path, "rb", buffering=0) as handle:
+        while place < bytes_:
+            header = os.pread(handle.fileno(), tfrecord.HEADER.size, place)
+            length, crc = tfrecord.HEADER.unpack(header) if len(header) == tfrecord.HEADER.size else (0, -1)
+            if tfrecord.masked(header[:8]) != crc:
+                raise InputError(f"{path}, record {number}: the checksum of its length is wrong; {loader.CURE}")
+            yield place + tfrecord.HEADER.size, length
+            place, number = place + tfrecord.HEADER.size + length + tfrecord.FOOTER.size, number + 1
+    if number != entry["records"] or place != bytes_:
+        raise InputError(f"{path}: {number} records, {shards.INDEX} says {entry['records']}; {loader.CURE}")
+
+
+@dataclass(frozen=True)
+class _Ordered:
+    """Grain's view: the rows of a run in their order."""
+
+    records: Records
+    rows: Int[np.ndarray, " m"]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: Any) -> Float[np.ndarray, "s s 3"]:
+        return self.records[int(self.rows[index])]
+
+
+def batches(
+    source: Records, rows: Int[np.ndarray, " m"] | Sequence[int], batch: int, threads: int = 4, ahead: int = 64, workers: int = 0
+) -> Iterator[Float[np.ndarray, "b s s 3"]]:
+    """Cutouts of `rows`, `batch` at a time in this order, the last one shorter.
+
+    Read ahead by `threads`, up to `ahead` cutouts; with `workers`, by that many processes of as many threads each. The batches are the same in any case.
+    """
+    import grain
+
+    ordered = _Ordered(source, np.asarray(rows, np.int64))
+    options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=max(ahead, threads))
+    pipeline = grain.MapDataset.source(ordered).to_iter_dataset(options).batch(batch, drop_remainder=False)
+    if workers:
+        from absl import flags
+
+        flags.FLAGS.mark_as_parsed()  # Grain asks for flags that only a program of absl's would have parsed
+        pipeline = pipeline.mp_prefetch(grain.MultiprocessingOptions(num_workers=workers))
+    yield from pipeline
