@@ -46,6 +46,14 @@ def counts_law(rng: np.random.Generator, n: int, bright: float, faint: float, sl
     return np.log10(low + u * (high - low)) / slope
 
 
+def truncated_normal(rng: np.random.Generator, mean: np.ndarray | float, sigma: float, low: float, high: float, n: int) -> Float[np.ndarray, " n"]:
+    """n draws from a normal distribution cut off at low and high; mean a number or (n,)."""
+    from scipy.special import ndtr, ndtri
+
+    a, b = ndtr((low - np.asarray(mean)) / sigma), ndtr((high - np.asarray(mean)) / sigma)
+    return mean + sigma * ndtri(a + rng.random(n) * (b - a))
+
+
 def red_galaxies(rng: np.random.Generator, z_mag: Float[np.ndarray, " n"]) -> pd.DataFrame:
     """Old galaxies of given z magnitude: redshift, mags (mag_g, mag_r, mag_z, before dust), r_eff (arcsec), q, phi."""
     n = len(z_mag)

@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 import lensjax as lj
 from data.simulate.bricks import PIXEL
 from data.simulate.pixels import psf_of
-from data.simulate.population import fitted_types, red_galaxies
+from data.simulate.population import fitted_types, red_galaxies, truncated_normal
 from lensjax.prior import lens_like_host, scene
 
 PRESET = "arclike"
@@ -48,7 +48,7 @@ class Arcs:
 
 def hosts(rng: np.random.Generator, n: int) -> pd.DataFrame:
     """n lens galaxies: magnitudes of published candidates where they overlap with the negatives', everything else as for any red galaxy."""
-    z = np.clip(rng.normal(19.0, 0.65, n), 17.2, 20.15)
+    z = truncated_normal(rng, 19.0, 0.65, 17.2, 20.15, n)
     frame = red_galaxies(rng, z)
     frame["n"] = np.clip(rng.normal(2.9, 0.8, n), 1.5, 6.0)
     return fitted_types(rng, frame.assign(kind="lens"), TYPES)
@@ -56,7 +56,7 @@ def hosts(rng: np.random.Generator, n: int) -> pd.DataFrame:
 
 def einstein_radii(rng: np.random.Generator, z_mag: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
     """Einstein radii (arcsec), log-normal around 2.0 and larger for brighter galaxies, 0.7-3.0."""
-    return np.clip(np.exp(np.log(2.0) - 0.10 * (z_mag - 19.0) + rng.normal(0, 0.30, len(z_mag))), 0.7, 3.0)
+    return np.exp(truncated_normal(rng, np.log(2.0) - 0.10 * (z_mag - 19.0), 0.35, np.log(0.7), np.log(3.0), len(z_mag)))
 
 
 @partial(jax.jit, static_argnames=("size",))
