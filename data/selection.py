@@ -11,7 +11,7 @@ from typing import Annotated
 
 import numpy as np
 from jaxtyping import Bool, Float
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from data.catalogue import BANDS, Columns, require, take
 from data.config import settings
@@ -69,6 +69,12 @@ class Selection:
     """a neighbour between these distances, arcsec"""
     merger_flux_ratio: Annotated[float, Field(gt=0, le=1)] = 0.5
     """comparable: the fainter has at least this fraction of the brighter's r flux"""
+
+    @model_validator(mode="after")
+    def _bounds_in_order(self) -> Selection:
+        if not (self.dec_min < self.dec_max and self.merger_inner < self.merger_outer):
+            raise ValueError("dec_min must be below dec_max, merger_inner below merger_outer")
+        return self
 
 
 def select(columns: Columns, s: Selection, lenses: SkyTree | None, where: str | Path = "catalogue") -> tuple[Columns, dict[str, int]]:
@@ -135,7 +141,10 @@ def categories(c: Columns, s: Selection, merger: Bool[np.ndarray, " n"] | None =
 
 
 def merging(columns: Columns, rows: np.ndarray, s: Selection) -> Bool[np.ndarray, " k"]:
-    """Whether each of the given rows has a neighbour of comparable r flux at merger_inner to merger_outer, among all rows of the catalogue."""
+    """Whether each of the given rows has a neighbour of comparable r flux at merger_inner to merger_outer, among all rows of the catalogue.
+
+    A neighbour in another file is not seen: at the border of a sweep the category is incomplete.
+    """
     flux = columns["flux_r"]
     usable = np.flatnonzero(np.isfinite(columns["ra"]) & np.isfinite(columns["dec"]) & (flux > 0))
     found = np.zeros(len(rows), bool)

@@ -65,7 +65,7 @@ def session(app: str, memory: str = "1g", cores: int | None = None) -> Iterator[
         yield active
         return
     builder = SparkSession.builder.appName(app).config("spark.sql.session.timeZone", "UTC").config("spark.sql.execution.arrow.pyspark.enabled", "true")
-    environment = {"PYSPARK_PYTHON": sys.executable, "PYSPARK_DRIVER_PYTHON": sys.executable}
+    environment = {name: os.environ.get(name, sys.executable) for name in ("PYSPARK_PYTHON", "PYSPARK_DRIVER_PYTHON")}
     if not submitted():
         environment |= {"SPARK_LOCAL_IP": "127.0.0.1", "JAVA_HOME": java_home()}
         n = cores or os.cpu_count() or 1
@@ -122,7 +122,8 @@ def _held_interrupts() -> Iterator[list[int]]:
 
 @contextmanager
 def _quiet_interrupts() -> Iterator[None]:
-    """Keeps py4j from logging a traceback when Ctrl-C ends a call to Java; the KeyboardInterrupt itself goes on."""
+    """Keeps py4j from logging tracebacks when Ctrl-C ends a call to Java; the KeyboardInterrupt itself goes on."""
+    logging.getLogger("py4j").setLevel(logging.CRITICAL)
 
     def wanted(record: logging.LogRecord) -> bool:
         return not (record.exc_info and record.exc_info[0] is KeyboardInterrupt)

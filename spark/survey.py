@@ -2,6 +2,8 @@
 
 The steps are pool, crossmatch, sample, cutouts, validation, manifest, shards. Each has its own record and is skipped while what it was made from is the same;
 `--steps pool crossmatch` runs only those. What was refused, with the reason, is in quarantine.csv; what every cut removed in counts/.
+
+On a cluster: `spark-submit --master … lensjax/cli.py survey CONFIG --out DIR`, with this environment on every machine and DIR on storage they share.
 """
 
 from __future__ import annotations
