@@ -12,7 +12,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys, venv, ensurepip; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v <= (3, 12) else "lensjax needs Python 3.11 or 3.12, this is %d.%d: try make PYTHON=python3.11 ..." % v)'
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
-	$(VENV)/bin/uv pip install --quiet --python $(VENV)/bin/python $(PACKAGES) || $(VENV)/bin/python -m pip install --disable-pip-version-check $(PACKAGES)
+	$(VENV)/bin/uv pip install --quiet --compile-bytecode --python $(VENV)/bin/python $(PACKAGES) || $(VENV)/bin/python -m pip install --disable-pip-version-check $(PACKAGES)
 	@touch $@
 
 demo: install
