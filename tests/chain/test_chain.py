@@ -273,6 +273,7 @@ def test_a_lens_a_confuser_and_an_injection_by_hand_from_catalogue_row_to_score(
     arc = rendered_by_lenstronomy(injected, (host.psfsize_g, host.psfsize_r, host.psfsize_z))
     with np.load(small / host.cutout_path, allow_pickle=False) as stored:
         assert by_hand(np.nan_to_num(stored["cutout"])) == pytest.approx(injected.logit_before, abs=2e-3)
+        assert abs(injected.logit - injected.logit_before) > 0.1
         assert by_hand(stored["cutout"] + arc) == pytest.approx(injected.logit, abs=2e-2)
 
 
