@@ -304,7 +304,8 @@ def rendered_by_lenstronomy(injected: pd.Series, fwhm: tuple[float, float, float
     sie = {"theta_E": float(lens.theta_e), "e1": e1, "e2": e2, "center_x": float(lens.x), "center_y": float(lens.y)}
     bx, by = model.ray_shooting(x, y, [sie, shear_at_centre])
     e1, e2 = phi_q2_ellipticity(float(s.phi), float(s.q))
-    profile = {"amp": 1.0, "R_sersic": float(s.r_eff * np.sqrt(s.q)), "n_sersic": float(s.n), "e1": e1, "e2": e2, "center_x": float(s.x), "center_y": float(s.y)}
+    shape = {"R_sersic": float(s.r_eff * np.sqrt(s.q)), "n_sersic": float(s.n), "e1": e1, "e2": e2}
+    profile = {"amp": 1.0, **shape, "center_x": float(s.x), "center_y": float(s.y)}
     light = LightModel(["SERSIC_ELLIPSE"]).surface_brightness(bx, by, [profile])
     b = 1.9992 * s.n - 0.3271  # lenstronomy's b_n
     total = 2 * np.pi * s.n * (s.r_eff * np.sqrt(s.q)) ** 2 * np.exp(b) * b ** (-2 * s.n) * gamma(2 * s.n)

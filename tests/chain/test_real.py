@@ -17,11 +17,13 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("real")]
 def run(survey_data, tmp_path_factory) -> Path:
     """The preset `real`, with a small untrained finder and few injections."""
     from classifiers import frozen
+    from data import manifest
 
     folder = tmp_path_factory.mktemp("real")
-    finder = folder / "finder"
-    finder.mkdir()
+    finder = folder / "elsewhere" / "training"
+    finder.mkdir(parents=True)
     frozen.save(finder, frozen.untrained())
+    manifest.write(finder.parent / "manifest.parquet", manifest.schema().empty_table())  # trained on nothing
     words = ["run", "real", "--out", str(folder / "out"), "--set", f"evaluate.classifier={finder}", f"audit.classifier={finder}"]
     words += ["audit.theta_e=[1.0, 2.0]", "audit.injections=10", "audit.sensitivity_sample=8", "evaluate.resamples=40"]
     environment = {**os.environ, "LENSJAX_DATA": str(survey_data)}
