@@ -50,6 +50,23 @@ def _norm(width: int, rngs: nnx.Rngs, dtype: jnp.dtype | None) -> nnx.BatchNorm:
     return nnx.BatchNorm(width, momentum=0.9, epsilon=1e-5, dtype=dtype, rngs=rngs)
 
 
+def max_pool(x: jax.Array) -> jax.Array:
+    """Max pool 3x3 / 2, padded by one pixel, as maxima of slices: the gradient of XLA's reduce_window takes a fifth of a training step on a processor.
+
+    Values are reduce_window's; where a window's maximum is reached twice the gradient is shared, which after a ReLU nothing notices.
+    """
+    for axis in (1, 2):
+        size = x.shape[axis]
+        out = (size - 1) // 2 + 1
+        padding = [(0, 0)] * 4
+        padding[axis] = (1, 2 * out - size)
+        x = jnp.pad(x, padding, constant_values=-jnp.inf)
+        pairs = jax.lax.slice_in_dim(x, 0, 2 * out, axis=axis).reshape(*x.shape[:axis], out, 2, *x.shape[axis + 1 :])
+        first, second = (jax.lax.index_in_dim(pairs, i, axis + 1, keepdims=False) for i in (0, 1))
+        x = jnp.maximum(jnp.maximum(first, second), jax.lax.slice_in_dim(x, 2, 2 * out + 1, 2, axis=axis))
+    return x
+
+
 class BasicBlock(nnx.Module):
     """relu(x' + bn2(conv2(relu(bn1(conv1 x))))), x' a 1x1 projection where the shape changes."""
 
@@ -94,7 +111,7 @@ class ResNet(Finder):
     def maps(self, images: jax.Array, key: jax.Array | None = None) -> dict[str, jax.Array]:
         x = nnx.relu(self.bn1(self.conv1(images)))
         if self.pool:
-            x = nnx.max_pool(x, (3, 3), (2, 2), padding=[(1, 1), (1, 1)])
+            x = max_pool(x)
         found = {"stage0": x}
         for stage in range(1, 5):
             for block in getattr(self, f"layer{stage}"):

@@ -17,8 +17,10 @@ from typing import Protocol
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int
 
+from classifiers.training import devices
 from classifiers.training.settings import TrainSettings
 from classifiers.training.step import Split
 from data import augment, shards, streaming
@@ -61,6 +63,7 @@ class Resident:
     split: Split
     ids: np.ndarray
     label: np.ndarray
+    mesh: Mesh | None = None
 
     def prepare(self, images: Array) -> Array:
         """Nothing: they are preprocessed."""
@@ -68,7 +71,7 @@ class Resident:
 
     def updates(self, rows: np.ndarray, turns: np.ndarray) -> Iterator[Update]:
         for some, turn in zip(rows, turns):
-            yield self.split, some, turn
+            yield self.split, devices.spread(some, self.mesh), devices.spread(turn, self.mesh)
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,7 @@ class Streaming:
     label: np.ndarray
     preprocess: Preprocess
     workers: int
+    mesh: Mesh | None = None
 
     def prepare(self, images: Array) -> Array:
         """raw_robust, inside the step."""
@@ -89,13 +93,13 @@ class Streaming:
 
     def updates(self, rows: np.ndarray, turns: np.ndarray) -> Iterator[Update]:
         size = rows[0].size
-        place = jnp.arange(size, dtype=jnp.int32).reshape(rows.shape[1:])
+        place = devices.spread(np.arange(size, dtype=np.int32).reshape(rows.shape[1:]), self.mesh)
         stream = streaming.batches(self.records, rows.ravel(), size, ahead=2 * size, workers=self.workers)
         for some, turn, images in zip(rows.reshape(len(rows), -1), turns, stream):
             refuse_blank(images, self.ids[some])
             cut = cropped(images, self.preprocess.crop)  # type: ignore[arg-type]  # on the host: less to send
-            split = Split(jnp.asarray(cut), jnp.asarray(self.target[some]), jnp.asarray(self.weight[some]))
-            yield split, place, turn
+            split = devices.copied(Split(jnp.asarray(cut), jnp.asarray(self.target[some]), jnp.asarray(self.weight[some])), self.mesh)
+            yield split, place, devices.spread(turn, self.mesh)
 
 
 def refuse_blank(images: Float[np.ndarray, "n h w 3"], ids: np.ndarray) -> None:
@@ -143,14 +147,16 @@ def resident(folder: Path, split: str, s: TrainSettings) -> Resident:
     refuse_blank(images, columns["galaxy_id"])
     target, weight = targets(columns, split, s, folder)
     ready = preprocessed(images, s.preprocess, s.precision)
-    return Resident(Split(jnp.asarray(ready), jnp.asarray(target), jnp.asarray(weight)), columns["galaxy_id"], columns["label"])
+    mesh = devices.mesh(s.batch)
+    on_device = devices.copied(Split(jnp.asarray(ready), jnp.asarray(target), jnp.asarray(weight)), mesh)
+    return Resident(on_device, columns["galaxy_id"], columns["label"], mesh)
 
 
 def streamed(folder: Path, split: str, s: TrainSettings) -> Streaming:
     """A split whose cutouts stay on disk."""
     columns = load_split(folder, split, COLUMNS)
     target, weight = targets(columns, split, s, folder)
-    return Streaming(streaming.records(folder, split), target, weight, columns["galaxy_id"], columns["label"], s.preprocess, s.workers)
+    return Streaming(streaming.records(folder, split), target, weight, columns["galaxy_id"], columns["label"], s.preprocess, s.workers, devices.mesh(s.batch))
 
 
 def training(folder: Path, s: TrainSettings) -> tuple[Input, str]:

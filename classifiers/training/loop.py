@@ -12,6 +12,7 @@ import math
 import signal
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -131,11 +132,14 @@ def fit(run: Run, state: State, tick: Callable[[int, int, str], None] = lambda d
         last.save(int(state.step), state, {"settings": plain, "place": {**asdict(place), "best": list(map(str, place.best))}})
         saved = time.monotonic()
 
-    with interrupt.deferred() as request:
+    # The next epoch's draws are made while this one trains: at survey size they take seconds.
+    with interrupt.deferred() as request, ThreadPoolExecutor(1) as beside:
+        drawn = beside.submit(inputs.epoch_rows, len(run.train.ids), s, place.epoch)
         while place.epoch < s.epochs:
             if s.patience and place.epoch - max(place.best_epoch, 0) > s.patience:
                 break
-            rows, turns = inputs.epoch_rows(len(run.train.ids), s, place.epoch)
+            rows, turns = drawn.result()
+            drawn = beside.submit(inputs.epoch_rows, len(run.train.ids), s, place.epoch + 1)
             total, began, first = len(rows) * s.epochs, time.monotonic(), place.update
             losses, pending = list(place.losses), None
             for update, batch in enumerate(run.train.updates(rows[first:], turns[first:]), start=first):

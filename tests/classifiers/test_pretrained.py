@@ -14,6 +14,7 @@ import torchvision_reference
 from flax import nnx
 
 from classifiers import frozen, models, pretrained, torchfile, weights
+from classifiers.exchange import command
 from classifiers.models import create
 from data.preprocess import Preprocess
 from lensjax.errors import InputError
@@ -163,3 +164,13 @@ def test_npz_and_unknown_suffixes(small, tmp_path):
     assert np.array_equal(arrays["bn1.var"], state_dict(small)["bn1.running_var"])
     with pytest.raises(InputError, match="weights are read from"):
         pretrained.read(tmp_path / "w.h5")
+
+
+def test_the_verb_exports_and_imports_the_same_bytes(small, tmp_path):
+    frozen.save(tmp_path / "a", frozen.freeze(small, Preprocess(crop=32), {"model": "resnet18", "config": models.complete("resnet18", SMALL)}))
+    assert command(["export", str(tmp_path / "a"), "--to", str(tmp_path / "b")]) == 0
+    fields = json.dumps(SMALL)
+    assert command(["import", str(tmp_path / "b/model.safetensors"), "--to", str(tmp_path / "c"), "--architecture", fields, "--crop", "32"]) == 0
+    assert (tmp_path / "a" / frozen.NUMBERS).read_bytes() == (tmp_path / "c" / frozen.NUMBERS).read_bytes()
+    with pytest.raises(InputError, match="expected a mapping"):
+        command(["import", "x.npz", "--to", str(tmp_path), "--architecture", "[1]"])

@@ -160,6 +160,34 @@ def test_streaming_trains_as_resident_does(uninterrupted, parts, survey, tmp_pat
         assert np.allclose(state.params[name], uninterrupted[1].params[name], atol=5e-3), name
 
 
+@pytest.mark.slow
+def test_two_devices_take_the_step_of_one():
+    """A subprocess with two virtual devices: loss and parameters after one update are those of a single device."""
+    code = """
+import jax, numpy as np, optax
+from flax import nnx
+from classifiers import models
+from classifiers.training import devices
+from classifiers.training.step import Network, Split, begin, make_step
+net = Network(models.create("shielded_resnet", {"stem_width": 8, "middles": [8], "widths": [8], "blocks": [1]}, nnx.Rngs(0)))
+rng = np.random.default_rng(0)
+split = Split(rng.normal(size=(16, 16, 16, 3)).astype("f4"), (rng.random(16) < 0.5).astype("f4"), np.ones(16, "f4"))
+rows, found = np.arange(16, dtype=np.int32)[None], []
+for where in (devices.mesh(16), None):
+    state, loss, _ = make_step(net, optax.sgd(0.1), 0)(
+        jax.tree.map(np.array, begin(net, optax.sgd(0.1))), devices.copied(split, where), devices.spread(rows, where), devices.spread(0 * rows, where))
+    found.append((jax.tree.map(np.asarray, (state.params, state.statistics, loss))))
+    print(where is not None, len(state.params["dense.bias"].sharding.device_set))
+same = jax.tree.map(lambda a, b: np.allclose(a, b, atol=1e-5), *found)
+assert all(jax.tree.leaves(same)), same
+"""
+    out = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=2"}, capture_output=True, text=True, timeout=300
+    )
+    assert out.returncode == 0, out.stderr
+    assert out.stdout.splitlines() == ["True 2", "False 1"]
+
+
 def test_the_input_is_chosen_by_memory_and_says_so(survey, monkeypatch):
     assert inputs.training(survey, settings())[1].startswith("resident (0.0 GiB)")
     monkeypatch.setattr(inputs, "available", lambda: 1000)

@@ -1,0 +1,70 @@
+"""The verb `weights`: import from torchvision's state dicts, export for others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tyro
+import yaml
+
+from data.preprocess import Preprocess
+from lensjax.errors import InputError
+
+
+@dataclass(frozen=True)
+class Import:
+    """A state dict of torchvision (.pth, .pt, .safetensors, .npz) becomes a classifier folder.
+
+    For `train: {initial: FOLDER}` or `evaluate: {classifier: FOLDER}`.
+    """
+
+    file: tyro.conf.Positional[Path]
+    to: Path
+    """folder to write"""
+    model: str = "resnet18"
+    """architecture: resnet18, efficientnet_v2_s or shielded_resnet"""
+    architecture: str = "{}"
+    """fields of the architecture that differ from its defaults, as YAML: '{widths: [16, 32, 64, 128]}'"""
+    crop: int = 101
+    """side of the stamps it will see, pixels"""
+    seed: int = 0
+    """of the head, when the file's has another number of classes"""
+
+
+@dataclass(frozen=True)
+class Export:
+    """A trained classifier becomes model.safetensors (torch's names and layout), config.json and a model card."""
+
+    folder: tyro.conf.Positional[Path]
+    to: Path
+    """folder to write"""
+
+
+def fields(text: str) -> dict[str, Any]:
+    """A YAML mapping. Raises InputError when it is none."""
+    try:
+        found = yaml.safe_load(text)
+    except yaml.YAMLError:
+        found = None
+    if not isinstance(found, dict):
+        raise InputError(f"--architecture {text!r}: expected a mapping such as {{widths: [16, 32, 64, 128]}}")
+    return found
+
+
+def command(argv: list[str]) -> int:
+    """Weights in from torchvision, out as safetensors with config and model card."""
+    asked: Any = tyro.extras.subcommand_cli_from_dict({"import": Import, "export": Export}, args=argv, prog="lensjax weights")
+    from classifiers import frozen, pretrained
+
+    if isinstance(asked, Import):
+        found = pretrained.imported(asked.file, asked.model, fields(asked.architecture), Preprocess(crop=asked.crop), asked.seed)
+        for path in frozen.save(asked.to, found):
+            print(path)
+        if replaced := found.info["new_head"]:
+            print(f"weights: the head ({', '.join(replaced)}) has another number of classes and is freshly drawn: train before scoring")
+    else:
+        for path in pretrained.exported(frozen.load(asked.folder), asked.to):
+            print(path)
+    return 0
