@@ -286,7 +286,7 @@ def rendered_by_lenstronomy(injected: pd.Series, fwhm: tuple[float, float, float
     from lenstronomy.LightModel.light_model import LightModel
     from lenstronomy.Util.param_util import phi_q2_ellipticity
     from scipy.ndimage import gaussian_filter
-    from scipy.special import gamma
+    from scipy.special import gamma, gammaincinv
 
     from classifiers.audit.injection import audit_prior
 
@@ -304,11 +304,12 @@ def rendered_by_lenstronomy(injected: pd.Series, fwhm: tuple[float, float, float
     sie = {"theta_E": float(lens.theta_e), "e1": e1, "e2": e2, "center_x": float(lens.x), "center_y": float(lens.y)}
     bx, by = model.ray_shooting(x, y, [sie, shear_at_centre])
     e1, e2 = phi_q2_ellipticity(float(s.phi), float(s.q))
-    shape = {"R_sersic": float(s.r_eff * np.sqrt(s.q)), "n_sersic": float(s.n), "e1": e1, "e2": e2}
+    b = 1.9992 * s.n - 0.3271  # lenstronomy's b_n: 3 % off at n = 0.5, so its radius is changed to give the profile of the exact one
+    radius = float(s.r_eff * np.sqrt(s.q) * (b / gammaincinv(2 * s.n, 0.5)) ** s.n)
+    shape = {"R_sersic": radius, "n_sersic": float(s.n), "e1": e1, "e2": e2}
     profile = {"amp": 1.0, **shape, "center_x": float(s.x), "center_y": float(s.y)}
     light = LightModel(["SERSIC_ELLIPSE"]).surface_brightness(bx, by, [profile])
-    b = 1.9992 * s.n - 0.3271  # lenstronomy's b_n
-    total = 2 * np.pi * s.n * (s.r_eff * np.sqrt(s.q)) ** 2 * np.exp(b) * b ** (-2 * s.n) * gamma(2 * s.n)
+    total = 2 * np.pi * s.n * radius**2 * np.exp(b) * b ** (-2 * s.n) * gamma(2 * s.n)
     centre = slice(k // 2, None, k)
     blurred = [gaussian_filter(light, f / 2.3548200450309493 / pixel * k)[centre, centre] for f in fwhm]
     return np.stack(blurred, axis=-1) * s.flux / total * pixel**2
