@@ -92,7 +92,7 @@ def case(folder: Path, model: str, way: str, precision: str, batch: int, q: Ques
     net = network(s)
     train, _ = inputs.training(folder, s)
     update = optimiser.optimiser(s, 100, net.params)
-    rows, turns = inputs.epoch_rows(len(train.ids), s, 0)
+    rows, turns = inputs.epoch_rows(train.label, s, 0)
     rows, turns = (np.resize(x, (q.steps, *x.shape[1:])) for x in (rows, turns))
     first = next(iter(train.updates(rows, turns)))
     state = begin(net, update)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,11 @@ from lensjax.errors import InputError
 
 @dataclass(frozen=True)
 class Records:
-    """files: of the split, in order · file, place, length (N,): where each record's data lies · size: of the cutouts, pixels."""
+    """files: of the split, in order · file, number, place, length (N,): where each record is and its data lies · size: of the cutouts, pixels."""
 
     files: tuple[Path, ...]
     file: Int[np.ndarray, " n"]
+    number: Int[np.ndarray, " n"]
     place: Int[np.ndarray, " n"]
     length: Int[np.ndarray, " n"]
     size: int
@@ -33,11 +34,15 @@ class Records:
     def __len__(self) -> int:
         return len(self.file)
 
+    def only(self, rows: Int[np.ndarray, " m"]) -> Records:
+        """Some of them, in this order."""
+        return replace(self, file=self.file[rows], number=self.number[rows], place=self.place[rows], length=self.length[rows])
+
     def __getitem__(self, row: int) -> Float[np.ndarray, "s s 3"]:
         """The cutout of a row, nanomaggies. Raises InputError naming file and record when its checksum is wrong or it is no cutout."""
         path = self.files[self.file[row]]
         length, image = int(self.length[row]), np.empty((self.size, self.size, 3), np.float32)
-        number = row - int(np.searchsorted(self.file, self.file[row]))
+        number = int(self.number[row])
         with open(path, "rb", buffering=0) as handle:
             content = os.pread(handle.fileno(), length + tfrecord.FOOTER.size, int(self.place[row]))
         data = content[:length]
@@ -55,12 +60,9 @@ def records(folder: str | Path, split: str) -> Records:
     where, listed = shards.located(folder), shards.index(folder)
     entries = [entry for entry in listed["shards"] if entry["split"] == split]
     paths = tuple(where / entry["file"] for entry in entries)
-    rows: list[tuple[int, int, int]] = []
-    for number, (path, entry) in enumerate(zip(paths, entries)):
-        found = list(_places(path, entry))
-        rows += [(number, place, length) for place, length in found]
-    columns = np.array(rows, np.int64).reshape(-1, 3)
-    return Records(paths, columns[:, 0], columns[:, 1], columns[:, 2], listed["size"])
+    rows = [(file, number, *found) for file, (path, entry) in enumerate(zip(paths, entries)) for number, found in enumerate(_places(path, entry))]
+    file, number, place, length = np.array(rows, np.int64).reshape(-1, 4).T
+    return Records(paths, file, number, place, length, listed["size"])
 
 
 def _places(path: Path, entry: dict[str, Any]) -> Iterator[tuple[int, int]]:

@@ -28,7 +28,6 @@ from data.loader import load_split
 from data.preprocess import Preprocess, cropped, raw_robust
 from lensjax.errors import InputError
 
-COLUMNS = ("galaxy_id", "label", "sample_weight", "tier")
 CHUNK = 256
 Update = tuple[Split, Array, Array]
 """(stamps, rows of them (A, B), turns (A, B)): what a step takes"""
@@ -140,10 +139,32 @@ def targets(columns: dict[str, np.ndarray], split: str, s: TrainSettings, where:
     return np.where((label == 1) & (columns["tier"] == "B"), np.float32(s.tier_b_target), label), weight
 
 
+def selected(columns: dict[str, np.ndarray], expression: str, where: Path, split: str) -> np.ndarray:
+    """Rows (M,) of the stamps for which an expression of the columns holds. Raises InputError when it cannot be evaluated or holds for none."""
+    import pandas as pd
+
+    number = len(columns["galaxy_id"])
+    if not expression:
+        return np.arange(number)
+    try:
+        holds = np.asarray(pd.DataFrame(columns).eval(expression))
+    except Exception as error:
+        known = ", ".join(shards.FIELDS)
+        raise InputError(f"select {expression!r} cannot be evaluated ({type(error).__name__}: {str(error).splitlines()[0]}); columns: {known}") from None
+    if holds.dtype != bool or holds.shape != (number,):
+        raise InputError(f"select {expression!r} is not a condition: it must be true or false for every stamp")
+    if number and not holds.any():
+        raise InputError(f"{where}, split {split}: select {expression!r} holds for none of {number} stamps")
+    return np.flatnonzero(holds)
+
+
 def resident(folder: Path, split: str, s: TrainSettings) -> Resident:
     """A split decoded, checked and preprocessed, on the device; in the precision of the computation, which loses nothing."""
-    columns = load_split(folder, split, ("image", *COLUMNS))
+    columns = load_split(folder, split)
     images = columns.pop("image")
+    if s.select:
+        rows = selected(columns, s.select, folder, split)
+        images, columns = images[rows], {name: values[rows] for name, values in columns.items()}
     refuse_blank(images, columns["galaxy_id"])
     target, weight = targets(columns, split, s, folder)
     ready = preprocessed(images, s.preprocess, s.precision)
@@ -154,9 +175,12 @@ def resident(folder: Path, split: str, s: TrainSettings) -> Resident:
 
 def streamed(folder: Path, split: str, s: TrainSettings) -> Streaming:
     """A split whose cutouts stay on disk."""
-    columns = load_split(folder, split, COLUMNS)
+    columns = load_split(folder, split, tuple(shards.FIELDS))
+    rows = selected(columns, s.select, folder, split)
+    columns = {name: values[rows] for name, values in columns.items()}
     target, weight = targets(columns, split, s, folder)
-    return Streaming(streaming.records(folder, split), target, weight, columns["galaxy_id"], columns["label"], s.preprocess, s.workers, devices.mesh(s.batch))
+    source = streaming.records(folder, split).only(rows)
+    return Streaming(source, target, weight, columns["galaxy_id"], columns["label"], s.preprocess, s.workers, devices.mesh(s.batch))
 
 
 def training(folder: Path, s: TrainSettings) -> tuple[Input, str]:
@@ -181,15 +205,20 @@ def available() -> int:
     return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
 
 
-def epoch_rows(number: int, s: TrainSettings, epoch: int) -> tuple[Int[np.ndarray, "steps a b"], Int[np.ndarray, "steps a b"]]:
+def epoch_rows(label: Int[np.ndarray, " n"], s: TrainSettings, epoch: int) -> tuple[Int[np.ndarray, "steps a b"], Int[np.ndarray, "steps a b"]]:
     """Rows and turns of every update of an epoch, a function of seed and epoch alone; the rest that fills no batch is left to other epochs.
 
-    number: of stamps in the split. Raises InputError when it is less than one effective batch.
+    label: of the stamps in the split. Raises InputError when they are fewer than one effective batch.
     """
-    whole = s.batch * s.accumulation
+    number, whole = len(label), s.batch * s.accumulation
     if number < whole:
         raise InputError(f"batch {s.batch} x accumulation {s.accumulation} = {whole} is larger than the training split ({number}); choose a smaller batch")
-    rows = np.random.default_rng([s.seed, 0, epoch]).permutation(number)[: number // whole * whole]
+    rng = np.random.default_rng([s.seed, 0, epoch])
+    rows = rng.permutation(number)
+    if s.balanced:
+        kinds = [rows[label[rows] == kind] for kind in (0, 1)]
+        rows = rng.permutation(np.concatenate([np.resize(kind, number // 2) for kind in kinds]))
+    rows = rows[: len(rows) // whole * whole]
     turns = np.zeros_like(rows) if s.augment == "none" else augment.codes(rows, s.seed, epoch, s.augment).astype(rows.dtype)
     shape = (-1, s.accumulation, s.batch)
     return rows.reshape(shape).astype(np.int32), turns.reshape(shape).astype(np.int32)

@@ -134,12 +134,12 @@ def fit(run: Run, state: State, tick: Callable[[int, int, str], None] = lambda d
 
     # The next epoch's draws are made while this one trains: at survey size they take seconds.
     with interrupt.deferred() as request, ThreadPoolExecutor(1) as beside:
-        drawn = beside.submit(inputs.epoch_rows, len(run.train.ids), s, place.epoch)
+        drawn = beside.submit(inputs.epoch_rows, run.train.label, s, place.epoch)
         while place.epoch < s.epochs:
             if s.patience and place.epoch - max(place.best_epoch, 0) > s.patience:
                 break
             rows, turns = drawn.result()
-            drawn = beside.submit(inputs.epoch_rows, len(run.train.ids), s, place.epoch + 1)
+            drawn = beside.submit(inputs.epoch_rows, run.train.label, s, place.epoch + 1)
             total, began, first = len(rows) * s.epochs, time.monotonic(), place.update
             losses, pending = list(place.losses), None
             for update, batch in enumerate(run.train.updates(rows[first:], turns[first:]), start=first):

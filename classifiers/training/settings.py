@@ -40,6 +40,10 @@ class TrainSettings:
     """weigh each object's loss with its sample_weight of the manifest; otherwise all by 1"""
     tier_b_target: Annotated[float, Field(gt=0.5, le=1)] = 1.0
     """label of the probable lenses (label smoothing below 1)"""
+    select: str = ""
+    """train only on stamps for which this holds, an expression of the shards' columns: "psfsize_r < 1.3 and type_bin == 'SER'"; validation likewise"""
+    balanced: bool = False
+    """as many lenses as non-lenses in an epoch: lenses are repeated; scores are then no probabilities of the sample"""
     augment: Literal["per_epoch", "fixed", "none"] = "per_epoch"
     """turn and mirror: drawn anew each epoch, the same each epoch, or not at all"""
     shuffle_labels: bool = False

@@ -66,7 +66,7 @@ def work(call: Invocation[TrainSettings], step: record.Step, console: Console) -
     net = network(s)
     train, way = inputs.training(out, s)
     val = inputs.resident(out, "val", s)
-    rows, _ = inputs.epoch_rows(len(train.ids), s, 0)
+    rows, _ = inputs.epoch_rows(train.label, s, 0)
     held = optimiser.frozen_names([*net.params, *net.statistics], s.freeze)
     update = optimiser.optimiser(s, len(rows), net.params)
     counts = {name: {"lenses": int(x.label.sum()), "others": int((1 - x.label).sum())} for name, x in (("train", train), ("val", val))}

@@ -44,14 +44,14 @@ def parts(survey):
     s = settings()
     net = Network(models.create(s.model, s.architecture, nnx.Rngs(s.seed)))
     train, val = inputs.resident(survey, "train", s), inputs.resident(survey, "val", s)
-    update = optimiser.optimiser(s, len(inputs.epoch_rows(len(train.ids), s, 0)[0]), net.params)
+    update = optimiser.optimiser(s, len(inputs.epoch_rows(train.label, s, 0)[0]), net.params)
     return net, update, make_step(net, update, s.seed), train, val
 
 
 def make_run(folder, parts, **changes):
     net, _, step, train, val = parts
     s = settings(**changes)
-    return loop.Run(folder, s, net, step, optimiser.schedule(s, len(inputs.epoch_rows(len(train.ids), s, 0)[0])), train, val.split)
+    return loop.Run(folder, s, net, step, optimiser.schedule(s, len(inputs.epoch_rows(train.label, s, 0)[0])), train, val.split)
 
 
 def fresh(parts):
@@ -127,7 +127,7 @@ def test_a_checkpoint_of_other_settings_is_refused_by_key(uninterrupted, parts):
 
 def test_a_loss_that_is_not_finite_stops_and_names_the_batch(parts, tmp_path):
     train = parts[3]
-    rows, _ = inputs.epoch_rows(len(train.ids), settings(), 1)
+    rows, _ = inputs.epoch_rows(train.label, settings(), 1)
     victim = rows[2, 0, 5]
     poisoned = dataclasses.replace(train, split=dataclasses.replace(train.split, weight=train.split.weight.at[victim].set(jnp.nan)))
     broken = dataclasses.replace(make_run(tmp_path, parts), train=poisoned)
@@ -138,11 +138,11 @@ def test_a_loss_that_is_not_finite_stops_and_names_the_batch(parts, tmp_path):
 
 def test_every_epoch_is_another_permutation_and_the_same_for_the_same_seed():
     s = settings()
-    (a, turns), (b, _), (again, _) = (inputs.epoch_rows(100, s, e) for e in (0, 1, 0))
+    (a, turns), (b, _), (again, _) = (inputs.epoch_rows(np.arange(100) % 2, s, e) for e in (0, 1, 0))
     assert a.shape == (6, 1, 16) and len(set(a.ravel())) == 96 and not np.array_equal(a, b) and np.array_equal(a, again)
     assert np.array_equal(turns.ravel(), augment.codes(a.ravel(), s.seed, 0))
     with pytest.raises(InputError, match="larger than the training split"):
-        inputs.epoch_rows(15, s, 0)
+        inputs.epoch_rows(np.zeros(15), s, 0)
 
 
 def test_streaming_trains_as_resident_does(uninterrupted, parts, survey, tmp_path):
@@ -195,6 +195,27 @@ def test_the_input_is_chosen_by_memory_and_says_so(survey, monkeypatch):
     assert isinstance(train, inputs.Streaming) and way.startswith("streaming (resident would take")
 
 
+def test_a_balanced_epoch_repeats_the_lenses():
+    label = (np.arange(110) < 10).astype(int)
+    rows, _ = inputs.epoch_rows(label, settings(balanced=True, batch=10), 0)
+    assert label[rows].mean() == pytest.approx(0.5) and set(rows[label[rows] == 1]) == set(range(10))
+
+
+@pytest.mark.parametrize("way", ["resident", "streaming"])
+def test_training_on_a_part_of_the_survey(survey, way):
+    s = settings(select="nobs_z > 6 and type_bin != 'REX'", input=way)
+    train, _ = inputs.training(survey, s)
+    columns = load_split(survey, "train", ("galaxy_id", "nobs_z", "type_bin"))
+    wanted = columns["galaxy_id"][(columns["nobs_z"] > 6) & (columns["type_bin"] != "REX")]
+    assert train.ids.tolist() == wanted.tolist() and 0 < len(wanted) < len(columns["galaxy_id"])
+    (split, rows, _), *_ = train.updates(np.array([[[1, 0]]]), np.zeros((1, 1, 2), int))
+    images = load_split(survey, "train", ("image",))["image"][np.isin(columns["galaxy_id"], wanted)]
+    assert np.allclose(train.prepare(split.images)[rows[0]], raw_robust(images[[1, 0]], s.preprocess), atol=1e-4)
+    for wrong, message in (("nobs > 3", "cannot be evaluated"), ("nobs_z + 1", "not a condition"), ("nobs_z > 99", "holds for none")):
+        with pytest.raises(InputError, match=message):
+            inputs.training(survey, settings(select=wrong, input=way))
+
+
 def test_turning_commutes_with_preprocessing():
     p = Preprocess(crop=31)
     images = galaxies.stamps(np.ones(8), size=31)
@@ -219,7 +240,7 @@ def test_accumulation_equals_the_large_batch_where_no_statistics_are_taken(parts
 
 def test_one_update_is_adamw_on_the_mean_cross_entropy(parts):
     net, step, train = parts[0], parts[2], parts[3].split
-    rows, turns = inputs.epoch_rows(len(train.target), settings(), 0)
+    rows, turns = inputs.epoch_rows(parts[3].label, settings(), 0)
     state, loss, finite = step(fresh(parts), train, rows[0], turns[0])
     images = augment.apply(train.images[rows[0, 0]], turns[0, 0])
     by_hand, _ = net.train(net.params, net.statistics, images, None)
