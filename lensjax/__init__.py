@@ -18,13 +18,16 @@ except PackageNotFoundError:  # a checkout that was never installed
 
 if TYPE_CHECKING:
     from lensjax.errors import InputError as InputError
+    from lensjax.galaxy import GalaxyImage as GalaxyImage
     from lensjax.grid import PixelGrid as PixelGrid
     from lensjax.injection import arc_snr as arc_snr
     from lensjax.injection import degrade as degrade
     from lensjax.injection import inject as inject
     from lensjax.injection import suppress_core as suppress_core
     from lensjax.light import Clumps as Clumps
+    from lensjax.light import GaussianLight as GaussianLight
     from lensjax.light import Sersic as Sersic
+    from lensjax.mass import EPL as EPL
     from lensjax.mass import SIE as SIE
     from lensjax.mass import Shear as Shear
     from lensjax.noise import arc_noise as arc_noise
@@ -39,10 +42,15 @@ if TYPE_CHECKING:
     from lensjax.psf import Gaussian as Gaussian
     from lensjax.psf import Moffat as Moffat
     from lensjax.psf import PixelKernel as PixelKernel
+    from lensjax.psfex import PsfEx as PsfEx
     from lensjax.rendering import render as render
     from lensjax.scene import Scene as Scene
 
 _HOME = {
+    "PsfEx": "psfex",
+    "GalaxyImage": "galaxy",
+    "GaussianLight": "light",
+    "EPL": "mass",
     "InputError": "errors",
     "PixelGrid": "grid",
     "arc_snr": "injection",

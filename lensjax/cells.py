@@ -19,7 +19,6 @@ The result is a list of point fluxes, spread over the pixel grid as a quartic B-
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -71,45 +70,80 @@ def nodes(mass: tuple[Mass, ...], light: Light, grid: PixelGrid, plan: Plan) -> 
     corner = (np.arange(across) * _BLOCK - (first - _HALF) - (grid.size - 1) / 2 + _BLOCK // 2) * grid.scale
     bx, by = (jnp.asarray(c.ravel(), view.dtype) for c in np.meshgrid(corner, corner))
 
-    coarse = view.look(bx, by, _BLOCK * grid.scale, 1, _midpoints(_BLOCK))
+    coarse = view.look(bx, by, _BLOCK * grid.scale, 1, BLOCK_RULE)
     chosen = coarse.neediest(plan.blocks)
     row, column = chosen // across, chosen % across
-    value = coarse.without(chosen).value.reshape(_BLOCK, _BLOCK, across, across)
-    out = _spread(value.transpose(2, 0, 3, 1).reshape(across * _BLOCK, across * _BLOCK) * _BLOCK**2)
+    out = _spread(_on_pixels(coarse.without(chosen).value.reshape(-1, across, across))) * _BLOCK**2
 
     pixels = view.look(bx[chosen], by[chosen], _BLOCK * grid.scale, _BLOCK, gauss(plan.nodes[0]))
     where = pixels.neediest(plan.pixels)
-    out = _deposit(out, row * _BLOCK, column * _BLOCK, pixels.without(where).value, gauss(plan.nodes[0])[0])
+    out = _deposit(out, row * _BLOCK, column * _BLOCK, pixels.without(where).value, gauss(plan.nodes[0]))
 
     eighths = _eighths(view, *pixels.centres(where), grid.scale, plan.deeper, plan.nodes[1:])
     cell, block = where // chosen.size, where % chosen.size
     at = row[block] * _BLOCK + cell // _BLOCK, column[block] * _BLOCK + cell % _BLOCK
-    out = _deposit(out, *at, eighths[:, :, None, None], (np.arange(8) + 0.5) / 8 - 0.5)
+    out = _deposit(out, *at, eighths, _EIGHTHS)
     return out * grid.pixel_area
 
 
-Rule: TypeAlias = tuple[np.ndarray, np.ndarray]
-"""Nodes in (-1/2, 1/2) and weights that sum to one, along one axis of a cell."""
+def uniform(mass: tuple[Mass, ...], light: Light, grid: PixelGrid, count: int) -> Float[Array, "M M"]:
+    """As `nodes`, by count x count evenly spaced rays in every pixel, their sum put at its centre: the simple rule, for comparison."""
+    side, first = padded(grid)
+    size = side - 2 * _HALF
+    view = _View(mass, light)
+    axis = (np.arange(size) - (first - _HALF) - (grid.size - 1) / 2) * grid.scale
+    x, y = (jnp.asarray(c.ravel(), view.dtype) for c in np.meshgrid(axis, axis))
+    t, s = (c.ravel() for c in np.meshgrid(*[(np.arange(count) + 0.5) / count - 0.5] * 2))
+    pixels = view.look(x, y, grid.scale, 1, Rule(t, s, np.full(t.size, 1 / t.size), (0, count - 1, t.size - count, t.size - 1)))
+    return _spread(pixels.mean.reshape(size, size)) * grid.pixel_area
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A cell's rays: x, y (P,) in units of its side from its centre, weights (P,) that sum to one, and which four are its corners."""
+
+    x: np.ndarray
+    y: np.ndarray
+    weight: np.ndarray
+    corners: tuple[int, int, int, int]
 
 
 def gauss(count: int) -> Rule:
-    """Gauss-Legendre rule."""
+    """Gauss-Legendre rule with count x count rays."""
     t, w = np.polynomial.legendre.leggauss(count)
-    return t / 2, w / 2
+    x, y = np.meshgrid(t / 2, t / 2)
+    return Rule(x.ravel(), y.ravel(), np.outer(w, w).ravel() / 4, (0, count - 1, count * (count - 1), count * count - 1))
 
 
-def _midpoints(count: int) -> Rule:
-    return (np.arange(count) + 0.5) / count - 0.5, np.full(count, 1 / count)
+BLOCK_RULE = Rule(np.array([-1, 1, 0, -1, 1]) / 3, np.array([-1, -1, 0, 1, 1]) / 3, np.array([3, 3, 4, 3, 3]) / 16, (0, 1, 3, 4))
+"""Five of a block's nine pixel centres: like the product of two-point Gauss rules it is exact for cubics."""
+
+
+_NODE = 0.5 / 3**0.5
+"""The nodes of the two-point Gauss rule are at +-_NODE of a cell's side from its centre."""
+
+_HY, _HX, _QY, _QX = (i.ravel() for i in np.meshgrid(*[np.arange(n) for n in (2, 2, 4, 4)], indexing="ij"))
+_EIGHTHS = Rule((_QX - 1.5 + (2 * _HX - 1) * _NODE) / 4, (_QY - 1.5 + (2 * _HY - 1) * _NODE) / 4, np.full(64, 1 / 64), (0, 0, 0, 0))
+"""The two-point Gauss nodes of a pixel's quarters, in the order of `_eighths`."""
+
+
+def _two_by_two(flux: Float[Array, "P ..."], x: np.ndarray, y: np.ndarray) -> Float[Array, "4 ..."]:
+    """Points at x, y (P,) of a cell (in units of its side) gathered on its four two-point Gauss nodes, such that flux and first moments stay
+    exact and a cell of even light keeps its second moments: half-way to the nearest node would be wrong by 6e-4 of the peak."""
+    sx, sy = (np.stack([1 - t / _NODE, 1 + t / _NODE]) / 2 for t in (x, y))
+    w = (sy[:, None] * sx[None, :]).reshape(4, -1)
+    return jnp.einsum("ap,p...->a...", jnp.asarray(w, flux.dtype), flux, precision="highest")
 
 
 @dataclass(frozen=True)
 class _Cells:
-    """S x S cells in each of K squares. x (S, K) and y (S, K): their centres along either axis; value (G, G, S, S, K): brightness at their
-    rays times weight; need (S, S, K). An index counts cells in that order, K fastest."""
+    """S x S cells in each of K squares. x (S, K) and y (S, K): their centres along either axis; value (P, S, S, K): brightness at their rays
+    times weight; mean (S, S, K): its sum; need (S, S, K). An index counts cells in that order, K fastest."""
 
     x: Array
     y: Array
     value: Array
+    mean: Array
     need: Array
 
     def neediest(self, count: int) -> Int[Array, " C"]:
@@ -127,37 +161,45 @@ class _Cells:
 
 
 class _View:
-    """A light profile seen through lenses: everything that does not depend on the ray is worked out here, once.
-
-    The barrier keeps the compiler from working it out again at every ray. The coefficients are spread along the fastest axis first,
-    so that the backward pass adds up whole vectors of rays before it adds up their elements.
-    """
+    """A light profile seen through lenses: everything that does not depend on the ray is worked out here, once."""
 
     def __init__(self, mass: tuple[Mass, ...], light: Light):
         self.mass, self.light = mass, light
         self.dtype = jax.tree.leaves(light)[0].dtype
-        self.once = lax.optimization_barrier(([m.coefficients() for m in mass], light.coefficients()))
+        self.once = [m.coefficients() for m in mass], light.coefficients()
 
     def look(self, x: Float[Array, " K"], y: Float[Array, " K"], side: float, split: int, rule: Rule) -> _Cells:
-        """Rays in the split x split cells of squares centred on x, y."""
+        """Rays in the split x split cells of squares centred on x, y.
+
+        Two loops over the rule's rays, each over all cells at once: first the lenses, then the light. Loops, because the compiler would
+        otherwise work out the lenses again for every exponential of the light; checkpointed, so that the backward pass keeps nothing but
+        beta. The coefficients are spread along the fastest axis first: the backward pass then adds whole vectors of rays.
+        """
         lanes = lambda a: jnp.broadcast_to(a, x.shape) if jnp.ndim(a) == 0 else a  # noqa: E731
-        bends, c = lax.optimization_barrier(jax.tree.map(lanes, self.once))
+        bends, c = jax.tree.map(lanes, self.once)
         offset = jnp.asarray(((np.arange(split) + 0.5) / split - 0.5) * side, x.dtype)[:, None]
-        step = jnp.asarray(rule[0] * side / split, x.dtype)
         cx, cy = x + offset, y + offset
-        rx = cx[None, None, None, :, :] + step[None, :, None, None, None]
-        ry = cy[None, None, :, None, :] + step[:, None, None, None, None]
-        bx, by = rx, ry
-        for m, b in zip(self.mass, bends):
-            ax, ay = m.bend(b, rx, ry)
-            bx, by = bx - ax, by - ay
-        shape = (step.size, step.size, split, split, x.size)
-        bx, by = lax.optimization_barrier((jnp.broadcast_to(bx, shape), jnp.broadcast_to(by, shape)))
-        weight = jnp.asarray(np.outer(rule[1], rule[1]), x.dtype)[:, :, None, None, None]
-        value = lax.optimization_barrier(self.light.brightness(c, bx, by) * weight)
-        corners = lax.stop_gradient([b[i, j] for b in (bx, by) for i in (0, -1) for j in (0, -1)])
-        need = self._need(lax.stop_gradient(c), corners, 0.5 / rule[0][-1]) - lax.stop_gradient(value.sum((0, 1)))
-        return _Cells(cx, cy, value, need)
+
+        @jax.checkpoint
+        def trace(_, step):
+            rx, ry = jnp.broadcast_arrays(cx[None, :, :] + step[0], cy[:, None, :] + step[1])
+            bx, by = rx, ry
+            for m, b in zip(self.mass, bends):
+                ax, ay = m.bend(b, rx, ry)
+                bx, by = bx - ax, by - ay
+            return None, (bx, by)
+
+        @jax.checkpoint
+        def shine(_, ray):
+            return None, self.light.brightness(c, ray[0], ray[1]) * ray[2]
+
+        steps = jnp.asarray(np.stack([rule.x, rule.y], 1) * (side / split), x.dtype)
+        _, (bx, by) = lax.scan(trace, None, steps)
+        _, value = lax.scan(shine, None, (bx, by, jnp.asarray(rule.weight, x.dtype)))
+        mean = sum(value[1:], value[0])  # a sum of arrays: the compiler does not vectorise a reduction here
+        corners = lax.stop_gradient([b[i] for b in (bx, by) for i in rule.corners])
+        need = self._need(lax.stop_gradient(c), corners, 0.5 / max(rule.x[rule.corners[-1]], 1e-3)) - lax.stop_gradient(mean)
+        return _Cells(cx, cy, value, mean, need)
 
     def _need(self, c, corners: list[Array], stretch: float) -> Array:
         """The brightest light within a cell's reach. `corners`: beta of its outermost rays (x, then y); `stretch`: half the cell over the
@@ -168,22 +210,23 @@ class _View:
         return self.light.bound(c, 0.25 * (x0 + x1 + x2 + x3), 0.25 * (y0 + y1 + y2 + y3), reach)
 
 
-def _eighths(view: _View, x: Array, y: Array, side: float, deeper: tuple[int, ...], counts: tuple[int, ...]) -> Float[Array, "8 8 K"]:
-    """Flux in the 8 x 8 parts of pixels centred on x, y (K,), as a fraction of the pixel's area."""
-    cells = view.look(x, y, side, 4, gauss(counts[0]))
-    g = counts[0] // 2
-    halves = cells.value.reshape(2, g, 2, g, 16 * x.size).sum((1, 3))
+def _eighths(view: _View, x: Array, y: Array, side: float, deeper: tuple[int, ...], counts: tuple[int, ...]) -> Float[Array, "64 1 1 K"]:
+    """Flux at the points `_EIGHTHS` of pixels centred on x, y (K,), over the pixel's area."""
+    rule = gauss(counts[0])
+    cells = view.look(x, y, side, 4, rule)
+    nodes = _two_by_two(cells.value.reshape(rule.x.size, -1), rule.x, rule.y)
     if deeper:
         where = cells.neediest(deeper[0])
         fine = _quarters(view, *cells.centres(where), side / 4, deeper[1:], counts[1:])
-        halves = halves.at[:, :, where].set(fine.reshape(2, 2, 2, 2, -1).sum((1, 3)) / 16)
-    return halves.reshape(2, 2, 4, 4, x.size).transpose(2, 0, 3, 1, 4).reshape(8, 8, x.size) / 16
+        row, column = (i.ravel() for i in np.mgrid[0:4, 0:4])
+        nodes = nodes.at[:, where].set(_two_by_two(fine.reshape(16, -1) / 16, (column - 1.5) / 4, (row - 1.5) / 4))
+    return nodes.reshape(64, 1, 1, x.size) / 16
 
 
 def _quarters(view: _View, x: Array, y: Array, side: float, deeper: tuple[int, ...], counts: tuple[int, ...]) -> Float[Array, "4 4 K"]:
     """Mean brightness in the 4 x 4 parts of squares centred on x, y (K,)."""
     cells = view.look(x, y, side, 4, gauss(counts[0]))
-    mean = cells.value.sum((0, 1))
+    mean = cells.mean
     if deeper:
         where = cells.neediest(deeper[0])
         fine = _quarters(view, *cells.centres(where), side / 4, deeper[1:], counts[1:])
@@ -198,23 +241,39 @@ def _spline(t: np.ndarray) -> np.ndarray:
     return np.where(d <= 0.5, inner, np.where(d <= 1.5, middle, np.where(d <= 2.5, outer, 0.0)))
 
 
-def _spread(flux: Float[Array, "P P"]) -> Float[Array, "M M"]:
+def _weights(rule: Rule, split: int) -> Float[np.ndarray, "P S S W W"]:
+    """How a point of a rule in each of split x split pixels is spread over the pixels that it reaches (W = split + SPLINE - 1)."""
+    wide = split + SPLINE - 1
+    out = np.zeros((rule.x.size, split, split, wide, wide))
+    for row in range(split):
+        for column in range(split):
+            window = out[:, row, column, row : row + SPLINE, column : column + SPLINE]
+            window += _spline(rule.y)[:, :, None] * _spline(rule.x)[:, None, :]
+    return out
+
+
+def _deposit(out: Float[Array, "M M"], row: Array, column: Array, flux: Float[Array, "P S S K"], rule: Rule) -> Float[Array, "M M"]:
+    """Adds points to the coefficients: S x S pixels from (row, column) (K,) on, each with the points of `rule`."""
+    split = flux.shape[-2]
+    w = _weights(rule, split)
+    stencil = jnp.einsum("ck,cw->kw", flux.reshape(-1, row.size), jnp.asarray(w.reshape(-1, w.shape[-1] ** 2), out.dtype), precision="highest")
+    numbers = lax.ScatterDimensionNumbers((1, 2), (), (0, 1))
+    return lax.scatter_add(out, jnp.stack([row, column], -1), stencil.reshape(-1, *w.shape[-2:]), numbers)
+
+
+def _on_pixels(flux: Float[Array, "5 A A"]) -> Float[Array, "P P"]:
+    """The points of BLOCK_RULE in every block as an image: they lie on pixel centres."""
+    zero = jnp.zeros_like(flux[0])
+    rows = [(flux[0], zero, flux[1]), (zero, flux[2], zero), (flux[3], zero, flux[4])]
+    image = jnp.stack([jnp.stack(r, -1) for r in rows], 1)
+    return image.reshape(_BLOCK * zero.shape[0], _BLOCK * zero.shape[0])
+
+
+def _spread(image: Float[Array, "P P"]) -> Float[Array, "M M"]:
     """B-spline coefficients of points at pixel centres."""
     w = _spline(np.zeros(1))[0]
     for axis in (0, 1):
-        size = flux.shape[axis]
-        wide = jnp.pad(flux, [(2 * _HALF, 2 * _HALF) if a == axis else (0, 0) for a in (0, 1)])
-        flux = sum(w[i] * lax.slice_in_dim(wide, i, i + size + 2 * _HALF, axis=axis) for i in range(SPLINE))
-    return flux
-
-
-def _deposit(out: Float[Array, "M M"], row: Array, column: Array, flux: Float[Array, "G G S S K"], t: np.ndarray) -> Float[Array, "M M"]:
-    """Adds points to the coefficients: S x S pixels from (row, column) (K,) on, each with points at t x t (pixels) from its centre."""
-    split = flux.shape[2]
-    spline = np.zeros((split + 2 * _HALF, split, t.size))
-    for p in range(split):
-        spline[p : p + SPLINE, p] = _spline(t).T
-    w = jnp.asarray(spline, out.dtype)
-    stencil = jnp.einsum("pai,ijabk,qbj->kpq", w, flux, w, precision="highest")
-    numbers = lax.ScatterDimensionNumbers((1, 2), (), (0, 1))
-    return lax.scatter_add(out, jnp.stack([row, column], -1), stencil, numbers)
+        size = image.shape[axis]
+        wide = jnp.pad(image, [(2 * _HALF, 2 * _HALF) if a == axis else (0, 0) for a in (0, 1)])
+        image = lax.optimization_barrier(sum(w[i] * lax.slice_in_dim(wide, i, i + size + 2 * _HALF, axis=axis) for i in range(SPLINE)))
+    return image

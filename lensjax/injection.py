@@ -26,8 +26,9 @@ def inject(
     """Host plus arc, both in nanomaggies. The host's own noise stays as it is.
 
     gain (electrons per nanomaggy, scalar or (B,)) with a key adds the arc's photon noise; core_radius (pixels) > 0 suppresses the arc's
-    inner image (`suppress_core`).
+    inner image (`suppress_core`). Raises InputError for shapes that differ, a host with NaN pixels (outside of jit), or gain without key.
     """
+    _check_host(host, arc)
     if core_radius:
         arc = suppress_core(arc, core_radius)
     if gain is not None:
@@ -35,6 +36,16 @@ def inject(
             raise InputError("inject: photon noise (gain) needs a random key; give key=jax.random.key(...)")
         arc = arc + arc_noise(key, arc, gain)
     return host + arc
+
+
+def _check_host(host: Array, arc: Array) -> None:
+    if jnp.shape(host) != jnp.shape(arc):
+        raise InputError(f"inject: the host has shape {jnp.shape(host)}, the arc {jnp.shape(arc)}: render the arc on the host's grid")
+    if not isinstance(host, jax.core.Tracer):
+        bad = np.argwhere(~np.isfinite(np.asarray(host)))
+        if bad.size:
+            row, column, band = bad[0]
+            raise InputError(f"inject: the host has {len(bad)} pixels that are not finite, first row {row}, column {column}, band {band}: choose another host")
 
 
 def suppress_core(arc: Float[Array, "N N B"], radius: float) -> Float[Array, "N N B"]:
