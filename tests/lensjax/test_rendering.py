@@ -183,7 +183,7 @@ def test_gradients_are_finite_everywhere_and_right():
         for i, h in enumerate(step):
             d = jnp.zeros(14).at[i].set(h)
             fd = (4 * value(p + d) - 3 * value(p) - value(p + 2 * d)) / (2 * h) if one_sided[i] else (value(p + d) - value(p - d)) / (2 * h)
-            assert abs(fd - g[i]) < 0.06 * abs(g[i]) + 0.005 * np.abs(g).max(), (place, NAMES[i], fd, g[i])
+            assert abs(fd - g[i]) < 0.06 * abs(g[i]) + 0.01 * np.abs(g).max(), (place, NAMES[i], fd, g[i])
 
 
 def test_forward_mode_equals_reverse_mode():
