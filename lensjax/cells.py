@@ -173,10 +173,9 @@ class _View:
 
         Two loops over the rule's rays, each over all cells at once: first the lenses, then the light. Loops, because the compiler would
         otherwise work out the lenses again for every exponential of the light; checkpointed, so that the backward pass keeps nothing but
-        beta. The coefficients are spread along the fastest axis first: the backward pass then adds whole vectors of rays.
+        beta.
         """
-        lanes = lambda a: jnp.broadcast_to(a, x.shape) if jnp.ndim(a) == 0 else a  # noqa: E731
-        bends, c = jax.tree.map(lanes, self.once)
+        bends, c = self.once
         offset = jnp.asarray(((np.arange(split) + 0.5) / split - 0.5) * side, x.dtype)[:, None]
         cx, cy = x + offset, y + offset
 
