@@ -1,188 +1,231 @@
-"""How many arcs a second, and how wrong?
+"""How many arcs a second?
 
-    python benchmarks/render.py                 speeds of lensjax and of every peer that is installed, in one process, interleaved
-    python benchmarks/render.py --accuracy 200  errors of every tolerance against converged truth over that many scenes of either prior
+    python -m benchmarks.render     lensjax and every peer that is installed (peers.py), in one process, in turns
 
-W1 one band, 4 x 4 rays or the tolerance 1e-3, Gaussian PSF; W2 three bands; W3 gradient of a chi^2 of W1 in 14 parameters; W4 injection
-of W2 into hosts with the classifier's preprocessing. Scenes of the prior raw_notes, theta_e = 1.5". Writes benchmarks/results/render.json (and
-accuracy.json) and the tables of docs/rendering.md. Times are the best of the repeats: others use the machine too.
+W1 one band; W2 three bands, each with its own PSF; W3 gradient of a chi^2 of W1 in every parameter; W4 injection of W2 into hosts with the
+classifier's preprocessing. 101 x 101 px, Gaussian PSF, scenes of the prior raw_notes with theta_e = 1.5" at the tolerance given. The peers
+do W1 with 4 x 4 rays and without the clumps. The batch is split over all devices: on a CPU, its cores.
+
+Writes benchmarks/results/render_<device>.json and the table of docs/rendering.md. How wrong the images are: accuracy.py.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
+
+os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_cpu_prefer_vector_width=512"  # 1.2 times quicker where there is AVX-512
+
+import argparse
+import dataclasses
+import json
 import platform
+import resource
+import subprocess
+import sys
 import time
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import jax
+
+if __name__ == "__main__":
+    jax.config.update("jax_num_cpu_devices", os.cpu_count())
+
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
 
 import lensjax as lj
-from lensjax.reference import converged_points, lensed_sersic
-from lensjax.rendering import PLANS, UNIFORM
+from benchmarks.peers import NAMES, ready, versions
+from data.preprocess import Preprocess, raw_robust
+from lensjax.cells import padded
+from lensjax.rendering import plan
 
 HERE = Path(__file__).resolve().parent
 GRID = lj.PixelGrid(101)
 FWHM = (1.3, 1.2, 1.1)
-PEERS = ("lenstronomy", "herculens", "jaxtronomy", "caustics")
+OPERATIONS = {"lens": 110, "sersic": 40, "clump": 25, "fft": 5.5e5}
+"""For a ray, a ray, a ray and clump, a transform of the padded stamp."""
 
 
 def machine() -> dict:
     """What the numbers were measured on."""
-    cpu = next((line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), platform.processor())
-    packages = {}
-    for name in ("jax", "numpy", *PEERS):
-        try:
-            packages[name] = version(name)
-        except PackageNotFoundError:
-            packages[name] = None
-    return {"device": str(jax.devices()[0].device_kind), "cpu": cpu, "cores": os.cpu_count(), "load": os.getloadavg()[0], "packages": packages}
-
-
-def rate(run, items: int, repeats: int) -> dict:
-    """Images a second (best and median of the repeats), processor microseconds an image, and the first call apart."""
-    start = time.perf_counter()
-    jax.block_until_ready(run())
-    first = time.perf_counter() - start
-    walls, cpus = [], []
-    for _ in range(repeats):
-        start, busy = time.perf_counter(), time.process_time()
-        jax.block_until_ready(run())
-        walls.append(time.perf_counter() - start)
-        cpus.append(time.process_time() - busy)
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").is_file() else []
+    cpu = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
+    device = jax.devices()[0]
     return {
-        "per_second": items / min(walls),
-        "per_second_median": items / float(np.median(walls)),
-        "cpu_us": min(cpus) / items * 1e6,
-        "first_call_s": first,
-        "batch": items,
+        "device": device.device_kind if device.platform != "cpu" else cpu,
+        "devices": len(jax.devices()),
+        "cores": os.cpu_count(),
+        "load": os.getloadavg()[0],
+        "packages": versions("jax", "numpy", "torch", *NAMES),
     }
 
 
-def scenes(n: int) -> lj.Scene:
-    return lj.priors("raw_notes").sample(jax.random.key(1), n, theta_e=1.5)
+def scenes(count: int, dtype=jnp.float32) -> lj.Scene:
+    drawn = lj.priors("raw_notes").sample(jax.random.key(1), count, theta_e=1.5)
+    return jax.tree.map(lambda leaf: leaf.astype(dtype), drawn)
 
 
-def workloads(batch: int, tol: float | str) -> dict:
+def one_band(scene: lj.Scene) -> lj.Scene:
+    return dataclasses.replace(scene, source=dataclasses.replace(scene.source, flux=scene.source.flux[:, 1:2]))
+
+
+def over_devices(function, *arguments):
+    """Function of no arguments that maps `function` over the leading axis, an equal part on each device."""
+    mesh = jax.make_mesh((len(jax.devices()),), ("batch",))
+    spec = PartitionSpec("batch")
+    mapped = jax.jit(jax.shard_map(jax.vmap(function), mesh=mesh, in_specs=spec, out_specs=spec, check_vma=False))
+    placed = jax.device_put(arguments, NamedSharding(mesh, spec))
+    return lambda: jax.block_until_ready(mapped(*placed))
+
+
+def workloads(batch: int, tol: float | str, dtype=jnp.float32) -> dict:
     """Name -> function of no arguments that does it once for the whole batch."""
-    from data.preprocess import Preprocess, raw_robust
+    scene, psf, settings = scenes(batch, dtype), lj.Gaussian(jnp.asarray(1.2, dtype)), Preprocess()
+    three = lj.Gaussian(jnp.broadcast_to(jnp.array(FWHM, dtype), (batch, 3)))
+    hosts = 0.01 * jax.random.normal(jax.random.key(2), (batch, GRID.size, GRID.size, 3), dtype)
 
-    s = scenes(batch)
-    one = lj.Gaussian(1.2)
-    three = lj.Gaussian(jnp.broadcast_to(jnp.array(FWHM), (batch, 3)))
-    hosts = 0.01 * jax.random.normal(jax.random.key(2), (batch, GRID.size, GRID.size, 3))
-    grey = jax.tree.map(lambda leaf: leaf, s)
-    w1 = jax.jit(jax.vmap(lambda s: lj.render(s, GRID, one, tol)[..., 1]))
-    w2 = jax.jit(jax.vmap(lambda s, p: lj.render(s, GRID, p, tol)))
-    target = w1(grey) * 1.01
+    def image(s):
+        return lj.render(s, GRID, psf, tol)[..., 0]
 
     def chi2(s, d):
-        return jnp.sum((lj.render(s, GRID, one, tol)[..., 1] - d) ** 2)
+        return jnp.sum((image(s) - d) ** 2)
 
-    w3 = jax.jit(jax.vmap(jax.grad(chi2)))
-    settings = Preprocess()
-    w4 = jax.jit(lambda s, p, h: raw_robust(jax.vmap(lambda s, p, h: lj.inject(h, lj.render(s, GRID, p, tol)))(s, p, h), settings))
-    return {"W1": lambda: w1(grey), "W2": lambda: w2(s, three), "W3": lambda: w3(grey, target), "W4": lambda: w4(s, three, hosts)}
+    def injected(s, p, h):
+        return raw_robust(lj.inject(h, lj.render(s, GRID, p, tol))[None], settings)[0]
 
-
-def lenstronomy_w1():
-    """One render by lenstronomy: SIE + shear + Sersic, supersampling 4, Gaussian PSF at native pixels."""
-    from lenstronomy.Data.imaging_data import ImageData
-    from lenstronomy.Data.psf import PSF
-    from lenstronomy.ImSim.image_model import ImageModel
-    from lenstronomy.LensModel.lens_model import LensModel
-    from lenstronomy.LightModel.light_model import LightModel
-
-    t = np.arange(-12, 13) * 0.262 / (1.2 / 2.3548)
-    kernel = np.outer(np.exp(-0.5 * t**2), np.exp(-0.5 * t**2))
-    data = ImageData(np.zeros((101, 101)), ra_at_xy_0=-13.1, dec_at_xy_0=-13.1, transform_pix2angle=np.eye(2) * 0.262)
-    psf = PSF(psf_type="PIXEL", kernel_point_source=kernel / kernel.sum())
-    model = ImageModel(data, psf, LensModel(["SIE", "SHEAR"]), LightModel(["SERSIC_ELLIPSE"]), kwargs_numerics={"supersampling_factor": 4})
-    lens = [{"theta_E": 1.5, "e1": 0.1, "e2": 0.1, "center_x": 0, "center_y": 0}, {"gamma1": 0.03, "gamma2": -0.02, "ra_0": 0, "dec_0": 0}]
-    light = [{"amp": 1.0, "R_sersic": 0.15, "n_sersic": 1.0, "e1": 0.1, "e2": 0.1, "center_x": 0.2, "center_y": 0.1}]
-    return lambda: model.image(lens, light)
+    return {
+        "W1": over_devices(image, one_band(scene)),
+        "W2": over_devices(lambda s, p: lj.render(s, GRID, p, tol), scene, three),
+        "W3": over_devices(jax.grad(chi2), one_band(scene), hosts[..., 0]),
+        "W4": over_devices(injected, scene, three, hosts),
+    }
 
 
-def speed(batch: int, repeats: int) -> dict:
-    results: dict = {"machine": machine(), "lensjax": {}, "peers": {}}
-    for tol in (1e-3, 1e-2, "4x4"):
-        for name, run in workloads(batch, tol).items():
-            if tol == 1e-3 or name == "W1":
-                results["lensjax"][f"{name} {tol}"] = rate(run, batch, repeats)
-                print(f"lensjax {name} tol {tol}: {results['lensjax'][f'{name} {tol}']}", flush=True)
-        peer = lenstronomy_w1()
-        found = rate(lambda peer=peer: [peer() for _ in range(8)], 8, 3)
-        if found["per_second"] > results["peers"].get("lenstronomy W1 4x4", {"per_second": 0})["per_second"]:
-            results["peers"]["lenstronomy W1 4x4"] = found
-        print(f"lenstronomy W1: {found}", flush=True)
-    results["not installed"] = [p for p in PEERS if results["machine"]["packages"][p] is None]
-    return results
+def in_double(run):
+    def double():
+        with jax.enable_x64(True):
+            assert run().dtype == jnp.float64
+
+    return double
 
 
-def accuracy(count: int, cache: Path) -> dict:
-    """Errors of every tolerance over both presets; the truth is kept in `cache`, half a minute for ten scenes."""
-    out: dict = {}
-    for name in ("raw_notes", "arclike"):
-        s = lj.priors(name).sample(jax.random.key(0), count)
-        fwhm = np.random.default_rng(0).uniform(0.9, 1.8, count)
-        path = cache / f"truth_{name}_{count}.npy"
-        if not path.is_file():
-            truth = np.empty((count, GRID.size, GRID.size))
-            for i in range(count):
-                one = jax.tree.map(lambda leaf, i=i: np.asarray(leaf[i], float), s)
-                truth[i] = converged_points(lensed_sersic(one), GRID, margin=8, accuracy=2e-7).convolved(GRID, fwhm[i])
-            cache.mkdir(parents=True, exist_ok=True)
-            np.save(path, truth)
-        truth = np.load(path)
-        for tol in (*PLANS, *UNIFORM):
-            run = jax.jit(jax.vmap(lambda s, f, tol=tol: lj.render(s, GRID, lj.Gaussian(f), tol)[..., 1] / s.source.flux[1]))
-            parts = [run(jax.tree.map(lambda leaf, i=i: leaf[i : i + 25], s), jnp.asarray(fwhm[i : i + 25])) for i in range(0, count, 25)]
-            images = np.concatenate(parts).astype(float)
-            peak = np.abs(images - truth).max((1, 2)) / truth.max((1, 2))
-            flux = np.abs(images.sum((1, 2)) / truth.sum((1, 2)) - 1)
-            out[f"{name} {tol}"] = {k: [float(np.median(v)), float(np.quantile(v, 0.99)), float(v.max())] for k, v in (("peak", peak), ("flux", flux))}
-            print(name, tol, out[f"{name} {tol}"], flush=True)
-    return {"machine": machine(), "scenes": count, "errors": out}
+def first(run) -> float:
+    """Seconds of the first call: compilation and one run."""
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
 
 
-def into_docs(mark: str, table: list[str]) -> None:
-    """Puts a table between its two marks in docs/rendering.md."""
+def in_turns(runs: dict, rounds: int, least_s: float) -> dict:
+    """Images a second of each (run, images): every round times each of them in turn, so that a slow spell of the machine falls on all. The
+    best and the median of the rounds."""
+    found: dict = {name: [] for name in runs}
+    for _ in range(rounds):
+        for name, (run, items) in runs.items():
+            start, count = time.perf_counter(), 0
+            while time.perf_counter() - start < least_s:
+                run()
+                count += items
+            found[name].append(count / (time.perf_counter() - start))
+    return {name: {"best": max(v), "median": float(np.median(v))} for name, v in found.items()}
+
+
+def operations(tol: float) -> float:
+    """Of one W1 image: rays, and one transform there and one back."""
+    rays = plan(tol).rays + 5 * (padded(GRID)[0] // 3) ** 2
+    return rays * (OPERATIONS["lens"] + OPERATIONS["sersic"] + 3 * OPERATIONS["clump"]) + 2 * OPERATIONS["fft"]
+
+
+def matrix_rate() -> float:
+    """Operations a second in a product of large matrices: what the machine can do."""
+    a = jnp.ones((len(jax.devices()), 2048, 2048), jnp.float32)
+    run = over_devices(lambda m: m @ m, a)
+    run()
+    return in_turns({"": (run, len(jax.devices()))}, 5, 0.5)[""]["best"] * 2 * 2048**3
+
+
+GRADIENTS = """
+import jax, jax.numpy as jnp, lensjax as lj
+s = lj.priors("raw_notes").sample(jax.random.key(1), 256)
+grid, psf = lj.PixelGrid(101), lj.Gaussian(jnp.array([1.3, 1.2, 1.1]))
+jax.block_until_ready(jax.jit(jax.vmap(jax.grad(lambda s: jnp.sum(lj.render(s, grid, psf) ** 2))))(s))
+print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))
+"""
+
+
+def speed(batch: int, rounds: int, tol: float) -> dict:
+    works = workloads(batch, tol)
+    compile_s = {name: first(run) for name, run in works.items()}
+    runs = {f"lensjax {name}": (run, batch) for name, run in works.items()}
+    with jax.enable_x64(True):
+        double = workloads(batch, tol, jnp.float64)["W1"]
+    runs["lensjax W1 float64"] = in_double(double), batch
+    first(in_double(double))
+    fixed = workloads(batch, "4x4")["W1"]
+    fixed()
+    runs["lensjax W1 4x4"] = fixed, batch
+    runs |= ready(scenes(64))
+    found = in_turns(runs, rounds, 1.0)
+    peak = matrix_rate()
+    memory = int(subprocess.run([sys.executable, "-c", GRADIENTS], capture_output=True, text=True, check=True).stdout) * 1024
+    return {
+        "machine": machine(),
+        "batch": batch,
+        "tolerance": tol,
+        "first_call_s": compile_s,
+        "images_per_s": found,
+        "operations_per_image": operations(tol),
+        "matrix_operations_per_s": peak,
+        "share_of_matrix_rate": operations(tol) * found["lensjax W1"]["best"] / peak,
+        "memory_of_256_gradients_of_three_bands_bytes": memory,
+        "memory_of_this_process_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+    }
+
+
+def table(found: dict) -> list[str]:
+    m, rates = found["machine"], found["images_per_s"]
+    peers = {k: v["best"] for k, v in rates.items() if k in NAMES}
+    packages = ", ".join(f"{k} {v}" for k, v in m["packages"].items() if v)
+    lines = [f"{m['device']}, {m['cores']} cores, {m['devices']} device(s), tolerance {found['tolerance']}, float32 unless said ({packages}).", ""]
+    lines += ["| work | images/s: best | median | first call |", "|---|---|---|---|"]
+    for name, v in rates.items():
+        wait = found["first_call_s"].get(name.removeprefix("lensjax "))
+        lines.append(f"| {name}{' W1 4x4' if name in NAMES else ''} | {v['best']:,.0f} | {v['median']:,.0f} | {f'{wait:.1f} s' if wait else ''} |")
+    best = max(peers, key=peers.__getitem__, default=None)
+    share, ops = found["share_of_matrix_rate"], found["operations_per_image"] / 1e6
+    lines.append("")
+    lines.append(f"W1 is {ops:.1f} million operations an image: {100 * share:.0f} % of the rate of a product of matrices on the same machine.")
+    if best:
+        lines.append(f"The quickest peer is {best}: lensjax makes {rates['lensjax W1']['best'] / peers[best]:.1f} times as many images.")
+    megabytes = found["memory_of_256_gradients_of_three_bands_bytes"] / 1e6
+    lines.append(f"A process that differentiates 256 stamps of three bands at once peaks at {megabytes:,.0f} MB.")
+    return lines
+
+
+def into_docs(mark: str, lines: list[str]) -> None:
+    """Puts lines between the two marks in docs/rendering.md."""
     path = HERE.parent / "docs" / "rendering.md"
     before, rest = path.read_text().split(f"<!-- {mark} -->", 1)
     after = rest.split(f"<!-- /{mark} -->", 1)[1]
-    path.write_text(before + "\n".join([f"<!-- {mark} -->", *table, f"<!-- /{mark} -->"]) + after)
+    path.write_text(before + "\n".join([f"<!-- {mark} -->", *lines, f"<!-- /{mark} -->"]) + after)
 
 
 def main() -> None:
+    gpu = jax.devices()[0].platform != "cpu"
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--accuracy", type=int, default=0, metavar="SCENES")
-    parser.add_argument("--cache", type=Path, default=HERE / "results" / "truth")
-    parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--tolerance", type=float, default=1e-3)
+    parser.add_argument("--batch", type=int, default=4096 if gpu else 64, help="scenes at once (%(default)s here)")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--keep-docs", action="store_true", help="leave docs/rendering.md as it is")
     args = parser.parse_args()
+    found = speed(args.batch, args.rounds, args.tolerance)
     (HERE / "results").mkdir(exist_ok=True)
-    if args.accuracy:
-        found = accuracy(args.accuracy, args.cache)
-        (HERE / "results" / "accuracy.json").write_text(json.dumps(found, indent=1) + "\n")
-        rows = ["| prior, tol | pixel error: median / 99 % / worst | flux error: median / 99 % / worst |", "|---|---|---|"]
-        line = lambda v: " / ".join(f"{x:.1e}" for x in v)  # noqa: E731
-        rows += [f"| {k} | {line(v['peak'])} | {line(v['flux'])} |" for k, v in found["errors"].items()]
-        into_docs("accuracy", [f"{found['scenes']} scenes of each preset.", "", *rows])
-        return
-    found = speed(args.batch, args.repeats)
-    (HERE / "results" / "render.json").write_text(json.dumps(found, indent=1) + "\n")
-    rows = ["| work | images/s (best) | processor time an image | first call |", "|---|---|---|---|"]
-    for group in ("lensjax", "peers"):
-        for k, v in found[group].items():
-            rows.append(f"| {group if group == 'lensjax' else ''} {k} | {v['per_second']:.0f} | {v['cpu_us']:.0f} µs | {v['first_call_s']:.1f} s |")
-    m = found["machine"]
-    head = f"{m['cpu']}, {m['cores']} cores, load {m['load']:.1f} from other work while measured, jax {m['packages']['jax']}, float32."
-    into_docs("speed", [head, "", *rows])
+    name = "_".join(found["machine"]["device"].lower().split())
+    (HERE / "results" / f"render_{name}.json").write_text(json.dumps(found, indent=1) + "\n")
+    print("\n".join(table(found)))
+    if not args.keep_docs:
+        into_docs("speed", table(found))
 
 
 if __name__ == "__main__":

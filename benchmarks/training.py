@@ -9,6 +9,7 @@ and torchvision). Times are the least of several repeats.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import tempfile
 import time
@@ -122,6 +123,12 @@ def peer(folder: Path, model: str, precision: str, batch: int, q: Question) -> d
     return {**base, **json.loads(done.stdout.splitlines()[-1])}
 
 
+def processor(kind: str) -> str:
+    """What `kind` is, by name: JAX calls every processor cpu."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if kind == "cpu" else []
+    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), kind)
+
+
 def main(q: Question) -> dict[str, Any]:
     """Measures everything and writes it down."""
     kind = jax.devices()[0].device_kind.replace(" ", "-").lower()
@@ -135,7 +142,20 @@ def main(q: Question) -> dict[str, Any]:
         loader = len(source) / fastest(read, q.repeats)
         print(f"loader alone: {loader:.0f} cutouts/s")
         reached = {p: peak(p, q.repeats) for p in q.precisions}
-        results, peers = [], []
+        results: list[dict[str, Any]] = []
+        peers: list[dict[str, Any]] = []
+        answer = {
+            "question": __doc__.splitlines()[0] if __doc__ else "",
+            "device": {"kind": kind, "processor": processor(kind), "count": jax.local_device_count(), "cores": os.cpu_count()},
+            "versions": record.versions(),
+            "commit": record.commit(),
+            "stamps": q.stamps,
+            "loader_alone_cutouts_per_second": loader,
+            "matrix_product_flops": reached,
+            "training": results,
+            "pytorch": peers,
+        }
+        out = q.out if q.out != Path("") else Path(__file__).parent / "results" / f"training-{kind}.json"
         for model, precision, batch in product(q.models, q.precisions, q.batches):
             for way in q.inputs:
                 found = case(folder, model, way, precision, batch, q)
@@ -143,22 +163,11 @@ def main(q: Question) -> dict[str, Any]:
                 results.append(found)
                 speed = f"{found['images_per_second']:.0f} images/s, {100 * found['utilisation']:.0f} % of a matrix product"
                 print(f"{model} {way} {precision} batch {batch}: {speed}", flush=True)
+                write_json(out, answer)
             if q.torch and model != "shielded_resnet":
                 peers.append(peer(folder, model, precision, batch, q))
                 print("peer:", peers[-1], flush=True)
-    answer = {
-        "question": __doc__.splitlines()[0] if __doc__ else "",
-        "device": {"kind": kind, "count": jax.local_device_count(), "cores": record.os.cpu_count()},
-        "versions": record.versions(),
-        "commit": record.commit(),
-        "stamps": q.stamps,
-        "loader_alone_cutouts_per_second": loader,
-        "matrix_product_flops": reached,
-        "training": results,
-        "pytorch": peers,
-    }
-    out = q.out if q.out != Path("") else Path(__file__).parent / "results" / f"training-{kind}.json"
-    write_json(out, answer)
+                write_json(out, answer)
     print(out)
     return answer
 

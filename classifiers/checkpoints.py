@@ -6,9 +6,12 @@ arrays, so a damaged file is refused and not trained on, and the settings, so th
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import logging
+import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -47,9 +50,10 @@ class Checkpoints:
     def __init__(self, folder: Path, keep: int | None = 1):
         import orbax.checkpoint as ocp
 
-        logging.getLogger("absl").setLevel(logging.ERROR)
+        # Orbax logs a traceback beside the exception it raises.
+        logging.getLogger("absl").setLevel(logging.CRITICAL)
         self.folder = Path(folder).resolve()
-        options = ocp.CheckpointManagerOptions(max_to_keep=keep, enable_async_checkpointing=False, create=True)
+        options = ocp.CheckpointManagerOptions(max_to_keep=keep, enable_async_checkpointing=False, create=True, cleanup_tmp_directories=True)
         handlers = {"arrays": ocp.StandardCheckpointHandler(), "note": ocp.JsonCheckpointHandler()}
         self._manager = ocp.CheckpointManager(self.folder, options=options, item_handlers=handlers)
 
@@ -58,7 +62,10 @@ class Checkpoints:
         return self._manager.latest_step()
 
     def save(self, number: int, tree: Any, note: Mapping[str, Any]) -> None:
-        """Writes a checkpoint, replacing one of the same number. Raises OSError when the disk is full."""
+        """Writes a checkpoint beside the others, then removes what is not kept. Raises OSError when the disk is full; nothing half-written stays.
+
+        One of the same number is removed first, so numbers that grow never leave a moment without a whole checkpoint.
+        """
         import orbax.checkpoint as ocp
 
         arrays = flat(jax.device_get(tree))
@@ -67,11 +74,31 @@ class Checkpoints:
         note = {**note, "digest": digest(arrays)}
         try:
             self._manager.save(number, args=ocp.args.Composite(arrays=ocp.args.StandardSave(arrays), note=ocp.args.JsonSave(note)), force=True)
-        except ValueError as error:
+        except (ValueError, OSError) as error:
+            for unfinished in self.folder.glob(f"{number}.orbax-checkpoint-tmp*"):
+                shutil.rmtree(unfinished, ignore_errors=True)
             # tensorstore reports a full disk as a ValueError with the operating system's words in it
             if "No space left" in str(error) or "RESOURCE_EXHAUSTED" in str(error):
-                raise OSError(28, "No space left on device", str(self.folder)) from None
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.folder)) from None
             raise
+
+    def note(self, number: int | None = None) -> dict[str, Any]:
+        """The note of a checkpoint (the newest unless numbered). Raises InputError when it cannot be read."""
+        import orbax.checkpoint as ocp
+
+        number = self.newest() if number is None else number
+        try:
+            return self._manager.restore(number, args=ocp.args.Composite(note=ocp.args.JsonRestore())).note
+        except Exception as error:
+            raise InputError(f"{self.folder / str(number)}: not a readable checkpoint ({type(error).__name__}); {CURE}") from None
+
+    def require(self, settings: Mapping[str, Any], number: int | None = None) -> dict[str, Any]:
+        """The note of a checkpoint. Raises InputError naming the keys when it was written with other settings."""
+        number = self.newest() if number is None else number
+        note = self.note(number)
+        if problems := unlike(note.get("settings", {}), settings):
+            raise InputError(f"{self.folder / str(number)}: checkpoint of other settings ({problems}); choose another --out or start over with --force")
+        return note
 
     def restore(self, like: Any, settings: Mapping[str, Any], number: int | None = None) -> tuple[Any, dict[str, Any]]:
         """A checkpoint (the newest unless numbered) in the structure of `like`, and its note.
@@ -82,14 +109,11 @@ class Checkpoints:
 
         number = self.newest() if number is None else number
         where = self.folder / str(number)
-        wanted = flat(like)
+        wanted, note = flat(like), self.require(settings, number)
         try:
-            note = self._manager.restore(number, args=ocp.args.Composite(note=ocp.args.JsonRestore())).note
             found = {name: meta.shape for name, meta in self._manager.item_metadata(number).arrays.items()}
         except Exception as error:
             raise InputError(f"{where}: not a readable checkpoint ({type(error).__name__}); {CURE}") from None
-        if problems := unlike(note.get("settings", {}), settings):
-            raise InputError(f"{where}: checkpoint of other settings ({problems}); choose another --out or start over with --force")
         shapes = {name: tuple(np.shape(leaf)) for name, leaf in wanted.items()}
         if wrong := sorted(k for k in {*found, *shapes} if found.get(k) != shapes.get(k)):
             raise InputError(f"{where}: checkpoint of another model; arrays that differ: {', '.join(wrong)}; choose another --out or start over with --force")

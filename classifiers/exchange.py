@@ -15,9 +15,9 @@ from lensjax.errors import InputError
 
 @dataclass(frozen=True)
 class Import:
-    """A state dict of torchvision (.pth, .pt, .safetensors, .npz) becomes a classifier folder.
+    """A state dict of torchvision (.pth, .pt, .safetensors, .npz), or the folder of an export, becomes a classifier folder.
 
-    For `train: {initial: FOLDER}` or `evaluate: {classifier: FOLDER}`.
+    For `train: {initial: FOLDER}` or `evaluate: {classifier: FOLDER}`. An exported folder says itself what it is; the flags are for a file.
     """
 
     file: tyro.conf.Positional[Path]
@@ -40,6 +40,8 @@ class Export:
     folder: tyro.conf.Positional[Path]
     to: Path
     """folder to write"""
+    onnx: bool = False
+    """write model.onnx as well (needs the extra `onnx`)"""
 
 
 def fields(text: str) -> dict[str, Any]:
@@ -54,17 +56,26 @@ def fields(text: str) -> dict[str, Any]:
 
 
 def command(argv: list[str]) -> int:
-    """Weights in from torchvision, out as safetensors with config and model card."""
+    """Weights in from torchvision, out as safetensors with config and model card, and as ONNX."""
     asked: Any = tyro.extras.subcommand_cli_from_dict({"import": Import, "export": Export}, args=argv, prog="lensjax weights")
     from classifiers import frozen, pretrained
 
     if isinstance(asked, Import):
-        found = pretrained.imported(asked.file, asked.model, fields(asked.architecture), Preprocess(crop=asked.crop), asked.seed)
+        if asked.file.is_dir():
+            found = pretrained.returned(asked.file)
+        else:
+            found = pretrained.imported(asked.file, asked.model, fields(asked.architecture), Preprocess(crop=asked.crop), asked.seed)
         for path in frozen.save(asked.to, found):
             print(path)
         if replaced := found.info["new_head"]:
             print(f"weights: the head ({', '.join(replaced)}) has another number of classes and is freshly drawn: train before scoring")
     else:
-        for path in pretrained.exported(frozen.load(asked.folder), asked.to):
+        source = frozen.load(asked.folder)
+        written = pretrained.exported(source, asked.to)
+        if asked.onnx:
+            from classifiers import onnxfile
+
+            written.append(onnxfile.save(asked.to / "model.onnx", source))
+        for path in written:
             print(path)
     return 0

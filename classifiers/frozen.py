@@ -57,7 +57,7 @@ class Frozen:
         return self.model.features(raw_robust(raw_stamps, self.preprocess))
 
     def maps(self, raw_stamps: Float[Array, "b h w 3"]) -> dict[str, Float[Array, "b x y f"]]:
-        """Feature maps after the stem and every stage, by name."""
+        """Feature maps after the stem and every block, by name."""
         return self.model.maps(raw_robust(raw_stamps, self.preprocess))
 
 

@@ -17,11 +17,14 @@ import numpy as np
 from flax import nnx
 
 from classifiers import frozen, models, torchfile, weights
+from data.config import validated
 from data.files import replacing, write_json
 from data.preprocess import Preprocess
 from lensjax.errors import InputError
 
 IGNORED = "num_batches_tracked"
+"""torch's counter of batches beside every running variance, which only a cumulative average needs"""
+TENSORS, CONFIG = "model.safetensors", "config.json"
 LEAVES = {"kernel": "weight", "scale": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"}
 
 
@@ -67,7 +70,8 @@ def converted(tensors: Mapping[str, np.ndarray], model: models.Finder, where: st
     """
     own = weights.flatten(model)
     wanted = {torch_name(name): to_torch(array) for name, array in own.items()}
-    given = {name: array for name, array in tensors.items() if not name.endswith(IGNORED)}
+    counters = {name.removesuffix("running_var") + IGNORED for name in wanted if name.endswith("running_var")}
+    given = {name: array for name, array in tensors.items() if name not in counters}
     head = [name for name in wanted if name.split(".")[0] == model.head_name]
     replaced = sorted(n for n in head if n in given and given[n].shape != wanted[n].shape and given[n].shape[1:] == wanted[n].shape[1:])
     if replaced:
@@ -88,13 +92,28 @@ def imported(path: Path, model: str, config: Mapping[str, Any], preprocess: Prep
     return frozen.freeze(made, preprocess, info)
 
 
+def returned(folder: Path) -> frozen.Frozen:
+    """The classifier that `exported` wrote into a folder. Raises InputError when a file is missing or not its own."""
+    path = Path(folder) / CONFIG
+    try:
+        found = json.loads(path.read_text())
+        name, config, info = found["architecture"], found["config"], dict(found["trained"])
+        preprocess = validated(Preprocess, found["preprocess"], str(path))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; give a folder of `lensjax weights export`, or a weights file with --model and --crop") from None
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: not the configuration of an exported classifier ({type(error).__name__}: {error}); export it again") from None
+    again = imported(Path(folder) / TENSORS, name, config, preprocess)
+    return frozen.freeze(again.model, preprocess, info | again.info)
+
+
 def exported(source: frozen.Frozen, folder: Path) -> list[Path]:
     """Writes model.safetensors (torch's names and layout), config.json and README.md, the layout of a Hugging Face repository."""
     from safetensors.numpy import save_file
 
     folder = Path(folder)
     arrays = {torch_name(name): np.ascontiguousarray(to_torch(array)) for name, array in weights.flatten(source.model).items()}
-    paths = [folder / name for name in ("model.safetensors", "config.json", "README.md")]
+    paths = [folder / name for name in (TENSORS, CONFIG, "README.md")]
     with replacing(paths[0]) as temporary:
         save_file(arrays, temporary, metadata={"format": "pt"})
     info = source.info

@@ -40,9 +40,17 @@ class Records:
 
     def __getitem__(self, row: int) -> Float[np.ndarray, "s s 3"]:
         """The cutout of a row, nanomaggies. Raises InputError naming file and record when its checksum is wrong or it is no cutout."""
-        path = self.files[self.file[row]]
-        length, image = int(self.length[row]), np.empty((self.size, self.size, 3), np.float32)
-        number = int(self.number[row])
+        return self.together([row])[0]
+
+    def together(self, rows: Int[np.ndarray, " m"] | Sequence[int]) -> Float[np.ndarray, "m s s 3"]:
+        """The cutouts of several rows, each read to its place in one array. Raises as for a single one."""
+        images = np.empty((len(rows), self.size, self.size, 3), np.float32)
+        for row, image in zip(rows, images):
+            self._read(int(row), image)
+        return images
+
+    def _read(self, row: int, image: Float[np.ndarray, "s s 3"]) -> None:
+        path, length, number = self.files[self.file[row]], int(self.length[row]), int(self.number[row])
         with open(path, "rb", buffering=0) as handle:
             content = os.pread(handle.fileno(), length + tfrecord.FOOTER.size, int(self.place[row]))
         data = content[:length]
@@ -52,7 +60,6 @@ class Records:
             loader.decode(data, image, {})
         except (ValueError, KeyError, IndexError) as error:
             raise InputError(f"{path}, record {number}: not a cutout of {shards.NAME} {shards.VERSION} ({error}); {loader.CURE}") from None
-        return image
 
 
 def records(folder: str | Path, split: str) -> Records:
@@ -86,34 +93,39 @@ def _places(path: Path, entry: dict[str, Any]) -> Iterator[tuple[int, int]]:
 
 
 @dataclass(frozen=True)
-class _Ordered:
-    """Grain's view: the rows of a run in their order."""
+class _Batched:
+    """Grain's view: the rows of a run in their order, whole batches at a time. Of single cutouts Grain would make a batch by copying them, which
+    costs as much as reading them; and of n processes each would take every n-th, so that cutouts changed places."""
 
     records: Records
     rows: Int[np.ndarray, " m"]
+    batch: int
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return -(-len(self.rows) // self.batch)
 
-    def __getitem__(self, index: Any) -> Float[np.ndarray, "s s 3"]:
-        return self.records[int(self.rows[index])]
+    def __getitem__(self, index: Any) -> Float[np.ndarray, "b s s 3"]:
+        first = int(index) * self.batch
+        return self.records.together(self.rows[first : first + self.batch])
 
 
 def batches(
-    source: Records, rows: Int[np.ndarray, " m"] | Sequence[int], batch: int, threads: int = 4, ahead: int = 64, workers: int = 0
+    source: Records, rows: Int[np.ndarray, " m"] | Sequence[int], batch: int, threads: int = 1, ahead: int = 64, workers: int = 0
 ) -> Iterator[Float[np.ndarray, "b s s 3"]]:
     """Cutouts of `rows`, `batch` at a time in this order, the last one shorter.
 
-    Read ahead by `threads`, up to `ahead` cutouts; with `workers`, by that many processes of as many threads each. The batches are the same in any case.
+    Read ahead by `threads` (more than one pays only where a read waits, as on a network disk), at least `ahead` cutouts; with `workers`, by
+    that many processes instead. The batches are the same in any case.
     """
     import grain
 
-    ordered = _Ordered(source, np.asarray(rows, np.int64))
-    options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=max(ahead, threads))
-    pipeline = grain.MapDataset.source(ordered).to_iter_dataset(options).batch(batch, drop_remainder=False)
-    if workers:
-        from absl import flags
+    buffered = max(-(-ahead // batch), 1)
+    whole = grain.MapDataset.source(_Batched(source, np.asarray(rows, np.int64), batch))
+    options = grain.ReadOptions(num_threads=min(threads, buffered), prefetch_buffer_size=buffered)
+    if not workers:
+        yield from whole.to_iter_dataset(options)
+        return
+    from absl import flags
 
-        flags.FLAGS.mark_as_parsed()  # Grain asks for flags that only a program of absl's would have parsed
-        pipeline = pipeline.mp_prefetch(grain.MultiprocessingOptions(num_workers=workers))
-    yield from pipeline
+    flags.FLAGS.mark_as_parsed()  # Grain asks for flags that only a program of absl's would have parsed
+    yield from whole.to_iter_dataset(options).mp_prefetch(grain.MultiprocessingOptions(num_workers=workers))

@@ -17,6 +17,7 @@ except PackageNotFoundError:  # a checkout that was never installed
     __version__ = "0+unknown"
 
 if TYPE_CHECKING:
+    from lensjax.checks import valid as valid
     from lensjax.errors import InputError as InputError
     from lensjax.galaxy import GalaxyImage as GalaxyImage
     from lensjax.grid import PixelGrid as PixelGrid
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from lensjax.noise import sky_noise as sky_noise
     from lensjax.noise import sky_sigma as sky_sigma
     from lensjax.photometry import depth_m5 as depth_m5
+    from lensjax.photometry import flux_loss as flux_loss
     from lensjax.photometry import magnitudes as magnitudes
     from lensjax.photometry import nanomaggies as nanomaggies
     from lensjax.photometry import psfdepth_from_m5 as psfdepth_from_m5
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
     from lensjax.scene import Scene as Scene
 
 _HOME = {
+    "valid": "checks",
     "PsfEx": "psfex",
     "GalaxyImage": "galaxy",
     "GaussianLight": "light",
@@ -66,6 +69,7 @@ _HOME = {
     "sky_noise": "noise",
     "sky_sigma": "noise",
     "depth_m5": "photometry",
+    "flux_loss": "photometry",
     "magnitudes": "photometry",
     "nanomaggies": "photometry",
     "psfdepth_from_m5": "photometry",

@@ -8,9 +8,10 @@ images squeezed against the lens's centre. A uniform grid of rays spends everyth
     level 2   the `pixels` neediest of their pixels: quarter-pixel cells of 4 x 4 rays
     deeper    the neediest of those cells, each split into 4 x 4 again
 
-A cell is needy when the brightest light within its reach exceeds the mean of its rays: reach is measured in the source plane, by
-tracing its corners, so that a source between the rays is not missed. The counts are fixed by the tolerance, so shapes are static; the choice of
-cells carries no gradient, the values do. Cells hold Gauss-Legendre nodes: a midpoint rule pays where levels meet.
+A cell is needy when the brightest light within its reach exceeds the mean of its rays: reach is measured in the source plane, from beta of
+its rays, so that a source between the rays is not missed; a cell with the centre of a lens in it reaches everywhere. The counts are fixed by
+the tolerance, so shapes are static; the choice of cells carries no gradient, the values do. Cells hold Gauss-Legendre nodes: a midpoint rule
+pays where levels meet.
 
 The result is a list of point fluxes, spread over the pixel grid as a quartic B-spline. In Fourier space that is a division by sinc^5
 (psf.py): sub-pixel positions survive to 3e-4 for a point source at FWHM 0.9", and everything after is done on 1 cell a pixel.
@@ -18,23 +19,29 @@ The result is a list of point fluxes, spread over the pixel grid as a quartic B-
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import reduce
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Float, Int
+from jax.experimental.xla_metadata import set_xla_metadata
+from jaxtyping import Array, Complex, Float, Int
 
 from lensjax.grid import PixelGrid
 from lensjax.light import Light
-from lensjax.mass import Mass, Pair
+from lensjax.mass import Mass
 
 MARGIN = 8
 """Pixels of sky around the stamp whose light may scatter into it."""
 
 SPLINE = 5
 """Points are spread over SPLINE x SPLINE pixels by the B-spline of that order."""
+
+_ANYWHERE = 1e3
+"""A reach (arcsec) beyond every source."""
 
 _BLOCK = 3
 _HALF = SPLINE // 2
@@ -73,16 +80,17 @@ def nodes(mass: tuple[Mass, ...], light: Light, grid: PixelGrid, plan: Plan) -> 
     coarse = view.look(bx, by, _BLOCK * grid.scale, 1, BLOCK_RULE)
     chosen = coarse.neediest(plan.blocks)
     row, column = chosen // across, chosen % across
-    out = _spread(_on_pixels(coarse.without(chosen).value.reshape(-1, across, across))) * _BLOCK**2
+    weight = jnp.asarray(BLOCK_RULE.weight * _BLOCK**2, view.dtype)[:, None, None]
+    out = _spread(_on_pixels(coarse.without(chosen).reshape(-1, across, across) * weight))
 
     pixels = view.look(bx[chosen], by[chosen], _BLOCK * grid.scale, _BLOCK, gauss(plan.nodes[0]))
     where = pixels.neediest(plan.pixels)
-    out = _deposit(out, row * _BLOCK, column * _BLOCK, pixels.without(where).value, gauss(plan.nodes[0]))
+    out = _deposit(out, row * _BLOCK, column * _BLOCK, pixels.without(where), gauss(plan.nodes[0]), _BLOCK)
 
-    eighths = _eighths(view, *pixels.centres(where), grid.scale, plan.deeper, plan.nodes[1:])
+    eighths = _eighths(view, pixels.x[where], pixels.y[where], grid.scale, plan.deeper, plan.nodes[1:])
     cell, block = where // chosen.size, where % chosen.size
     at = row[block] * _BLOCK + cell // _BLOCK, column[block] * _BLOCK + cell % _BLOCK
-    out = _deposit(out, *at, eighths, _EIGHTHS)
+    out = _deposit(out, *at, eighths, _EIGHTHS, 1)
     return out * grid.pixel_area
 
 
@@ -92,10 +100,16 @@ def uniform(mass: tuple[Mass, ...], light: Light, grid: PixelGrid, count: int) -
     size = side - 2 * _HALF
     view = _View(mass, light)
     axis = (np.arange(size) - (first - _HALF) - (grid.size - 1) / 2) * grid.scale
-    x, y = (jnp.asarray(c.ravel(), view.dtype) for c in np.meshgrid(axis, axis))
-    t, s = (c.ravel() for c in np.meshgrid(*[(np.arange(count) + 0.5) / count - 0.5] * 2))
-    pixels = view.look(x, y, grid.scale, 1, Rule(t, s, np.full(t.size, 1 / t.size), (0, count - 1, t.size - count, t.size - 1)))
-    return _spread(pixels.mean.reshape(size, size)) * grid.pixel_area
+    x, y = (jnp.asarray(c, view.dtype) for c in np.meshgrid(axis, axis))
+    bends, c = view.once
+
+    @jax.checkpoint
+    def add(total, step):
+        return total + view.shine(c, view.trace(bends, x + step[0], y + step[1])), None
+
+    rule = midpoints(count)
+    total, _ = lax.scan(add, jnp.zeros_like(x), jnp.asarray(np.stack([rule.x, rule.y], 1) * grid.scale, view.dtype))
+    return _spread(total) * (grid.pixel_area / count**2)
 
 
 @dataclass(frozen=True)
@@ -115,6 +129,12 @@ def gauss(count: int) -> Rule:
     return Rule(x.ravel(), y.ravel(), np.outer(w, w).ravel() / 4, (0, count - 1, count * (count - 1), count * count - 1))
 
 
+def midpoints(count: int) -> Rule:
+    """Rule with count x count evenly spaced rays."""
+    t, s = (c.ravel() for c in np.meshgrid(*[(np.arange(count) + 0.5) / count - 0.5] * 2))
+    return Rule(t, s, np.full(t.size, 1 / t.size), (0, count - 1, t.size - count, t.size - 1))
+
+
 BLOCK_RULE = Rule(np.array([-1, 1, 0, -1, 1]) / 3, np.array([-1, -1, 0, 1, 1]) / 3, np.array([3, 3, 4, 3, 3]) / 16, (0, 1, 3, 4))
 """Five of a block's nine pixel centres: like the product of two-point Gauss rules it is exact for cubics."""
 
@@ -127,37 +147,42 @@ _EIGHTHS = Rule((_QX - 1.5 + (2 * _HX - 1) * _NODE) / 4, (_QY - 1.5 + (2 * _HY -
 """The two-point Gauss nodes of a pixel's quarters, in the order of `_eighths`."""
 
 
-def _two_by_two(flux: Float[Array, "P ..."], x: np.ndarray, y: np.ndarray) -> Float[Array, "4 ..."]:
-    """Points at x, y (P,) of a cell (in units of its side) gathered on its four two-point Gauss nodes, such that flux and first moments stay
-    exact and a cell of even light keeps its second moments: half-way to the nearest node would be wrong by 6e-4 of the peak."""
-    sx, sy = (np.stack([1 - t / _NODE, 1 + t / _NODE]) / 2 for t in (x, y))
-    w = (sy[:, None] * sx[None, :]).reshape(4, -1)
-    return jnp.einsum("ap,p...->a...", jnp.asarray(w, flux.dtype), flux, precision="highest")
+def _two_by_two(rays: Float[Array, "P K"], rule: Rule) -> Float[Array, "4 K"]:
+    """Brightness at a cell's rays gathered on its four two-point Gauss nodes, such that flux and first moments stay exact and a cell of
+    even light keeps its second moments: half-way to the nearest node would be wrong by 6e-4 of the peak."""
+    sx, sy = (np.stack([1 - t / _NODE, 1 + t / _NODE]) / 2 for t in (rule.x, rule.y))
+    w = 4 * rule.weight * (sy[:, None] * sx[None, :]).reshape(4, -1)
+    return jnp.einsum("ap,pk->ak", jnp.asarray(w, rays.dtype), rays, precision="highest")
 
 
 @dataclass(frozen=True)
 class _Cells:
-    """S x S cells in each of K squares. x (S, K) and y (S, K): their centres along either axis; value (P, S, S, K): brightness at their rays
-    times weight; mean (S, S, K): its sum; need (S, S, K). An index counts cells in that order, K fastest."""
+    """S x S cells in each of K squares, in that order: C = S S K. x, y (C,): their centres; value (P, C): brightness at their rays; mean (C,)
+    of it; need (C,)."""
 
-    x: Array
-    y: Array
-    value: Array
-    mean: Array
-    need: Array
+    x: Float[Array, " C"]
+    y: Float[Array, " C"]
+    value: Float[Array, "P C"]
+    mean: Float[Array, " C"]
+    need: Float[Array, " C"]
 
-    def neediest(self, count: int) -> Int[Array, " C"]:
-        return lax.top_k(self.need.ravel(), min(count, self.need.size))[1]
+    def neediest(self, count: int) -> Int[Array, " N"]:
+        return lax.top_k(self.need, min(count, self.need.size))[1]
 
-    def without(self, chosen: Int[Array, " C"]) -> _Cells:
-        """The same with the light of the chosen cells removed."""
-        keep = jnp.ones(self.need.size, self.value.dtype).at[chosen].set(0.0)
-        return replace(self, value=self.value * keep.reshape(self.need.shape))
+    def without(self, chosen: Int[Array, " N"]) -> Float[Array, "P C"]:
+        """Brightness at the rays, 0 in the chosen cells."""
+        return self.value * jnp.ones_like(self.mean).at[chosen].set(0.0)
 
-    def centres(self, chosen: Int[Array, " C"]) -> Pair:
-        across, squares = self.x.shape
-        square, cell = chosen % squares, chosen // squares
-        return self.x[cell % across, square], self.y[cell // across, square]
+
+def _kernel(f: Callable, *args):
+    """f(*args), on a CPU compiled apart from what uses it: the compiler would otherwise work f out again for every use, the lenses for every
+    exponential of the light."""
+
+    def apart(*args):
+        with set_xla_metadata(inlineable="false"):
+            return jax.jit(f)(*args)
+
+    return lax.platform_dependent(*args, cpu=apart, default=f)
 
 
 class _View:
@@ -168,69 +193,90 @@ class _View:
         self.dtype = jax.tree.leaves(light)[0].dtype
         self.once = [m.coefficients() for m in mass], light.coefficients()
 
+    def trace(self, bends, x: Array, y: Array) -> Complex[Array, "..."]:
+        """beta of the rays at x, y."""
+        bx, by = x, y
+        for m, b in zip(self.mass, bends):
+            ax, ay = m.bend(b, x, y)
+            bx, by = bx - ax, by - ay
+        return lax.complex(bx, by)
+
+    def shine(self, c, beta: Complex[Array, "..."]) -> Float[Array, "..."]:
+        """Brightness where they arrive."""
+        return self.light.brightness(c, beta.real, beta.imag)
+
     def look(self, x: Float[Array, " K"], y: Float[Array, " K"], side: float, split: int, rule: Rule) -> _Cells:
-        """Rays in the split x split cells of squares centred on x, y.
-
-        Two loops over the rule's rays, each over all cells at once: first the lenses, then the light. Loops, because the compiler would
-        otherwise work out the lenses again for every exponential of the light; checkpointed, so that the backward pass keeps nothing but
-        beta.
-        """
-        bends, c = self.once
+        """Rays in the split x split cells of squares centred on x, y."""
         offset = jnp.asarray(((np.arange(split) + 0.5) / split - 0.5) * side, x.dtype)[:, None]
-        cx, cy = x + offset, y + offset
-
-        @jax.checkpoint
-        def trace(_, step):
-            rx, ry = jnp.broadcast_arrays(cx[None, :, :] + step[0], cy[:, None, :] + step[1])
-            bx, by = rx, ry
-            for m, b in zip(self.mass, bends):
-                ax, ay = m.bend(b, rx, ry)
-                bx, by = bx - ax, by - ay
-            return None, (bx, by)
-
-        @jax.checkpoint
-        def shine(_, ray):
-            return None, self.light.brightness(c, ray[0], ray[1]) * ray[2]
-
-        steps = jnp.asarray(np.stack([rule.x, rule.y], 1) * (side / split), x.dtype)
-        _, (bx, by) = lax.scan(trace, None, steps)
-        _, value = lax.scan(shine, None, (bx, by, jnp.asarray(rule.weight, x.dtype)))
-        mean = sum(value[1:], value[0])  # a sum of arrays: the compiler does not vectorise a reduction here
-        corners = lax.stop_gradient([b[i] for b in (bx, by) for i in rule.corners])
-        need = self._need(lax.stop_gradient(c), corners, 0.5 / max(rule.x[rule.corners[-1]], 1e-3)) - lax.stop_gradient(mean)
+        centres = _kernel(lambda x, y: lax.complex(*jnp.broadcast_arrays((x + offset)[None, :, :], (y + offset)[:, None, :])), x, y)
+        cx, cy = centres.real.ravel(), centres.imag.ravel()
+        step_x, step_y = ((r * (side / split)).astype(x.dtype)[:, None] for r in (rule.x, rule.y))
+        value, beta = self._shoot(cx, cy, step_x, step_y)
+        mean = sum((w * v for w, v in zip(rule.weight.tolist(), value)), jnp.zeros_like(cx))
+        need = self._need(*lax.stop_gradient((self.once[1], cx, cy, beta, value, mean)), side / split, rule)
         return _Cells(cx, cy, value, mean, need)
 
-    def _need(self, c, corners: list[Array], stretch: float) -> Array:
-        """The brightest light within a cell's reach. `corners`: beta of its outermost rays (x, then y); `stretch`: half the cell over the
-        distance of those from its centre."""
-        (x0, x1, x2, x3), (y0, y1, y2, y3) = corners[:4], corners[4:]
-        diagonal = jnp.maximum((x3 - x0) ** 2 + (y3 - y0) ** 2, (x2 - x1) ** 2 + (y2 - y1) ** 2)
-        reach = 0.5 * stretch * jnp.sqrt(diagonal)
-        return self.light.bound(c, 0.25 * (x0 + x1 + x2 + x3), 0.25 * (y0 + y1 + y2 + y3), reach)
+    def _shoot(self, cx: Float[Array, " C"], cy: Float[Array, " C"], step_x: np.ndarray, step_y: np.ndarray) -> tuple[Array, Array]:
+        """Brightness and beta (complex) of the rays at cx + step_x, cy + step_y: (P, C).
+
+        The lenses, then the light, each one kernel over all rays. The derivative goes over them step by step: what it needs then stays in the
+        cache and is never kept. beta is for choosing cells and has none.
+        """
+
+        @jax.custom_jvp
+        def shoot(once, cx, cy):
+            bends, c = once
+            beta = _kernel(lambda bends, cx, cy: self.trace(bends, cx + step_x, cy + step_y), bends, cx, cy)
+            return _kernel(self.shine, c, beta), beta
+
+        @shoot.defjvp
+        def shoot_jvp(primals, tangents):
+            once, cx, cy = primals
+
+            @jax.checkpoint
+            def change(tangent, step):
+                return jax.jvp(lambda o: self.shine(o[1], self.trace(o[0], cx + step[0], cy + step[1])), (once,), (tangent,))[1]
+
+            value, beta = shoot(once, cx, cy)
+            return (value, beta), (lax.map(lambda step: change(tangents[0], step), (step_x, step_y)), jnp.zeros_like(beta))
+
+        return shoot(self.once, cx, cy)
+
+    def _need(self, c, cx, cy, beta: Complex[Array, "P C"], value: Float[Array, "P C"], mean: Float[Array, " C"], side: float, rule: Rule) -> Array:
+        """By how much the brightest light within a cell's reach exceeds the mean of its rays. The reach: the largest distance of beta of its rays
+        from the middle of its corners', and as much more as the cell is larger than the square of its rays; without limit in a cell with
+        the centre of a lens, where the deflection jumps."""
+        i, j, k, m = rule.corners
+        x, y = (0.25 * (part[i] + part[j] + part[k] + part[m]) for part in (beta.real, beta.imag))
+        reach = jnp.sqrt(reduce(jnp.maximum, [(b.real - x) ** 2 + (b.imag - y) ** 2 for b in beta])) * (0.5 / max(rule.x[rule.corners[-1]], 1e-3))
+        for lens in lax.stop_gradient(self.once[0]):
+            if "x" in lens:
+                torn = jnp.maximum(jnp.abs(cx - lens["x"]), jnp.abs(cy - lens["y"])) <= 0.5 * side
+                reach = jnp.where(torn, _ANYWHERE, reach)
+        return jnp.maximum(self.light.bound(c, x, y, reach), reduce(jnp.maximum, value)) - mean
 
 
-def _eighths(view: _View, x: Array, y: Array, side: float, deeper: tuple[int, ...], counts: tuple[int, ...]) -> Float[Array, "64 1 1 K"]:
-    """Flux at the points `_EIGHTHS` of pixels centred on x, y (K,), over the pixel's area."""
+def _eighths(view: _View, x: Array, y: Array, side: float, deeper: tuple[int, ...], counts: tuple[int, ...]) -> Float[Array, "64 K"]:
+    """Brightness at the points `_EIGHTHS` of pixels centred on x, y (K,)."""
     rule = gauss(counts[0])
     cells = view.look(x, y, side, 4, rule)
-    nodes = _two_by_two(cells.value.reshape(rule.x.size, -1), rule.x, rule.y)
+    nodes = _two_by_two(cells.value, rule)
     if deeper:
         where = cells.neediest(deeper[0])
-        fine = _quarters(view, *cells.centres(where), side / 4, deeper[1:], counts[1:])
-        row, column = (i.ravel() for i in np.mgrid[0:4, 0:4])
-        nodes = nodes.at[:, where].set(_two_by_two(fine.reshape(16, -1) / 16, (column - 1.5) / 4, (row - 1.5) / 4))
-    return nodes.reshape(64, 1, 1, x.size) / 16
+        fine = _quarters(view, cells.x[where], cells.y[where], side / 4, deeper[1:], counts[1:])
+        nodes = nodes.at[:, where].set(_two_by_two(fine, midpoints(4)))
+    return nodes.reshape(64, x.size)
 
 
-def _quarters(view: _View, x: Array, y: Array, side: float, deeper: tuple[int, ...], counts: tuple[int, ...]) -> Float[Array, "4 4 K"]:
+def _quarters(view: _View, x: Array, y: Array, side: float, deeper: tuple[int, ...], counts: tuple[int, ...]) -> Float[Array, "16 K"]:
     """Mean brightness in the 4 x 4 parts of squares centred on x, y (K,)."""
     cells = view.look(x, y, side, 4, gauss(counts[0]))
     mean = cells.mean
     if deeper:
         where = cells.neediest(deeper[0])
-        fine = _quarters(view, *cells.centres(where), side / 4, deeper[1:], counts[1:])
-        mean = mean.ravel().at[where].set(fine.mean((0, 1))).reshape(mean.shape)
-    return mean
+        fine = _quarters(view, cells.x[where], cells.y[where], side / 4, deeper[1:], counts[1:])
+        mean = mean.at[where].set(fine.mean(0))
+    return mean.reshape(16, -1)
 
 
 def _spline(t: np.ndarray) -> np.ndarray:
@@ -247,15 +293,14 @@ def _weights(rule: Rule, split: int) -> Float[np.ndarray, "P S S W W"]:
     for row in range(split):
         for column in range(split):
             window = out[:, row, column, row : row + SPLINE, column : column + SPLINE]
-            window += _spline(rule.y)[:, :, None] * _spline(rule.x)[:, None, :]
+            window += (rule.weight[:, None] * _spline(rule.y))[:, :, None] * _spline(rule.x)[:, None, :]
     return out
 
 
-def _deposit(out: Float[Array, "M M"], row: Array, column: Array, flux: Float[Array, "P S S K"], rule: Rule) -> Float[Array, "M M"]:
-    """Adds points to the coefficients: S x S pixels from (row, column) (K,) on, each with the points of `rule`."""
-    split = flux.shape[-2]
+def _deposit(out: Float[Array, "M M"], row: Array, column: Array, rays: Float[Array, "P C"], rule: Rule, split: int) -> Float[Array, "M M"]:
+    """Adds points to the coefficients: split x split pixels from (row, column) (K,) on, each with the points of `rule`."""
     w = _weights(rule, split)
-    stencil = jnp.einsum("ck,cw->kw", flux.reshape(-1, row.size), jnp.asarray(w.reshape(-1, w.shape[-1] ** 2), out.dtype), precision="highest")
+    stencil = jnp.einsum("ck,cw->kw", rays.reshape(-1, row.size), jnp.asarray(w.reshape(-1, w.shape[-1] ** 2), out.dtype), precision="highest")
     numbers = lax.ScatterDimensionNumbers((1, 2), (), (0, 1))
     return lax.scatter_add(out, jnp.stack([row, column], -1), stencil.reshape(-1, *w.shape[-2:]), numbers)
 
@@ -270,9 +315,8 @@ def _on_pixels(flux: Float[Array, "5 A A"]) -> Float[Array, "P P"]:
 
 def _spread(image: Float[Array, "P P"]) -> Float[Array, "M M"]:
     """B-spline coefficients of points at pixel centres."""
-    w = _spline(np.zeros(1))[0]
-    for axis in (0, 1):
-        size = image.shape[axis]
-        wide = jnp.pad(image, [(2 * _HALF, 2 * _HALF) if a == axis else (0, 0) for a in (0, 1)])
-        image = lax.optimization_barrier(sum(w[i] * lax.slice_in_dim(wide, i, i + size + 2 * _HALF, axis=axis) for i in range(SPLINE)))
-    return image
+    w = _spline(np.zeros(1))[0].tolist()
+    side = image.shape[0] + 2 * _HALF
+    image = _kernel(lambda i: jnp.pad(i, 2 * _HALF), image)
+    image = _kernel(lambda i: sum(w[k] * i[k : k + side] for k in range(SPLINE)), image)
+    return _kernel(lambda i: sum(w[k] * i[:, k : k + side] for k in range(SPLINE)), image)

@@ -6,11 +6,12 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from lensjax.arrays import Real
+from lensjax.checks import ANY, POSITIVE, check_image, check_value
 from lensjax.errors import InputError
 from lensjax.grid import PixelGrid
 from lensjax.noise import arc_noise, pixel_sigma
 from lensjax.photometry import psfdepth_from_m5
-from lensjax.psf import FWHM_TO_SIGMA, Gaussian
+from lensjax.psf import FWHM_TO_SIGMA, Gaussian, fft_size
 
 ARC_ANNULUS = (4.0, 16.0)
 """Inner and outer radius (pixels) of the region in which arcs are measured."""
@@ -26,26 +27,23 @@ def inject(
     """Host plus arc, both in nanomaggies. The host's own noise stays as it is.
 
     gain (electrons per nanomaggy, scalar or (B,)) with a key adds the arc's photon noise; core_radius (pixels) > 0 suppresses the arc's
-    inner image (`suppress_core`). Raises InputError for shapes that differ, a host with NaN pixels (outside of jit), or gain without key.
+    inner image (`suppress_core`). Raises InputError for shapes that differ, half precision, a gain without key or not larger than 0, and, outside
+    of jit, pixels that are not finite. Inside jit such a pixel of the arc adds nothing, one that the host lacks stays missing (NaN: missing is not
+    empty, and whoever looks at the stamp has to know), and `lensjax.valid(host, arc)` is the flag.
     """
-    _check_host(host, arc)
+    check_image("inject: arc", arc)
+    check_image("inject: host", host, jnp.shape(arc))
+    if not 0 <= core_radius < np.inf:
+        raise InputError(f"inject: core_radius = {core_radius}: it should be 0 (pixels) or larger")
     if core_radius:
         arc = suppress_core(arc, core_radius)
+    arc = jnp.where(jnp.isfinite(arc), arc, 0.0)
     if gain is not None:
         if key is None:
             raise InputError("inject: photon noise (gain) needs a random key; give key=jax.random.key(...)")
+        check_value("inject: gain", gain, POSITIVE)
         arc = arc + arc_noise(key, arc, gain)
     return host + arc
-
-
-def _check_host(host: Array, arc: Array) -> None:
-    if jnp.shape(host) != jnp.shape(arc):
-        raise InputError(f"inject: the host has shape {jnp.shape(host)}, the arc {jnp.shape(arc)}: render the arc on the host's grid")
-    if not isinstance(host, jax.core.Tracer):
-        bad = np.argwhere(~np.isfinite(np.asarray(host)))
-        if bad.size:
-            row, column, band = bad[0]
-            raise InputError(f"inject: the host has {len(bad)} pixels that are not finite, first row {row}, column {column}, band {band}: choose another host")
 
 
 def suppress_core(arc: Float[Array, "N N B"], radius: float) -> Float[Array, "N N B"]:
@@ -80,11 +78,17 @@ def degrade(
     """A host (N, N, B) as a worse telescope would have seen it: convolved from host_fwhm to target_fwhm (arcsec, (B,)), with sky noise added
     down to target_depth (m5, AB mag, (B,)).
 
-    The kernel is the Gaussian of variance target^2 - host^2. A target that is sharper or deeper than the host is left at the host's value,
-    band by band (nothing can be added); compare the two beforehand. The convolution also smooths the host's own noise; what is added
-    makes up the pixel variance, white, so that the total is that of the target depth at the target PSF. Pixels beyond the edge are taken
-    as the edge pixel.
+    The kernel is the Gaussian of variance target^2 - host^2. It also smooths the host's own noise, so what is added has the spectrum that is missing,
+    sigma_target^2 - sigma_host^2 |kernel|^2: the sum is white, like the noise of a survey's image, with the pixel variance and the point-source depth of
+    the target. A target that is sharper or deeper than the host is left at the host's value, band by band (nothing can be added, nor on scales where the
+    host's noise is above the target's); compare the two beforehand. Pixels beyond the edge are taken as the edge pixel. Raises InputError for
+    a host that is not finite or in half precision and for widths that are not larger than 0.
     """
+    check_image("degrade: host", host)
+    for name, fwhm in (("host_fwhm", host_fwhm), ("target_fwhm", target_fwhm)):
+        check_value(f"degrade: {name}", fwhm, POSITIVE)
+    for name, depth in (("host_depth", host_depth), ("target_depth", target_depth)):
+        check_value(f"degrade: {name}", depth, ANY)
     n = host.shape[0]
     grid = PixelGrid(n, scale)
     host_fwhm, target_fwhm = jnp.asarray(host_fwhm, host.dtype), jnp.asarray(target_fwhm, host.dtype)
@@ -96,9 +100,19 @@ def degrade(
     def sigma(m5, fwhm):
         return pixel_sigma(psfdepth_from_m5(jnp.asarray(m5, host.dtype)), Gaussian(fwhm), grid)
 
-    left = sigma(host_depth, host_fwhm) ** 2 * jnp.sum(matrix[:, n // 2] ** 2, -1) ** 2
-    added = jnp.sqrt(jnp.maximum(sigma(target_depth, target_fwhm) ** 2 - left, 0.0))
-    return smooth + added * jax.random.normal(key, host.shape, host.dtype)
+    return smooth + _noise(key, sigma(target_depth, target_fwhm), sigma(host_depth, host_fwhm), variance, host)
+
+
+def _noise(key: Array, target: Float[Array, " B"], own: Float[Array, " B"], variance: Float[Array, " B"], host: Float[Array, "N N B"]) -> Float[Array, "N N B"]:
+    """Noise that makes white noise `own` smoothed by a Gaussian of `variance` (pixels^2) white again, at `target`."""
+    n, side = host.shape[0], fft_size(host.shape[0])
+    white = jax.random.normal(key, (side, side, host.shape[-1]), host.dtype)
+    wy, wx = (2 * np.pi * f for f in (np.fft.fftfreq(side), np.fft.rfftfreq(side)))
+    w2 = jnp.asarray(wy[:, None, None] ** 2 + wx[None, :, None] ** 2, host.dtype)
+    missing = target**2 - own**2 * jnp.exp(-variance * w2)
+    some = missing > 0
+    amplitude = jnp.where(some, jnp.sqrt(jnp.where(some, missing, 1.0)), 0.0)
+    return jnp.fft.irfft2(amplitude * jnp.fft.rfft2(white, axes=(0, 1)), s=(side, side), axes=(0, 1))[:n, :n].astype(host.dtype)
 
 
 def _smoothing_matrix(n: int, variance: Float[Array, " B"]) -> Float[Array, "B n n"]:

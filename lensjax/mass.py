@@ -37,7 +37,8 @@ Coefficients: TypeAlias = Any
 class Mass(Protocol):
     """What a mass component can do. x, y and the results in arcsec (potential: arcsec^2), any one shape.
 
-    `coefficients` is what is worked out once for a component, `bend(c, x, y)` the deflection that follows from it at every ray.
+    `coefficients` is a dictionary of what is worked out once for a component, "x" and "y" among it if there is a centre where the deflection
+    jumps; `bend(c, x, y)` the deflection that follows from it at every ray.
     """
 
     def coefficients(self) -> Coefficients: ...

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from lensjax.arrays import Real
+from lensjax.checks import POSITIVE, check_value
 from lensjax.grid import PixelGrid
 from lensjax.psf import PSF
 
@@ -14,8 +15,10 @@ MAD_TO_SIGMA = 1.4826022185056018
 def pixel_sigma(psfdepth: Real, psf: PSF, grid: PixelGrid) -> Float[Array, " B"]:
     """Standard deviation of a sky pixel (nanomaggies), (B,), from psfdepth (B,) (nanomaggies^-2).
 
-    A point source fitted with its own PSF has inverse variance sum(psf^2)/sigma^2, the PSF being the effective one at the pixels.
+    A point source fitted with its own PSF has inverse variance sum(psf^2)/sigma^2, the PSF being the effective one at the pixels. Raises
+    InputError for a psfdepth that is not larger than 0: a band without exposures has no depth.
     """
+    check_value("psfdepth", psfdepth, POSITIVE)
     stamp = psf.stamp(PixelGrid(max(grid.size // 2 * 2 + 1, 63), grid.scale))
     return jnp.sqrt(jnp.sum(stamp**2, axis=(0, 1)) / jnp.asarray(psfdepth))
 

@@ -31,13 +31,15 @@ class Points:
         edges = np.append(grid.axis(), grid.axis()[-1] + grid.scale) - grid.scale / 2
         return np.histogram2d(self.y, self.x, bins=(edges, edges), weights=self.flux)[0]
 
-    def convolved(self, grid: PixelGrid, fwhm: float, chunk: int = 200_000) -> Float[Array, "N N"]:
+    def convolved(self, grid: PixelGrid, fwhm: float, chunk: int = 20_000) -> Float[Array, "N N"]:
         """Image through an effective Gaussian PSF (fwhm in arcsec): sampled at pixel centres, times the pixel's area."""
         sigma = fwhm / np.sqrt(8 * np.log(2))
         image = np.zeros((grid.size, grid.size))
-        for i in range(0, self.x.size, chunk):
-            part = slice(i, i + chunk)
-            ky, kx = (np.exp(-0.5 * ((grid.axis()[:, None] - c[None, part]) / sigma) ** 2) for c in (self.y, self.x))
+        seen = np.flatnonzero(np.abs(self.flux) > 1e-13 * np.abs(self.flux).sum())  # most points are empty sky
+        for i in range(0, seen.size, chunk):
+            part = seen[i : i + chunk]
+            # the floor keeps products out of the denormal numbers, which are a hundred times slower
+            ky, kx = (np.exp(np.maximum(-0.5 * ((grid.axis()[:, None] - c[None, part]) / sigma) ** 2, -80)) for c in (self.y, self.x))
             image += (ky * self.flux[None, part]) @ kx.T
         return image * grid.pixel_area / (2 * np.pi * sigma**2)
 

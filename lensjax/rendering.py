@@ -8,15 +8,15 @@ from jaxtyping import Array, Float
 
 from lensjax import cells
 from lensjax.cells import Plan
-from lensjax.checks import check
+from lensjax.checks import check, harmless
 from lensjax.errors import InputError
 from lensjax.grid import PixelGrid
 from lensjax.psf import PSF, convolve
 from lensjax.scene import Scene
 
 PLANS = {
-    1e-2: Plan(blocks=48, pixels=64, deeper=(48, 24), nodes=(3, 2, 2, 2)),
-    1e-3: Plan(blocks=64, pixels=96, deeper=(96, 48), nodes=(3, 2, 2, 2)),
+    1e-2: Plan(blocks=64, pixels=96, deeper=(64, 32), nodes=(2, 2, 2, 2)),
+    1e-3: Plan(blocks=80, pixels=128, deeper=(128, 64), nodes=(3, 2, 2, 2)),
     5e-4: Plan(blocks=160, pixels=256, deeper=(320, 240, 120), nodes=(4, 4, 4, 4, 4)),
 }
 """What each tolerance refines; docs/rendering.md has the errors measured over the priors."""
@@ -33,8 +33,8 @@ def render(scene: Scene, grid: PixelGrid, psf: PSF, tol: float | str = 1e-3) -> 
     rules instead.
 
     Differentiable in every leaf of `scene` and `psf`, forward and reverse. Raises InputError, naming the parameter, its value and its range,
-    when a value is outside the domain and this is not a compiled call; inside jit a parameter outside the domain gives a finite image that
-    means nothing, and shapes that do not match are refused all the same.
+    when a value is outside the domain and this is not a compiled call; inside jit such a value is replaced by a harmless one, so that the
+    image and its gradient stay finite but mean nothing (`lensjax.valid` is the flag), and shapes that do not match are refused all the same.
     """
     check(scene, grid, psf)
     dtype = jnp.result_type(*jax.tree.leaves((scene, psf)), jnp.float32)
@@ -56,6 +56,8 @@ def plan(tol: float | str) -> Plan | int:
 
 @partial(jax.jit, static_argnames=("grid", "how"))
 def _render(scene: Scene, grid: PixelGrid, psf: PSF, how: Plan | int) -> Float[Array, "N N B"]:
+    scene, psf = harmless((scene, psf))
+
     def integrate(light):
         if isinstance(how, int):
             return cells.uniform(scene.mass(), light, grid, how)

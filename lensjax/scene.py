@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import jax
 
+from lensjax.errors import InputError
 from lensjax.light import Clumps, ClumpySersic, Light, Sersic
 from lensjax.mass import Mass, Pair, Shear, deflection
 
@@ -29,9 +30,10 @@ class Scene:
         return lens if self.shear is None else (*lens, self.shear)
 
     def light(self) -> tuple[Light, ...]:
-        """Every light profile, clumps included."""
+        """Every light profile, clumps included. InputError for clumps without their Sersic galaxy."""
         if self.clumps is not None:
-            assert isinstance(self.source, Sersic)
+            if not isinstance(self.source, Sersic):
+                raise InputError(f"Scene clumps belong to one Sersic source, the source is {type(self.source).__name__}: give clumps=None")
             return (ClumpySersic(self.source, self.clumps),)
         return self.source if isinstance(self.source, tuple) else (self.source,)
 

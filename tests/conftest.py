@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # small products of the reference images are quicker so when the cores are shared
+
 
 @pytest.fixture(scope="session")
 def survey_data() -> Path:

@@ -62,3 +62,9 @@ def test_every_dependency_is_explained():
     listed = [d for group in (project["dependencies"], *project["optional-dependencies"].values()) for d in group if not d.startswith("lensjax")]
     names = {re.match(r"[\w-]+", d).group() for d in listed}
     assert {n for n in names if not re.search(rf"\b{re.escape(n)}\b", README)} == set()
+
+
+def test_the_table_of_speeds_is_made_of_the_results():
+    from benchmarks.tables import END, START, speed
+
+    assert README.split(START, 1)[1].split(END, 1)[0] == speed()

@@ -22,14 +22,20 @@ __all__ = ["ARCHITECTURES", "Finder", "complete", "count", "create"]
 
 
 def _architecture(name: str) -> Any:
-    if name not in ARCHITECTURES:
+    if not isinstance(name, str) or name not in ARCHITECTURES:
         raise InputError(f"model {name!r} is not one of {', '.join(ARCHITECTURES)}")
     return ARCHITECTURES[name]
 
 
+def _configuration(name: str, config: Mapping[str, Any]) -> Any:
+    if not isinstance(config, Mapping):
+        raise InputError(f"model {name}: its configuration is {config!r}, not a mapping of fields to values")
+    return validated(_architecture(name).config_class, dict(config), f"model {name}")
+
+
 def complete(name: str, config: Mapping[str, Any]) -> dict[str, Any]:
     """The architecture's whole configuration, defaults filled in. Raises InputError on an unknown name, key or value."""
-    return dataclasses.asdict(validated(_architecture(name).config_class, dict(config), f"model {name}"))
+    return dataclasses.asdict(_configuration(name, config))
 
 
 def create(name: str, config: Mapping[str, Any], rngs: nnx.Rngs, dtype: jnp.dtype | None = None) -> Finder:
@@ -38,5 +44,4 @@ def create(name: str, config: Mapping[str, Any], rngs: nnx.Rngs, dtype: jnp.dtyp
     name: of an architecture · config: fields of its configuration that differ from the defaults · rngs: of the initialisation ·
     dtype: of the computation, float32 unless given. Raises InputError on an unknown name, key or value.
     """
-    architecture = _architecture(name)
-    return architecture(validated(architecture.config_class, dict(config), f"model {name}"), rngs, dtype)
+    return _architecture(name)(_configuration(name, config), rngs, dtype)

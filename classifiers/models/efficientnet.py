@@ -133,13 +133,13 @@ class EfficientNetV2S(Finder):
         x, found, done = images, {}, 0
         for number, part in enumerate(self.features_):
             if isinstance(part[0], Block):
-                for block in part:
+                for place, block in enumerate(part):
                     x = block(x, None if key is None else jax.random.fold_in(key, done))
+                    found[f"stage{number}_{place:02d}"] = x
                     done += 1
             else:
                 conv, norm = part
-                x = nnx.silu(norm(conv(x)))
-            found[f"stage{number}"] = x
+                x = found[f"stage{number}"] = nnx.silu(norm(conv(x)))
         return found
 
     def head(self, features: jax.Array, key: jax.Array | None = None) -> jax.Array:

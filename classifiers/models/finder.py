@@ -19,7 +19,7 @@ class Finder(nnx.Module):
     """of the module that makes the logit, as its parameters are named"""
 
     def maps(self, images: Float[Array, "b h w c"], key: PRNGKeyArray | None = None) -> dict[str, Float[Array, "b x y w"]]:
-        """Feature maps after the stem (`stage0`) and every stage (`stage1`, ...): names that sort in order, as jit sorts them."""
+        """Feature maps after the stem (`stage0`) and every block (`stage1_00`, ...): names that sort in order, as jit sorts them."""
         raise NotImplementedError
 
     def features(self, images: Float[Array, "b h w c"], key: PRNGKeyArray | None = None) -> Float[Array, "b f"]:

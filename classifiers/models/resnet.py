@@ -114,9 +114,8 @@ class ResNet(Finder):
             x = max_pool(x)
         found = {"stage0": x}
         for stage in range(1, 5):
-            for block in getattr(self, f"layer{stage}"):
-                x = block(x)
-            found[f"stage{stage}"] = x
+            for place, block in enumerate(getattr(self, f"layer{stage}")):
+                x = found[f"stage{stage}_{place:02d}"] = block(x)
         return found
 
     def head(self, features: jax.Array, key: jax.Array | None = None) -> jax.Array:

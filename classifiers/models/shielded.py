@@ -98,10 +98,9 @@ class ShieldedResNet(Finder):
         x = nnx.elu(self.stem_norm(self.stem(images)))
         found = {"stage0": x}
         for number, (stage, shield) in enumerate(zip(self.stages, self.shields), start=1):
-            for block in stage:
-                x = block(x)
-            x = shield(x)
-            found[f"stage{number}"] = x
+            for place, block in enumerate(stage):
+                x = found[f"stage{number}_{place:02d}"] = block(x)
+            x = found[f"stage{number}_shield"] = shield(x)
         return found
 
     def head(self, features: jax.Array, key: jax.Array | None = None) -> jax.Array:

@@ -4,7 +4,7 @@
     optimiser   schedules, AdamW, frozen parts   step       one update as one compiled function
     loop        epochs, checkpoints, resume      interrupt  being stopped
     devices     one step on all local devices
-    verb        from data and model to a frozen classifier
+    curves      figures for TensorBoard          verb       from data and model to a frozen classifier
 """
 
 from __future__ import annotations

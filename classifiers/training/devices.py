@@ -5,6 +5,7 @@ XLA splits the compiled step along the batch and adds what crosses it (gradients
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -14,9 +15,9 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from lensjax.errors import InputError
 
 
-def mesh(batch: int) -> Mesh | None:
-    """All local devices in a row, None for a single one. Raises InputError when they cannot share a batch evenly."""
-    devices = jax.local_devices()
+def mesh(batch: int, devices: Sequence[jax.Device] | None = None) -> Mesh | None:
+    """Devices (all local ones unless given) in a row, None for a single one. Raises InputError when they cannot share a batch evenly."""
+    devices = devices or jax.local_devices()
     if len(devices) == 1:
         return None
     if batch % len(devices):

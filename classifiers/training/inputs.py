@@ -9,8 +9,9 @@ Which stamps make an update, and how each is turned, is a function of seed and e
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -23,7 +24,7 @@ from jaxtyping import Array, Float, Int
 from classifiers.training import devices
 from classifiers.training.settings import TrainSettings
 from classifiers.training.step import Split
-from data import augment, shards, streaming
+from data import augment, manifest, shards, streaming
 from data.loader import load_split
 from data.preprocess import Preprocess, cropped, raw_robust
 from lensjax.errors import InputError
@@ -95,30 +96,55 @@ class Streaming:
         place = devices.spread(np.arange(size, dtype=np.int32).reshape(rows.shape[1:]), self.mesh)
         stream = streaming.batches(self.records, rows.ravel(), size, ahead=2 * size, workers=self.workers)
         for some, turn, images in zip(rows.reshape(len(rows), -1), turns, stream):
-            refuse_blank(images, self.ids[some])
+            refuse_blank(images, self.ids[some], partial(self.records.only, some))
             cut = cropped(images, self.preprocess.crop)  # type: ignore[arg-type]  # on the host: less to send
             split = devices.copied(Split(jnp.asarray(cut), jnp.asarray(self.target[some]), jnp.asarray(self.weight[some])), self.mesh)
             yield split, place, devices.spread(turn, self.mesh)
 
 
-def refuse_blank(images: Float[np.ndarray, "n h w 3"], ids: np.ndarray) -> None:
-    """Raises InputError naming stamps that have no pixel at all in some band."""
-    blank = np.isnan(images).all(axis=(1, 2)).any(axis=-1)
-    if blank.any():
-        names = ", ".join(ids[blank][:5])
-        raise InputError(f"{blank.sum()} stamps without data in a band ({names}); quarantine them: `lensjax survey --force`")
+def refuse_blank(images: Float[np.ndarray, "n h w 3"], ids: np.ndarray, source: Callable[[], streaming.Records]) -> None:
+    """Raises InputError naming stamps that have no pixel at all in some band, with file and record. source: tells where they come from, in their order."""
+    parts = [np.isnan(images[at : at + CHUNK]).all(axis=(1, 2)).any(axis=-1) for at in range(0, len(images), CHUNK)]
+    blank = np.flatnonzero(np.concatenate(parts)) if parts else ()
+    if len(blank):
+        records = source()
+        names = "; ".join(f"{ids[i]}: {records.files[records.file[i]]}, record {records.number[i]}" for i in blank[:5])
+        raise InputError(f"{len(blank)} stamps without data in a band ({names}); quarantine them: `lensjax survey --force`")
 
 
-def preprocessed(images: Float[np.ndarray, "n h w 3"], p: Preprocess, dtype: str = "float32") -> Float[np.ndarray, "n s s 3"]:
-    """raw_robust of every stamp, a few hundred at a time, on the host."""
-    apply = jax.jit(lambda chunk: raw_robust(chunk, p))
-    out = np.empty((len(images), p.crop, p.crop, 3), jnp.dtype(dtype))
+def refuse_lost(folder: Path, split: str, columns: dict[str, np.ndarray]) -> None:
+    """Raises InputError naming objects that the manifest has in this split and the shards have not, the reverse, or with another label.
+
+    Rows of the manifest that are of no use (quality_ok false, another side) are not in the shards by design. Without a manifest nothing is compared.
+    """
+    path, size = folder / "manifest.parquet", shards.index(folder)["size"]
+    if not path.is_file():
+        return
+    table = manifest.read(path).select(["galaxy_id", "label", "split", "quality_ok", "size"]).to_pandas()
+    usable = table[(table["split"] == split) & table["quality_ok"].eq(True) & (table["size"] == size)]
+    wanted = dict(zip(usable["galaxy_id"].astype(str), usable["label"]))
+    found = dict(zip(columns["galaxy_id"].tolist(), columns["label"].tolist()))
+    for problem, names in (
+        ("are in the manifest and not in the shards", wanted.keys() - found.keys()),
+        ("are in the shards and not usable in the manifest", found.keys() - wanted.keys()),
+        ("have another label in the shards", {name for name in wanted.keys() & found.keys() if wanted[name] != found[name]}),
+    ):
+        if names:
+            some = ", ".join(sorted(names)[:5])
+            raise InputError(f"{path}: {len(names)} objects of split {split} {problem} ({some}); write the shards again with `lensjax survey --force`")
+
+
+def on_device(images: Float[np.ndarray, "n h w 3"], p: Preprocess, dtype: str, mesh: Mesh | None) -> Float[Array, "n s s 3"]:
+    """raw_robust of every stamp, made where it stays, a few hundred at a time: the host needs no second copy, the device little more than the result."""
+    put = jax.jit(
+        lambda whole, part, at: jax.lax.dynamic_update_slice(whole, raw_robust(part, p).astype(whole.dtype), (at, 0, 0, 0)), donate_argnums=0
+    )
+    whole = devices.copied(jnp.zeros((len(images), p.crop, p.crop, 3), dtype), mesh)
     for start in range(0, len(images), CHUNK):
-        part = images[start : start + CHUNK]
-        # every chunk has the same shape, so that one compilation serves them all
-        padded = np.pad(part, [(0, CHUNK - len(part))] + [(0, 0)] * 3) if len(images) > CHUNK else part
-        out[start : start + len(part)] = np.asarray(apply(padded))[: len(part)]
-    return out
+        at = max(0, min(start, len(images) - CHUNK))  # the last chunk overlaps the one before: one shape, one compilation
+        whole = put(whole, devices.copied(cropped(images[at : at + CHUNK], p.crop), mesh), at)  # type: ignore[arg-type]
+        whole.block_until_ready()  # else chunks would queue up on the device, each with its own memory
+    return whole
 
 
 def targets(columns: dict[str, np.ndarray], split: str, s: TrainSettings, where: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -140,16 +166,25 @@ def targets(columns: dict[str, np.ndarray], split: str, s: TrainSettings, where:
 
 
 def selected(columns: dict[str, np.ndarray], expression: str, where: Path, split: str) -> np.ndarray:
-    """Rows (M,) of the stamps for which an expression of the columns holds. Raises InputError when it cannot be evaluated or holds for none."""
+    """Rows (M,) of the stamps for which an expression of the shards' or the manifest's columns holds.
+
+    Raises InputError when it cannot be evaluated or holds for none.
+    """
     import pandas as pd
 
     number = len(columns["galaxy_id"])
     if not expression:
         return np.arange(number)
+    if "@" in expression or "__" in expression:  # pandas would reach from there into the running program
+        raise InputError(f"select {expression!r}: '@' and '__' are not part of an expression of columns")
+    frame, listed = pd.DataFrame(columns), where / "manifest.parquet"
+    if listed.is_file():
+        more = manifest.read(listed).to_pandas()
+        frame = frame.merge(more[["galaxy_id", *more.columns.difference(frame.columns)]], on="galaxy_id", how="left")
     try:
-        holds = np.asarray(pd.DataFrame(columns).eval(expression))
+        holds = np.asarray(frame.eval(expression))
     except Exception as error:
-        known = ", ".join(shards.FIELDS)
+        known = ", ".join(map(str, frame))
         raise InputError(f"select {expression!r} cannot be evaluated ({type(error).__name__}: {str(error).splitlines()[0]}); columns: {known}") from None
     if holds.dtype != bool or holds.shape != (number,):
         raise InputError(f"select {expression!r} is not a condition: it must be true or false for every stamp")
@@ -162,20 +197,21 @@ def resident(folder: Path, split: str, s: TrainSettings) -> Resident:
     """A split decoded, checked and preprocessed, on the device; in the precision of the computation, which loses nothing."""
     columns = load_split(folder, split)
     images = columns.pop("image")
+    refuse_lost(folder, split, columns)
+    rows = selected(columns, s.select, folder, split)
     if s.select:
-        rows = selected(columns, s.select, folder, split)
         images, columns = images[rows], {name: values[rows] for name, values in columns.items()}
-    refuse_blank(images, columns["galaxy_id"])
+    refuse_blank(images, columns["galaxy_id"], lambda: streaming.records(folder, split).only(rows))
     target, weight = targets(columns, split, s, folder)
-    ready = preprocessed(images, s.preprocess, s.precision)
     mesh = devices.mesh(s.batch)
-    on_device = devices.copied(Split(jnp.asarray(ready), jnp.asarray(target), jnp.asarray(weight)), mesh)
-    return Resident(on_device, columns["galaxy_id"], columns["label"], mesh)
+    ready = on_device(images, s.preprocess, s.precision, mesh)
+    return Resident(Split(ready, *devices.copied((jnp.asarray(target), jnp.asarray(weight)), mesh)), columns["galaxy_id"], columns["label"], mesh)
 
 
 def streamed(folder: Path, split: str, s: TrainSettings) -> Streaming:
     """A split whose cutouts stay on disk."""
     columns = load_split(folder, split, tuple(shards.FIELDS))
+    refuse_lost(folder, split, columns)
     rows = selected(columns, s.select, folder, split)
     columns = {name: values[rows] for name, values in columns.items()}
     target, weight = targets(columns, split, s, folder)
@@ -188,21 +224,25 @@ def training(folder: Path, s: TrainSettings) -> tuple[Input, str]:
     if s.input == "streaming":
         return streamed(folder, "train", s), "streaming"
     need, have = needed(folder, s), available()
-    if s.input == "resident" or need < have:
-        return resident(folder, "train", s), f"resident ({need / 2**30:.1f} GiB)"
-    return streamed(folder, "train", s), f"streaming (resident would take {need / 2**30:.1f} GiB of {have / 2**30:.1f})"
+    short = [f"{need[where] / 2**30:.1f} GiB of the {where}'s {have[where] / 2**30:.1f}" for where in need if need[where] >= have[where]]
+    if s.input == "resident" or not short:
+        return resident(folder, "train", s), f"resident ({need['device'] / 2**30:.1f} GiB)"
+    return streamed(folder, "train", s), f"streaming (resident would take {' and '.join(short)})"
 
 
-def needed(folder: Path, s: TrainSettings) -> int:
-    """Bytes that the resident training split takes at its peak on the host, where the decoded stamps are beside the preprocessed ones."""
+def needed(folder: Path, s: TrainSettings) -> dict[str, int]:
+    """Bytes that it takes: the decoded training stamps on the host, those of training and validation, preprocessed, on the device. A processor is both."""
     listed = shards.index(folder)
-    number = sum(entry["records"] for entry in listed["shards"] if entry["split"] == "train")
-    return number * 3 * (4 * listed["size"] ** 2 + jnp.dtype(s.precision).itemsize * s.preprocess.crop**2 * (2 if jax.default_backend() == "cpu" else 1))
+    train, val = (3 * sum(entry["records"] for entry in listed["shards"] if entry["split"] == split) for split in ("train", "val"))
+    prepared = (train + val) * jnp.dtype(s.precision).itemsize * s.preprocess.crop**2
+    return {"host": train * 4 * listed["size"] ** 2 + (prepared if jax.default_backend() == "cpu" else 0), "device": prepared}
 
 
-def available() -> int:
-    """Bytes that may be used for it: half of the host's free memory."""
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+def available() -> dict[str, int]:
+    """Bytes that may be used for it: half of the host's free memory, and what an accelerator has left but for a fifth, for network and activations."""
+    host = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    told = jax.local_devices()[0].memory_stats() or {}
+    return {"host": host, "device": (told["bytes_limit"] - told["bytes_in_use"]) * 4 // 5 if "bytes_limit" in told else host}
 
 
 def epoch_rows(label: Int[np.ndarray, " n"], s: TrainSettings, epoch: int) -> tuple[Int[np.ndarray, "steps a b"], Int[np.ndarray, "steps a b"]]:
@@ -218,6 +258,8 @@ def epoch_rows(label: Int[np.ndarray, " n"], s: TrainSettings, epoch: int) -> tu
     if s.balanced:
         kinds = [rows[label[rows] == kind] for kind in (0, 1)]
         rows = rng.permutation(np.concatenate([np.resize(kind, number // 2) for kind in kinds]))
+        if len(rows) < whole:
+            raise InputError(f"balanced: a batch of {whole} is larger than the {len(rows)} stamps of a balanced epoch; choose a smaller batch")
     rows = rows[: len(rows) // whole * whole]
     turns = np.zeros_like(rows) if s.augment == "none" else augment.codes(rows, s.seed, epoch, s.augment).astype(rows.dtype)
     shape = (-1, s.accumulation, s.batch)

@@ -24,15 +24,17 @@ import optax
 
 from classifiers.checkpoints import Checkpoints
 from classifiers.evaluation import calibration, metrics
-from classifiers.training import inputs, interrupt
+from classifiers.training import curves, inputs, interrupt
 from classifiers.training.settings import TrainSettings
 from classifiers.training.step import Network, Split, State
-from data.files import replacing
+from data.files import replacing, write_json
 from lensjax.errors import InputError
 
 # Settings that say how a run is kept, not what comes out of it.
-KEEPING = ("checkpoint_seconds", "keep_every")
+KEEPING = ("checkpoint_seconds", "keep_every", "tensorboard")
 SCORED = 256
+NAMED = 64
+"""objects of a batch that an error names itself; a longer list is in not_finite.json"""
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,11 @@ def rank(found: dict[str, float | None], epoch: int) -> tuple[float, float]:
     return (float(epoch), 0.0) if auc is None or loss is None else (auc, -loss)
 
 
+def settings_of(s: TrainSettings) -> dict[str, Any]:
+    """What a checkpoint's settings must equal for a run to go on from it, as JSON values."""
+    return {k: v for k, v in json.loads(json.dumps(asdict(s))).items() if k not in KEEPING}
+
+
 def _lines(path: Path) -> list[dict[str, Any]]:
     try:
         return [json.loads(line) for line in path.read_text().splitlines()]
@@ -114,7 +121,7 @@ def fit(run: Run, state: State, tick: Callable[[int, int, str], None] = lambda d
     s, folder = run.settings, run.folder
     last, best = Checkpoints(folder / "last"), Checkpoints(folder / "best")
     kept = Checkpoints(folder / "kept", keep=None) if s.keep_every else None
-    plain = {k: v for k, v in json.loads(json.dumps(asdict(s))).items() if k not in KEEPING}
+    plain = settings_of(s)
     place, log = Place(), folder / "metrics.jsonl"
     if last.newest() is not None:
         state, note = last.restore(state, plain)
@@ -122,6 +129,8 @@ def fit(run: Run, state: State, tick: Callable[[int, int, str], None] = lambda d
         place = Place(**{**kept_place, "losses": tuple(kept_place["losses"]), "best": tuple(map(float, kept_place["best"]))})
     lines = [line for line in _lines(log) if line["epoch"] <= place.epoch]
     _write(log, lines)
+    if s.tensorboard:
+        curves.write(folder / "tensorboard", lines)
     state = jax.tree.map(jnp.asarray, state)
     score = jax.jit(run.network.evaluate)
     saved, started = time.monotonic(), time.monotonic() - place.seconds
@@ -129,14 +138,15 @@ def fit(run: Run, state: State, tick: Callable[[int, int, str], None] = lambda d
     def save(place: Place) -> None:
         nonlocal saved
         place = replace(place, seconds=time.monotonic() - started)
-        last.save(int(state.step), state, {"settings": plain, "place": {**asdict(place), "best": list(map(str, place.best))}})
+        # epochs are counted too: the end of one is another checkpoint than that of its last update
+        last.save(int(state.step) + place.epoch, state, {"settings": plain, "place": {**asdict(place), "best": list(map(str, place.best))}})
         saved = time.monotonic()
 
     # The next epoch's draws are made while this one trains: at survey size they take seconds.
     with interrupt.deferred() as request, ThreadPoolExecutor(1) as beside:
         drawn = beside.submit(inputs.epoch_rows, run.train.label, s, place.epoch)
         while place.epoch < s.epochs:
-            if s.patience and place.epoch - max(place.best_epoch, 0) > s.patience:
+            if s.patience and place.epoch - max(place.best_epoch, 0) >= s.patience:
                 break
             rows, turns = drawn.result()
             drawn = beside.submit(inputs.epoch_rows, run.train.label, s, place.epoch + 1)
@@ -156,7 +166,10 @@ def fit(run: Run, state: State, tick: Callable[[int, int, str], None] = lambda d
             if pending is not None:
                 losses.append(_checked(*pending, run, last))
             trained = time.monotonic() - began
-            found = validated(scores(run.network, state, run.val.images, score), run.val)
+            logits = scores(run.network, state, run.val.images, score)
+            if not np.isfinite(logits).all():
+                raise InputError(f"validation scores after epoch {place.epoch + 1} are not finite; last good checkpoint: {_good(last)}; lower learning_rate")
+            found = validated(logits, run.val)
             line = {
                 "epoch": place.epoch + 1,
                 "train_loss": math.fsum(losses) / len(losses),
@@ -164,6 +177,7 @@ def fit(run: Run, state: State, tick: Callable[[int, int, str], None] = lambda d
                 "learning_rate": float(run.rate(int(state.step) - 1)),
                 "images_per_second": round((len(rows) - first) * rows[0].size / max(trained, 1e-9), 1),
                 "seconds": round(time.monotonic() - began, 3),
+                "unix_seconds": round(time.time(), 3),
             }
             lines.append(line)
             value = rank(found, place.epoch)
@@ -174,6 +188,8 @@ def fit(run: Run, state: State, tick: Callable[[int, int, str], None] = lambda d
             if kept is not None and place.epoch % s.keep_every == 0:
                 kept.save(place.epoch, _model(state), {"settings": plain, "epoch": place.epoch, "metrics": line})
             _write(log, lines)
+            if s.tensorboard:
+                curves.write(folder / "tensorboard", lines)
             save(place)
             tick(place.epoch * len(rows), total, describe(line, s.epochs, improved))
             _stop(request)
@@ -194,12 +210,17 @@ def _stop(request: interrupt.Request) -> None:
         raise KeyboardInterrupt
 
 
+def _good(last: Checkpoints) -> str:
+    return str(last.folder / str(last.newest())) if last.newest() is not None else "none yet"
+
+
 def _checked(loss: Any, finite: Any, rows: np.ndarray, epoch: int, update: int, run: Run, last: Checkpoints) -> float:
     if not bool(finite):
-        names = ", ".join(run.train.ids[rows.ravel()].tolist())
-        good = f"{last.folder / str(last.newest())}" if last.newest() is not None else "none yet"
+        ids, listed = run.train.ids[rows.ravel()].tolist(), run.folder / "not_finite.json"
+        write_json(listed, {"epoch": epoch + 1, "update": update + 1, "loss": str(float(loss)), "last_good_checkpoint": _good(last), "galaxy_id": ids})
+        names = ", ".join(ids[:NAMED]) + (f" and {len(ids) - NAMED} more in {listed}" if len(ids) > NAMED else "")
         raise InputError(
-            f"loss {float(loss)} or its gradient is not finite in epoch {epoch + 1}, update {update + 1}; last good checkpoint: {good}; "
+            f"loss {float(loss)} or its gradient is not finite in epoch {epoch + 1}, update {update + 1}; last good checkpoint: {_good(last)}; "
             f"lower learning_rate or look at the objects of this batch: {names}"
         )
     return float(loss)

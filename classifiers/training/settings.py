@@ -19,7 +19,7 @@ class TrainSettings:
     """Training of a lens finder. The defaults are sized for the simulated survey on two processor cores."""
 
     model: str = "resnet18"
-    """architecture: resnet18 or shielded_resnet"""
+    """architecture: resnet18, efficientnet_v2_s or shielded_resnet"""
     architecture: Annotated[dict[str, Any], tyro.conf.Suppress] = field(default_factory=lambda: {"widths": [16, 32, 64, 128]})
     """fields of the architecture that differ from its defaults (in the configuration file only)"""
     preprocess: Preprocess = Preprocess(crop=64)
@@ -41,7 +41,7 @@ class TrainSettings:
     tier_b_target: Annotated[float, Field(gt=0.5, le=1)] = 1.0
     """label of the probable lenses (label smoothing below 1)"""
     select: str = ""
-    """train only on stamps for which this holds, an expression of the shards' columns: "psfsize_r < 1.3 and type_bin == 'SER'"; validation likewise"""
+    """train only on stamps for which this holds, an expression of the manifest's columns: "psfsize_r < 1.3 and type_bin == 'SER'"; validation likewise"""
     balanced: bool = False
     """as many lenses as non-lenses in an epoch: lenses are repeated; scores are then no probabilities of the sample"""
     augment: Literal["per_epoch", "fixed", "none"] = "per_epoch"
@@ -61,6 +61,8 @@ class TrainSettings:
     """a checkpoint at least this often, besides one after every epoch"""
     keep_every: Annotated[int, Field(ge=0)] = 0
     """keep the checkpoint of every n-th epoch for good; 0: only best and last"""
+    tensorboard: bool = False
+    """write the epochs' figures for TensorBoard as well (needs the extra `tensorboard`)"""
     initial: str = ""
     """folder of a classifier (classifier.json) whose numbers training starts from"""
     new_head: bool = False

@@ -6,6 +6,7 @@ import dataclasses
 import datetime
 import json
 import sys
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,12 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from classifiers import frozen, models, weights
+from classifiers.checkpoints import Checkpoints
 from classifiers.training import inputs, interrupt, loop, optimiser
 from classifiers.training.settings import TrainSettings
 from classifiers.training.step import Network, begin, make_step
-from data import record
-from data.config import Invocation
+from data import record, shards
+from data.config import Invocation, presets
 from data.files import sha256, write_json
 from lensjax.errors import InputError
 
@@ -40,8 +42,10 @@ def network(s: TrainSettings) -> Network:
 def run_info(call: Invocation[TrainSettings], net: Network, split: dict[str, Any], way: str, manifest: Path) -> dict[str, Any]:
     """Everything that tells this run from another; no part of it changes when the run is continued, but the time."""
     settings = json.loads(json.dumps(dataclasses.asdict(call.settings)))
-    source = Path(call.source)
-    device = jax.devices()[0]
+    source, device = Path(call.source), jax.devices()[0]
+    if call.source in presets():
+        source = Path(str(resources.files("data"))) / "presets" / f"{call.source}.yaml"
+    start = Path(call.settings.initial) / frozen.NUMBERS
     return {
         "commit": record.commit(),
         "utc": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -49,6 +53,8 @@ def run_info(call: Invocation[TrainSettings], net: Network, split: dict[str, Any
         "config_sha256": sha256(source) if source.is_file() else None,
         "settings": settings,
         "manifest_sha256": sha256(manifest) if manifest.is_file() else None,
+        "shards_sha256": sha256(shards.located(call.out) / shards.INDEX),
+        "initial_sha256": sha256(start) if call.settings.initial else None,
         "seeds": {"training": call.settings.seed},
         "command": sys.argv,
         "versions": record.versions(),
@@ -103,6 +109,13 @@ def work(call: Invocation[TrainSettings], step: record.Step, console: Console) -
     console.print(f"train: best epoch {summary['best_epoch']}, validation AUC {auc}; {folder / frozen.DESCRIPTION}", markup=False, soft_wrap=True)
 
 
+def refuse_others(call: Invocation[TrainSettings]) -> None:
+    """Raises InputError, naming the keys, when an unfinished run of other settings left checkpoints here: going on would throw its work away."""
+    folder = call.out / "training" / "last"
+    if folder.is_dir() and record.read(call.out, "train") is None and (last := Checkpoints(folder)).newest() is not None:
+        last.require(loop.settings_of(call.settings))
+
+
 def main(call: Invocation[TrainSettings]) -> int:
     """Runs the step unless it is up to date; 0 when done, or when SIGTERM came and all is saved."""
     step = record.Step(call.out, "train", call.settings, after=("survey",), owns=("training",), external=external(call.settings))
@@ -111,16 +124,22 @@ def main(call: Invocation[TrainSettings]) -> int:
         return 0
     if call.force:
         step.restart()
+    else:
+        refuse_others(call)
     console = Console(stderr=True, highlight=False)
-    with step:
-        try:
+    try:
+        with interrupt.immediate(), step:
             work(call, step, console)
-        except interrupt.Terminated:
-            console.print("train: stopped by SIGTERM, everything is saved; the same command continues here", markup=False)
-        except jax.errors.JaxRuntimeError as error:
-            if "RESOURCE_EXHAUSTED" not in str(error):
-                raise
-            raise InputError(f"batch {call.settings.batch}: not enough memory on the device; choose a smaller batch and a larger accumulation") from None
+    except interrupt.Terminated:
+        console.print("train: stopped by SIGTERM, everything is saved; the same command continues here", markup=False)
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        batch, passes = call.settings.batch, call.settings.accumulation
+        raise InputError(
+            f"batch {batch}: not enough memory on the device; --batch {max(batch // 2, 1)} --accumulation {2 * passes} has the same effective batch "
+            "(batch statistics are then of a pass, see docs/training.md)"
+        ) from None
     return 0
 
 

@@ -43,3 +43,21 @@ def test_damage_is_refused(tmp_path, part):
     with pytest.raises(InputError, match="checkpoint") as refused:
         Checkpoints(tmp_path).restore(TREE, NOTE["settings"])
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("error", [ValueError("RESOURCE_EXHAUSTED: Failed to write 9 bytes: No space left on device"), OSError(28, "No space left on device")])
+def test_a_full_disk_is_an_oserror_and_leaves_the_checkpoint_before_it(tmp_path, monkeypatch, error):
+    """The words are tensorstore's; test_training fills a real file system where that is permitted."""
+    kept = Checkpoints(tmp_path)
+    kept.save(1, TREE, NOTE)
+
+    def full(number, **rest):
+        (tmp_path / f"{number}.orbax-checkpoint-tmp" / "arrays").mkdir(parents=True)
+        raise error
+
+    monkeypatch.setattr(kept._manager, "save", full)
+    with pytest.raises(OSError) as stopped:
+        kept.save(2, TREE, NOTE)
+    assert stopped.value.errno == 28 and not list(tmp_path.glob("*tmp*"))
+    again = Checkpoints(tmp_path)
+    assert again.newest() == 1 and again.restore(TREE, NOTE["settings"])[1]["settings"] == NOTE["settings"]

@@ -13,9 +13,10 @@ import pytest
 import torchvision_reference
 from flax import nnx
 
-from classifiers import frozen, models, pretrained, torchfile, weights
+from classifiers import frozen, models, onnxfile, pretrained, torchfile, weights
 from classifiers.exchange import command
 from classifiers.models import create
+from data.config import validated
 from data.preprocess import Preprocess
 from lensjax.errors import InputError
 
@@ -34,14 +35,23 @@ def small():
     return create("resnet18", SMALL, nnx.Rngs(0))
 
 
-@pytest.mark.parametrize("name", ["resnet18", pytest.param("efficientnet_v2_s", marks=pytest.mark.slow)])
-def test_logits_are_torchvisions(name):
-    """Compared with torchvision itself where torch is installed, with its recorded logits elsewhere."""
+def drawn(name: str):
+    """A model with the weights of torchvision_reference."""
     model = nnx.eval_shape(lambda: create(name, {}, nnx.Rngs(0)))
     leaves = nnx.to_flat_state(nnx.state(model, nnx.Any(nnx.Param, nnx.BatchStat)))
     own = {".".join(map(str, path)): np.zeros(leaf.shape, np.float32) for path, leaf in leaves}
     arrays = {n: pretrained.from_torch(torchvision_reference.weight(pretrained.torch_name(n), pretrained.to_torch(a).shape)) for n, a in own.items()}
     weights.restore(model, arrays, "drawn")
+    return model
+
+
+NAMES = ["resnet18", pytest.param("efficientnet_v2_s", marks=pytest.mark.slow)]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_logits_are_torchvisions(name):
+    """Compared with torchvision itself where torch is installed, with its recorded logits elsewhere."""
+    model = drawn(name)
     try:
         import torch  # noqa: F401
 
@@ -54,6 +64,34 @@ def test_logits_are_torchvisions(name):
     for side in torchvision_reference.SIDES:
         found, wanted = np.asarray(run(state, torchvision_reference.images(side))), np.array(expected[name][str(side)])
         assert np.abs(found - wanted).max() < 1e-4 * np.abs(wanted).max(), (name, side, found, wanted)
+
+
+@pytest.mark.parametrize("name", [*NAMES, "shielded_resnet"])
+def test_onnx_gives_the_same_logits(name):
+    """onnxruntime against torchvision's recorded logits; against JAX for the architecture that torchvision lacks."""
+    onnxruntime = pytest.importorskip("onnxruntime")
+    model = drawn(name)
+    recorded = json.loads((Path(__file__).parent / "torchvision_logits.json").read_text())
+    for side in torchvision_reference.SIDES:
+        images, source = torchvision_reference.images(side), frozen.freeze(model, Preprocess(crop=side), {"model": name})
+        session = onnxruntime.InferenceSession(onnxfile.program(source).SerializeToString())
+        found, features = session.run(["logits", "features"], {"images": images.transpose(0, 3, 1, 2)})
+        wanted = np.array(recorded[name][str(side)]) if name in recorded else np.asarray(jax.jit(lambda f, x: f.model(x))(source, images))
+        assert np.abs(found - wanted).max() < 1e-4 * np.abs(wanted).max(), (name, side, found, wanted)
+        if name == "shielded_resnet":
+            np.testing.assert_allclose(features, jax.jit(lambda f, x: f.model.features(x))(source, images), rtol=1e-4, atol=1e-5)
+        one = session.run(["logits"], {"images": images[:1].transpose(0, 3, 1, 2)})[0]  # the batch is open
+        assert np.allclose(one, found[:1], rtol=1e-4)
+
+
+def test_a_primitive_without_translation_to_onnx_is_named(small):
+    class Odd(type(small)):
+        def head(self, features, key=None):
+            return jax.numpy.sort(super().head(features, key), axis=1)
+
+    odd = Odd(validated(type(small).config_class, SMALL, "test"), nnx.Rngs(0))
+    with pytest.raises(InputError, match="the model uses sort, which has no translation"):
+        onnxfile.program(frozen.freeze(odd, Preprocess(crop=32), {"model": "odd"}))
 
 
 def test_export_and_import_give_back_every_number(small, tmp_path):
@@ -77,9 +115,11 @@ def test_every_tensor_is_accounted_for(small):
     tensors = state_dict(small)
     tensors["extra.weight"] = tensors.pop("layer1.0.conv1.weight")
     tensors["bn1.bias"] = np.zeros(9, "f4")
+    tensors["extra.num_batches_tracked"] = np.array(3)
     with pytest.raises(InputError) as refused:
         pretrained.converted(tensors, small, "file.pth")
-    assert all(t in str(refused.value) for t in ("missing layer1.0.conv1.weight", "unknown extra.weight", "bn1.bias has shape (9,) instead of (8,)"))
+    for part in ("missing layer1.0.conv1.weight", "unknown extra.num_batches_tracked, extra.weight", "bn1.bias has shape (9,) instead of (8,)"):
+        assert part in str(refused.value)
     with pytest.raises(InputError, match="NaN"):
         pretrained.converted(state_dict(small) | {"bn1.bias": np.full(8, np.nan, "f4")}, small, "file.pth")
 
@@ -167,10 +207,19 @@ def test_npz_and_unknown_suffixes(small, tmp_path):
 
 
 def test_the_verb_exports_and_imports_the_same_bytes(small, tmp_path):
-    frozen.save(tmp_path / "a", frozen.freeze(small, Preprocess(crop=32), {"model": "resnet18", "config": models.complete("resnet18", SMALL)}))
-    assert command(["export", str(tmp_path / "a"), "--to", str(tmp_path / "b")]) == 0
+    preprocess = Preprocess(crop=32, annulus=(0.5, 1.0))
+    frozen.save(tmp_path / "a", frozen.freeze(small, preprocess, {"model": "resnet18", "config": models.complete("resnet18", SMALL)}))
+    assert command(["export", str(tmp_path / "a"), "--to", str(tmp_path / "b"), "--onnx"]) == 0
+    assert {p.name for p in (tmp_path / "b").iterdir()} == {"config.json", "README.md", "model.onnx", "model.safetensors"}
     fields = json.dumps(SMALL)
     assert command(["import", str(tmp_path / "b/model.safetensors"), "--to", str(tmp_path / "c"), "--architecture", fields, "--crop", "32"]) == 0
     assert (tmp_path / "a" / frozen.NUMBERS).read_bytes() == (tmp_path / "c" / frozen.NUMBERS).read_bytes()
+    assert command(["import", str(tmp_path / "b"), "--to", str(tmp_path / "d")]) == 0  # a folder needs no flags
+    assert (tmp_path / "a" / frozen.NUMBERS).read_bytes() == (tmp_path / "d" / frozen.NUMBERS).read_bytes()
+    assert frozen.load(tmp_path / "d").preprocess == preprocess
+    for content in ("{}", "[", '{"architecture": "resnet18", "config": 3, "preprocess": {}, "trained": {}}'):
+        (tmp_path / "b/config.json").write_text(content)
+        with pytest.raises(InputError, match=r"config\.json|resnet18"):
+            command(["import", str(tmp_path / "b"), "--to", str(tmp_path / "e")])
     with pytest.raises(InputError, match="expected a mapping"):
         command(["import", "x.npz", "--to", str(tmp_path), "--architecture", "[1]"])

@@ -27,6 +27,14 @@ def test_rows_come_in_the_order_asked_for(folder, threads):
     np.testing.assert_array_equal(np.concatenate(found), images[rows])
 
 
+def test_processes_that_read_ahead_keep_the_order(folder):
+    images, source = load_split(folder, "train", ("image",))["image"], streaming.records(folder, "train")
+    rows = [6, 2, 5, 0, 4, 1, 3]
+    found = [np.array(batch) for batch in streaming.batches(source, rows, 2, workers=2)]
+    assert [len(f) for f in found] == [2, 2, 2, 1]
+    np.testing.assert_array_equal(np.concatenate(found), images[rows])
+
+
 def test_a_flipped_byte_is_found_when_its_record_is_read(folder):
     source = streaming.records(folder, "train")
     path = folder / FIRST

@@ -36,22 +36,6 @@ def test_the_source_plane_integral_is_one(n, r_eff, q):
     np.testing.assert_allclose(integral(lj.Sersic(1.0, r_eff, n, q, 0.4)), 1.0, atol=2e-4 if n < 4 else 2e-3)
 
 
-def test_sersic_agrees_with_lenstronomy():
-    from lenstronomy.LightModel.Profiles.sersic import SersicElliptic
-
-    r = np.random.default_rng(0)
-    for _ in range(50):
-        n, r_eff, q, phi, x0, y0 = r.uniform(0.7, 4), r.uniform(0.05, 0.5), r.uniform(0.3, 1), r.uniform(0, np.pi), *r.normal(0, 0.2, 2)
-        x, y = x0 + r.uniform(-3 * r_eff, 3 * r_eff, 40), y0 + r.uniform(-3 * r_eff, 3 * r_eff, 40)
-        f = (1 - q) / (1 + q)
-        k = {"amp": 1.0, "R_sersic": r_eff * np.sqrt(q), "n_sersic": n, "e1": f * np.cos(2 * phi), "e2": f * np.sin(2 * phi), "center_x": x0, "center_y": y0}
-        theirs = SersicElliptic().function(x, y, **k)
-        ours = np.asarray(surface_brightness(lj.Sersic(1.0, r_eff, n, q, phi, x0, y0), x, y))
-        at = np.asarray(surface_brightness(lj.Sersic(1.0, r_eff, n, q, phi, 0.0, 0.0), r_eff * np.cos(phi), r_eff * np.sin(phi)))
-        theirs_b = 1.9992 * n - 0.3271  # lenstronomy's b_n is linear
-        np.testing.assert_allclose(np.log(ours / at) / float(sersic_b(n)), np.log(theirs) / theirs_b, atol=1e-5)
-
-
 def test_clumps_leave_the_total_alone():
     galaxy = lj.Sersic(2.0, 0.3, 1.0, 0.6, 0.8)
     clumps = lj.Clumps(jnp.array([0.2, 0.15, 0.0]), jnp.array([0.5, -0.8, 0.1]), jnp.array([0.3, 0.2, 0.0]), jnp.array([0.2, 0.3, 0.25]))
@@ -60,6 +44,17 @@ def test_clumps_leave_the_total_alone():
     np.testing.assert_allclose(np.sum(surface_brightness(light, x, y)) * 1e-4, 1.0, atol=1e-3)
     moved = np.asarray(surface_brightness(light, x, y) - 0.65 * surface_brightness(galaxy, x, y)).sum() * 1e-4
     np.testing.assert_allclose(moved, 0.35, rtol=1e-6)
+
+
+def test_clump_flux_is_exact_over_the_prior():
+    """Share of the smooth part and integrals of the knots (2 pi sigma^2 peak) are one galaxy."""
+    scenes = lj.priors("raw_notes").sample(jax.random.key(0), 500)
+
+    def total(galaxy, clumps):
+        c = ClumpySersic(galaxy, clumps).coefficients()
+        return c["share"] + sum(2 * jnp.pi * k["peak"] / (-2 * k["rate"]) for k in c["knots"])
+
+    np.testing.assert_allclose(jax.jit(jax.vmap(total))(scenes.source, scenes.clumps), 1.0, atol=1e-6)
 
 
 def test_gaussian_light():

@@ -12,6 +12,7 @@ from lensjax.rendering import _render
 
 SMALL = lj.PixelGrid(61)
 TINY = lj.PixelGrid(47)
+CELLS = lj.PixelGrid(21, 3 * TINY.scale)  # TINY and 8 pixels around it, for the adaptive truth to start from
 KEY = jax.random.key(0)
 
 
@@ -27,57 +28,27 @@ def test_images_are_converged_to_the_tolerance(name):
     ours = jax.vmap(lambda s, f: lj.render(s, TINY, lj.Gaussian(f)))(scenes, fwhm)[..., 0]
     for i in range(3):
         one = jax.tree.map(lambda leaf, i=i: np.asarray(leaf[i]), scenes)
-        truth = converged_points(lensed_sersic(one), TINY, margin=8, accuracy=1e-6).convolved(TINY, float(fwhm[i])) * float(one.source.flux[0])
+        truth = converged_points(lensed_sersic(one), CELLS, margin=0, accuracy=1e-7).convolved(TINY, float(fwhm[i])) * float(one.source.flux[0])
         assert np.abs(ours[i] - truth).max() < 1e-3 * truth.max()
         np.testing.assert_allclose(ours[i].sum(), truth.sum(), rtol=1e-3)
 
 
 def test_reference_magnifications():
     """theta_e 1.5", beta 0.5", R_e 0.15": 6.40; beta = 5 theta_e: 1.20; on the axis 2 theta_e <1/r> of the source, which is 98.6 for an exponential
-    disc of R_e 0.0511" (33.6 for 0.15"). That last one is a whole ring as narrow as the priors' smallest source."""
+    disc of R_e 0.0511" (33.6 for 0.15"). That last one is a whole ring as narrow as the priors' smallest source, beyond what the priors hold:
+    0.5 % at the default tolerance."""
     grid = lj.PixelGrid(101)
 
-    def mu(beta, r_eff):
+    def mu(beta, r_eff, tol=1e-3):
         scene = lj.Scene(lj.SIE(1.5, 1.0, 0.0), lj.Shear(0.0, 0.0), lj.Sersic(jnp.ones(3), r_eff, 1.0, 1.0, 0.0, beta, 0.0))
-        return float(lj.render(scene, grid, PSF)[..., 0].sum())
+        return float(lj.render(scene, grid, PSF, tol)[..., 0].sum())
 
     np.testing.assert_allclose(mu(0.5, 0.15), 6.40, atol=0.02)
     np.testing.assert_allclose(mu(7.5, 0.15), 1.20, atol=0.01)
     b = 1.6783470  # n = 1: <1/r> = b/R_e
     np.testing.assert_allclose(mu(0.0, 0.15), 2 * 1.5 * b / 0.15, rtol=2e-3)
-    np.testing.assert_allclose(mu(0.0, 3 * b / 98.6), 98.6, rtol=4e-3)
-
-
-def test_the_4x4_rule_is_lenstronomys_image():
-    from lenstronomy.Data.imaging_data import ImageData
-    from lenstronomy.Data.psf import PSF as TheirPSF
-    from lenstronomy.ImSim.image_model import ImageModel
-    from lenstronomy.LensModel.lens_model import LensModel
-    from lenstronomy.LightModel.light_model import LightModel
-
-    from lensjax.light import sersic_b, surface_brightness
-
-    with jax.enable_x64(True):
-        s = sie_scene()
-        ours = np.asarray(lj.render(s, SMALL, lj.Gaussian(1.2), tol="4x4")[..., 1])
-        b, theirs_b = float(sersic_b(1.0)), 1.9992 - 0.3271
-        size = 0.15 * theirs_b / b  # so that both profiles have the same scale length in spite of their b_n
-        peak = float(surface_brightness(s.source, s.source.x, s.source.y))
-    f, g = 0.3 / 1.7, 0.4 / 1.6
-    lens = [
-        {"theta_E": 1.5, "e1": f * np.cos(0.6), "e2": f * np.sin(0.6), "center_x": 0.0, "center_y": 0.0},
-        {"gamma1": 0.03, "gamma2": -0.02, "ra_0": 0.0, "dec_0": 0.0},
-    ]
-    light = [{"amp": 1.0, "R_sersic": size * np.sqrt(0.6), "n_sersic": 1.0, "e1": g * np.cos(1.6), "e2": g * np.sin(1.6), "center_x": 0.2, "center_y": 0.1}]
-    t = np.arange(-20, 21) * 0.262 / (1.2 / 2.3548200450309493)
-    kernel = np.outer(np.exp(-0.5 * t**2), np.exp(-0.5 * t**2))
-    start = -30 * 0.262
-    data = ImageData(np.zeros((61, 61)), ra_at_xy_0=start, dec_at_xy_0=start, transform_pix2angle=np.eye(2) * 0.262)
-    psf = TheirPSF(psf_type="PIXEL", kernel_point_source=kernel / kernel.sum())
-    model = ImageModel(data, psf, LensModel(["SIE", "SHEAR"]), LightModel(["SERSIC_ELLIPSE"]), kwargs_numerics={"supersampling_factor": 4})
-    theirs = model.image(lens, light)
-    theirs *= peak / np.exp(theirs_b) * 1.0
-    np.testing.assert_allclose(ours, theirs, atol=2e-4 * theirs.max())
+    np.testing.assert_allclose(mu(0.0, 3 * b / 98.6), 98.6, rtol=6e-3)
+    np.testing.assert_allclose(mu(0.0, 3 * b / 98.6, 5e-4), 98.6, rtol=5e-4)
 
 
 @pytest.mark.parametrize("size", [64, 91, 128])
@@ -98,7 +69,7 @@ def test_unlensed_galaxies_of_every_kind_are_converged():
     ours = jax.vmap(lambda g: lj.render(lj.Scene(source=g), TINY, PSF))(galaxies)[..., 1]
     for i in range(3):
         one = lj.Scene(source=jax.tree.map(lambda leaf, i=i: np.asarray(leaf[i]), galaxies))
-        truth = converged_points(lensed_sersic(one), TINY, margin=8, accuracy=1e-6).convolved(TINY, 1.2)
+        truth = converged_points(lensed_sersic(one), CELLS, margin=0, accuracy=1e-7).convolved(TINY, 1.2)
         assert np.abs(ours[i] - truth).max() < 2e-3 * truth.max()
         np.testing.assert_allclose(ours[i].sum(), truth.sum(), rtol=1e-3)
 
@@ -109,13 +80,6 @@ def test_no_light_and_no_lens_are_limits(image):
     np.testing.assert_allclose(plain.sum((0, 1)), [0.6, 1.0, 1.4], rtol=1e-3)
 
 
-def test_rotating_the_sky_by_a_quarter_turn_rotates_the_image(image):
-    turned = sie_scene(x=-0.1, y=0.2, phi=0.3 + np.pi / 2, source_phi=0.8 + np.pi / 2, gamma1=-0.03, gamma2=0.02)
-    np.testing.assert_allclose(lj.render(turned, GRID, PSF), jnp.rot90(image, -1), atol=1e-4 * float(image.max()))
-    mirrored = sie_scene(x=0.2, y=-0.1, phi=-0.3, source_phi=-0.8, gamma1=0.03, gamma2=0.02)
-    np.testing.assert_allclose(lj.render(mirrored, GRID, PSF), image[::-1], atol=1e-4 * float(image.max()))
-
-
 def test_magnification_of_a_small_source_is_one_over_det_a():
     from lensjax.mass import jacobian
 
@@ -123,9 +87,8 @@ def test_magnification_of_a_small_source_is_one_over_det_a():
     x, y = np.meshgrid(*[np.linspace(-4, 4, 1601)] * 2)
     with jax.enable_x64(True):
         precise = sie_scene(x=0.9, y=0.5)
-        bx, by = precise.trace(jnp.asarray(x), jnp.asarray(y))
+        bx, by, axx, axy, ayx, ayy = jax.jit(lambda x, y: (*precise.trace(x, y), *jacobian(precise.mass(), x, y)))(x, y)
         near = np.hypot(bx - 0.9, by - 0.5)
-        axx, axy, ayx, ayy = jacobian(precise.mass(), jnp.asarray(x), jnp.asarray(y))
         mu = 1 / np.abs(axx * ayy - axy * ayx)
     minima = [(i, j) for i, j in zip(*np.where(near < 0.02)) if near[i, j] == near[i - 4 : i + 5, j - 4 : j + 5].min()]
     total = sum(mu[i, j] for i, j in minima)
@@ -171,8 +134,10 @@ def smooth_loss(p, tol=1e-3):
     return jnp.sum(image * jnp.asarray(np.cos(1.1 * x + 0.7 * y + 0.3) + np.sin(0.6 * x - 1.3 * y), image.dtype)[..., None])
 
 
+reverse = jax.jit(jax.grad(smooth_loss))
+
+
 def test_gradients_are_finite_everywhere_and_right():
-    reverse = jax.jit(jax.grad(smooth_loss))
     value = jax.jit(lambda p: smooth_loss(p, 5e-4))  # differences of less converged images also see the cells chosen anew
     for place, p in PLACES.items():
         p = jnp.array(p)
@@ -186,8 +151,9 @@ def test_gradients_are_finite_everywhere_and_right():
             assert abs(fd - g[i]) < 0.06 * abs(g[i]) + 0.01 * np.abs(g).max(), (place, NAMES[i], fd, g[i])
 
 
-def test_forward_mode_equals_reverse_mode():
-    p = jnp.array(PLACES["ordinary"])
+def test_forward_mode_equals_reverse_mode_everywhere():
     direction = jnp.linspace(-1, 1, 14)
-    _, forward = jax.jit(lambda p: jax.jvp(smooth_loss, (p,), (direction,)))(p)
-    np.testing.assert_allclose(forward, jax.jit(jax.grad(smooth_loss))(p) @ direction, rtol=1e-3)
+    along = jax.jit(lambda p: jax.jvp(smooth_loss, (p,), (direction,))[1])
+    for place, p in PLACES.items():
+        g = reverse(jnp.array(p))
+        np.testing.assert_allclose(along(jnp.array(p)), g @ direction, rtol=1e-3, atol=1e-4 * float(jnp.abs(g).sum()), err_msg=place)
