@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 from importlib.metadata import entry_points
+from typing import NoReturn
 
 from lensjax.errors import InputError
 
@@ -76,5 +77,16 @@ def main(argv: list[str] | None = None) -> int:
         return _fail(cure + where)
 
 
+def command() -> NoReturn:
+    """Runs main as a process: once a verb has ended, an interrupt cannot break the interpreter's shutdown (JAX's takes a while)."""
+    try:
+        code = main()
+    except KeyboardInterrupt:
+        code = 130
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    sys.exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    command()

@@ -67,3 +67,11 @@ def test_defects_keep_their_traceback(verb):
     verb(raising(RuntimeError("a defect")))
     with pytest.raises(RuntimeError):
         cli.main(["try"])
+
+
+def test_an_interrupt_after_the_verb_has_ended_leaves_its_exit_code_and_no_traceback():
+    """The handler stands for JAX's own, which took the one interrupt of a run that was just done."""
+    program = "import atexit, os, signal; atexit.register(os.kill, os.getpid(), signal.SIGINT); from lensjax import cli; cli.command()"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("usage: lensjax")
