@@ -47,7 +47,7 @@ def test_damage_is_refused(tmp_path, part):
 
 @pytest.mark.parametrize("error", [ValueError("RESOURCE_EXHAUSTED: Failed to write 9 bytes: No space left on device"), OSError(28, "No space left on device")])
 def test_a_full_disk_is_an_oserror_and_leaves_the_checkpoint_before_it(tmp_path, monkeypatch, error):
-    """The words are tensorstore's; test_training fills a real file system where that is permitted."""
+    """The words are tensorstore's; test_training_survival fills a real file system where that is permitted."""
     kept = Checkpoints(tmp_path)
     kept.save(1, TREE, NOTE)
 
