@@ -24,6 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 import tyro
 
+from classifiers import host
 from classifiers.training import TrainSettings, inputs, optimiser
 from classifiers.training.step import begin, make_step
 from classifiers.training.verb import network
@@ -131,6 +132,7 @@ def processor(kind: str) -> str:
 
 def main(q: Question) -> dict[str, Any]:
     """Measures everything and writes it down."""
+    host.keep_memory()
     kind = jax.devices()[0].device_kind.replace(" ", "-").lower()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -136,6 +136,9 @@ class Writer:
         begin, end, step = (np.array([p[axis] for axis in cut], np.int64) for p in (params["start_indices"], params["limit_indices"], steps))
         return self.node("Slice", values[0], begin, end, np.array(cut, np.int64), step)
 
+    def _concatenate(self, values: list[Value], shapes: Any, out: Any, params: Any) -> Value:
+        return self.node("Concat", *values, axis=params["dimension"])
+
     def _pad(self, values: list[Value], shapes: Any, out: Any, params: Any) -> Value:
         before, after, between = zip(*params["padding_config"])
         if any(between) or min(*before, *after) < 0:

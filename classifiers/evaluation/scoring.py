@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import jax
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
+from classifiers import host
 from classifiers.frozen import Frozen
 from data import shards
 from data.loader import load_split
@@ -22,7 +22,7 @@ FIELDS = (
 
 def logits(frozen: Frozen, stamps: Float[np.ndarray, "n h w 3"], batch: int = 256, tick: Callable[[int], None] = lambda n: None) -> Float[np.ndarray, " n"]:
     """Logits of raw stamps, `batch` at a time, on the host. tick: told how many were just scored."""
-    score = jax.jit(lambda f, x: f.logits(x))
+    score = host.jit(lambda f, x: f.logits(x))
     out = np.empty(len(stamps), np.float32)
     for start in range(0, len(stamps), batch):
         part = stamps[start : start + batch]

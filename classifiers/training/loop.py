@@ -22,6 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from classifiers import host
 from classifiers.checkpoints import Checkpoints
 from classifiers.evaluation import calibration, metrics
 from classifiers.training import curves, inputs, interrupt
@@ -132,7 +133,7 @@ def fit(run: Run, state: State, tick: Callable[[int, int, str], None] = lambda d
     if s.tensorboard:
         curves.write(folder / "tensorboard", lines)
     state = jax.tree.map(jnp.asarray, state)
-    score = jax.jit(run.network.evaluate)
+    score = host.jit(run.network.evaluate)
     saved, started = time.monotonic(), time.monotonic() - place.seconds
 
     def save(place: Place) -> None:

@@ -12,6 +12,7 @@ import optax
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
+from classifiers import host
 from classifiers.models import Finder
 from data import augment
 
@@ -122,4 +123,4 @@ def make_step(
         finite = jnp.isfinite(value) & jnp.isfinite(optax.global_norm(slope))
         return State(optax.apply_updates(state.params, updates), statistics, moments, state.step + 1), value, finite
 
-    return jax.jit(step, donate_argnums=0)
+    return host.jit(step, donate_argnums=0)

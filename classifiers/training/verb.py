@@ -15,7 +15,7 @@ from flax import nnx
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from classifiers import frozen, models, weights
+from classifiers import frozen, host, models, weights
 from classifiers.checkpoints import Checkpoints
 from classifiers.training import inputs, interrupt, loop, optimiser
 from classifiers.training.settings import TrainSettings
@@ -69,6 +69,7 @@ def work(call: Invocation[TrainSettings], step: record.Step, console: Console) -
     """Reads, trains, freezes the best epoch and finishes the step."""
     s, out = call.settings, call.out
     folder = out / "training"
+    host.keep_memory()
     net = network(s)
     train, way = inputs.training(out, s)
     val = inputs.resident(out, "val", s)
