@@ -1,5 +1,6 @@
 """What networks are compiled with on a processor: the same numbers, on every core; memory that is kept."""
 
+import json
 import subprocess
 import sys
 
@@ -54,3 +55,13 @@ print(before, [faults() for _ in range(3)][-1])
     assert done.returncode == 0, done.stderr
     before, after = map(int, done.stdout.split())
     assert before > 10 and after < before / 5
+
+
+def test_the_benchmark_of_convolutions_compares_ways_that_agree(tmp_path):
+    from benchmarks import convolutions
+
+    out = tmp_path / "convolutions.json"
+    convolutions.main(convolutions.Question(layers=((4, 5), (3, 6)), batch=2, repeats=1, keep_memory=False, out=out))
+    found = json.loads(out.read_text())["convolutions"]
+    assert [(f["channels"], f["way"]) for f in found] == [(c, way) for c in (4, 3) for way in convolutions.WAYS]
+    assert all(f["error"] < 5e-6 and min(f["forward"], f["image_gradient"], f["kernel_gradient"]) > 0 for f in found)
