@@ -19,7 +19,6 @@ The result is a list of point fluxes, spread over the pixel grid as a quartic B-
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import reduce
 
@@ -27,9 +26,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.experimental.xla_metadata import set_xla_metadata
 from jaxtyping import Array, Complex, Float, Int
 
+from lensjax.apart import apart
+from lensjax.choose import largest
 from lensjax.grid import PixelGrid
 from lensjax.light import Light
 from lensjax.mass import Mass
@@ -167,22 +167,11 @@ class _Cells:
     need: Float[Array, " C"]
 
     def neediest(self, count: int) -> Int[Array, " N"]:
-        return lax.top_k(self.need, min(count, self.need.size))[1]
+        return largest(self.need, count)
 
     def without(self, chosen: Int[Array, " N"]) -> Float[Array, "P C"]:
         """Brightness at the rays, 0 in the chosen cells."""
         return self.value * jnp.ones_like(self.mean).at[chosen].set(0.0)
-
-
-def _kernel(f: Callable, *args):
-    """f(*args), on a CPU compiled apart from what uses it: the compiler would otherwise work f out again for every use, the lenses for every
-    exponential of the light."""
-
-    def apart(*args):
-        with set_xla_metadata(inlineable="false"):
-            return jax.jit(f)(*args)
-
-    return lax.platform_dependent(*args, cpu=apart, default=f)
 
 
 class _View:
@@ -208,7 +197,7 @@ class _View:
     def look(self, x: Float[Array, " K"], y: Float[Array, " K"], side: float, split: int, rule: Rule) -> _Cells:
         """Rays in the split x split cells of squares centred on x, y."""
         offset = jnp.asarray(((np.arange(split) + 0.5) / split - 0.5) * side, x.dtype)[:, None]
-        centres = _kernel(lambda x, y: lax.complex(*jnp.broadcast_arrays((x + offset)[None, :, :], (y + offset)[:, None, :])), x, y)
+        centres = apart(lambda x, y: lax.complex(*jnp.broadcast_arrays((x + offset)[None, :, :], (y + offset)[:, None, :])), x, y)
         cx, cy = centres.real.ravel(), centres.imag.ravel()
         step_x, step_y = ((r * (side / split)).astype(x.dtype)[:, None] for r in (rule.x, rule.y))
         value, beta = self._shoot(cx, cy, step_x, step_y)
@@ -226,8 +215,8 @@ class _View:
         @jax.custom_jvp
         def shoot(once, cx, cy):
             bends, c = once
-            beta = _kernel(lambda bends, cx, cy: self.trace(bends, cx + step_x, cy + step_y), bends, cx, cy)
-            return _kernel(self.shine, c, beta), beta
+            beta = apart(lambda bends, cx, cy: self.trace(bends, cx + step_x, cy + step_y), bends, cx, cy)
+            return apart(self.shine, c, beta), beta
 
         @shoot.defjvp
         def shoot_jvp(primals, tangents):
@@ -275,7 +264,7 @@ def _quarters(view: _View, x: Array, y: Array, side: float, deeper: tuple[int, .
     if deeper:
         where = cells.neediest(deeper[0])
         fine = _quarters(view, cells.x[where], cells.y[where], side / 4, deeper[1:], counts[1:])
-        mean = mean.at[where].set(fine.mean(0))
+        mean = mean.at[where].set(reduce(jnp.add, fine) / len(fine))
     return mean.reshape(16, -1)
 
 
@@ -317,6 +306,6 @@ def _spread(image: Float[Array, "P P"]) -> Float[Array, "M M"]:
     """B-spline coefficients of points at pixel centres."""
     w = _spline(np.zeros(1))[0].tolist()
     side = image.shape[0] + 2 * _HALF
-    image = _kernel(lambda i: jnp.pad(i, 2 * _HALF), image)
-    image = _kernel(lambda i: sum(w[k] * i[k : k + side] for k in range(SPLINE)), image)
-    return _kernel(lambda i: sum(w[k] * i[:, k : k + side] for k in range(SPLINE)), image)
+    image = apart(lambda i: jnp.pad(i, 2 * _HALF), image)
+    image = apart(lambda i: sum(w[k] * i[k : k + side] for k in range(SPLINE)), image)
+    return apart(lambda i: sum(w[k] * i[:, k : k + side] for k in range(SPLINE)), image)

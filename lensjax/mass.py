@@ -148,6 +148,7 @@ class Shear:
         return 0.5 * self.gamma1 * (x * x - y * y) + self.gamma2 * x * y
 
 
+@jax.custom_jvp
 def _atan_ratio(wr: Array, wi: Array) -> Pair:
     """g(w) = atan(sqrt w)/sqrt w = 1 - w/3 + w^2/5 - ..., |w| < 1, as its diagonal Pade approximant.
 
@@ -155,10 +156,24 @@ def _atan_ratio(wr: Array, wi: Array) -> Pair:
     coefficients and are evaluated at complex w with two multiply-adds a term. Relative error of order 10: 2e-10 for q >= 0.5, 9e-8 at
     q = 0.3, 3e-6 at q = 0.2, 1.4e-4 at q = 0.1.
     """
-    nr, ni = _polynomial(_NUMERATOR, wr, wi)
-    dr, di = _polynomial(_DENOMINATOR, wr, wi)
-    norm = 1 / (dr * dr + di * di)
-    return (nr * dr + ni * di) * norm, (ni * dr - nr * di) * norm
+    return _quotient(_polynomial(_NUMERATOR, wr, wi), _polynomial(_DENOMINATOR, wr, wi))
+
+
+@_atan_ratio.defjvp
+def _atan_ratio_jvp(primals, tangents):
+    """g' = (N' - g D')/D. Derived here rather than by running the recurrences backwards, which keeps every step of them: a gradient of an image
+    takes half the time."""
+    g = _atan_ratio(*primals)
+    nr, ni = _polynomial(_NUMERATOR_SLOPE, *primals)
+    dr, di = _polynomial(_DENOMINATOR_SLOPE, *primals)
+    sr, si = _quotient((nr - g[0] * dr + g[1] * di, ni - g[0] * di - g[1] * dr), _polynomial(_DENOMINATOR, *primals))
+    tr, ti = tangents
+    return g, (sr * tr - si * ti, sr * ti + si * tr)
+
+
+def _quotient(n: Pair, d: Pair) -> Pair:
+    norm = 1 / (d[0] * d[0] + d[1] * d[1])
+    return (n[0] * d[0] + n[1] * d[1]) * norm, (n[1] * d[0] - n[0] * d[1]) * norm
 
 
 def _polynomial(coefficients: Sequence | np.ndarray, wr: Array, wi: Array) -> Pair:
@@ -181,6 +196,7 @@ def _pade(order: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 _NUMERATOR, _DENOMINATOR = _pade(10)
+_NUMERATOR_SLOPE, _DENOMINATOR_SLOPE = (c[1:] * np.arange(1, c.size) for c in (_NUMERATOR, _DENOMINATOR))
 
 
 def deflection(mass: Mass | tuple[Mass, ...], x: Real, y: Real) -> Pair:

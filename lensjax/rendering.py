@@ -16,7 +16,7 @@ from lensjax.scene import Scene
 
 PLANS = {
     1e-2: Plan(blocks=64, pixels=96, deeper=(64, 32), nodes=(2, 2, 2, 2)),
-    1e-3: Plan(blocks=80, pixels=128, deeper=(128, 64), nodes=(3, 2, 2, 2)),
+    1e-3: Plan(blocks=80, pixels=128, deeper=(160, 64), nodes=(3, 2, 2, 2)),
     5e-4: Plan(blocks=160, pixels=256, deeper=(320, 240, 120), nodes=(4, 4, 4, 4, 4)),
 }
 """What each tolerance refines; docs/rendering.md has the errors measured over the priors."""

@@ -36,7 +36,7 @@ def test_images_are_converged_to_the_tolerance(name):
 def test_reference_magnifications():
     """theta_e 1.5", beta 0.5", R_e 0.15": 6.40; beta = 5 theta_e: 1.20; on the axis 2 theta_e <1/r> of the source, which is 98.6 for an exponential
     disc of R_e 0.0511" (33.6 for 0.15"). That last one is a whole ring as narrow as the priors' smallest source, beyond what the priors hold:
-    0.5 % at the default tolerance."""
+    0.4 % at the default tolerance."""
     grid = lj.PixelGrid(101)
 
     def mu(beta, r_eff, tol=1e-3):
@@ -47,7 +47,7 @@ def test_reference_magnifications():
     np.testing.assert_allclose(mu(7.5, 0.15), 1.20, atol=0.01)
     b = 1.6783470  # n = 1: <1/r> = b/R_e
     np.testing.assert_allclose(mu(0.0, 0.15), 2 * 1.5 * b / 0.15, rtol=2e-3)
-    np.testing.assert_allclose(mu(0.0, 3 * b / 98.6), 98.6, rtol=6e-3)
+    np.testing.assert_allclose(mu(0.0, 3 * b / 98.6), 98.6, rtol=4e-3)
     np.testing.assert_allclose(mu(0.0, 3 * b / 98.6, 5e-4), 98.6, rtol=5e-4)
 
 

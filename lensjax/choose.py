@@ -1,0 +1,67 @@
+"""The largest few of many numbers, without sorting.
+
+`lax.top_k` took a fifth of the time of an image on a CPU. The renderer does not care about the order: bisect the threshold bit by bit, one
+count of what lies above it at a time, then read the places off the mask. Five times quicker.
+"""
+
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float, Int
+
+from lensjax.apart import apart
+
+_BITS = 32
+_LANES = 100
+"""The numbers stand in a table of at most _BITS rows and, where there are enough, no fewer than _LANES columns: sums over rows become vector
+instructions, and the mask of a column is a word of bits."""
+
+
+def largest(values: Float[Array, " N"], count: int) -> Int[Array, " K"]:
+    """Places of the min(count, N) largest of non-negative values, in no order. Values that agree in their leading bits (10 significant ones
+    for N = 4096) count as equal, and of equals the first are taken; what is below 0 counts as 0."""
+    if count >= values.size:
+        return jnp.arange(values.size)
+    keys = apart(_keys, values)
+    most = min(max(keys.size // _LANES, 1), _BITS)
+    rows = next((r for r in range(most, most // 2, -1) if keys.size % r == 0), most)
+    keys = jnp.pad(keys, (0, -keys.size % rows), constant_values=-1).reshape(rows, -1)
+    return _places(keys, _threshold(keys, count), count)
+
+
+def _keys(values: Float[Array, " N"]) -> Int[Array, " N"]:
+    """Integers in the order of the values, no two of them equal: the number of the place stands in the last bits."""
+    low = (values.size - 1).bit_length()
+    bits = lax.bitcast_convert_type(jnp.maximum(values, 0).astype(jnp.float32), jnp.int32)
+    return (bits >> low << low) | jnp.arange(values.size - 1, -1, -1, dtype=jnp.int32)
+
+
+def _threshold(keys: Int[Array, "R C"], count: int) -> Int[Array, ""]:
+    """The count-th largest key."""
+
+    def decide(step, threshold):
+        higher = threshold | (1 << (30 - step)).astype(jnp.int32)
+        above = apart(lambda keys, higher: jnp.sum(keys >= higher, axis=0, dtype=jnp.int32), keys, higher)
+        return jnp.where(jnp.sum(above) >= count, higher, threshold)
+
+    return lax.fori_loop(jnp.int32(0), jnp.int32(31), decide, jnp.int32(0))
+
+
+def _places(keys: Int[Array, "R C"], threshold: Int[Array, ""], count: int) -> Int[Array, " K"]:
+    """Where the `count` keys from the threshold on stand: for each the column by comparison with the running totals of the columns, then the row
+    by halving its word of bits."""
+    rows, columns = keys.shape
+    column, slot = jnp.arange(columns), jnp.arange(count)
+
+    def packed(keys, t):
+        return jnp.sum((keys >= t).astype(jnp.uint32) << jnp.arange(rows, dtype=jnp.uint32)[:, None], axis=0, dtype=jnp.uint32)
+
+    words = apart(packed, keys, threshold)
+    inside = lax.population_count(words).astype(jnp.int32)
+    until = apart(lambda inside: jnp.sum(jnp.where(column[:, None] <= column[None, :], inside[:, None], 0), axis=0, dtype=jnp.int32), inside)
+    at = apart(lambda until: jnp.sum(until[:, None] <= slot[None, :], axis=0, dtype=jnp.int32), until)
+    word, rank, row = words[at], slot - (until - inside)[at], jnp.zeros_like(at)
+    for half in (16, 8, 4, 2, 1):
+        lower = lax.population_count(word & jnp.uint32((1 << half) - 1)).astype(jnp.int32)
+        up = rank >= lower
+        rank, word, row = jnp.where(up, rank - lower, rank), jnp.where(up, word >> half, word), jnp.where(up, row + half, row)
+    return row * columns + at
