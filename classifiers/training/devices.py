@@ -30,6 +30,11 @@ def copied(tree: Any, where: Mesh | None) -> Any:
     return tree if where is None else jax.device_put(tree, NamedSharding(where, PartitionSpec()))
 
 
+def promised(shape: tuple[int, ...], dtype: Any, where: Mesh | None) -> jax.ShapeDtypeStruct:
+    """What `copied` makes of an array, without the array."""
+    return jax.ShapeDtypeStruct(shape, dtype, sharding=None if where is None else NamedSharding(where, PartitionSpec()))
+
+
 def spread(array: np.ndarray, where: Mesh | None, axis: int = 1) -> Any:
     """An array split along one axis over the devices."""
     return array if where is None else jax.device_put(array, NamedSharding(where, PartitionSpec(*[None] * axis, "batch")))

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -55,6 +55,10 @@ class Input(Protocol):
         """The updates of these rows and turns, (U, A, B) each, in order."""
         ...
 
+    def like(self, shape: tuple[int, int]) -> tuple[Split, Any]:
+        """Stamps and rows of an update of (A, B), in shape, type and place: what is not on the device yet as a ShapeDtypeStruct."""
+        ...
+
 
 @dataclass(frozen=True)
 class Resident:
@@ -72,6 +76,10 @@ class Resident:
     def updates(self, rows: np.ndarray, turns: np.ndarray) -> Iterator[Update]:
         for some, turn in zip(rows, turns):
             yield self.split, devices.spread(some, self.mesh), devices.spread(turn, self.mesh)
+
+    def like(self, shape: tuple[int, int]) -> tuple[Split, Any]:
+        """The split itself: it is there."""
+        return self.split, devices.spread(np.zeros(shape, np.int32), self.mesh)
 
 
 @dataclass(frozen=True)
@@ -100,6 +108,13 @@ class Streaming:
             cut = cropped(images, self.preprocess.crop)  # type: ignore[arg-type]  # on the host: less to send
             split = devices.copied(Split(jnp.asarray(cut), jnp.asarray(self.target[some]), jnp.asarray(self.weight[some])), self.mesh)
             yield split, place, devices.spread(turn, self.mesh)
+
+    def like(self, shape: tuple[int, int]) -> tuple[Split, Any]:
+        """The stamps of one update, cropped."""
+        number, side = shape[0] * shape[1], self.preprocess.crop
+        arrays = (((number, side, side, 3), np.float32), ((number,), self.target.dtype), ((number,), self.weight.dtype))
+        split = Split(*(devices.promised(size, kind, self.mesh) for size, kind in arrays))  # type: ignore[arg-type]
+        return split, devices.spread(np.zeros(shape, np.int32), self.mesh)
 
 
 def refuse_blank(images: Float[np.ndarray, "n h w 3"], ids: np.ndarray, source: Callable[[], streaming.Records]) -> None:
@@ -136,9 +151,7 @@ def refuse_lost(folder: Path, split: str, columns: dict[str, np.ndarray]) -> Non
 
 def on_device(images: Float[np.ndarray, "n h w 3"], p: Preprocess, dtype: str, mesh: Mesh | None) -> Float[Array, "n s s 3"]:
     """raw_robust of every stamp, made where it stays, a few hundred at a time: the host needs no second copy, the device little more than the result."""
-    put = jax.jit(
-        lambda whole, part, at: jax.lax.dynamic_update_slice(whole, raw_robust(part, p).astype(whole.dtype), (at, 0, 0, 0)), donate_argnums=0
-    )
+    put = jax.jit(lambda whole, part, at: jax.lax.dynamic_update_slice(whole, raw_robust(part, p).astype(whole.dtype), (at, 0, 0, 0)), donate_argnums=0)
     whole = devices.copied(jnp.zeros((len(images), p.crop, p.crop, 3), dtype), mesh)
     for start in range(0, len(images), CHUNK):
         at = max(0, min(start, len(images) - CHUNK))  # the last chunk overlaps the one before: one shape, one compilation
@@ -245,10 +258,13 @@ def available() -> dict[str, int]:
     return {"host": host, "device": (told["bytes_limit"] - told["bytes_in_use"]) * 4 // 5 if "bytes_limit" in told else host}
 
 
-def epoch_rows(label: Int[np.ndarray, " n"], s: TrainSettings, epoch: int) -> tuple[Int[np.ndarray, "steps a b"], Int[np.ndarray, "steps a b"]]:
+def epoch_rows(
+    label: Int[np.ndarray, " n"], s: TrainSettings, epoch: int, passes: int = 1
+) -> tuple[Int[np.ndarray, "steps a b"], Int[np.ndarray, "steps a b"]]:
     """Rows and turns of every update of an epoch, a function of seed and epoch alone; the rest that fills no batch is left to other epochs.
 
-    label: of the stamps in the split. Raises InputError when they are fewer than one effective batch.
+    label: of the stamps in the split · passes: that a batch is cut into; its stamps stay the same.
+    Raises InputError when the stamps are fewer than one effective batch.
     """
     number, whole = len(label), s.batch * s.accumulation
     if number < whole:
@@ -262,5 +278,5 @@ def epoch_rows(label: Int[np.ndarray, " n"], s: TrainSettings, epoch: int) -> tu
             raise InputError(f"balanced: a batch of {whole} is larger than the {len(rows)} stamps of a balanced epoch; choose a smaller batch")
     rows = rows[: len(rows) // whole * whole]
     turns = np.zeros_like(rows) if s.augment == "none" else augment.codes(rows, s.seed, epoch, s.augment).astype(rows.dtype)
-    shape = (-1, s.accumulation, s.batch)
+    shape = (-1, s.accumulation * passes, s.batch // passes)
     return rows.reshape(shape).astype(np.int32), turns.reshape(shape).astype(np.int32)

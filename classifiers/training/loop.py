@@ -61,6 +61,8 @@ class Run:
     rate: optax.Schedule
     train: inputs.Input
     val: Split
+    passes: int = 1
+    """that each batch is cut into (memory.py)"""
 
 
 def scores(network: Network, state: State, images: jax.Array, compiled: Callable[..., Any]) -> np.ndarray:
@@ -145,12 +147,12 @@ def fit(run: Run, state: State, tick: Callable[[int, int, str], None] = lambda d
 
     # The next epoch's draws are made while this one trains: at survey size they take seconds.
     with interrupt.deferred() as request, ThreadPoolExecutor(1) as beside:
-        drawn = beside.submit(inputs.epoch_rows, run.train.label, s, place.epoch)
+        drawn = beside.submit(inputs.epoch_rows, run.train.label, s, place.epoch, run.passes)
         while place.epoch < s.epochs:
             if s.patience and place.epoch - max(place.best_epoch, 0) >= s.patience:
                 break
             rows, turns = drawn.result()
-            drawn = beside.submit(inputs.epoch_rows, run.train.label, s, place.epoch + 1)
+            drawn = beside.submit(inputs.epoch_rows, run.train.label, s, place.epoch + 1, run.passes)
             total, began, first = len(rows) * s.epochs, time.monotonic(), place.update
             losses, pending = list(place.losses), None
             for update, batch in enumerate(run.train.updates(rows[first:], turns[first:]), start=first):

@@ -25,7 +25,7 @@ class TrainSettings:
     preprocess: Preprocess = Preprocess(crop=64)
     epochs: Positive = 30
     batch: Positive = 64
-    """stamps in one pass"""
+    """stamps in one pass; cut into as few smaller ones as memory needs, and said so"""
     accumulation: Positive = 1
     """passes whose mean gradient makes one step; the effective batch is batch x accumulation"""
     learning_rate: Annotated[float, Field(gt=0)] = 2e-3

@@ -87,7 +87,7 @@ def make_step(
     seed: int,
     held: frozenset[str] = frozenset(),
     prepare: Callable[[Array], Array] = lambda images: images,
-) -> Callable[[State, Split, Array, Array], tuple[State, Array, Array]]:
+) -> jax.stages.Wrapped:
     """The compiled update: (state, split, rows (A, B), turns (A, B)) -> (state, loss, whether loss and gradient are finite).
 
     A passes of B stamps make one update with the mean of their gradients; the loss is the mean of weight x binary cross-entropy over all of them.

@@ -17,13 +17,12 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 from classifiers import frozen, host, models, weights
 from classifiers.checkpoints import Checkpoints
-from classifiers.training import inputs, interrupt, loop, optimiser
+from classifiers.training import devices, inputs, interrupt, loop, memory, optimiser
 from classifiers.training.settings import TrainSettings
 from classifiers.training.step import Network, begin, make_step
 from data import record, shards
 from data.config import Invocation, presets
 from data.files import sha256, write_json
-from lensjax.errors import InputError
 
 
 def network(s: TrainSettings) -> Network:
@@ -39,7 +38,7 @@ def network(s: TrainSettings) -> Network:
     return Network(model)
 
 
-def run_info(call: Invocation[TrainSettings], net: Network, split: dict[str, Any], way: str, manifest: Path) -> dict[str, Any]:
+def run_info(call: Invocation[TrainSettings], net: Network, split: dict[str, Any], way: str, manifest: Path, division: memory.Division) -> dict[str, Any]:
     """Everything that tells this run from another; no part of it changes when the run is continued, but the time."""
     settings = json.loads(json.dumps(dataclasses.asdict(call.settings)))
     source, device = Path(call.source), jax.devices()[0]
@@ -62,6 +61,7 @@ def run_info(call: Invocation[TrainSettings], net: Network, split: dict[str, Any
         "parameters": sum(v.size for v in net.params.values()),
         "splits": split,
         "input": way,
+        "division": division,
     }
 
 
@@ -76,8 +76,11 @@ def work(call: Invocation[TrainSettings], step: record.Step, console: Console) -
     rows, _ = inputs.epoch_rows(train.label, s, 0)
     held = optimiser.frozen_names([*net.params, *net.statistics], s.freeze)
     update = optimiser.optimiser(s, len(rows), net.params)
+    compiled, state, begun = make_step(net, update, s.seed, frozenset(held), train.prepare), begin(net, update), memory.recorded(folder)
+    division = begun or memory.divided(compiled, state, train, s, memory.limit())
+    devices.mesh(s.batch // division["passes"])  # refuses a run begun on other devices
     counts = {name: {"lenses": int(x.label.sum()), "others": int((1 - x.label).sum())} for name, x in (("train", train), ("val", val))}
-    info = run_info(call, net, counts, way, out / "manifest.parquet")
+    info = run_info(call, net, counts, way, out / "manifest.parquet", division)
     write_json(folder / "run_info.json", info)
     sizes = ", ".join(f"{n} {c['lenses']} lenses + {c['others']} others" for n, c in counts.items())
     console.print(
@@ -86,6 +89,8 @@ def work(call: Invocation[TrainSettings], step: record.Step, console: Console) -
         markup=False,
         soft_wrap=True,
     )
+    if said := memory.described(division, s, begun is not None, bool(net.statistics)):
+        console.print(said, markup=False, soft_wrap=True)
     columns_shown = [TextColumn("train"), BarColumn(), TextColumn("{task.percentage:3.0f}%  {task.fields[speed]}"), TimeElapsedColumn(), TimeRemainingColumn()]
     with Progress(*columns_shown, console=console, disable=not console.is_terminal, transient=True) as progress:
         task = progress.add_task("train", total=len(rows) * s.epochs, speed="")
@@ -97,9 +102,9 @@ def work(call: Invocation[TrainSettings], step: record.Step, console: Console) -
             if text:
                 console.print(text, markup=False, soft_wrap=True)
 
-        compiled = make_step(net, update, s.seed, frozenset(held), train.prepare)
-        run = loop.Run(folder, s, net, compiled, optimiser.schedule(s, len(rows)), train, val.split)
-        state, summary = loop.fit(run, begin(net, update), tick)
+        run = loop.Run(folder, s, net, compiled, optimiser.schedule(s, len(rows)), train, val.split, division["passes"])
+        with memory.explained(s, division["passes"]):
+            state, summary = loop.fit(run, state, tick)
     notes = {k: info[k] for k in ("manifest_sha256", "parameters", "splits")}
     described = {"model": s.model, "config": models.complete(s.model, s.architecture), "seed": s.seed, "shuffled_labels": s.shuffle_labels, **notes}
     described |= {"epoch": summary["epoch"], "val_auc": summary["val_auc"], "checkpoint": "best", "settings": info["settings"]}
@@ -129,18 +134,10 @@ def main(call: Invocation[TrainSettings]) -> int:
         refuse_others(call)
     console = Console(stderr=True, highlight=False)
     try:
-        with interrupt.immediate(), step:
+        with interrupt.immediate(), step, memory.explained(call.settings):
             work(call, step, console)
     except interrupt.Terminated:
         console.print("train: stopped by SIGTERM, everything is saved; the same command continues here", markup=False)
-    except jax.errors.JaxRuntimeError as error:
-        if "RESOURCE_EXHAUSTED" not in str(error):
-            raise
-        batch, passes = call.settings.batch, call.settings.accumulation
-        raise InputError(
-            f"batch {batch}: not enough memory on the device; --batch {max(batch // 2, 1)} --accumulation {2 * passes} has the same effective batch "
-            "(batch statistics are then of a pass, see docs/training.md)"
-        ) from None
     return 0
 
 
