@@ -43,6 +43,9 @@ SPLINE = 5
 _ANYWHERE = 1e3
 """A reach (arcsec) beyond every source."""
 
+_AT_ONCE = 1024
+"""Rays that the derivative goes over at a time."""
+
 _BLOCK = 3
 _HALF = SPLINE // 2
 
@@ -77,20 +80,23 @@ def nodes(mass: tuple[Mass, ...], light: Light, grid: PixelGrid, plan: Plan) -> 
     corner = (np.arange(across) * _BLOCK - (first - _HALF) - (grid.size - 1) / 2 + _BLOCK // 2) * grid.scale
     bx, by = (jnp.asarray(c.ravel(), view.dtype) for c in np.meshgrid(corner, corner))
 
-    coarse = view.look(bx, by, _BLOCK * grid.scale, 1, BLOCK_RULE)
-    chosen = coarse.neediest(plan.blocks)
-    row, column = chosen // across, chosen % across
+    levels = [view.look(bx, by, _BLOCK * grid.scale, 1, BLOCK_RULE)]
+    chosen = [levels[0].neediest(plan.blocks)]
+    block = chosen[0]
+    levels.append(view.look(bx[block], by[block], _BLOCK * grid.scale, _BLOCK, gauss(plan.nodes[0])))
+    for depth, (count, nodes) in enumerate(zip((plan.pixels, *plan.deeper), plan.nodes[1:])):
+        chosen.append(levels[-1].neediest(count))
+        x, y = levels[-1].x[chosen[-1]], levels[-1].y[chosen[-1]]
+        levels.append(view.look(x, y, grid.scale / 4**depth, 4, gauss(nodes)))
+    blocks, pixels, *finer = view.differentiable(levels)
+
+    row, column = block // across, block % across
     weight = jnp.asarray(BLOCK_RULE.weight * _BLOCK**2, view.dtype)[:, None, None]
-    out = _spread(_on_pixels(coarse.without(chosen).reshape(-1, across, across) * weight))
-
-    pixels = view.look(bx[chosen], by[chosen], _BLOCK * grid.scale, _BLOCK, gauss(plan.nodes[0]))
-    where = pixels.neediest(plan.pixels)
-    out = _deposit(out, row * _BLOCK, column * _BLOCK, pixels.without(where), gauss(plan.nodes[0]), _BLOCK)
-
-    eighths = _eighths(view, pixels.x[where], pixels.y[where], grid.scale, plan.deeper, plan.nodes[1:])
-    cell, block = where // chosen.size, where % chosen.size
-    at = row[block] * _BLOCK + cell // _BLOCK, column[block] * _BLOCK + cell % _BLOCK
-    out = _deposit(out, *at, eighths, _EIGHTHS, 1)
+    out = _spread(_on_pixels(_without(blocks, block).reshape(-1, across, across) * weight))
+    out = _deposit(out, row * _BLOCK, column * _BLOCK, _without(pixels, chosen[1]), levels[1].rule, _BLOCK)
+    cell, owner = chosen[1] // block.size, chosen[1] % block.size
+    at = row[owner] * _BLOCK + cell // _BLOCK, column[owner] * _BLOCK + cell % _BLOCK
+    out = _deposit(out, *at, _eighths(finer, [level.rule for level in levels[2:]], chosen[2:]), _EIGHTHS, 1)
     return out * grid.pixel_area
 
 
@@ -155,23 +161,34 @@ def _two_by_two(rays: Float[Array, "P K"], rule: Rule) -> Float[Array, "4 K"]:
     return jnp.einsum("ap,pk->ak", jnp.asarray(w, rays.dtype), rays, precision="highest")
 
 
+def _without(rays: Float[Array, "P C"], chosen: Int[Array, " N"]) -> Float[Array, "P C"]:
+    """Brightness at the rays, 0 in the chosen cells."""
+    return rays * jnp.ones_like(rays[0]).at[chosen].set(0.0)
+
+
+def _mean(rays: Float[Array, "P C"], rule: Rule) -> Float[Array, " C"]:
+    """Mean brightness in the cells."""
+    return sum((w * r for w, r in zip(rule.weight.tolist(), rays)), jnp.zeros_like(rays[0]))
+
+
 @dataclass(frozen=True)
 class _Cells:
-    """S x S cells in each of K squares, in that order: C = S S K. x, y (C,): their centres; value (P, C): brightness at their rays; mean (C,)
-    of it; need (C,)."""
+    """S x S cells in each of K squares, in that order: C = S S K. x, y (C,): their centres; rule, step (arcsec): their rays are at x + step
+    rule.x, y + step rule.y; value (P, C): brightness there; need (C,)."""
 
     x: Float[Array, " C"]
     y: Float[Array, " C"]
+    rule: Rule
+    step: float
     value: Float[Array, "P C"]
-    mean: Float[Array, " C"]
     need: Float[Array, " C"]
 
     def neediest(self, count: int) -> Int[Array, " N"]:
         return largest(self.need, count)
 
-    def without(self, chosen: Int[Array, " N"]) -> Float[Array, "P C"]:
-        """Brightness at the rays, 0 in the chosen cells."""
-        return self.value * jnp.ones_like(self.mean).at[chosen].set(0.0)
+    def rays(self) -> tuple[Float[Array, "P C"], Float[Array, "P C"]]:
+        step_x, step_y = (jnp.asarray(r[:, None] * self.step, self.x.dtype) for r in (self.rule.x, self.rule.y))
+        return self.x + step_x, self.y + step_y
 
 
 class _View:
@@ -195,77 +212,68 @@ class _View:
         return self.light.brightness(c, beta.real, beta.imag)
 
     def look(self, x: Float[Array, " K"], y: Float[Array, " K"], side: float, split: int, rule: Rule) -> _Cells:
-        """Rays in the split x split cells of squares centred on x, y."""
+        """Rays in the split x split cells of squares centred on x, y: the lenses, then the light, each one kernel. Without derivative."""
+        bends, c = lax.stop_gradient(self.once)
         offset = jnp.asarray(((np.arange(split) + 0.5) / split - 0.5) * side, x.dtype)[:, None]
-        centres = apart(lambda x, y: lax.complex(*jnp.broadcast_arrays((x + offset)[None, :, :], (y + offset)[:, None, :])), x, y)
+        centres = apart(lambda x, y: lax.complex(*jnp.broadcast_arrays((x + offset)[None, :, :], (y + offset)[:, None, :])), *lax.stop_gradient((x, y)))
         cx, cy = centres.real.ravel(), centres.imag.ravel()
-        step_x, step_y = ((r * (side / split)).astype(x.dtype)[:, None] for r in (rule.x, rule.y))
-        value, beta = self._shoot(cx, cy, step_x, step_y)
-        mean = sum((w * v for w, v in zip(rule.weight.tolist(), value)), jnp.zeros_like(cx))
-        need = self._need(*lax.stop_gradient((self.once[1], cx, cy, beta, value, mean)), side / split, rule)
-        return _Cells(cx, cy, value, mean, need)
+        step = side / split
+        step_x, step_y = (jnp.asarray(r[:, None] * step, x.dtype) for r in (rule.x, rule.y))
+        beta = apart(lambda bends, cx, cy: self.trace(bends, cx + step_x, cy + step_y), bends, cx, cy)
+        value = apart(self.shine, c, beta)
+        return _Cells(cx, cy, rule, step, value, self._need((bends, c), cx, cy, beta, value, step, rule))
 
-    def _shoot(self, cx: Float[Array, " C"], cy: Float[Array, " C"], step_x: np.ndarray, step_y: np.ndarray) -> tuple[Array, Array]:
-        """Brightness and beta (complex) of the rays at cx + step_x, cy + step_y: (P, C).
-
-        The lenses, then the light, each one kernel over all rays. The derivative goes over them step by step: what it needs then stays in the
-        cache and is never kept. beta is for choosing cells and has none.
-        """
+    def differentiable(self, levels: list[_Cells]) -> list[Float[Array, "P C"]]:
+        """Brightness at the rays of all levels, with its derivative by the parameters: of all rays in one loop, _AT_ONCE at a time. What it needs
+        then stays in the cache and is never kept, and it is compiled once instead of for every level."""
 
         @jax.custom_jvp
-        def shoot(once, cx, cy):
-            bends, c = once
-            beta = apart(lambda bends, cx, cy: self.trace(bends, cx + step_x, cy + step_y), bends, cx, cy)
-            return apart(self.shine, c, beta), beta
+        def attach(once, values, rays):
+            return values
 
-        @shoot.defjvp
-        def shoot_jvp(primals, tangents):
-            once, cx, cy = primals
+        @attach.defjvp
+        def attach_jvp(primals, tangents):
+            once, values, rays = primals
+            flat = (jnp.concatenate([level[axis].ravel() for level in rays]) for axis in (0, 1))
+            x, y = (jnp.pad(r, (0, -r.size % _AT_ONCE), mode="edge") for r in flat)
 
             @jax.checkpoint
-            def change(tangent, step):
-                return jax.jvp(lambda o: self.shine(o[1], self.trace(o[0], cx + step[0], cy + step[1])), (once,), (tangent,))[1]
+            def change(tangent, start):
+                ray = [lax.dynamic_slice(r, (start,), (_AT_ONCE,)) for r in (x, y)]
+                return jax.jvp(lambda o: self.shine(o[1], self.trace(o[0], *ray)), (once,), (tangent,))[1]
 
-            value, beta = shoot(once, cx, cy)
-            return (value, beta), (lax.map(lambda step: change(tangents[0], step), (step_x, step_y)), jnp.zeros_like(beta))
+            d_flat = lax.map(lambda start: change(tangents[0], start), jnp.arange(0, x.size, _AT_ONCE)).ravel()
+            ends = np.cumsum([0] + [value.size for value in values])
+            return values, [d_flat[a:b].reshape(value.shape) for a, b, value in zip(ends, ends[1:], values)]
 
-        return shoot(self.once, cx, cy)
+        return attach(self.once, [level.value for level in levels], [level.rays() for level in levels])
 
-    def _need(self, c, cx, cy, beta: Complex[Array, "P C"], value: Float[Array, "P C"], mean: Float[Array, " C"], side: float, rule: Rule) -> Array:
+    def _need(self, once, cx, cy, beta: Complex[Array, "P C"], value: Float[Array, "P C"], side: float, rule: Rule) -> Array:
         """By how much the brightest light within a cell's reach exceeds the mean of its rays. The reach: the largest distance of beta of its rays
         from the middle of its corners', and as much more as the cell is larger than the square of its rays; without limit in a cell with
         the centre of a lens, where the deflection jumps."""
+        bends, c = once
         i, j, k, m = rule.corners
         x, y = (0.25 * (part[i] + part[j] + part[k] + part[m]) for part in (beta.real, beta.imag))
         reach = jnp.sqrt(reduce(jnp.maximum, [(b.real - x) ** 2 + (b.imag - y) ** 2 for b in beta])) * (0.5 / max(rule.x[rule.corners[-1]], 1e-3))
-        for lens in lax.stop_gradient(self.once[0]):
+        for lens in bends:
             if "x" in lens:
                 torn = jnp.maximum(jnp.abs(cx - lens["x"]), jnp.abs(cy - lens["y"])) <= 0.5 * side
                 reach = jnp.where(torn, _ANYWHERE, reach)
-        return jnp.maximum(self.light.bound(c, x, y, reach), reduce(jnp.maximum, value)) - mean
+        return jnp.maximum(self.light.bound(c, x, y, reach), reduce(jnp.maximum, value)) - _mean(value, rule)
 
 
-def _eighths(view: _View, x: Array, y: Array, side: float, deeper: tuple[int, ...], counts: tuple[int, ...]) -> Float[Array, "64 K"]:
-    """Brightness at the points `_EIGHTHS` of pixels centred on x, y (K,)."""
-    rule = gauss(counts[0])
-    cells = view.look(x, y, side, 4, rule)
-    nodes = _two_by_two(cells.value, rule)
-    if deeper:
-        where = cells.neediest(deeper[0])
-        fine = _quarters(view, cells.x[where], cells.y[where], side / 4, deeper[1:], counts[1:])
-        nodes = nodes.at[:, where].set(_two_by_two(fine, midpoints(4)))
-    return nodes.reshape(64, x.size)
-
-
-def _quarters(view: _View, x: Array, y: Array, side: float, deeper: tuple[int, ...], counts: tuple[int, ...]) -> Float[Array, "16 K"]:
-    """Mean brightness in the 4 x 4 parts of squares centred on x, y (K,)."""
-    cells = view.look(x, y, side, 4, gauss(counts[0]))
-    mean = cells.mean
-    if deeper:
-        where = cells.neediest(deeper[0])
-        fine = _quarters(view, cells.x[where], cells.y[where], side / 4, deeper[1:], counts[1:])
-        mean = mean.at[where].set(reduce(jnp.add, fine) / len(fine))
-    return mean.reshape(16, -1)
+def _eighths(values: list[Float[Array, "P C"]], rules: list[Rule], chosen: list[Int[Array, " N"]]) -> Float[Array, "64 K"]:
+    """Brightness at the points `_EIGHTHS` of pixels. The first of the levels are their quarters; of each, `chosen` are the cells that the next
+    one replaces."""
+    rays = _two_by_two(values[0], rules[0])
+    fine = None
+    for value, rule, where in reversed(list(zip(values[1:], rules[1:], [*chosen[1:], None]))):
+        mean = _mean(value, rule)
+        fine = (mean if fine is None else mean.at[where].set(reduce(jnp.add, fine) / len(fine))).reshape(16, -1)
+    if fine is not None:
+        rays = rays.at[:, chosen[0]].set(_two_by_two(fine, midpoints(4)))
+    return rays.reshape(64, -1)
 
 
 def _spline(t: np.ndarray) -> np.ndarray:
