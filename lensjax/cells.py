@@ -3,9 +3,9 @@
 An arc touches a few hundred of a stamp's pixels and its hard part a few dozen: compact sources beside a critical curve, cusps of Sersic profiles,
 images squeezed against the lens's centre. A uniform grid of rays spends everything on the rest. Here
 
-    level 0   one ray a pixel over the stamp and MARGIN pixels around it, in cells of 3 x 3 pixels
-    level 1   the `blocks` neediest of these cells: 4 x 4 rays a pixel
-    level 2   the `pixels` neediest of their pixels: quarter-pixel cells of 4 x 4 rays
+    level 0   five rays in each cell of 3 x 3 pixels, over the stamp and MARGIN pixels around it
+    level 1   the `blocks` neediest of these cells: `nodes` x `nodes` rays a pixel
+    level 2   the `pixels` neediest of their pixels, each split into 4 x 4 cells
     deeper    the neediest of those cells, each split into 4 x 4 again
 
 A cell is needy when the brightest light within its reach exceeds the mean of its rays: reach is measured in the source plane, from beta of

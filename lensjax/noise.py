@@ -49,6 +49,6 @@ def arc_noise(key: Array, arc: Float[Array, "N N B"], gain: Real) -> Float[Array
 
     Gaussian, because an arc's pixels hold hundreds of electrons on top of the sky's; differentiable, and zero where the arc is.
     """
-    positive = arc > 0
-    sigma = jnp.where(positive, jnp.sqrt(jnp.where(positive, arc, 1.0) / jnp.asarray(gain)), 0.0)
+    positive = arc > jnp.finfo(arc.dtype).tiny  # below it, and below it after a division by the gain, processors see 0, where the root has no slope
+    sigma = jnp.where(positive, jnp.sqrt(jnp.where(positive, arc, 1.0)) / jnp.sqrt(jnp.asarray(gain)), 0.0)
     return sigma * jax.random.normal(key, arc.shape, arc.dtype)

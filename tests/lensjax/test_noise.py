@@ -31,3 +31,11 @@ def test_photon_noise_has_the_variance_of_the_counts():
     assert (noise[:32] == 0).all()
     np.testing.assert_allclose(noise[32:].std(), np.sqrt(0.3 / 150), rtol=0.05)
     assert jnp.abs(lj.arc_noise(jax.random.key(2), arc, 1e12)).max() < 1e-5
+
+
+def test_photon_noise_has_a_finite_slope_however_faint_the_arc_and_large_the_gain():
+    arc = jnp.asarray([0.0, 1e-45, 1e-38, 2e-38, 1e-30, 1e-12, 1.0], jnp.float32).reshape(7, 1, 1)
+    for gain in (150.0, 1e12):
+        noise, slope = jax.jvp(lambda scale, gain=gain: lj.arc_noise(jax.random.key(0), arc * scale, gain), (jnp.float32(1),), (jnp.float32(1),))
+        assert np.isfinite(noise).all() and np.isfinite(slope).all()
+        np.testing.assert_allclose(slope[3:], 0.5 * noise[3:], rtol=1e-5)
