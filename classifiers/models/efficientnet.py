@@ -31,6 +31,7 @@ from flax import nnx
 from pydantic import Field
 
 from classifiers.models.finder import Finder
+from classifiers.models.norm import BatchNorm
 from data.config import settings
 
 # fused, expansion, stride, width, blocks
@@ -60,7 +61,7 @@ def _conv_norm(inputs: int, outputs: int, kernel: int, stride: int, rngs: nnx.Rn
     conv = nnx.Conv(
         inputs, outputs, size, stride, padding=padding, feature_group_count=groups, use_bias=bias, kernel_init=init, dtype=dtype, rngs=rngs
     )
-    return nnx.List([conv, nnx.BatchNorm(outputs, momentum=0.9, epsilon=1e-3, dtype=dtype, rngs=rngs)])
+    return nnx.List([conv, BatchNorm(outputs, momentum=0.9, epsilon=1e-3, dtype=dtype, rngs=rngs)])
 
 
 class SqueezeExcitation(nnx.Module):

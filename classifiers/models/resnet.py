@@ -13,15 +13,16 @@ A block is conv 3x3, BN, ReLU, conv 3x3, BN, + input, ReLU. Padding is symmetric
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from pydantic import Field
 
+from classifiers.models.convolution import convolution
 from classifiers.models.finder import Finder
+from classifiers.models.norm import BatchNorm
 from data.config import settings
 
 
@@ -37,25 +38,10 @@ class ResNetConfig:
     """max pool 3x3 / 2 after the stem"""
 
 
-def convolution(x: jax.Array, kernel: jax.Array, strides: Any, padding: Sequence[tuple[int, int]], **rest: Any) -> jax.Array:
-    """lax's convolution of stride 1; of a map smaller than the kernel, on a processor, as one product over gathered patches.
-
-    There XLA takes the kernel for the image and the image for the kernel, ten times slower: a third of a step of the default network.
-    """
-    size, (height, width) = kernel.shape[0], x.shape[1:3]
-    if min(height, width) >= size or jax.default_backend() != "cpu":
-        return jax.lax.conv_general_dilated(x, kernel, strides, padding, **rest)
-    wide = jnp.pad(x, [(0, 0), *padding, (0, 0)])
-    rows = [jax.lax.slice_in_dim(wide, i, i + height, axis=1) for i in range(size)]
-    patches = jnp.concatenate([jax.lax.slice_in_dim(row, j, j + width, axis=2) for row in rows for j in range(size)], axis=-1)
-    return jnp.dot(patches.reshape(-1, patches.shape[-1]), kernel.reshape(-1, kernel.shape[-1])).reshape(*x.shape[:3], -1)
-
-
 def _conv(inputs: int, outputs: int, kernel: int, stride: int, rngs: nnx.Rngs, dtype: jnp.dtype | None) -> nnx.Conv:
     """Convolution without bias, padded symmetrically, He initialisation over the fan out (torchvision's)."""
     pad = kernel // 2
     init = nnx.initializers.variance_scaling(2.0, "fan_out", "normal")
-    conv = convolution if stride == 1 and kernel > 1 else jax.lax.conv_general_dilated
     return nnx.Conv(
         inputs,
         outputs,
@@ -65,14 +51,14 @@ def _conv(inputs: int, outputs: int, kernel: int, stride: int, rngs: nnx.Rngs, d
         use_bias=False,
         kernel_init=init,
         dtype=dtype,
-        conv_general_dilated=conv,
+        conv_general_dilated=convolution,
         rngs=rngs,
     )
 
 
-def _norm(width: int, rngs: nnx.Rngs, dtype: jnp.dtype | None) -> nnx.BatchNorm:
+def _norm(width: int, rngs: nnx.Rngs, dtype: jnp.dtype | None) -> BatchNorm:
     """torch's momentum 0.1 is the weight of the new batch, nnx's 0.9 that of the old average."""
-    return nnx.BatchNorm(width, momentum=0.9, epsilon=1e-5, dtype=dtype, rngs=rngs)
+    return BatchNorm(width, momentum=0.9, epsilon=1e-5, dtype=dtype, rngs=rngs)
 
 
 def max_pool(x: jax.Array) -> jax.Array:

@@ -14,14 +14,16 @@ number of parameters, and is not proven to be the same. Stem stride 2, fewer blo
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from pydantic import Field
 
+from classifiers.models.convolution import convolution
 from classifiers.models.finder import Finder
+from classifiers.models.norm import BatchNorm
 from data.config import settings
 
 
@@ -46,13 +48,12 @@ class ShieldedConfig:
 def _conv(inputs: int, outputs: int, kernel: int, stride: int, bias: bool, rngs: nnx.Rngs, dtype: jnp.dtype | None) -> nnx.Conv:
     pad = kernel // 2
     init = nnx.initializers.he_normal()
-    return nnx.Conv(
-        inputs, outputs, (kernel, kernel), stride, padding=[(pad, pad)] * 2, use_bias=bias, kernel_init=init, dtype=dtype, rngs=rngs
-    )
+    rest: Any = {"kernel_init": init, "conv_general_dilated": convolution, "dtype": dtype, "rngs": rngs}
+    return nnx.Conv(inputs, outputs, (kernel, kernel), stride, padding=[(pad, pad)] * 2, use_bias=bias, **rest)
 
 
-def _norm(width: int, rngs: nnx.Rngs, dtype: jnp.dtype | None) -> nnx.BatchNorm:
-    return nnx.BatchNorm(width, momentum=0.9, epsilon=1e-5, dtype=dtype, rngs=rngs)
+def _norm(width: int, rngs: nnx.Rngs, dtype: jnp.dtype | None) -> BatchNorm:
+    return BatchNorm(width, momentum=0.9, epsilon=1e-5, dtype=dtype, rngs=rngs)
 
 
 class Bottleneck(nnx.Module):

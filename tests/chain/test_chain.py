@@ -88,7 +88,8 @@ def test_a_run_stopped_in_every_step_ends_like_an_uninterrupted_one(small, envir
     stopped = []
     for step, delay in delays.items():
         command = [sys.executable, "-m", "lensjax.cli", "run", str(HERE / "small.yaml"), "--out", str(out)]
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment, cwd=ROOT, start_new_session=True)
+        pipes: dict = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+        process = subprocess.Popen(command, **pipes, env=environment, cwd=ROOT, start_new_session=True, preexec_fn=heed)
         marker, finished = out / "records" / f"{step}.started", out / "records" / f"{step}.json"
         while process.poll() is None and not marker.is_file():
             time.sleep(0.05)
@@ -110,6 +111,11 @@ def test_a_run_stopped_in_every_step_ends_like_an_uninterrupted_one(small, envir
     for pattern in ("manifest.parquet", "shards/**/*", "survey/**/*", "cutouts/**/*", "training/classifier.safetensors", "evaluation/*", "audit/*"):
         assert digest(out, pattern) == digest(small, pattern) != {}, pattern
     assert not [p for p in out.rglob("*") if "partial" in p.name]
+
+
+def heed() -> None:
+    """A process started in the background of a shell ignores Ctrl-C, and so would all that it starts."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def wait_until_free(out: Path, step: str) -> None:

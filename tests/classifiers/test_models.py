@@ -5,12 +5,10 @@ import sys
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import pytest
 from flax import nnx
 
 from classifiers.models import ARCHITECTURES, complete, count, create
-from classifiers.models.resnet import convolution
 from classifiers.training import TrainSettings
 from data import config
 from lensjax.errors import InputError
@@ -79,22 +77,6 @@ def test_logits_features_and_maps_agree_in_shape_at_even_and_odd_sides(shapes):
         assert logits.shape == (2,) and features.shape == (2, list(maps.values())[-1].shape[-1])
         assert next(iter(maps)) == "stage0" and all(m.shape[0] == 2 for m in maps.values())
         assert len(maps) == MAPS[name] and list(maps) == sorted(maps)
-
-
-@pytest.mark.parametrize("sides", [(1, 1), (2, 2), (2, 5), (3, 3)])
-def test_the_convolution_of_a_map_smaller_than_the_kernel_is_laxs(sides):
-    rng = np.random.default_rng(0)
-    x, w = (jnp.asarray(rng.normal(size=shape) * scale, jnp.float32) for shape, scale in (((4, *sides, 16), 1), ((3, 3, 16, 8), 1 / 12)))
-    rest = {"dimension_numbers": ("NHWC", "HWIO", "NHWC")}
-    both = []
-    for function in (convolution, jax.lax.conv_general_dilated):
-        value = lambda x, w, function=function: function(x, w, (1, 1), [(1, 1), (1, 1)], **rest)  # noqa: E731
-        both.append((value(x, w), *jax.grad(lambda x, w, value=value: jnp.sum(jnp.sin(value(x, w))), (0, 1))(x, w)))
-        traced = str(jax.make_jaxpr(value)(x, w))
-        gathered = function is convolution and min(sides) < 3 and jax.default_backend() == "cpu"
-        assert ("conv_general_dilated" in traced) != gathered
-    for found, wanted in zip(*both):
-        assert np.abs(found - wanted).max() < 3e-6 * np.abs(wanted).max()
 
 
 def test_the_widths_of_the_shielded_network_are_settings():

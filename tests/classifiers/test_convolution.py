@@ -1,0 +1,70 @@
+"""The convolution of the networks: lax's numbers and gradients, whatever way they are had."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from classifiers import host
+from classifiers.models.convolution import convolution
+
+REST = {"dimension_numbers": ("NHWC", "HWIO", "NHWC")}
+ON_CPU = jax.default_backend() == "cpu"
+
+
+def drawn(sides, size, inputs=16, outputs=8):
+    rng = np.random.default_rng(0)
+    shapes = ((4, *sides, inputs), 1), ((size, size, inputs, outputs), (size * size * inputs) ** -0.5)
+    return [jnp.asarray(rng.normal(size=shape) * scale, jnp.float32) for shape, scale in shapes]
+
+
+def close(found, wanted):
+    return all(np.abs(f - w).max() < 3e-6 * np.abs(w).max() for f, w in zip(jax.tree.leaves(found), jax.tree.leaves(wanted), strict=True))
+
+
+@pytest.mark.parametrize("sides", [(1, 1), (2, 2), (2, 5), (3, 3)])
+def test_the_convolution_of_a_map_smaller_than_the_kernel_is_laxs(sides):
+    x, w = drawn(sides, 3)
+    both = []
+    for function in (convolution, jax.lax.conv_general_dilated):
+        value = lambda x, w, function=function: function(x, w, (1, 1), [(1, 1), (1, 1)], **REST)  # noqa: E731
+        both.append((value(x, w), *jax.grad(lambda x, w, value=value: jnp.sum(jnp.sin(value(x, w))), (0, 1))(x, w)))
+        traced = str(jax.make_jaxpr(value)(x, w))
+        gathered = function is convolution and min(sides) < 3 and ON_CPU
+        assert ("conv_general_dilated" in traced) != gathered
+    assert close(*both)
+
+
+@pytest.mark.parametrize(("size", "stride", "pad"), [(3, 1, (1, 1)), (3, 2, (1, 1)), (7, 2, (3, 3)), (2, 1, (0, 1)), (1, 1, (0, 0)), (1, 2, (0, 0))])
+def test_values_and_gradients_in_both_modes_are_laxs(size, stride, pad):
+    x, w = drawn((11, 8), size)
+    both = []
+    for function in (convolution, jax.lax.conv_general_dilated):
+        value = lambda x, w, function=function: function(x, w, (stride, stride), [pad, pad], **REST)  # noqa: E731
+        loss = lambda x, w, value=value: jnp.sum(jnp.sin(value(x, w)))  # noqa: E731
+        reverse = jax.grad(loss, (0, 1))(x, w)
+        along = jax.jacfwd(lambda t, value=value: value(x * (1 + t[0]), w * (1 + t[1])))(jnp.zeros(2))
+        alone = jax.jacfwd(lambda t, value=value: value(x * (1 + t), w))(0.0), jax.grad(loss, 1)(x, w), jax.grad(loss)(x, w)
+        second = jax.jvp(jax.grad(loss), (x, w), (jnp.ones_like(x), jnp.zeros_like(w)))[1]
+        both.append((value(x, w), reverse, along, alone, second))
+    assert close(*both)
+
+
+@pytest.mark.skipif(not ON_CPU, reason="the detour is a processor's")
+def test_an_image_is_turned_once_it_is_there_and_not_worked_out_again():
+    x, w = drawn((26, 26), 3, 64, 64)
+
+    def turns(function):
+        loss = lambda x, w: jnp.sum(jnp.sin(function(jnp.maximum(2 * x + 1, 0), w, (1, 1), [(1, 1), (1, 1)], **REST)))  # noqa: E731
+        text = host.jit(jax.grad(loss, (0, 1))).lower(x, w).compile().as_text()
+        bodies = [part for part in text.split("\n}") if "} transpose(" in part and "} maximum(" in part and "ENTRY" not in part]
+        return len(bodies)
+
+    assert turns(jax.lax.conv_general_dilated) > 0 and turns(convolution) == 0
+
+
+def test_frozen_inputs_cost_no_convolution():
+    x, w = drawn((11, 8), 3)
+    value = lambda x, w: jnp.sum(jnp.sin(convolution(x, w, (1, 1), [(1, 1), (1, 1)], **REST)))  # noqa: E731
+    convolutions = lambda which: host.jit(jax.grad(value, which)).lower(x, w).compile().as_text().count(" convolution(")  # noqa: E731
+    assert convolutions(0) == convolutions(1) == 2 and convolutions((0, 1)) == 3
