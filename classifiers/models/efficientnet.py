@@ -30,6 +30,7 @@ import jax.numpy as jnp
 from flax import nnx
 from pydantic import Field
 
+from classifiers.models.convolution import convolution
 from classifiers.models.finder import Finder
 from classifiers.models.norm import BatchNorm
 from data.config import settings
@@ -58,9 +59,8 @@ def _conv_norm(inputs: int, outputs: int, kernel: int, stride: int, rngs: nnx.Rn
     # He initialisation over the fan out, which torch takes per group; nnx counts the outputs of all groups.
     init = nnx.initializers.variance_scaling(2.0 * groups, "fan_out", "normal")
     size, padding = (kernel, kernel), [(pad, pad)] * 2
-    conv = nnx.Conv(
-        inputs, outputs, size, stride, padding=padding, feature_group_count=groups, use_bias=bias, kernel_init=init, dtype=dtype, rngs=rngs
-    )
+    rest: Any = {"kernel_init": init, "conv_general_dilated": convolution, "dtype": dtype, "rngs": rngs}
+    conv = nnx.Conv(inputs, outputs, size, stride, padding=padding, feature_group_count=groups, use_bias=bias, **rest)
     return nnx.List([conv, BatchNorm(outputs, momentum=0.9, epsilon=1e-3, dtype=dtype, rngs=rngs)])
 
 

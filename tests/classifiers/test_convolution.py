@@ -50,6 +50,26 @@ def test_values_and_gradients_in_both_modes_are_laxs(size, stride, pad):
     assert close(*both)
 
 
+@pytest.mark.parametrize(("stride", "pad"), [(1, (1, 1)), (2, (1, 1)), (2, (0, 1))])
+def test_a_depthwise_one_is_laxs_with_its_gradients_in_both_modes(stride, pad):
+    (x, _), (_, w) = drawn((11, 8), 3, 6), drawn((11, 8), 3, 1, 6)
+    both = []
+    for function in (convolution, jax.lax.conv_general_dilated):
+        value = lambda x, w, function=function: function(x, w, (stride, stride), [pad, pad], feature_group_count=6, **REST)  # noqa: E731
+        loss = lambda x, w, value=value: jnp.sum(jnp.sin(value(x, w)))  # noqa: E731
+        along = jax.jacfwd(lambda t, value=value: value(x * (1 + t), w * (1 + 2 * t)))(0.0)
+        both.append((value(x, w), jax.grad(loss, (0, 1))(x, w), along))
+        assert ("conv_general_dilated" in str(jax.make_jaxpr(value)(x, w))) == (function is not convolution or not ON_CPU)
+    assert close(*both)
+
+
+@pytest.mark.parametrize(("groups", "outputs"), [(2, 8), (4, 8)])
+def test_other_groups_are_left_to_lax(groups, outputs):
+    (x, _), (_, w) = drawn((7, 7), 3, 4), drawn((7, 7), 3, 4 // groups, outputs)
+    found, wanted = (f(x, w, (1, 1), [(1, 1), (1, 1)], feature_group_count=groups, **REST) for f in (convolution, jax.lax.conv_general_dilated))
+    assert np.array_equal(found, wanted)
+
+
 @pytest.mark.skipif(not ON_CPU, reason="the detour is a processor's")
 def test_an_image_is_turned_once_it_is_there_and_not_worked_out_again():
     x, w = drawn((26, 26), 3, 64, 64)

@@ -74,7 +74,10 @@ def test_onnx_gives_the_same_logits(name):
     recorded = json.loads((Path(__file__).parent / "torchvision_logits.json").read_text())
     for side in torchvision_reference.SIDES:
         images, source = torchvision_reference.images(side), frozen.freeze(model, Preprocess(crop=side), {"model": name})
-        session = onnxruntime.InferenceSession(onnxfile.program(source).SerializeToString())
+        program = onnxfile.program(source)
+        kinds = [node.op_type for node in program.graph.node]
+        assert kinds.count("Conv") == sum(isinstance(layer, nnx.Conv) for _, layer in nnx.iter_modules(model))
+        session = onnxruntime.InferenceSession(program.SerializeToString())
         found, features = session.run(["logits", "features"], {"images": images.transpose(0, 3, 1, 2)})
         wanted = np.array(recorded[name][str(side)]) if name in recorded else np.asarray(jax.jit(lambda f, x: f.model(x))(source, images))
         assert np.abs(found - wanted).max() < 1e-4 * np.abs(wanted).max(), (name, side, found, wanted)
