@@ -3,7 +3,7 @@
 For every model, input, precision and batch: images a second of whole updates (forward, backward, AdamW) fed from shards in a temporary folder, floating-point
 operations of one update as XLA counts them, and their share of what a large matrix product reaches on this device. Beside it the loader
 alone, and the peer: torchvision's model under PyTorch, fed from NPZ files by a DataLoader (--torch PYTHON: an interpreter with torch
-and torchvision). Times are the least of several repeats.
+and torchvision). Times are the least of several repeats. Models that are not asked for keep what the file has of them, on the same device and versions.
 """
 
 from __future__ import annotations
@@ -116,7 +116,8 @@ def case(folder: Path, model: str, way: str, precision: str, batch: int, q: Ques
 def peer(folder: Path, model: str, precision: str, batch: int, q: Question) -> dict[str, Any]:
     """The same under PyTorch, or the reason why not."""
     script = Path(__file__).with_name("torch_peer.py")
-    line = [q.torch, str(script), model, str(folder / "npz"), str(batch), precision, str(q.steps), str(q.workers)]
+    steps = max(q.steps, 4)  # the first ones after its start are slow
+    line = [q.torch, str(script), model, str(folder / "npz"), str(batch), precision, str(steps), str(q.workers)]
     done = subprocess.run(line, capture_output=True, text=True)
     base = {"model": model, "precision": precision, "batch": batch}
     if done.returncode:
@@ -144,11 +145,14 @@ def main(q: Question) -> dict[str, Any]:
         loader = len(source) / fastest(read, q.repeats)
         print(f"loader alone: {loader:.0f} cutouts/s")
         reached = {p: peak(p, q.repeats) for p in q.precisions}
-        results: list[dict[str, Any]] = []
-        peers: list[dict[str, Any]] = []
+        out = q.out if q.out != Path("") else Path(__file__).parent / "results" / f"training-{kind}.json"
+        device = {"kind": kind, "processor": processor(kind), "count": jax.local_device_count(), "cores": os.cpu_count()}
+        before = json.loads(out.read_text()) if out.is_file() else {}
+        same = before.get("device") == device and before.get("versions") == record.versions()
+        results, peers = ([r for r in before[part] if r["model"] not in q.models] if same else [] for part in ("training", "pytorch"))
         answer = {
             "question": __doc__.splitlines()[0] if __doc__ else "",
-            "device": {"kind": kind, "processor": processor(kind), "count": jax.local_device_count(), "cores": os.cpu_count()},
+            "device": device,
             "versions": record.versions(),
             "commit": record.commit(),
             "stamps": q.stamps,
@@ -157,7 +161,6 @@ def main(q: Question) -> dict[str, Any]:
             "training": results,
             "pytorch": peers,
         }
-        out = q.out if q.out != Path("") else Path(__file__).parent / "results" / f"training-{kind}.json"
         for model, precision, batch in product(q.models, q.precisions, q.batches):
             for way in q.inputs:
                 found = case(folder, model, way, precision, batch, q)
