@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import shutil
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ import numpy as np
 from lensjax.errors import InputError
 
 CURE = "remove the folder to continue from what is left, or start over with --force"
+# bytes of a checkpoint beside its arrays: note, metadata, directories
+OVERHEAD = 1 << 20
 
 
 def flat(tree: Any) -> dict[str, Any]:
@@ -42,6 +45,18 @@ def unlike(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
     """Settings that differ, as `key: found, not wanted`; empty when equal."""
     keys = sorted(k for k in {*found, *wanted} if found.get(k) != wanted.get(k))
     return "; ".join(f"{k}: {json.dumps(found.get(k))}, not {json.dumps(wanted.get(k))}" for k in keys)
+
+
+def reserve(folder: Path, size: int) -> None:
+    """Raises OSError, the operating system's own (disk full, quota), unless the folder's disk takes so many bytes.
+
+    Asked before writing: of tensorstore's many writers the first that fails closes the loop of the others, which then print tracebacks.
+    """
+    with tempfile.TemporaryFile(dir=folder) as trial:
+        try:
+            os.posix_fallocate(trial.fileno(), 0, size)
+        except OSError as error:
+            raise OSError(error.errno, os.strerror(error.errno or 0), str(folder)) from None
 
 
 class Checkpoints:
@@ -69,6 +84,7 @@ class Checkpoints:
         import orbax.checkpoint as ocp
 
         arrays = flat(jax.device_get(tree))
+        reserve(self.folder, sum(array.nbytes for array in arrays.values()) + OVERHEAD)
         if number in self._manager.all_steps():
             self._manager.delete(number)
         note = {**note, "digest": digest(arrays)}

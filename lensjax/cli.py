@@ -70,6 +70,7 @@ def main(argv: list[str] | None = None) -> int:
         where = f" ({error.filename})" if error.filename else ""
         cure = {
             errno.ENOSPC: "the disk is full: free some space, then run the same command again to continue",
+            errno.EDQUOT: "your quota of disk space is used up: free some space, then run the same command again to continue",
             errno.EACCES: "no permission: choose another --out or change the permissions",
             errno.EROFS: "the file system is read-only: choose another --out",
             errno.ENOENT: "no such file or folder: check the path",

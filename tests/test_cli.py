@@ -53,6 +53,7 @@ def test_unknown_verb_is_one_line_and_code_2(capsys):
         (InputError("a.fits: truncated; download it again"), 2, "a.fits: truncated"),
         (KeyboardInterrupt(), 130, "run the same command again"),
         (OSError(errno.ENOSPC, "No space left on device", "x/y"), 2, "the disk is full"),
+        (OSError(errno.EDQUOT, "Disk quota exceeded", "x/y"), 2, "quota"),
         (PermissionError(errno.EACCES, "denied", "x/y"), 2, "no permission"),
     ],
 )

@@ -1,5 +1,8 @@
 """Checkpoints: exact round trips; others' and damaged ones are refused by name."""
 
+import errno
+import os
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -43,6 +46,25 @@ def test_damage_is_refused(tmp_path, part):
     with pytest.raises(InputError, match="checkpoint") as refused:
         Checkpoints(tmp_path).restore(TREE, NOTE["settings"])
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_checkpoint_without_room_is_not_begun(tmp_path, monkeypatch, number):
+    kept = Checkpoints(tmp_path)
+    kept.save(1, TREE, NOTE)
+    asked = []
+
+    def full(file, start, size):
+        asked.append(size)
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    for again in (1, 2):
+        with pytest.raises(OSError) as stopped:
+            kept.save(again, TREE, NOTE)
+        assert stopped.value.errno == number and stopped.value.filename == str(tmp_path)
+    assert min(asked) >= sum(np.asarray(x).nbytes for x in TREE["params"].values())
+    assert [p.name for p in tmp_path.iterdir()] == ["1"] and Checkpoints(tmp_path).restore(TREE, NOTE["settings"])[0]["step"] == 7
 
 
 @pytest.mark.parametrize("error", [ValueError("RESOURCE_EXHAUSTED: Failed to write 9 bytes: No space left on device"), OSError(28, "No space left on device")])
