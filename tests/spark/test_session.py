@@ -59,7 +59,8 @@ def test_a_running_session_is_shared_and_left_running(spark):
 
 
 STARTING = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # heeded even where the tests were started with it ignored
 from spark.session import session
 print("starting", flush=True)
 try:
