@@ -3,7 +3,8 @@
 For every model, input, precision and batch: images a second of whole updates (forward, backward, AdamW) fed from shards in a temporary folder, floating-point
 operations of one update as XLA counts them, and their share of what a large matrix product reaches on this device. Beside it the loader
 alone, and the peer: torchvision's model under PyTorch, fed from NPZ files by a DataLoader (--torch PYTHON: an interpreter with torch
-and torchvision). Times are the least of several repeats. Models that are not asked for keep what the file has of them, on the same device and versions.
+and torchvision). Times are the least of several repeats. Models that are not asked for keep what the
+file has of them, of the same device, versions and commit.
 """
 
 from __future__ import annotations
@@ -146,15 +147,17 @@ def main(q: Question) -> dict[str, Any]:
         print(f"loader alone: {loader:.0f} cutouts/s")
         reached = {p: peak(p, q.repeats) for p in q.precisions}
         out = q.out if q.out != Path("") else Path(__file__).parent / "results" / f"training-{kind}.json"
-        device = {"kind": kind, "processor": processor(kind), "count": jax.local_device_count(), "cores": os.cpu_count()}
+        conditions = {
+            "device": {"kind": kind, "processor": processor(kind), "count": jax.local_device_count(), "cores": os.cpu_count()},
+            "versions": record.versions(),
+            "commit": record.commit(),
+        }
         before = json.loads(out.read_text()) if out.is_file() else {}
-        same = before.get("device") == device and before.get("versions") == record.versions()
+        same = conditions.items() <= before.items()
         results, peers = ([r for r in before[part] if r["model"] not in q.models] if same else [] for part in ("training", "pytorch"))
         answer = {
             "question": __doc__.splitlines()[0] if __doc__ else "",
-            "device": device,
-            "versions": record.versions(),
-            "commit": record.commit(),
+            **conditions,
             "stamps": q.stamps,
             "loader_alone_cutouts_per_second": loader,
             "matrix_product_flops": reached,

@@ -9,15 +9,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
+from functools import partial, reduce
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.custom_derivatives import SymbolicZero
-from jax.experimental.xla_metadata import set_xla_metadata
 from jaxtyping import Array, Float
+
+from lensjax.apart import apart
 
 Pads = Sequence[tuple[int, int]]
 
@@ -30,29 +31,19 @@ def convolution(x: Float[Array, "b h w i"], kernel: Float[Array, "k l i o"], str
         return lax.conv_general_dilated(x, kernel, strides, padding, **rest)
     steps = (strides, strides) if isinstance(strides, int) else tuple(strides)
     if depthwise:
-        return _shifted(x, kernel, steps, padding)
-    if steps == (1, 1) and kernel.shape[0] == kernel.shape[1] and min(x.shape[1:3]) < kernel.shape[0]:
-        return _product(x, kernel, padding)
+        shifts = _shifts(x, kernel.shape[:2], steps, padding)
+        return reduce(jnp.add, [part * weight for part, weight in zip(shifts, kernel.reshape(-1, groups))])
+    if min(x.shape[1:3]) < kernel.shape[0]:
+        patches = jnp.concatenate(_shifts(x, kernel.shape[:2], steps, padding), axis=-1)
+        return jnp.dot(patches, kernel.reshape(-1, kernel.shape[-1]))
     return _turned(x, kernel, steps, tuple((first, last) for first, last in padding))
 
 
-def _shifted(x: Array, kernel: Array, strides: tuple[int, int], padding: Pads) -> Array:
+def _shifts(x: Array, size: tuple[int, ...], strides: tuple[int, ...], padding: Pads) -> list[Array]:
+    """What each element of a kernel meets, in the kernel's order."""
     wide = jnp.pad(x, [(0, 0), *padding, (0, 0)])
-    sides = [(whole - size) // step * step + 1 for whole, size, step in zip(wide.shape[1:3], kernel.shape[:2], strides)]
-    parts = [
-        wide[:, i : i + sides[0] : strides[0], j : j + sides[1] : strides[1]] * kernel[i, j, 0]
-        for i in range(kernel.shape[0])
-        for j in range(kernel.shape[1])
-    ]
-    return sum(parts[1:], parts[0])
-
-
-def _product(x: Array, kernel: Array, padding: Pads) -> Array:
-    size, (height, width) = kernel.shape[0], x.shape[1:3]
-    wide = jnp.pad(x, [(0, 0), *padding, (0, 0)])
-    rows = [lax.slice_in_dim(wide, i, i + height, axis=1) for i in range(size)]
-    patches = jnp.concatenate([lax.slice_in_dim(row, j, j + width, axis=2) for row in rows for j in range(size)], axis=-1)
-    return jnp.dot(patches.reshape(-1, patches.shape[-1]), kernel.reshape(-1, kernel.shape[-1])).reshape(*x.shape[:3], -1)
+    height, width = ((whole - k) // step * step + 1 for whole, k, step in zip(wide.shape[1:3], size, strides))
+    return [wide[:, i : i + height : strides[0], j : j + width : strides[1]] for i in range(size[0]) for j in range(size[1])]
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(2, 3))
@@ -75,6 +66,5 @@ def _slope(strides: tuple[int, int], padding: tuple[tuple[int, int], ...], at: A
 
 
 def _order(x: Array, axes: tuple[int, ...]) -> Array:
-    """Transposed apart from everything else: of a call that XLA may not inline the argument is there, in memory."""
-    with set_xla_metadata(inlineable="false"):
-        return jax.jit(lambda x: jnp.transpose(x, axes))(x)
+    """Transposed once x is there, in memory."""
+    return apart(lambda x: jnp.transpose(x, axes), x)

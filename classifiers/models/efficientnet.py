@@ -58,9 +58,19 @@ def _conv_norm(inputs: int, outputs: int, kernel: int, stride: int, rngs: nnx.Rn
     pad = kernel // 2
     # He initialisation over the fan out, which torch takes per group; nnx counts the outputs of all groups.
     init = nnx.initializers.variance_scaling(2.0 * groups, "fan_out", "normal")
-    size, padding = (kernel, kernel), [(pad, pad)] * 2
-    rest: Any = {"kernel_init": init, "conv_general_dilated": convolution, "dtype": dtype, "rngs": rngs}
-    conv = nnx.Conv(inputs, outputs, size, stride, padding=padding, feature_group_count=groups, use_bias=bias, **rest)
+    conv = nnx.Conv(
+        inputs,
+        outputs,
+        (kernel, kernel),
+        stride,
+        padding=[(pad, pad)] * 2,
+        feature_group_count=groups,
+        use_bias=bias,
+        kernel_init=init,
+        dtype=dtype,
+        conv_general_dilated=convolution,
+        rngs=rngs,
+    )
     return nnx.List([conv, BatchNorm(outputs, momentum=0.9, epsilon=1e-3, dtype=dtype, rngs=rngs)])
 
 

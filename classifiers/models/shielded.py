@@ -14,7 +14,7 @@ number of parameters, and is not proven to be the same. Stem stride 2, fewer blo
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
@@ -48,8 +48,18 @@ class ShieldedConfig:
 def _conv(inputs: int, outputs: int, kernel: int, stride: int, bias: bool, rngs: nnx.Rngs, dtype: jnp.dtype | None) -> nnx.Conv:
     pad = kernel // 2
     init = nnx.initializers.he_normal()
-    rest: Any = {"kernel_init": init, "conv_general_dilated": convolution, "dtype": dtype, "rngs": rngs}
-    return nnx.Conv(inputs, outputs, (kernel, kernel), stride, padding=[(pad, pad)] * 2, use_bias=bias, **rest)
+    return nnx.Conv(
+        inputs,
+        outputs,
+        (kernel, kernel),
+        stride,
+        padding=[(pad, pad)] * 2,
+        use_bias=bias,
+        kernel_init=init,
+        dtype=dtype,
+        conv_general_dilated=convolution,
+        rngs=rngs,
+    )
 
 
 def _norm(width: int, rngs: nnx.Rngs, dtype: jnp.dtype | None) -> BatchNorm:

@@ -35,9 +35,10 @@ def test_the_convolution_of_a_map_smaller_than_the_kernel_is_laxs(sides):
     assert close(*both)
 
 
+@pytest.mark.parametrize("sides", [(11, 8), (2, 2)])
 @pytest.mark.parametrize(("size", "stride", "pad"), [(3, 1, (1, 1)), (3, 2, (1, 1)), (7, 2, (3, 3)), (2, 1, (0, 1)), (1, 1, (0, 0)), (1, 2, (0, 0))])
-def test_values_and_gradients_in_both_modes_are_laxs(size, stride, pad):
-    x, w = drawn((11, 8), size)
+def test_values_and_gradients_in_both_modes_are_laxs(size, stride, pad, sides):
+    x, w = drawn(sides, size)
     both = []
     for function in (convolution, jax.lax.conv_general_dilated):
         value = lambda x, w, function=function: function(x, w, (stride, stride), [pad, pad], **REST)  # noqa: E731
@@ -86,5 +87,7 @@ def test_an_image_is_turned_once_it_is_there_and_not_worked_out_again():
 def test_frozen_inputs_cost_no_convolution():
     x, w = drawn((11, 8), 3)
     value = lambda x, w: jnp.sum(jnp.sin(convolution(x, w, (1, 1), [(1, 1), (1, 1)], **REST)))  # noqa: E731
-    convolutions = lambda which: host.jit(jax.grad(value, which)).lower(x, w).compile().as_text().count(" convolution(")  # noqa: E731
-    assert convolutions(0) == convolutions(1) == 2 and convolutions((0, 1)) == 3
+    count = lambda function: host.jit(function).lower(x, w).compile().as_text().count(" convolution(")  # noqa: E731
+    assert count(jax.grad(value, 0)) == count(jax.grad(value, 1)) == 2 and count(jax.grad(value, (0, 1))) == 3
+    assert count(lambda x, w: jax.jvp(lambda x: value(x, w), (x,), (x,))) == 2
+    assert count(lambda x, w: jax.jvp(lambda w: value(x, w), (w,), (w,))) == 2
