@@ -78,8 +78,22 @@ def main(argv: list[str] | None = None) -> int:
         return _fail(cure + where)
 
 
+def large_pages() -> None:
+    """Starts this process again, once, with its memory in large pages where the kernel grants them (glibc 2.35 and later, read at a program's start).
+
+    XLA takes the scratch memory of every call from the kernel anew; page by page of 4 kB that is up to a third of an update's time
+    (docs/training.md). A GLIBC_TUNABLES of the user's own stays as it is, and glibc ignores what it does not know.
+    """
+    if "GLIBC_TUNABLES" in os.environ or "CS_GNU_LIBC_VERSION" not in os.confstr_names:
+        return
+    os.environ["GLIBC_TUNABLES"] = "glibc.malloc.hugetlb=1"
+    sys.stdout.flush()
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+
+
 def command() -> NoReturn:
     """Runs main as a process: once a verb has ended, an interrupt cannot break the interpreter's shutdown (JAX's takes a while)."""
+    large_pages()
     try:
         code = main()
     except KeyboardInterrupt:

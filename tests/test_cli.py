@@ -1,6 +1,7 @@
 """The command `lensjax`: what a user sees when something is wrong."""
 
 import errno
+import os
 import subprocess
 import sys
 
@@ -62,6 +63,17 @@ def test_user_errors_are_one_line_with_an_exit_code(verb, capsys, error, code, w
     assert cli.main(["try"]) == code
     err = capsys.readouterr().err
     assert words in err and len(err.splitlines()) == 1
+
+
+@pytest.mark.skipif("CS_GNU_LIBC_VERSION" not in os.confstr_names, reason="glibc's memory")
+@pytest.mark.parametrize("own", [None, "glibc.malloc.check=0"])
+def test_a_command_has_large_pages_unless_the_user_tuned_glibc(own):
+    program = "import os, sys; from lensjax import cli; print(os.getpid()); cli.main = lambda: print(os.environ['GLIBC_TUNABLES'], sys.argv); cli.command()"
+    environment = {k: v for k, v in os.environ.items() if k != "GLIBC_TUNABLES"} | ({"GLIBC_TUNABLES": own} if own else {})
+    done = subprocess.run([sys.executable, "-c", program, "a b", "--c"], env=environment, capture_output=True, text=True, check=True)
+    *ids, said = done.stdout.splitlines()
+    assert said == f"{own or 'glibc.malloc.hugetlb=1'} ['-c', 'a b', '--c']"
+    assert len(ids) == (1 if own else 2) and len(set(ids)) == 1
 
 
 def test_defects_keep_their_traceback(verb):

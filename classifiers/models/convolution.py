@@ -1,9 +1,11 @@
-"""Convolution of maps as networks call it: lax's, with three detours on a processor, where XLA loses time around it and not in it.
+"""Convolution of maps as networks call it: lax's, with detours on a processor, where XLA loses time around it and not in it.
 
 - A depthwise one is a sum of shifted products: XLA's gradient of its kernel works out every pair of channels.
 - A map smaller than its kernel is one product over gathered patches: XLA takes image and kernel for each other there, ten times slower.
 - The gradient of the kernel wants image and cotangent with the stamps innermost, that of the image the kernel with its channels exchanged. Left to itself
   XLA works out again, in that order and element by element, all that led to the image: a tenth of a step of ResNet-18. Here a finished array is turned.
+  One of a single pixel with strides is of the pixels it meets.
+- 3x3 ones of many channels are winograd.py's, in half the time.
 """
 
 from __future__ import annotations
@@ -18,7 +20,11 @@ from jax import lax
 from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array, Float
 
+from classifiers.models import winograd
 from lensjax.apart import apart
+
+WIDE, MANY = 128, 256
+"""channels, of image and result, and pixels of the batch from which Winograd's way is the quicker one (benchmarks/convolutions.py)"""
 
 Pads = Sequence[tuple[int, int]]
 
@@ -27,16 +33,21 @@ def convolution(x: Float[Array, "b h w i"], kernel: Float[Array, "k l i o"], str
     """lax.conv_general_dilated for flax's layers, without dilation. strides, padding: of height and width · rest: what flax gives besides."""
     groups = rest.get("feature_group_count", 1)
     depthwise = groups == x.shape[-1] == kernel.shape[-1]
-    if jax.default_backend() != "cpu" or kernel.shape[:2] == (1, 1) or (groups > 1 and not depthwise):
-        return lax.conv_general_dilated(x, kernel, strides, padding, **rest)
     steps = (strides, strides) if isinstance(strides, int) else tuple(strides)
+    if jax.default_backend() != "cpu" or kernel.shape[:2] == steps == (1, 1) or (groups > 1 and not depthwise):
+        return lax.conv_general_dilated(x, kernel, strides, padding, **rest)
     if depthwise:
         shifts = _shifts(x, kernel.shape[:2], steps, padding)
         return reduce(jnp.add, [part * weight for part, weight in zip(shifts, kernel.reshape(-1, groups))])
+    if kernel.shape[:2] == (1, 1):
+        return _turned(*_shifts(x, (1, 1), steps, padding), kernel, (1, 1), ((0, 0), (0, 0)))
     if min(x.shape[1:3]) < kernel.shape[0]:
         patches = jnp.concatenate(_shifts(x, kernel.shape[:2], steps, padding), axis=-1)
         return jnp.dot(patches, kernel.reshape(-1, kernel.shape[-1]))
-    return _turned(x, kernel, steps, tuple((first, last) for first, last in padding))
+    zeros = tuple((first, last) for first, last in padding)
+    if (*kernel.shape[:2], *steps) == (3, 3, 1, 1) and min(kernel.shape[2:]) >= WIDE and x.size >= MANY * x.shape[-1]:
+        return winograd.convolution(x, kernel, zeros)
+    return _turned(x, kernel, steps, zeros)
 
 
 def _shifts(x: Array, size: tuple[int, ...], strides: tuple[int, ...], padding: Pads) -> list[Array]:

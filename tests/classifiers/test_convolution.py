@@ -36,7 +36,9 @@ def test_the_convolution_of_a_map_smaller_than_the_kernel_is_laxs(sides):
 
 
 @pytest.mark.parametrize("sides", [(11, 8), (2, 2)])
-@pytest.mark.parametrize(("size", "stride", "pad"), [(3, 1, (1, 1)), (3, 2, (1, 1)), (7, 2, (3, 3)), (2, 1, (0, 1)), (1, 1, (0, 0)), (1, 2, (0, 0))])
+@pytest.mark.parametrize(
+    ("size", "stride", "pad"), [(3, 1, (1, 1)), (3, 2, (1, 1)), (7, 2, (3, 3)), (2, 1, (0, 1)), (1, 1, (0, 0)), (1, 2, (0, 0)), (1, 2, (1, 2))]
+)
 def test_values_and_gradients_in_both_modes_are_laxs(size, stride, pad, sides):
     x, w = drawn(sides, size)
     both = []
