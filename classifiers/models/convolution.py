@@ -16,6 +16,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from flax import nnx
 from jax import lax
 from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array, Float
@@ -48,6 +49,25 @@ def convolution(x: Float[Array, "b h w i"], kernel: Float[Array, "k l i o"], str
     if (*kernel.shape[:2], *steps) == (3, 3, 1, 1) and min(kernel.shape[2:]) >= WIDE and x.size >= MANY * x.shape[-1]:
         return winograd.convolution(x, kernel, zeros)
     return _turned(x, kernel, steps, zeros)
+
+
+def conv_layer(
+    inputs: int, outputs: int, kernel: int, stride: int, init: Any, rngs: nnx.Rngs, dtype: jnp.dtype | None, bias: bool = False, groups: int = 1
+) -> nnx.Conv:
+    """flax's layer with a square kernel, as many zeros on either side as torch's padding of kernel // 2, computed by `convolution`."""
+    return nnx.Conv(
+        inputs,
+        outputs,
+        (kernel, kernel),
+        stride,
+        padding=[(kernel // 2, kernel // 2)] * 2,
+        feature_group_count=groups,
+        use_bias=bias,
+        kernel_init=init,
+        dtype=dtype,
+        conv_general_dilated=convolution,
+        rngs=rngs,
+    )
 
 
 def _shifts(x: Array, size: tuple[int, ...], strides: tuple[int, ...], padding: Pads) -> list[Array]:

@@ -30,7 +30,7 @@ import jax.numpy as jnp
 from flax import nnx
 from pydantic import Field
 
-from classifiers.models.convolution import convolution
+from classifiers.models.convolution import conv_layer
 from classifiers.models.finder import Finder
 from classifiers.models.norm import BatchNorm
 from data.config import settings
@@ -55,22 +55,9 @@ class EfficientNetConfig:
 
 
 def _conv_norm(inputs: int, outputs: int, kernel: int, stride: int, rngs: nnx.Rngs, dtype: jnp.dtype | None, groups: int = 1, bias: bool = False) -> nnx.List:
-    pad = kernel // 2
     # He initialisation over the fan out, which torch takes per group; nnx counts the outputs of all groups.
     init = nnx.initializers.variance_scaling(2.0 * groups, "fan_out", "normal")
-    conv = nnx.Conv(
-        inputs,
-        outputs,
-        (kernel, kernel),
-        stride,
-        padding=[(pad, pad)] * 2,
-        feature_group_count=groups,
-        use_bias=bias,
-        kernel_init=init,
-        dtype=dtype,
-        conv_general_dilated=convolution,
-        rngs=rngs,
-    )
+    conv = conv_layer(inputs, outputs, kernel, stride, init, rngs, dtype, bias, groups)
     return nnx.List([conv, BatchNorm(outputs, momentum=0.9, epsilon=1e-3, dtype=dtype, rngs=rngs)])
 
 

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 from flax import nnx
 from pydantic import Field
 
-from classifiers.models.convolution import convolution
+from classifiers.models.convolution import conv_layer
 from classifiers.models.finder import Finder
 from classifiers.models.norm import BatchNorm
 from data.config import settings
@@ -40,20 +40,7 @@ class ResNetConfig:
 
 def _conv(inputs: int, outputs: int, kernel: int, stride: int, rngs: nnx.Rngs, dtype: jnp.dtype | None) -> nnx.Conv:
     """Convolution without bias, padded symmetrically, He initialisation over the fan out (torchvision's)."""
-    pad = kernel // 2
-    init = nnx.initializers.variance_scaling(2.0, "fan_out", "normal")
-    return nnx.Conv(
-        inputs,
-        outputs,
-        (kernel, kernel),
-        stride,
-        padding=[(pad, pad)] * 2,
-        use_bias=False,
-        kernel_init=init,
-        dtype=dtype,
-        conv_general_dilated=convolution,
-        rngs=rngs,
-    )
+    return conv_layer(inputs, outputs, kernel, stride, nnx.initializers.variance_scaling(2.0, "fan_out", "normal"), rngs, dtype)
 
 
 def _norm(width: int, rngs: nnx.Rngs, dtype: jnp.dtype | None) -> BatchNorm:

@@ -21,7 +21,7 @@ import jax.numpy as jnp
 from flax import nnx
 from pydantic import Field
 
-from classifiers.models.convolution import convolution
+from classifiers.models.convolution import conv_layer
 from classifiers.models.finder import Finder
 from classifiers.models.norm import BatchNorm
 from data.config import settings
@@ -46,20 +46,7 @@ class ShieldedConfig:
 
 
 def _conv(inputs: int, outputs: int, kernel: int, stride: int, bias: bool, rngs: nnx.Rngs, dtype: jnp.dtype | None) -> nnx.Conv:
-    pad = kernel // 2
-    init = nnx.initializers.he_normal()
-    return nnx.Conv(
-        inputs,
-        outputs,
-        (kernel, kernel),
-        stride,
-        padding=[(pad, pad)] * 2,
-        use_bias=bias,
-        kernel_init=init,
-        dtype=dtype,
-        conv_general_dilated=convolution,
-        rngs=rngs,
-    )
+    return conv_layer(inputs, outputs, kernel, stride, nnx.initializers.he_normal(), rngs, dtype, bias)
 
 
 def _norm(width: int, rngs: nnx.Rngs, dtype: jnp.dtype | None) -> BatchNorm:
