@@ -5,7 +5,7 @@
 - The gradient of the kernel wants image and cotangent with the stamps innermost, that of the image the kernel with its channels exchanged. Left to itself
   XLA works out again, in that order and element by element, all that led to the image: a tenth of a step of ResNet-18. Here a finished array is turned.
   One of a single pixel with strides is of the pixels it meets.
-- 3x3 ones of many channels are winograd.py's, in half the time.
+- 3x3 ones of many channels are winograd.py's: fewer multiplications.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from jaxtyping import Array, Float
 from classifiers.models import winograd
 from lensjax.apart import apart
 
-WIDE, MANY = 128, 256
-"""channels, of image and result, and pixels of the batch from which Winograd's way is the quicker one (benchmarks/convolutions.py)"""
+WIDE, MANY = 256, 256
+"""channels, of image and result, and pixels of the batch from which Winograd's way is the quicker one (docs/training.md)"""
 
 Pads = Sequence[tuple[int, int]]
 
@@ -41,7 +41,7 @@ def convolution(x: Float[Array, "b h w i"], kernel: Float[Array, "k l i o"], str
         shifts = _shifts(x, kernel.shape[:2], steps, padding)
         return reduce(jnp.add, [part * weight for part, weight in zip(shifts, kernel.reshape(-1, groups))])
     if kernel.shape[:2] == (1, 1):
-        return _turned(*_shifts(x, (1, 1), steps, padding), kernel, (1, 1), ((0, 0), (0, 0)))
+        return _turned(_shifts(x, (1, 1), steps, padding)[0], kernel, (1, 1), ((0, 0), (0, 0)))
     if min(x.shape[1:3]) < kernel.shape[0]:
         patches = jnp.concatenate(_shifts(x, kernel.shape[:2], steps, padding), axis=-1)
         return jnp.dot(patches, kernel.reshape(-1, kernel.shape[-1]))

@@ -23,11 +23,10 @@ def _matrices() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """What turns a tile (36 x 36), a kernel (36 x 9) and the products (16 x 36): Toom and Cook's, of both axes at once."""
     points = np.array(POINTS)
     others = [np.delete(points, i) for i in range(len(points))]
-    infinity = np.eye(TILE)[-1]
     tile = np.array([[*np.poly(roots)[::-1], 0] for roots in others] + [np.poly(points)[::-1]])
     kernel = np.array([point ** np.arange(3) / np.prod(point - roots) for point, roots in zip(points, others)] + [[0, 0, 1]])
     result = np.array([[*points**i, 0] for i in range(OUT)])
-    result[-1] += infinity
+    result[-1, -1] = 1
     return np.kron(tile, tile), np.kron(kernel, kernel), np.kron(result, result)
 
 

@@ -80,10 +80,6 @@ def test_tensorflow_datasets_opens_the_shards(small):
     assert "tensorflow" not in sys.modules
 
 
-HEEDING = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from lensjax.cli import command; command()"
-"""The command, which heeds Ctrl-C even where these tests were started in the background of a shell: what starts there ignores it, and so does all below."""
-
-
 def test_a_run_stopped_in_every_step_ends_like_an_uninterrupted_one(small, environment, tmp_path):
     """Ctrl-C in some steps, kill -9 of everything in others, each some time after the step began."""
     out = tmp_path / "stopped"
@@ -91,7 +87,7 @@ def test_a_run_stopped_in_every_step_ends_like_an_uninterrupted_one(small, envir
     killed = ("survey", "train")
     stopped = []
     for step, delay in delays.items():
-        command = [sys.executable, "-c", HEEDING, "run", str(HERE / "small.yaml"), "--out", str(out)]
+        command = [sys.executable, "-m", "lensjax.cli", "run", str(HERE / "small.yaml"), "--out", str(out)]
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment, cwd=ROOT, start_new_session=True)
         marker, finished = out / "records" / f"{step}.started", out / "records" / f"{step}.json"
         while process.poll() is None and not marker.is_file():

@@ -44,7 +44,7 @@ def test_float32_rounds_a_few_times_as_much_as_a_direct_sum():
 @pytest.mark.skipif(jax.default_backend() != "cpu", reason="the detour is a processor's")
 @pytest.mark.parametrize(
     ("inputs", "outputs", "side", "stride", "taken"),
-    [(128, 160, 8, 1, True), (128, 160, 8, 2, False), (64, 160, 8, 1, False), (160, 64, 8, 1, False), (128, 128, 3, 1, False)],
+    [(256, 320, 8, 1, True), (256, 320, 8, 2, False), (128, 320, 8, 1, False), (320, 128, 8, 1, False), (256, 256, 3, 1, False)],
 )
 def test_it_is_taken_for_many_channels_and_pixels(inputs, outputs, side, stride, taken):
     x, w = (jnp.asarray(a, jnp.float32) for a in drawn((side, side), 4, inputs, outputs))

@@ -104,8 +104,6 @@ def test_two_items_of_one_name_are_a_defect(tmp_path):
 
 
 KILLED = """
-import signal
-signal.signal(signal.SIGINT, signal.default_int_handler)  # heeded even where the tests were started with it ignored
 import sys, time
 from pathlib import Path
 from spark.jobs import run_partitions

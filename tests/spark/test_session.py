@@ -59,8 +59,7 @@ def test_a_running_session_is_shared_and_left_running(spark):
 
 
 STARTING = """
-import signal, sys
-signal.signal(signal.SIGINT, signal.default_int_handler)  # heeded even where the tests were started with it ignored
+import sys
 from spark.session import session
 print("starting", flush=True)
 try:
