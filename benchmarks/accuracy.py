@@ -34,7 +34,11 @@ def truth(name: str, scenes: lj.Scene, fwhm: np.ndarray, cache: Path) -> np.ndar
         images = []
         for i in track(range(len(fwhm)), description=f"truth of {name}"):
             one = jax.tree.map(lambda leaf, i=i: np.asarray(leaf[i], float), scenes)
-            images.append(converged_points(lensed_sersic(one), GRID, margin=8, accuracy=2e-7).convolved(GRID, fwhm[i]))
+            images.append(
+                converged_points(lensed_sersic(one), GRID, margin=8, accuracy=2e-7).convolved(
+                    GRID, fwhm[i]
+                )
+            )
         cache.mkdir(parents=True, exist_ok=True)
         np.save(path, np.stack(images))
     return np.load(path)
@@ -47,25 +51,48 @@ def errors(name: str, count: int, cache: Path) -> dict:
     true = truth(name, scenes, fwhm, cache)
     out = {}
     for tol in (*PLANS, *UNIFORM):
-        run = jax.jit(jax.vmap(lambda s, f, tol=tol: lj.render(s, GRID, lj.Gaussian(f), tol)[..., 1] / s.source.flux[1]))
-        parts = [run(jax.tree.map(lambda leaf, i=i: leaf[i : i + CHUNK], scenes), jnp.asarray(fwhm[i : i + CHUNK])) for i in range(0, count, CHUNK)]
+        run = jax.jit(
+            jax.vmap(
+                lambda s, f, tol=tol: (
+                    lj.render(s, GRID, lj.Gaussian(f), tol)[..., 1] / s.source.flux[1]
+                )
+            )
+        )
+        parts = [
+            run(
+                jax.tree.map(lambda leaf, i=i: leaf[i : i + CHUNK], scenes),
+                jnp.asarray(fwhm[i : i + CHUNK]),
+            )
+            for i in range(0, count, CHUNK)
+        ]
         images = np.concatenate(parts).astype(float)
         pixel = np.abs(images - true).max((1, 2)) / true.max((1, 2))
         flux = np.abs(images.sum((1, 2)) / true.sum((1, 2)) - 1)
-        out[str(tol)] = {k: [float(np.median(v)), float(np.quantile(v, 0.99)), float(v.max())] for k, v in (("pixel", pixel), ("flux", flux))}
+        out[str(tol)] = {
+            k: [float(np.median(v)), float(np.quantile(v, 0.99)), float(v.max())]
+            for k, v in (("pixel", pixel), ("flux", flux))
+        }
         print(name, tol, out[str(tol)], flush=True)
     return out
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--scenes", type=int, default=400, help="of each prior, a multiple of 25")
     parser.add_argument("--cache", type=Path, default=Path("runs/truth"))
     args = parser.parse_args()
     found = {name: errors(name, args.scenes, args.cache) for name in ("raw_notes", "arclike")}
     (HERE / "results").mkdir(exist_ok=True)
-    (HERE / "results" / "accuracy.json").write_text(json.dumps({"machine": machine(), "scenes": args.scenes, "errors": found}, indent=1) + "\n")
-    lines = [f"{args.scenes} scenes of each prior: median / 99 % / worst.", "", "| prior | tol | largest pixel error over the peak | total flux |"]
+    (HERE / "results" / "accuracy.json").write_text(
+        json.dumps({"machine": machine(), "scenes": args.scenes, "errors": found}, indent=1) + "\n"
+    )
+    lines = [
+        f"{args.scenes} scenes of each prior: median / 99 % / worst.",
+        "",
+        "| prior | tol | largest pixel error over the peak | total flux |",
+    ]
     lines.append("|---|---|---|---|")
     for name, rows in found.items():
         for tol, row in rows.items():

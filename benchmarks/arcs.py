@@ -33,14 +33,20 @@ def sources(folder: Path) -> list:
     from astropy.io import fits
 
     flux, found = jnp.atleast_1d(lj.nanomaggies(21.5)), []
-    with fits.open(folder / "sources" / "cosmos_paltas" / "real_galaxy_images_23.5_n1.fits") as hdus:
+    with fits.open(
+        folder / "sources" / "cosmos_paltas" / "real_galaxy_images_23.5_n1.fits"
+    ) as hdus:
         for index, (x, y) in zip(CHOSEN, PLACES):
             image = cleaned(hdus[index].data)
-            image = np.pad(image, [((SIDE - n) // 2, SIDE - n - (SIDE - n) // 2) for n in image.shape])
+            image = np.pad(
+                image, [((SIDE - n) // 2, SIDE - n - (SIDE - n) // 2) for n in image.shape]
+            )
             found.append(lj.GalaxyImage(flux, jnp.asarray(image, jnp.float32), SCALE, 0.3, x, y))
     image = np.asarray(found[0].image)
     row, column = np.mgrid[:SIDE, :SIDE]
-    r = np.hypot(row - (image * row).sum() / image.sum(), column - (image * column).sum() / image.sum())
+    r = np.hypot(
+        row - (image * row).sum() / image.sum(), column - (image * column).sum() / image.sum()
+    )
     order = np.argsort(r, axis=None)
     half = r.ravel()[order][np.searchsorted(np.cumsum(image.ravel()[order]), 0.5 * image.sum())]
     return [*found, lj.Sersic(flux, half * SCALE, 1.0, 0.7, 0.8, *PLACES[-1])]
@@ -52,8 +58,15 @@ def main() -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=os.environ.get("LENSJAX_DATA"), required="LENSJAX_DATA" not in os.environ)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--data",
+        type=Path,
+        default=os.environ.get("LENSJAX_DATA"),
+        required="LENSJAX_DATA" not in os.environ,
+    )
     parser.add_argument("--out", type=Path, default=PAGE)
     args = parser.parse_args()
     near, hst, survey = lj.PixelGrid(120, 0.02), lj.PixelGrid(120, 0.05), lj.PixelGrid(23, 0.262)
@@ -65,17 +78,23 @@ def main() -> None:
         arc = lj.render(lj.Scene(LENS, SHEAR, source), survey, lj.Gaussian(1.1), tol=5e-4)
         rows = {
             "source (2.4″)": lj.render(lj.Scene(source=where), near, lj.Gaussian(0.04), tol=5e-4),
-            "arc at 0.1″ (6″)": lj.render(lj.Scene(LENS, SHEAR, source), hst, lj.Gaussian(0.1), tol=5e-4),
+            "arc at 0.1″ (6″)": lj.render(
+                lj.Scene(LENS, SHEAR, source), hst, lj.Gaussian(0.1), tol=5e-4
+            ),
             "DR10 seeing": arc,
             "and depth": lj.inject(lj.sky_noise(jax.random.key(i), sigma, survey), arc),
         }
         for axis, (name, image) in zip(axes[:, i], rows.items()):
             image = np.asarray(image[..., 0])
-            axis.imshow(np.arcsinh(image / (0.04 * image.max())), origin="lower", cmap="gray", vmin=-0.3)
+            axis.imshow(
+                np.arcsinh(image / (0.04 * image.max())), origin="lower", cmap="gray", vmin=-0.3
+            )
             axis.set(xticks=[], yticks=[])
             if i == 0:
                 axis.set_ylabel(name)
-        axes[0, i].set_title("Sérsic" if isinstance(source, lj.Sersic) else f"COSMOS {CHOSEN[i]}", fontsize=9)
+        axes[0, i].set_title(
+            "Sérsic" if isinstance(source, lj.Sersic) else f"COSMOS {CHOSEN[i]}", fontsize=9
+        )
     figure.tight_layout(pad=0.3)
     figure.savefig(args.out, dpi=95)
 

@@ -23,7 +23,9 @@ from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # more threads than free cores make small products ten times slower
+os.environ.setdefault(
+    "OPENBLAS_NUM_THREADS", "1"
+)  # more threads than free cores make small products ten times slower
 
 import jax
 import jax.numpy as jnp
@@ -64,27 +66,55 @@ def ellipticity(q, phi) -> tuple:
 def mass_arguments(mass) -> dict:
     """lenstronomy's arguments for one SIE, EPL or Shear."""
     if isinstance(mass, lj.Shear):
-        return {"gamma1": float(mass.gamma1), "gamma2": float(mass.gamma2), "ra_0": 0.0, "dec_0": 0.0}
+        return {
+            "gamma1": float(mass.gamma1),
+            "gamma2": float(mass.gamma2),
+            "ra_0": 0.0,
+            "dec_0": 0.0,
+        }
     e1, e2 = ellipticity(float(mass.q), float(mass.phi))
-    same = {"theta_E": float(mass.theta_e), "e1": e1, "e2": e2, "center_x": float(mass.x), "center_y": float(mass.y)}
+    same = {
+        "theta_E": float(mass.theta_e),
+        "e1": e1,
+        "e2": e2,
+        "center_x": float(mass.x),
+        "center_y": float(mass.y),
+    }
     return same | {"gamma": float(mass.slope)} if isinstance(mass, lj.EPL) else same
 
 
 def light_arguments(source: lj.Sersic, clumps: lj.Clumps | None) -> tuple[list[str], list[dict]]:
     """lenstronomy's profiles and arguments for a galaxy of unit flux and its knots."""
-    n, q, phi, r_eff, x, y = (float(v) for v in (source.n, source.q, source.phi, source.r_eff, source.x, source.y))
+    n, q, phi, r_eff, x, y = (
+        float(v) for v in (source.n, source.q, source.phi, source.r_eff, source.x, source.y)
+    )
     e1, e2 = ellipticity(q, phi)
     size = r_eff * np.sqrt(q) * (LENSTRONOMY.b_n(n) / float(sersic_b(n))) ** n
-    k = {"amp": 1.0, "R_sersic": size, "n_sersic": n, "e1": e1, "e2": e2, "center_x": x, "center_y": y}
+    k = {
+        "amp": 1.0,
+        "R_sersic": size,
+        "n_sersic": n,
+        "e1": e1,
+        "e2": e2,
+        "center_x": x,
+        "center_y": y,
+    }
     k["amp"] = 1 / LENSTRONOMY.total_flux(**k)
     names, arguments = ["SERSIC_ELLIPSE"], [k]
     if clumps is not None:
         k["amp"] *= 1 - float(np.sum(clumps.fraction))
-        for share, u, v, radius in zip(*(np.asarray(a, float) for a in (clumps.fraction, clumps.u, clumps.v, clumps.size))):
+        for share, u, v, radius in zip(
+            *(np.asarray(a, float) for a in (clumps.fraction, clumps.u, clumps.v, clumps.size))
+        ):
             if share > 0:
-                cx, cy = x + r_eff * (np.cos(phi) * u - np.sin(phi) * q * v), y + r_eff * (np.sin(phi) * u + np.cos(phi) * q * v)
+                cx, cy = (
+                    x + r_eff * (np.cos(phi) * u - np.sin(phi) * q * v),
+                    y + r_eff * (np.sin(phi) * u + np.cos(phi) * q * v),
+                )
                 names.append("GAUSSIAN")
-                arguments.append({"amp": share, "sigma": radius * r_eff, "center_x": cx, "center_y": cy})
+                arguments.append(
+                    {"amp": share, "sigma": radius * r_eff, "center_x": cx, "center_y": cy}
+                )
     return names, arguments
 
 
@@ -95,11 +125,20 @@ def masses(kind: str, draws: int, r: np.random.Generator) -> tuple:
     def sie(scale):
         shape = r.uniform(low, high, draws) if high > low else np.full(draws, high)
         x, y = r.normal(0, 0.05, (2, draws))
-        return {"theta_e": scale * r.uniform(0.5, 3, draws), "q": shape, "phi": r.uniform(0, np.pi, draws), "x": x, "y": y}
+        return {
+            "theta_e": scale * r.uniform(0.5, 3, draws),
+            "q": shape,
+            "phi": r.uniform(0, np.pi, draws),
+            "x": x,
+            "y": y,
+        }
 
     p = sie(1.0)
     nearest = 0.3 if "+" in kind else 0.1
-    radius, angle = np.exp(r.uniform(np.log(nearest), np.log(6), draws)), r.uniform(0, 2 * np.pi, draws)
+    radius, angle = (
+        np.exp(r.uniform(np.log(nearest), np.log(6), draws)),
+        r.uniform(0, 2 * np.pi, draws),
+    )
     x, y = p["x"] + radius * np.cos(angle), p["y"] + radius * np.sin(angle)
     if kind.startswith("EPL"):
         return (lj.EPL(slope=r.uniform(1.6, 2.4, draws), **p),), x, y
@@ -119,7 +158,14 @@ def rays(draws: int) -> dict:
         for i in range(draws):
             k = [mass_arguments(jax.tree.map(lambda leaf, i=i: leaf[i], m)) for m in parts]
             fxx, fxy, fyx, fyy = model.hessian(x[i], y[i], k)
-            theirs[:, i] = [*model.alpha(x[i], y[i], k), model.potential(x[i], y[i], k), 1 - fxx, -fxy, -fyx, 1 - fyy]
+            theirs[:, i] = [
+                *model.alpha(x[i], y[i], k),
+                model.potential(x[i], y[i], k),
+                1 - fxx,
+                -fxy,
+                -fyx,
+                1 - fyy,
+            ]
         scale = np.asarray(parts[0].theta_e)
         mu = [1 / (a[3] * a[6] - a[4] * a[5]) for a in (ours, theirs)]
         usual = np.abs(mu[1]) < 100  # nearer to a critical curve the difference is one of place
@@ -139,7 +185,12 @@ def largest(difference) -> float:
 def light(draws: int) -> dict:
     """Sersic profiles of unit flux: brightness at 20 places each, and what lenstronomy's b_n does to the half-light radius."""
     r = np.random.default_rng(5)
-    p = {"r_eff": r.uniform(0.05, 0.5, draws), "n": r.uniform(0.5, 4, draws), "q": r.uniform(0.2, 1, draws), "phi": r.uniform(0, np.pi, draws)}
+    p = {
+        "r_eff": r.uniform(0.05, 0.5, draws),
+        "n": r.uniform(0.5, 4, draws),
+        "q": r.uniform(0.2, 1, draws),
+        "phi": r.uniform(0, np.pi, draws),
+    }
     p |= {"x": r.normal(0, 0.2, draws), "y": r.normal(0, 0.2, draws)}
     p["q"][:20] = 1.0
     at = np.exp(r.uniform(np.log(0.05), np.log(8), (20, draws))) * p["r_eff"] * p["q"]
@@ -154,7 +205,9 @@ def light(draws: int) -> dict:
     return {
         "brightness, relative": largest(ours / theirs - 1),
         "half-light radius of ours, relative": largest((exact / sersic_b(p["n"])) ** p["n"] - 1),
-        "half-light radius of lenstronomy's, relative": largest((exact / LENSTRONOMY.b_n(p["n"])) ** p["n"] - 1),
+        "half-light radius of lenstronomy's, relative": largest(
+            (exact / LENSTRONOMY.b_n(p["n"])) ** p["n"] - 1
+        ),
     }
 
 
@@ -165,8 +218,12 @@ def scenes(draws: int) -> tuple[lj.Scene, np.ndarray]:
     notes, arclike = (lj.priors(name).sample(jax.random.key(0), half) for name in PRESETS)
     none = lj.Clumps(*(jnp.full_like(notes.clumps.fraction, v) for v in (0.0, 0.0, 0.0, 1.0)))
     arclike = replace(arclike, clumps=none)
-    both = jax.tree.map(lambda *leaves: np.concatenate([np.asarray(leaf, float) for leaf in leaves]), notes, arclike)
-    return replace(both, source=replace(both.source, flux=np.ones((2 * half, 1)))), np.random.default_rng(0).uniform(0.9, 1.8, 2 * half)
+    both = jax.tree.map(
+        lambda *leaves: np.concatenate([np.asarray(leaf, float) for leaf in leaves]), notes, arclike
+    )
+    return replace(
+        both, source=replace(both.source, flux=np.ones((2 * half, 1)))
+    ), np.random.default_rng(0).uniform(0.9, 1.8, 2 * half)
 
 
 def one(batch: lj.Scene, i: int) -> lj.Scene:
@@ -178,7 +235,10 @@ def render(batch: lj.Scene, fwhm: np.ndarray, grid: lj.PixelGrid, tol) -> np.nda
     run = jax.jit(jax.vmap(lambda s, f: lj.render(s, grid, lj.Gaussian(f), tol)[..., 0]))
     whole = -(-len(fwhm) // 25) * 25
     every = np.arange(whole) % len(fwhm)
-    parts = [run(jax.tree.map(lambda leaf, i=i: jnp.asarray(leaf[i]), batch), jnp.asarray(fwhm[i])) for i in np.split(every, whole // 25)]
+    parts = [
+        run(jax.tree.map(lambda leaf, i=i: jnp.asarray(leaf[i]), batch), jnp.asarray(fwhm[i]))
+        for i in np.split(every, whole // 25)
+    ]
     return np.concatenate(parts)[: len(fwhm)]
 
 
@@ -187,13 +247,24 @@ def lenstronomy_images(draws: int) -> dict:
     grid, worst = lj.PixelGrid(61), []
     batch, fwhm = scenes(draws)
     start = float(grid.axis()[0])
-    data = ImageData(np.zeros((grid.size, grid.size)), ra_at_xy_0=start, dec_at_xy_0=start, transform_pix2angle=np.eye(2) * grid.scale)
+    data = ImageData(
+        np.zeros((grid.size, grid.size)),
+        ra_at_xy_0=start,
+        dec_at_xy_0=start,
+        transform_pix2angle=np.eye(2) * grid.scale,
+    )
     for i, ours in enumerate(render(batch, fwhm, grid, "4x4")):
         masses, names, arguments = described(one(batch, i))
         t = np.arange(-18, 19) * grid.scale / (fwhm[i] / np.sqrt(8 * np.log(2)))
         kernel = np.exp(-0.5 * (t[:, None] ** 2 + t[None, :] ** 2))
         psf = PSF(psf_type="PIXEL", kernel_point_source=kernel / kernel.sum())
-        theirs = ImageModel(data, psf, LensModel(["SIE", "SHEAR"]), LightModel(names), kwargs_numerics={"supersampling_factor": 4}).image(masses, arguments)
+        theirs = ImageModel(
+            data,
+            psf,
+            LensModel(["SIE", "SHEAR"]),
+            LightModel(names),
+            kwargs_numerics={"supersampling_factor": 4},
+        ).image(masses, arguments)
         worst.append(np.abs(ours - theirs).max() / theirs.max())
     return by_preset(worst)
 
@@ -210,11 +281,15 @@ def converged(draws: int, images: int, accuracy: float) -> dict:
 
         def brightness(x, y, known=(lens, masses, profiles, arguments)):
             lens, masses, profiles, arguments = known
-            return profiles.surface_brightness(*lens.ray_shooting(x.ravel(), y.ravel(), masses), arguments).reshape(x.shape)
+            return profiles.surface_brightness(
+                *lens.ray_shooting(x.ravel(), y.ravel(), masses), arguments
+            ).reshape(x.shape)
 
         points = converged_points(brightness, cells, margin=0, accuracy=accuracy)
         width = np.sqrt(2) * fwhm[i] / np.sqrt(8 * np.log(2))
-        inside = [0.5 * (erf((half - c) / width) + erf((half + c) / width)) for c in (points.x, points.y)]  # what the PSF leaves in the stamp
+        inside = [
+            0.5 * (erf((half - c) / width) + erf((half + c) / width)) for c in (points.x, points.y)
+        ]  # what the PSF leaves in the stamp
         flux.append(ours.sum() / np.sum(points.flux * inside[0] * inside[1]) - 1)
         if i % (draws // 2) < images // 2:
             theirs = points.convolved(grid, fwhm[i])
@@ -224,34 +299,72 @@ def converged(draws: int, images: int, accuracy: float) -> dict:
 
 def described(scene: lj.Scene) -> tuple[list[dict], list[str], list[dict]]:
     """lenstronomy's arguments of SIE and shear, its light profiles and their arguments."""
-    return [mass_arguments(scene.lens), mass_arguments(scene.shear)], *light_arguments(scene.source, scene.clumps)
+    return [mass_arguments(scene.lens), mass_arguments(scene.shear)], *light_arguments(
+        scene.source, scene.clumps
+    )
 
 
 def by_preset(errors: list[float]) -> dict:
     parts = np.array_split(np.abs(errors), 2)
     quantiles = {"median": 0.5, "99 %": 0.99, "worst": 1.0}
-    return {p: {"draws": len(e)} | {name: float(np.quantile(e, q)) for name, q in quantiles.items()} for p, e in zip(PRESETS, parts)}
+    return {
+        p: {"draws": len(e)} | {name: float(np.quantile(e, q)) for name, q in quantiles.items()}
+        for p, e in zip(PRESETS, parts)
+    }
 
 
 def table(found: dict) -> list[str]:
     """Markdown."""
     columns = list(next(iter(found["rays"].values())))
-    rows = [f"Largest difference over {found['draws']} draws each, float64.", "", "| lens | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
-    rows += [f"| {kind} | " + " | ".join(f"{v:.1e}" for v in numbers.values()) + " |" for kind, numbers in found["rays"].items()]
+    rows = [
+        f"Largest difference over {found['draws']} draws each, float64.",
+        "",
+        "| lens | " + " | ".join(columns) + " |",
+        "|---" * (len(columns) + 1) + "|",
+    ]
+    rows += [
+        f"| {kind} | " + " | ".join(f"{v:.1e}" for v in numbers.values()) + " |"
+        for kind, numbers in found["rays"].items()
+    ]
     rows += ["", "| Sérsic, 0.5 ≤ n ≤ 4, 0.2 ≤ q ≤ 1 | largest difference |", "|---|---|"]
     rows += [f"| {what} | {v:.1e} |" for what, v in found["light"].items()]
     rows += ["", "| image | draws | median | 99 % | worst |", "|---|---|---|---|---|"]
-    lines = {f'lenstronomy\'s own image, 4×4 rays, against `tol="4x4"`: pixel / peak, `{p}`': v for p, v in found["4x4"].items()}
-    lines |= {f"its rays and profiles integrated to convergence, against `render`: pixel / peak, `{p}`": v for p, v in found["converged"]["pixel"].items()}
+    lines = {
+        f'lenstronomy\'s own image, 4×4 rays, against `tol="4x4"`: pixel / peak, `{p}`': v
+        for p, v in found["4x4"].items()
+    }
+    lines |= {
+        f"its rays and profiles integrated to convergence, against `render`: pixel / peak, `{p}`": v
+        for p, v in found["converged"]["pixel"].items()
+    }
     lines |= {f"the same: total flux, `{p}`": v for p, v in found["converged"]["flux"].items()}
-    rows += [f"| {what} | {v['draws']} | {v['median']:.1e} | {v['99 %']:.1e} | {v['worst']:.1e} |" for what, v in lines.items()]
+    rows += [
+        f"| {what} | {v['draws']} | {v['median']:.1e} | {v['99 %']:.1e} | {v['worst']:.1e} |"
+        for what, v in lines.items()
+    ]
     m = found["machine"]
-    return [*rows, "", f"lenstronomy {m['lenstronomy']}, jax {m['jax']}, numpy {m['numpy']}, Python {m['python']}; {m['cpu']}; {found['seconds']:.0f} s."]
+    return [
+        *rows,
+        "",
+        f"lenstronomy {m['lenstronomy']}, jax {m['jax']}, numpy {m['numpy']}, Python {m['python']}; {m['cpu']}; {found['seconds']:.0f} s.",
+    ]
 
 
 def machine() -> dict:
-    cpu = next((line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), platform.processor())
-    return {"cpu": cpu, "cores": os.cpu_count(), "python": platform.python_version(), **{p: version(p) for p in ("jax", "numpy", "lenstronomy")}}
+    cpu = next(
+        (
+            line.split(":")[1].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith("model name")
+        ),
+        platform.processor(),
+    )
+    return {
+        "cpu": cpu,
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        **{p: version(p) for p in ("jax", "numpy", "lenstronomy")},
+    }
 
 
 def written(path: Path, text: str) -> None:
@@ -262,24 +375,45 @@ def written(path: Path, text: str) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--draws", type=int, default=500)
     parser.add_argument("--images", type=int, default=500)
-    parser.add_argument("--accuracy", type=float, default=1e-7, help="of the converged integrals: largest change a split may make, over the flux")
+    parser.add_argument(
+        "--accuracy",
+        type=float,
+        default=1e-7,
+        help="of the converged integrals: largest change a split may make, over the flux",
+    )
     parser.add_argument("--out", type=Path, help="JSON only, to this file")
     args = parser.parse_args()
     start = time.perf_counter()
     jax.config.update("jax_enable_x64", True)
-    found = {"machine": machine(), "draws": args.draws, "rays": rays(args.draws), "light": light(args.draws), "4x4": lenstronomy_images(args.images)}
+    found = {
+        "machine": machine(),
+        "draws": args.draws,
+        "rays": rays(args.draws),
+        "light": light(args.draws),
+        "4x4": lenstronomy_images(args.images),
+    }
     found |= {"converged": converged(args.draws, args.images, args.accuracy)}
     found["seconds"] = time.perf_counter() - start
     if args.out:
         written(args.out, json.dumps(found, indent=1, ensure_ascii=False) + "\n")
         return
-    written(HERE / "results" / "conformance.json", json.dumps(found, indent=1, ensure_ascii=False) + "\n")
+    written(
+        HERE / "results" / "conformance.json",
+        json.dumps(found, indent=1, ensure_ascii=False) + "\n",
+    )
     page = HERE.parent / "docs" / "conformance.md"
     before, rest = page.read_text().split("<!-- table -->", 1)
-    written(page, before + "\n".join(["<!-- table -->", *table(found), "<!-- /table -->"]) + rest.split("<!-- /table -->", 1)[1])
+    written(
+        page,
+        before
+        + "\n".join(["<!-- table -->", *table(found), "<!-- /table -->"])
+        + rest.split("<!-- /table -->", 1)[1],
+    )
 
 
 if __name__ == "__main__":

@@ -39,12 +39,16 @@ class Question:
     repeats: int = 5
     keep_memory: bool = True
     """keep what is freed, as training does; otherwise its way through the kernel is part of the times"""
-    out: Annotated[Path, tyro.conf.arg(help="JSON file; default benchmarks/results/convolutions-<device>.json")] = Path("")
+    out: Annotated[
+        Path, tyro.conf.arg(help="JSON file; default benchmarks/results/convolutions-<device>.json")
+    ] = Path("")
 
 
 def direct(x: Images, w: Kernel) -> Images:
     """XLA's."""
-    return jax.lax.conv_general_dilated(x, w, (1, 1), [(1, 1), (1, 1)], dimension_numbers=("NHWC", "HWIO", "NHWC"))
+    return jax.lax.conv_general_dilated(
+        x, w, (1, 1), [(1, 1), (1, 1)], dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
 
 
 def windows(x: Images) -> list[Images]:
@@ -76,12 +80,18 @@ def case(way: str, channels: int, side: int, q: Question) -> dict[str, Any]:
     """One layer computed one way: operations a second, those of the plain convolution counted whatever the way needs, and the error."""
     function, compiler = WAYS[way]
     rng = np.random.default_rng(0)
-    x, slope = (jnp.asarray(rng.normal(size=(q.batch, side, side, channels)), jnp.float32) for _ in range(2))
-    w = jnp.asarray(rng.normal(size=(3, 3, channels, channels)) / (9 * channels) ** 0.5, jnp.float32)
+    x, slope = (
+        jnp.asarray(rng.normal(size=(q.batch, side, side, channels)), jnp.float32) for _ in range(2)
+    )
+    w = jnp.asarray(
+        rng.normal(size=(3, 3, channels, channels)) / (9 * channels) ** 0.5, jnp.float32
+    )
     operations = 2 * 9 * channels**2 * side**2 * q.batch
     wanted = np.asarray(jax.jit(direct)(x, w))
     found: dict[str, Any] = {"way": way, "channels": channels, "side": side}
-    found["error"] = float(np.abs(np.asarray(compiler(function)(x, w)) - wanted).max() / np.abs(wanted).max())
+    found["error"] = float(
+        np.abs(np.asarray(compiler(function)(x, w)) - wanted).max() / np.abs(wanted).max()
+    )
     three = {
         "forward": lambda x, w, slope: function(x, w),
         "image_gradient": lambda x, w, slope: jax.vjp(lambda x: function(x, w), x)[1](slope)[0],
@@ -90,7 +100,9 @@ def case(way: str, channels: int, side: int, q: Question) -> dict[str, Any]:
     for name, what in three.items():
         ready = compiler(what)
         ready(x, w, slope).block_until_ready()
-        found[name] = operations / fastest(lambda ready=ready: ready(x, w, slope).block_until_ready(), q.repeats)
+        found[name] = operations / fastest(
+            lambda ready=ready: ready(x, w, slope).block_until_ready(), q.repeats
+        )
     return found
 
 
@@ -100,16 +112,26 @@ def main(q: Question) -> dict[str, Any]:
         host.keep_memory()
     kind = jax.devices()[0].device_kind.replace(" ", "-").lower()
     roof = peak("float32", q.repeats)
-    print(f"product of matrices: {roof / 1e9:.0f} GFLOP/s\n\n| channels, side | way | forward | gradient of the image | of the kernel |\n|---|---|---|---|---|")
+    print(
+        f"product of matrices: {roof / 1e9:.0f} GFLOP/s\n\n| channels, side | way | forward | gradient of the image | of the kernel |\n|---|---|---|---|---|"
+    )
     results = []
     for channels, side in q.layers:
         for way in WAYS:
             results.append(found := case(way, channels, side, q))
-            rates = " | ".join(f"{found[name] / 1e9:.0f}" for name in ("forward", "image_gradient", "kernel_gradient"))
+            rates = " | ".join(
+                f"{found[name] / 1e9:.0f}"
+                for name in ("forward", "image_gradient", "kernel_gradient")
+            )
             print(f"| {channels}, {side} | {way} | {rates} |", flush=True)
     answer = {
         "question": __doc__.splitlines()[0] if __doc__ else "",
-        "device": {"kind": kind, "processor": processor(kind), "count": jax.local_device_count(), "cores": os.cpu_count()},
+        "device": {
+            "kind": kind,
+            "processor": processor(kind),
+            "count": jax.local_device_count(),
+            "cores": os.cpu_count(),
+        },
         "versions": record.versions(),
         "commit": record.commit(),
         "batch": q.batch,
@@ -117,7 +139,11 @@ def main(q: Question) -> dict[str, Any]:
         "matrix_product_flops": roof,
         "convolutions": results,
     }
-    out = q.out if q.out != Path("") else Path(__file__).parent / "results" / f"convolutions-{kind}.json"
+    out = (
+        q.out
+        if q.out != Path("")
+        else Path(__file__).parent / "results" / f"convolutions-{kind}.json"
+    )
     write_json(out, answer)
     print(out)
     return answer

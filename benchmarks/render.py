@@ -14,7 +14,9 @@ from __future__ import annotations
 
 import os
 
-os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_cpu_prefer_vector_width=512"  # 1.2 times quicker where there is AVX-512
+os.environ["XLA_FLAGS"] = (
+    os.environ.get("XLA_FLAGS", "") + " --xla_cpu_prefer_vector_width=512"
+)  # 1.2 times quicker where there is AVX-512
 
 import argparse
 import dataclasses
@@ -51,8 +53,13 @@ OPERATIONS = {"lens": 110, "sersic": 40, "clump": 25, "psf": 1.6e6}
 
 def machine() -> dict:
     """What the numbers were measured on."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").is_file() else []
-    cpu = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
+    lines = (
+        Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").is_file() else []
+    )
+    cpu = next(
+        (line.split(":")[1].strip() for line in lines if line.startswith("model name")),
+        platform.processor(),
+    )
     device = jax.devices()[0]
     return {
         "device": device.device_kind if device.platform != "cpu" else cpu,
@@ -69,14 +76,18 @@ def scenes(count: int, dtype=jnp.float32) -> lj.Scene:
 
 
 def one_band(scene: lj.Scene) -> lj.Scene:
-    return dataclasses.replace(scene, source=dataclasses.replace(scene.source, flux=scene.source.flux[:, 1:2]))
+    return dataclasses.replace(
+        scene, source=dataclasses.replace(scene.source, flux=scene.source.flux[:, 1:2])
+    )
 
 
 def over_devices(function, *arguments):
     """Function of no arguments that maps `function` over the leading axis, an equal part on each device."""
     mesh = jax.make_mesh((len(jax.devices()),), ("batch",))
     spec = PartitionSpec("batch")
-    mapped = jax.jit(jax.shard_map(jax.vmap(function), mesh=mesh, in_specs=spec, out_specs=spec, check_vma=False))
+    mapped = jax.jit(
+        jax.shard_map(jax.vmap(function), mesh=mesh, in_specs=spec, out_specs=spec, check_vma=False)
+    )
     placed = jax.device_put(arguments, NamedSharding(mesh, spec))
     return lambda: jax.block_until_ready(mapped(*placed))
 
@@ -136,7 +147,10 @@ def in_turns(runs: dict, rounds: int, least_s: float) -> dict:
 def operations(tol: float) -> float:
     """Of one W1 image: rays and PSF."""
     rays = plan(tol).rays + 5 * (padded(GRID)[0] // 3) ** 2
-    return rays * (OPERATIONS["lens"] + OPERATIONS["sersic"] + 3 * OPERATIONS["clump"]) + OPERATIONS["psf"]
+    return (
+        rays * (OPERATIONS["lens"] + OPERATIONS["sersic"] + 3 * OPERATIONS["clump"])
+        + OPERATIONS["psf"]
+    )
 
 
 def matrix_rate() -> float:
@@ -170,7 +184,14 @@ def speed(batch: int, rounds: int, tol: float) -> dict:
     runs |= ready(scenes(64))
     found = in_turns(runs, rounds, 1.0)
     peak = matrix_rate()
-    memory = int(subprocess.run([sys.executable, "-c", GRADIENTS], capture_output=True, text=True, check=True).stdout) * 1024
+    memory = (
+        int(
+            subprocess.run(
+                [sys.executable, "-c", GRADIENTS], capture_output=True, text=True, check=True
+            ).stdout
+        )
+        * 1024
+    )
     return {
         "machine": machine(),
         "batch": batch,
@@ -189,19 +210,30 @@ def table(found: dict) -> list[str]:
     m, rates = found["machine"], found["images_per_s"]
     peers = {k: v["best"] for k, v in rates.items() if k in NAMES}
     packages = ", ".join(f"{k} {v}" for k, v in m["packages"].items() if v)
-    lines = [f"{m['device']}, {m['cores']} cores, {m['devices']} device(s), tolerance {found['tolerance']}, float32 unless said ({packages}).", ""]
+    lines = [
+        f"{m['device']}, {m['cores']} cores, {m['devices']} device(s), tolerance {found['tolerance']}, float32 unless said ({packages}).",
+        "",
+    ]
     lines += ["| work | images/s: best | median | first call |", "|---|---|---|---|"]
     for name, v in rates.items():
         wait = found["first_call_s"].get(name.removeprefix("lensjax "))
-        lines.append(f"| {name}{' W1 4x4' if name in NAMES else ''} | {v['best']:,.0f} | {v['median']:,.0f} | {f'{wait:.1f} s' if wait else ''} |")
+        lines.append(
+            f"| {name}{' W1 4x4' if name in NAMES else ''} | {v['best']:,.0f} | {v['median']:,.0f} | {f'{wait:.1f} s' if wait else ''} |"
+        )
     best = max(peers, key=peers.__getitem__, default=None)
     share, ops = found["share_of_matrix_rate"], found["operations_per_image"] / 1e6
     lines.append("")
-    lines.append(f"W1 is {ops:.1f} million operations an image: {100 * share:.0f} % of the rate of a product of matrices on the same machine.")
+    lines.append(
+        f"W1 is {ops:.1f} million operations an image: {100 * share:.0f} % of the rate of a product of matrices on the same machine."
+    )
     if best:
-        lines.append(f"The quickest peer is {best}: lensjax makes {rates['lensjax W1']['best'] / peers[best]:.1f} times as many images.")
+        lines.append(
+            f"The quickest peer is {best}: lensjax makes {rates['lensjax W1']['best'] / peers[best]:.1f} times as many images."
+        )
     megabytes = found["memory_of_256_gradients_of_three_bands_bytes"] / 1e6
-    lines.append(f"A process that differentiates 256 stamps of three bands at once peaks at {megabytes:,.0f} MB.")
+    lines.append(
+        f"A process that differentiates 256 stamps of three bands at once peaks at {megabytes:,.0f} MB."
+    )
     return lines
 
 
@@ -215,9 +247,13 @@ def into_docs(mark: str, lines: list[str]) -> None:
 
 def main() -> None:
     gpu = jax.devices()[0].platform != "cpu"
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--tolerance", type=float, default=1e-3)
-    parser.add_argument("--batch", type=int, default=4096 if gpu else 64, help="scenes at once (%(default)s here)")
+    parser.add_argument(
+        "--batch", type=int, default=4096 if gpu else 64, help="scenes at once (%(default)s here)"
+    )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--keep-docs", action="store_true", help="leave docs/rendering.md as it is")
     args = parser.parse_args()

@@ -20,24 +20,41 @@ def speed(results: Path = ROOT / "benchmarks" / "results") -> str:
         found = json.loads(path.read_text())
         rates, machine = found["images_per_s"], found["machine"]
         peers = {k: v["best"] for k, v in rates.items() if not k.startswith("lensjax")}
-        lines = [f"Rendering on {machine['device']}, {machine['cores']} cores, within {found['tolerance']} of the peak for 99 % of scenes:", ""]
+        lines = [
+            f"Rendering on {machine['device']}, {machine['cores']} cores, within {found['tolerance']} of the peak for 99 % of scenes:",
+            "",
+        ]
         lines += ["| | images/s |", "|---|---|"]
-        lines += [f"| {text} | {rates[f'lensjax {w}']['best']:,.0f} |" for w, text in RENDER.items()]
-        lines += [f"| {name}, one band, 4 × 4 rays a pixel | {rate:,.0f} |" for name, rate in sorted(peers.items(), key=lambda p: -p[1])]
+        lines += [
+            f"| {text} | {rates[f'lensjax {w}']['best']:,.0f} |" for w, text in RENDER.items()
+        ]
+        lines += [
+            f"| {name}, one band, 4 × 4 rays a pixel | {rate:,.0f} |"
+            for name, rate in sorted(peers.items(), key=lambda p: -p[1])
+        ]
         parts.append("\n".join(lines))
     for path in sorted(results.glob("training-*.json")):
         found = json.loads(path.read_text())
         device = found["device"]
-        lines = [f"Training on {device['processor']}, {device['cores']} cores, cutouts of {found['training'][0]['crop']} px:", ""]
+        lines = [
+            f"Training on {device['processor']}, {device['cores']} cores, cutouts of {found['training'][0]['crop']} px:",
+            "",
+        ]
         lines += ["| | images/s | share of a matrix product |", "|---|---|---|"]
         for r in found["training"]:
             what = f"{r['model']}, {r['input']}, {r['precision']}, batch {r['batch']}"
-            lines.append(f"| {what} | {r['images_per_second']:,.0f} | {100 * r['utilisation']:.0f} % |")
+            lines.append(
+                f"| {what} | {r['images_per_second']:,.0f} | {100 * r['utilisation']:.0f} % |"
+            )
         for p in found["pytorch"]:
             if "computing" in p:
                 fed = f"{p['fed_from_npz']:,.0f} fed from NPZ files, {p['computing']:,.0f} without input"
-                lines.append(f"| {p['model']} in PyTorch {p['torch']}, {p['precision']}, batch {p['batch']} | {fed} | |")
-        lines.append(f"| reading alone | {found['loader_alone_cutouts_per_second']:,.0f} cutouts/s | |")
+                lines.append(
+                    f"| {p['model']} in PyTorch {p['torch']}, {p['precision']}, batch {p['batch']} | {fed} | |"
+                )
+        lines.append(
+            f"| reading alone | {found['loader_alone_cutouts_per_second']:,.0f} cutouts/s | |"
+        )
         parts.append("\n".join(lines))
     return "\n\n".join(parts) + "\n"
 

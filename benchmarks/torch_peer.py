@@ -42,12 +42,24 @@ class Cutouts(torch.utils.data.Dataset):
             image = np.nan_to_num(archive["cutout"])
         for band in range(3):
             middle = np.median(image[self.ring, band])
-            image[..., band] = np.clip((image[..., band] - middle) / (np.median(np.abs(image[self.ring, band] - middle)) + 1e-8), -10, 10)
+            image[..., band] = np.clip(
+                (image[..., band] - middle)
+                / (np.median(np.abs(image[self.ring, band] - middle)) + 1e-8),
+                -10,
+                10,
+            )
         return torch.from_numpy(image.transpose(2, 0, 1).copy()), torch.tensor(float(i % 11 == 0))
 
 
 def main() -> None:
-    name, folder, batch, precision, steps, workers = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), sys.argv[4], int(sys.argv[5]), int(sys.argv[6])
+    name, folder, batch, precision, steps, workers = (
+        sys.argv[1],
+        Path(sys.argv[2]),
+        int(sys.argv[3]),
+        sys.argv[4],
+        int(sys.argv[5]),
+        int(sys.argv[6]),
+    )
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model = getattr(models(), name)(num_classes=1).to(device, memory_format=torch.channels_last)
     optimiser = torch.optim.AdamW(model.parameters(), lr=1e-4, weight_decay=1e-4)
@@ -62,7 +74,13 @@ def main() -> None:
         return float(value.detach())
 
     loader = torch.utils.data.DataLoader(
-        Cutouts(folder), batch, shuffle=True, drop_last=True, num_workers=workers, persistent_workers=workers > 0, pin_memory=device == "cuda"
+        Cutouts(folder),
+        batch,
+        shuffle=True,
+        drop_last=True,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        pin_memory=device == "cuda",
     )
     began, count = time.perf_counter(), 0
     for images, _ in loader:
@@ -85,7 +103,13 @@ def main() -> None:
                 break
         fed.append(count / (time.perf_counter() - began))
     kind = torch.cuda.get_device_name() if device == "cuda" else "cpu"
-    found = {"torch": torch.__version__, "device": kind, "loader_alone": loading, "computing": batch / min(computing), "fed_from_npz": max(fed)}
+    found = {
+        "torch": torch.__version__,
+        "device": kind,
+        "loader_alone": loading,
+        "computing": batch / min(computing),
+        "fed_from_npz": max(fed),
+    }
     print(json.dumps(found))
 
 

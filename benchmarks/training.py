@@ -53,7 +53,9 @@ class Question:
     """interpreter with torch and torchvision, for the peer; empty: no peer"""
     workers: int = 2
     """processes of the peer's DataLoader"""
-    out: Annotated[Path, tyro.conf.arg(help="JSON file; default benchmarks/results/training-<device>.json")] = Path("")
+    out: Annotated[
+        Path, tyro.conf.arg(help="JSON file; default benchmarks/results/training-<device>.json")
+    ] = Path("")
 
 
 def fastest(action: Callable[[], Any], repeats: int) -> float:
@@ -70,10 +72,24 @@ def survey(folder: Path, number: int) -> None:
     """Shards and NPZ files with the same random cutouts of 101 pixels, one in eleven a lens; a few more for validation."""
     rng = np.random.default_rng(0)
     images = rng.normal(0, 0.02, (number, 101, 101, 3)).astype(np.float32)
-    rows = [{"galaxy_id": f"g{i}", "label": int(i % 11 == 0), "split": "train", "sample_weight": 1.0, "tier": "N1"} for i in range(number)]
+    rows = [
+        {
+            "galaxy_id": f"g{i}",
+            "label": int(i % 11 == 0),
+            "split": "train",
+            "sample_weight": 1.0,
+            "tier": "N1",
+        }
+        for i in range(number)
+    ]
     where = folder / "shards" / shards.NAME / shards.VERSION
-    planned = shards.plan([r["split"] for r in rows], order_key([r["galaxy_id"] for r in rows]), 512)
-    written = [shards.write(where / s.file, (shards.example(images[i], rows[i]) for i in s.rows)) for s in planned]
+    planned = shards.plan(
+        [r["split"] for r in rows], order_key([r["galaxy_id"] for r in rows]), 512
+    )
+    written = [
+        shards.write(where / s.file, (shards.example(images[i], rows[i]) for i in s.rows))
+        for s in planned
+    ]
     shards.finish(where, planned, written, 101)
     (folder / "npz").mkdir()
     for i, image in enumerate(images):
@@ -89,9 +105,18 @@ def peak(precision: str, repeats: int) -> float:
     return 2 * n**3 / fastest(lambda: multiply(x).block_until_ready(), 3 * repeats)
 
 
-def case(folder: Path, model: str, way: str, precision: str, batch: int, q: Question) -> dict[str, Any]:
+def case(
+    folder: Path, model: str, way: str, precision: str, batch: int, q: Question
+) -> dict[str, Any]:
     """One combination."""
-    settings: Any = {"model": model, "architecture": {}, "preprocess": {"crop": q.crop}, "batch": batch, "precision": precision, "input": way}
+    settings: Any = {
+        "model": model,
+        "architecture": {},
+        "preprocess": {"crop": q.crop},
+        "batch": batch,
+        "precision": precision,
+        "input": way,
+    }
     s = TrainSettings(**settings)
     net = network(s)
     train, _ = inputs.training(folder, s)
@@ -111,15 +136,35 @@ def case(folder: Path, model: str, way: str, precision: str, batch: int, q: Ques
     run()
     seconds = fastest(run, q.repeats) / len(rows)
     operations = float((compiled.cost_analysis() or {}).get("flops", float("nan")))
-    found = {"images_per_second": batch / seconds, "gflop_per_image": operations / batch / 1e9, "flops_per_second": operations / seconds}
-    return {"model": model, "input": way, "precision": precision, "batch": batch, "crop": q.crop, **found}
+    found = {
+        "images_per_second": batch / seconds,
+        "gflop_per_image": operations / batch / 1e9,
+        "flops_per_second": operations / seconds,
+    }
+    return {
+        "model": model,
+        "input": way,
+        "precision": precision,
+        "batch": batch,
+        "crop": q.crop,
+        **found,
+    }
 
 
 def peer(folder: Path, model: str, precision: str, batch: int, q: Question) -> dict[str, Any]:
     """The same under PyTorch, or the reason why not."""
     script = Path(__file__).with_name("torch_peer.py")
     steps = max(q.steps, 4)  # the first ones after its start are slow
-    line = [q.torch, str(script), model, str(folder / "npz"), str(batch), precision, str(steps), str(q.workers)]
+    line = [
+        q.torch,
+        str(script),
+        model,
+        str(folder / "npz"),
+        str(batch),
+        precision,
+        str(steps),
+        str(q.workers),
+    ]
     done = subprocess.run(line, capture_output=True, text=True)
     base = {"model": model, "precision": precision, "batch": batch}
     if done.returncode:
@@ -130,7 +175,9 @@ def peer(folder: Path, model: str, precision: str, batch: int, q: Question) -> d
 def processor(kind: str) -> str:
     """What `kind` is, by name: JAX calls every processor cpu."""
     lines = Path("/proc/cpuinfo").read_text().splitlines() if kind == "cpu" else []
-    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), kind)
+    return next(
+        (line.split(":")[1].strip() for line in lines if line.startswith("model name")), kind
+    )
 
 
 def main(q: Question) -> dict[str, Any]:
@@ -142,20 +189,32 @@ def main(q: Question) -> dict[str, Any]:
         survey(folder, q.stamps)
         source = streaming.records(folder, "train")
         order = np.random.default_rng(0).permutation(len(source))
-        read = lambda: [None for _ in streaming.batches(source, order, 64)]  # noqa: E731
+        read = lambda: [None for _ in streaming.batches(source, order, 64)]
         read()
         loader = len(source) / fastest(read, q.repeats)
         print(f"loader alone: {loader:.0f} cutouts/s")
         reached = {p: peak(p, q.repeats) for p in q.precisions}
-        out = q.out if q.out != Path("") else Path(__file__).parent / "results" / f"training-{kind}.json"
+        out = (
+            q.out
+            if q.out != Path("")
+            else Path(__file__).parent / "results" / f"training-{kind}.json"
+        )
         conditions = {
-            "device": {"kind": kind, "processor": processor(kind), "count": jax.local_device_count(), "cores": os.cpu_count()},
+            "device": {
+                "kind": kind,
+                "processor": processor(kind),
+                "count": jax.local_device_count(),
+                "cores": os.cpu_count(),
+            },
             "versions": record.versions(),
             "commit": record.commit(),
         }
         before = json.loads(out.read_text()) if out.is_file() else {}
         same = conditions.items() <= before.items()
-        results, peers = ([r for r in before[part] if r["model"] not in q.models] if same else [] for part in ("training", "pytorch"))
+        results, peers = (
+            [r for r in before[part] if r["model"] not in q.models] if same else []
+            for part in ("training", "pytorch")
+        )
         answer = {
             "question": __doc__.splitlines()[0] if __doc__ else "",
             **conditions,

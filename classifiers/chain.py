@@ -51,7 +51,9 @@ def resolve(source: str, overrides: Sequence[str]) -> tuple[RunSettings, dict[st
         name, equals, value = item.partition("=")
         section, dot, key = name.partition(".")
         if not (equals and dot):
-            raise InputError(f"--set {item}: expected SECTION.KEY=VALUE, for example train.epochs=3")
+            raise InputError(
+                f"--set {item}: expected SECTION.KEY=VALUE, for example train.epochs=3"
+            )
         *parents, last = key.split(".")
         target = raw.setdefault(section, {})
         for parent in parents:
@@ -59,18 +61,31 @@ def resolve(source: str, overrides: Sequence[str]) -> tuple[RunSettings, dict[st
         target[last] = yaml.safe_load(value)
     run = config.validated(RunSettings, raw.pop("run", {}), f"{source}, section run")
     if unknown := [s for s in run.steps if s not in STEPS]:
-        raise InputError(f"{source}, section run: unknown step {unknown[0]!r} (known: {', '.join(STEPS)})")
+        raise InputError(
+            f"{source}, section run: unknown step {unknown[0]!r} (known: {', '.join(STEPS)})"
+        )
     if unknown := [s for s in raw if s not in STEPS]:
-        raise InputError(f"{source}: unknown section {unknown[0]!r} (known: run, {', '.join(STEPS)})")
-    return run, {s: config.validated(settings_class(s), raw.get(s, {}), f"{source}, section {s}") for s in run.steps}
+        raise InputError(
+            f"{source}: unknown section {unknown[0]!r} (known: run, {', '.join(STEPS)})"
+        )
+    return run, {
+        s: config.validated(settings_class(s), raw.get(s, {}), f"{source}, section {s}")
+        for s in run.steps
+    }
 
 
 def write_config(path: Path, run: RunSettings, sections: dict[str, Any]) -> None:
     """Every setting with its value, as YAML that `lensjax` reads back."""
     plain = {"run": TypeAdapter(RunSettings).dump_python(run, mode="json")}
-    plain |= {name: TypeAdapter(type(value)).dump_python(value, mode="json") for name, value in sections.items()}
+    plain |= {
+        name: TypeAdapter(type(value)).dump_python(value, mode="json")
+        for name, value in sections.items()
+    }
     with replacing(path) as temporary:
-        temporary.write_text("# every setting of this run; lensjax run THIS_FILE repeats it\n" + yaml.safe_dump(plain, sort_keys=False))
+        temporary.write_text(
+            "# every setting of this run; lensjax run THIS_FILE repeats it\n"
+            + yaml.safe_dump(plain, sort_keys=False)
+        )
 
 
 def _die_with_parent() -> None:
@@ -79,7 +94,11 @@ def _die_with_parent() -> None:
 
 def execute(step: str, arguments: Sequence[str]) -> int:
     """Runs one verb in a process of its own group and passes one interrupt on to it; returns its exit code."""
-    process = subprocess.Popen([sys.executable, "-m", "lensjax.cli", step, *arguments], start_new_session=True, preexec_fn=_die_with_parent)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "lensjax.cli", step, *arguments],
+        start_new_session=True,
+        preexec_fn=_die_with_parent,
+    )
     try:
         return process.wait()
     except KeyboardInterrupt:
@@ -95,9 +114,13 @@ def execute(step: str, arguments: Sequence[str]) -> int:
 class Arguments:
     """Flags of `lensjax run`."""
 
-    out: Annotated[Path | None, tyro.conf.arg(help="run directory (default runs/<name of CONFIG>)")] = None
+    out: Annotated[
+        Path | None, tyro.conf.arg(help="run directory (default runs/<name of CONFIG>)")
+    ] = None
     force: Annotated[bool, tyro.conf.arg(help="redo every step even when it is up to date")] = False
-    set: Annotated[tuple[str, ...], tyro.conf.arg(help="settings to override: SECTION.KEY=VALUE ...")] = ()
+    set: Annotated[
+        tuple[str, ...], tyro.conf.arg(help="settings to override: SECTION.KEY=VALUE ...")
+    ] = ()
 
 
 def run(argv: list[str]) -> int:
@@ -121,20 +144,34 @@ def run(argv: list[str]) -> int:
             console.print(f"{title}: up to date", markup=False)
             continue
         console.print(f"[bold]{title.replace('[', chr(92) + '[', 1)}[/]: {verbs()[step]}")
-        code = execute(step, [str(resolved), "--out", str(out), *(["--force"] if call.force else [])])
+        code = execute(
+            step, [str(resolved), "--out", str(out), *(["--force"] if call.force else [])]
+        )
         if code == 130 or code == -signal.SIGINT:
             raise KeyboardInterrupt
         if code:
-            console.print(f"step {step} stopped with exit code {code}; after the cure, the same command continues here", markup=False)
+            console.print(
+                f"step {step} stopped with exit code {code}; after the cure, the same command continues here",
+                markup=False,
+            )
             return code
         finished = record.read(out, step) or {}
         done.append(step)
-        console.print(f"{title}: {finished.get('seconds', 0):.0f} s, {finished.get('peak_memory_mb', 0)} MB", markup=False)
+        console.print(
+            f"{title}: {finished.get('seconds', 0):.0f} s, {finished.get('peak_memory_mb', 0)} MB",
+            markup=False,
+        )
     seconds = time.perf_counter() - began
     if done:
         peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024
         figures = {"seconds": round(seconds, 1), "peak_memory_mb": peak}
-        write_json(out / "records" / "run.json", {"source": source, "steps": done, **figures, "versions": record.versions()})
+        write_json(
+            out / "records" / "run.json",
+            {"source": source, "steps": done, **figures, "versions": record.versions()},
+        )
     report = out / "report" / "index.html"
-    console.print(f"done in {seconds:.0f} s" + (f"; the report is {report}" if report.is_file() else ""), markup=False)
+    console.print(
+        f"done in {seconds:.0f} s" + (f"; the report is {report}" if report.is_file() else ""),
+        markup=False,
+    )
     return 0

@@ -29,7 +29,10 @@ OVERHEAD = 1 << 20
 
 def flat(tree: Any) -> dict[str, Any]:
     """Leaves of a pytree by their path, names joined with '/'."""
-    return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
+    return {
+        jax.tree_util.keystr(path, simple=True, separator="/"): leaf
+        for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
+    }
 
 
 def digest(arrays: Mapping[str, Any]) -> str:
@@ -44,7 +47,9 @@ def digest(arrays: Mapping[str, Any]) -> str:
 def unlike(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
     """Settings that differ, as `key: found, not wanted`; empty when equal."""
     keys = sorted(k for k in {*found, *wanted} if found.get(k) != wanted.get(k))
-    return "; ".join(f"{k}: {json.dumps(found.get(k))}, not {json.dumps(wanted.get(k))}" for k in keys)
+    return "; ".join(
+        f"{k}: {json.dumps(found.get(k))}, not {json.dumps(wanted.get(k))}" for k in keys
+    )
 
 
 def reserve(folder: Path, size: int) -> None:
@@ -68,7 +73,12 @@ class Checkpoints:
         # Orbax logs a traceback beside the exception it raises.
         logging.getLogger("absl").setLevel(logging.CRITICAL)
         self.folder = Path(folder).resolve()
-        options = ocp.CheckpointManagerOptions(max_to_keep=keep, enable_async_checkpointing=False, create=True, cleanup_tmp_directories=True)
+        options = ocp.CheckpointManagerOptions(
+            max_to_keep=keep,
+            enable_async_checkpointing=False,
+            create=True,
+            cleanup_tmp_directories=True,
+        )
         handlers = {"arrays": ocp.StandardCheckpointHandler(), "note": ocp.JsonCheckpointHandler()}
         self._manager = ocp.CheckpointManager(self.folder, options=options, item_handlers=handlers)
 
@@ -89,7 +99,13 @@ class Checkpoints:
             self._manager.delete(number)
         note = {**note, "digest": digest(arrays)}
         try:
-            self._manager.save(number, args=ocp.args.Composite(arrays=ocp.args.StandardSave(arrays), note=ocp.args.JsonSave(note)), force=True)
+            self._manager.save(
+                number,
+                args=ocp.args.Composite(
+                    arrays=ocp.args.StandardSave(arrays), note=ocp.args.JsonSave(note)
+                ),
+                force=True,
+            )
         except (ValueError, OSError) as error:
             for unfinished in self.folder.glob(f"{number}.orbax-checkpoint-tmp*"):
                 shutil.rmtree(unfinished, ignore_errors=True)
@@ -104,19 +120,27 @@ class Checkpoints:
 
         number = self.newest() if number is None else number
         try:
-            return self._manager.restore(number, args=ocp.args.Composite(note=ocp.args.JsonRestore())).note
+            return self._manager.restore(
+                number, args=ocp.args.Composite(note=ocp.args.JsonRestore())
+            ).note
         except Exception as error:
-            raise InputError(f"{self.folder / str(number)}: not a readable checkpoint ({type(error).__name__}); {CURE}") from None
+            raise InputError(
+                f"{self.folder / str(number)}: not a readable checkpoint ({type(error).__name__}); {CURE}"
+            ) from None
 
     def require(self, settings: Mapping[str, Any], number: int | None = None) -> dict[str, Any]:
         """The note of a checkpoint. Raises InputError naming the keys when it was written with other settings."""
         number = self.newest() if number is None else number
         note = self.note(number)
         if problems := unlike(note.get("settings", {}), settings):
-            raise InputError(f"{self.folder / str(number)}: checkpoint of other settings ({problems}); choose another --out or start over with --force")
+            raise InputError(
+                f"{self.folder / str(number)}: checkpoint of other settings ({problems}); choose another --out or start over with --force"
+            )
         return note
 
-    def restore(self, like: Any, settings: Mapping[str, Any], number: int | None = None) -> tuple[Any, dict[str, Any]]:
+    def restore(
+        self, like: Any, settings: Mapping[str, Any], number: int | None = None
+    ) -> tuple[Any, dict[str, Any]]:
         """A checkpoint (the newest unless numbered) in the structure of `like`, and its note.
 
         Raises InputError when it was written with other settings (naming the keys), holds other arrays (naming them), or is damaged.
@@ -127,18 +151,31 @@ class Checkpoints:
         where = self.folder / str(number)
         wanted, note = flat(like), self.require(settings, number)
         try:
-            found = {name: meta.shape for name, meta in self._manager.item_metadata(number).arrays.items()}
+            found = {
+                name: meta.shape
+                for name, meta in self._manager.item_metadata(number).arrays.items()
+            }
         except Exception as error:
-            raise InputError(f"{where}: not a readable checkpoint ({type(error).__name__}); {CURE}") from None
+            raise InputError(
+                f"{where}: not a readable checkpoint ({type(error).__name__}); {CURE}"
+            ) from None
         shapes = {name: tuple(np.shape(leaf)) for name, leaf in wanted.items()}
         if wrong := sorted(k for k in {*found, *shapes} if found.get(k) != shapes.get(k)):
-            raise InputError(f"{where}: checkpoint of another model; arrays that differ: {', '.join(wrong)}; choose another --out or start over with --force")
+            raise InputError(
+                f"{where}: checkpoint of another model; arrays that differ: {', '.join(wrong)}; choose another --out or start over with --force"
+            )
         try:
             template = jax.tree.map(np.asarray, wanted)
-            arrays = self._manager.restore(number, args=ocp.args.Composite(arrays=ocp.args.StandardRestore(template))).arrays
+            arrays = self._manager.restore(
+                number, args=ocp.args.Composite(arrays=ocp.args.StandardRestore(template))
+            ).arrays
         except Exception as error:
-            raise InputError(f"{where}: damaged checkpoint ({type(error).__name__}); {CURE}") from None
+            raise InputError(
+                f"{where}: damaged checkpoint ({type(error).__name__}); {CURE}"
+            ) from None
         if digest(arrays) != note.get("digest"):
-            raise InputError(f"{where}: damaged checkpoint (its arrays are not the ones written); {CURE}")
+            raise InputError(
+                f"{where}: damaged checkpoint (its arrays are not the ones written); {CURE}"
+            )
         leaves = [arrays[name] for name in wanted]
         return jax.tree.unflatten(jax.tree.structure(like), leaves), note

@@ -51,24 +51,36 @@ def fields(text: str) -> dict[str, Any]:
     except yaml.YAMLError:
         found = None
     if not isinstance(found, dict):
-        raise InputError(f"--architecture {text!r}: expected a mapping such as {{widths: [16, 32, 64, 128]}}")
+        raise InputError(
+            f"--architecture {text!r}: expected a mapping such as {{widths: [16, 32, 64, 128]}}"
+        )
     return found
 
 
 def command(argv: list[str]) -> int:
     """Weights in from torchvision, out as safetensors with config and model card, and as ONNX."""
-    asked: Any = tyro.extras.subcommand_cli_from_dict({"import": Import, "export": Export}, args=argv, prog="lensjax weights")
+    asked: Any = tyro.extras.subcommand_cli_from_dict(
+        {"import": Import, "export": Export}, args=argv, prog="lensjax weights"
+    )
     from classifiers import frozen, pretrained
 
     if isinstance(asked, Import):
         if asked.file.is_dir():
             found = pretrained.returned(asked.file)
         else:
-            found = pretrained.imported(asked.file, asked.model, fields(asked.architecture), Preprocess(crop=asked.crop), asked.seed)
+            found = pretrained.imported(
+                asked.file,
+                asked.model,
+                fields(asked.architecture),
+                Preprocess(crop=asked.crop),
+                asked.seed,
+            )
         for path in frozen.save(asked.to, found):
             print(path)
         if replaced := found.info["new_head"]:
-            print(f"weights: the head ({', '.join(replaced)}) has another number of classes and is freshly drawn: train before scoring")
+            print(
+                f"weights: the head ({', '.join(replaced)}) has another number of classes and is freshly drawn: train before scoring"
+            )
     else:
         source = frozen.load(asked.folder)
         written = pretrained.exported(source, asked.to)

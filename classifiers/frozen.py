@@ -68,19 +68,46 @@ def freeze(model: models.Finder, preprocess: Preprocess, info: Mapping[str, Any]
     return Frozen(state, graph, preprocess, json.dumps(dict(info), sort_keys=True))
 
 
-def untrained(model: str = "shielded_resnet", config: Mapping[str, Any] | None = None, crop: int = 64, seed: int = 0) -> Frozen:
+def untrained(
+    model: str = "shielded_resnet",
+    config: Mapping[str, Any] | None = None,
+    crop: int = 64,
+    seed: int = 0,
+) -> Frozen:
     """A small randomly initialised finder: for tests and timings."""
     if config is None:
-        config = {"stem_width": 8, "stem_stride": 4, "middles": (8, 8), "widths": (8, 8), "blocks": (1, 1)} if model == "shielded_resnet" else {}
+        config = (
+            {
+                "stem_width": 8,
+                "stem_stride": 4,
+                "middles": (8, 8),
+                "widths": (8, 8),
+                "blocks": (1, 1),
+            }
+            if model == "shielded_resnet"
+            else {}
+        )
     made = models.create(model, config, nnx.Rngs(seed))
-    return freeze(made, Preprocess(crop=crop), {"model": model, "config": models.complete(model, config), "seed": seed, "trained": False})
+    return freeze(
+        made,
+        Preprocess(crop=crop),
+        {"model": model, "config": models.complete(model, config), "seed": seed, "trained": False},
+    )
 
 
 def save(folder: Path, frozen: Frozen) -> list[Path]:
     """Writes the two files; returns their paths."""
     numbers, description = Path(folder) / NUMBERS, Path(folder) / DESCRIPTION
     weights.save(numbers, frozen.model)
-    write_json(description, {**frozen.info, "preprocess": dataclasses.asdict(frozen.preprocess), "weights": NUMBERS, "weights_sha256": sha256(numbers)})
+    write_json(
+        description,
+        {
+            **frozen.info,
+            "preprocess": dataclasses.asdict(frozen.preprocess),
+            "weights": NUMBERS,
+            "weights_sha256": sha256(numbers),
+        },
+    )
     return [description, numbers]
 
 
@@ -90,16 +117,24 @@ def load(folder: Path) -> Frozen:
     description = folder / DESCRIPTION
     try:
         info = json.loads(description.read_text())
-        name, config, file, digest = (info[key] for key in ("model", "config", "weights", "weights_sha256"))
+        name, config, file, digest = (
+            info[key] for key in ("model", "config", "weights", "weights_sha256")
+        )
         preprocess = validated(Preprocess, info.pop("preprocess"), str(description))
     except FileNotFoundError:
-        raise InputError(f"{description}: no such file; train first (`lensjax train`), or give a folder that holds {DESCRIPTION}") from None
+        raise InputError(
+            f"{description}: no such file; train first (`lensjax train`), or give a folder that holds {DESCRIPTION}"
+        ) from None
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{description}: not a classifier's description ({type(error).__name__}: {error}); restore the file or train again") from None
+        raise InputError(
+            f"{description}: not a classifier's description ({type(error).__name__}: {error}); restore the file or train again"
+        ) from None
     numbers = folder / Path(file).name
     arrays = weights.read(numbers)
     if sha256(numbers) != digest:
-        raise InputError(f"{numbers}: not the weights that {DESCRIPTION} describes (SHA-256 differs); restore both files or train again")
+        raise InputError(
+            f"{numbers}: not the weights that {DESCRIPTION} describes (SHA-256 differs); restore both files or train again"
+        )
     model = nnx.eval_shape(lambda: models.create(name, config, nnx.Rngs(0)))
     weights.restore(model, arrays, str(numbers))
     return freeze(model, preprocess, info)

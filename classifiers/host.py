@@ -14,7 +14,9 @@ from typing import Any
 
 import jax
 
-EIGEN = {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_DOT,LIBRARY_FUSION_TYPE_REDUCE"}
+EIGEN = {
+    "xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_DOT,LIBRARY_FUSION_TYPE_REDUCE"
+}
 """what YNNPACK is left with: products and sums"""
 
 # Of mallopt(3): its numbers and values.
@@ -41,5 +43,7 @@ def jit(function: Callable[..., Any], **more: Any) -> Any:
 
 def keep_memory() -> bool:
     """From now on this process keeps the memory that it frees; whether that could be had (glibc alone has it)."""
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if jax.default_backend() == "cpu" else None
+    mallopt = (
+        getattr(ctypes.CDLL(None), "mallopt", None) if jax.default_backend() == "cpu" else None
+    )
     return mallopt is not None and all(mallopt(what, value) == 1 for what, value in KEPT.items())

@@ -47,7 +47,9 @@ def _onnx() -> Any:
     try:
         import onnx
     except ImportError:
-        raise InputError("writing ONNX needs the package onnx; pip install 'lensjax[onnx]'") from None
+        raise InputError(
+            "writing ONNX needs the package onnx; pip install 'lensjax[onnx]'"
+        ) from None
     return onnx
 
 
@@ -63,19 +65,27 @@ class Writer:
         """The name of a value; an array becomes an initializer."""
         if isinstance(value, str):
             return value
-        self.stored.append(self.numpy_helper.from_array(np.ascontiguousarray(value), f"constant{len(self.stored)}"))
+        self.stored.append(
+            self.numpy_helper.from_array(np.ascontiguousarray(value), f"constant{len(self.stored)}")
+        )
         return self.stored[-1].name
 
     def node(self, kind: str, *inputs: Value, **attributes: Any) -> str:
         """Appends a node; returns the name of its output."""
         name = f"{kind.lower()}{len(self.nodes)}"
-        self.nodes.append(self.helper.make_node(kind, [self.tensor(i) for i in inputs], [name], **attributes))
+        self.nodes.append(
+            self.helper.make_node(kind, [self.tensor(i) for i in inputs], [name], **attributes)
+        )
         return name
 
     def run(self, jaxpr: Any, consts: Sequence[Value], inputs: Sequence[Value]) -> list[Value]:
         """Writes a jaxpr applied to values; returns its outputs."""
-        known: dict[Any, Value] = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*consts, *inputs], strict=True))
-        read: Callable[[Any], Value] = lambda v: np.asarray(v.val) if isinstance(v, jax.extend.core.Literal) else known[v]  # noqa: E731
+        known: dict[Any, Value] = dict(
+            zip([*jaxpr.constvars, *jaxpr.invars], [*consts, *inputs], strict=True)
+        )
+        read: Callable[[Any], Value] = lambda v: (
+            np.asarray(v.val) if isinstance(v, jax.extend.core.Literal) else known[v]
+        )
         for equation in jaxpr.eqns:
             values = [read(v) for v in equation.invars]
             known.update(zip(equation.outvars, self.equation(equation, values)))
@@ -91,12 +101,16 @@ class Writer:
         whole = all(isinstance(v, np.ndarray) and v.shape == s for v, s in zip(values, shapes))
         if whole and all(isinstance(n, int) for v in equation.outvars for n in v.aval.shape):
             found = equation.primitive.bind(*map(jnp.asarray, values), **params)
-            return [np.asarray(f) for f in (found if equation.primitive.multiple_results else [found])]
+            return [
+                np.asarray(f) for f in (found if equation.primitive.multiple_results else [found])
+            ]
         if name in ELEMENTWISE:
             return [self.node(ELEMENTWISE[name], *values)]
         rule = getattr(self, f"_{name}", None)
         if rule is None:
-            raise InputError(f"the model uses {name}, which has no translation to ONNX yet; export to safetensors instead")
+            raise InputError(
+                f"the model uses {name}, which has no translation to ONNX yet; export to safetensors instead"
+            )
         return [rule(values, shapes, tuple(equation.outvars[0].aval.shape), params)]
 
     def _shaped(self, x: Value, shape: Sequence[Any]) -> Value:
@@ -114,7 +128,9 @@ class Writer:
         placed = dict(zip(params["broadcast_dimensions"], shapes[0]))
         aligned = self._shaped(values[0], [placed.get(axis, 1) for axis in range(len(out))])
         if isinstance(aligned, str) and any(placed.get(axis, 1) != n for axis, n in enumerate(out)):
-            raise InputError("the model repeats a tensor, which has no translation to ONNX yet; export to safetensors instead")
+            raise InputError(
+                "the model repeats a tensor, which has no translation to ONNX yet; export to safetensors instead"
+            )
         return aligned
 
     def _expm1(self, values: list[Value], shapes: Any, out: Any, params: Any) -> Value:
@@ -124,8 +140,14 @@ class Writer:
         which, if_false, if_true = values
         return self.node("Where", which, if_true, if_false)
 
-    def _convert_element_type(self, values: list[Value], shapes: Any, out: Any, params: Any) -> Value:
-        return self.node("Cast", values[0], to=self.helper.np_dtype_to_tensor_dtype(np.dtype(params["new_dtype"])))
+    def _convert_element_type(
+        self, values: list[Value], shapes: Any, out: Any, params: Any
+    ) -> Value:
+        return self.node(
+            "Cast",
+            values[0],
+            to=self.helper.np_dtype_to_tensor_dtype(np.dtype(params["new_dtype"])),
+        )
 
     def _transpose(self, values: list[Value], shapes: Any, out: Any, params: Any) -> Value:
         return self.node("Transpose", values[0], perm=list(params["permutation"]))
@@ -133,7 +155,10 @@ class Writer:
     def _slice(self, values: list[Value], shapes: Any, out: Any, params: Any) -> Value:
         cut = [axis for axis, n in enumerate(out) if n != shapes[0][axis]]
         steps = params["strides"] or (1,) * len(out)
-        begin, end, step = (np.array([p[axis] for axis in cut], np.int64) for p in (params["start_indices"], params["limit_indices"], steps))
+        begin, end, step = (
+            np.array([p[axis] for axis in cut], np.int64)
+            for p in (params["start_indices"], params["limit_indices"], steps)
+        )
         return self.node("Slice", values[0], begin, end, np.array(cut, np.int64), step)
 
     def _concatenate(self, values: list[Value], shapes: Any, out: Any, params: Any) -> Value:
@@ -142,23 +167,39 @@ class Writer:
     def _pad(self, values: list[Value], shapes: Any, out: Any, params: Any) -> Value:
         before, after, between = zip(*params["padding_config"])
         if any(between) or min(*before, *after) < 0:
-            raise InputError("the model pads between pixels or crops by padding, which has no translation to ONNX yet; export to safetensors instead")
+            raise InputError(
+                "the model pads between pixels or crops by padding, which has no translation to ONNX yet; export to safetensors instead"
+            )
         return self.node("Pad", values[0], np.array([*before, *after], np.int64), values[1])
 
     def _reduce_sum(self, values: list[Value], shapes: Any, out: Any, params: Any) -> Value:
         return self.node("ReduceSum", values[0], np.array(params["axes"], np.int64), keepdims=0)
 
     def _dot_general(self, values: list[Value], shapes: Any, out: Any, params: Any) -> Value:
-        if params["dimension_numbers"] != (((1,), (0,)), ((), ())) or len(shapes[0]) != 2 or len(shapes[1]) != 2:
-            raise InputError("the model multiplies tensors, not matrices, which has no translation to ONNX yet; export to safetensors instead")
+        if (
+            params["dimension_numbers"] != (((1,), (0,)), ((), ()))
+            or len(shapes[0]) != 2
+            or len(shapes[1]) != 2
+        ):
+            raise InputError(
+                "the model multiplies tensors, not matrices, which has no translation to ONNX yet; export to safetensors instead"
+            )
         return self.node("MatMul", *values)
 
-    def _conv_general_dilated(self, values: list[Value], shapes: Any, out: Any, params: Any) -> Value:
+    def _conv_general_dilated(
+        self, values: list[Value], shapes: Any, out: Any, params: Any
+    ) -> Value:
         numbers, (images, kernel) = params["dimension_numbers"], values
         if any(n != 1 for n in params["lhs_dilation"]) or params["batch_group_count"] != 1:
-            raise InputError("the model has a transposed convolution, which has no translation to ONNX yet; export to safetensors instead")
+            raise InputError(
+                "the model has a transposed convolution, which has no translation to ONNX yet; export to safetensors instead"
+            )
         before, after = zip(*params["padding"])
-        turned = kernel.transpose(numbers.rhs_spec) if isinstance(kernel, np.ndarray) else self.node("Transpose", kernel, perm=list(numbers.rhs_spec))
+        turned = (
+            kernel.transpose(numbers.rhs_spec)
+            if isinstance(kernel, np.ndarray)
+            else self.node("Transpose", kernel, perm=list(numbers.rhs_spec))
+        )
         result = self.node(
             "Conv",
             self.node("Transpose", images, perm=list(numbers.lhs_spec)),
@@ -180,21 +221,41 @@ def program(source: Frozen) -> Any:
         model = nnx.merge(source.graph, state, copy=True)
         for _, layer in nnx.iter_modules(model):
             if isinstance(layer, nnx.Conv):
-                layer.conv_general_dilated = jax.lax.conv_general_dilated  # without the detours of a processor under XLA
+                layer.conv_general_dilated = (
+                    jax.lax.conv_general_dilated
+                )  # without the detours of a processor under XLA
         features = model.features(jnp.transpose(images, (0, 2, 3, 1)))
         return model.head(features).reshape(images.shape[0]), features
 
-    traced, shapes = jax.make_jaxpr(both, return_shape=True)(source.state, jax.ShapeDtypeStruct((batch, 3, crop, crop), jnp.float32))
+    traced, shapes = jax.make_jaxpr(both, return_shape=True)(
+        source.state, jax.ShapeDtypeStruct((batch, 3, crop, crop), jnp.float32)
+    )
     writer = Writer()
     state = [np.asarray(leaf) for leaf in jax.tree.leaves(source.state)]
     outputs = writer.run(traced.jaxpr, [np.asarray(c) for c in traced.consts], [*state, "images"])
     named = {"logits": outputs[0], "features": outputs[1]}
     for name, value in named.items():
         writer.nodes.append(onnx.helper.make_node("Identity", [writer.tensor(value)], [name]))
-    describe = lambda name, shape: onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)  # noqa: E731
-    results = [describe(name, [n if isinstance(n, int) else "batch" for n in s.shape]) for name, s in zip(named, shapes)]
-    graph = onnx.helper.make_graph(writer.nodes, source.info["model"], [describe("images", ["batch", 3, crop, crop])], results, writer.stored)
-    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", OPSET)], ir_version=IR, producer_name="lensjax")
+    describe = lambda name, shape: onnx.helper.make_tensor_value_info(
+        name, onnx.TensorProto.FLOAT, shape
+    )
+    results = [
+        describe(name, [n if isinstance(n, int) else "batch" for n in s.shape])
+        for name, s in zip(named, shapes)
+    ]
+    graph = onnx.helper.make_graph(
+        writer.nodes,
+        source.info["model"],
+        [describe("images", ["batch", 3, crop, crop])],
+        results,
+        writer.stored,
+    )
+    model = onnx.helper.make_model(
+        graph,
+        opset_imports=[onnx.helper.make_opsetid("", OPSET)],
+        ir_version=IR,
+        producer_name="lensjax",
+    )
     onnx.helper.set_model_props(model, {"lensjax": json.dumps(source.info, sort_keys=True)})
     onnx.checker.check_model(model)
     return model

@@ -37,16 +37,26 @@ class _Storage:
         self.dtype = np.dtype(dtype)
 
 
-def _tensor(storage: np.ndarray, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *rest: Any) -> np.ndarray:
+def _tensor(
+    storage: np.ndarray, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *rest: Any
+) -> np.ndarray:
     """torch._utils._rebuild_tensor_v2, with bounds checked."""
     size, stride = tuple(map(int, size)), tuple(map(int, stride))
     if len(size) != len(stride) or offset < 0 or min((*size, *stride), default=0) < 0:
         raise InputError("a tensor with an impossible shape")
-    last = offset + sum((n - 1) * step for n, step in zip(size, stride)) if 0 not in size else offset - 1
+    last = (
+        offset + sum((n - 1) * step for n, step in zip(size, stride))
+        if 0 not in size
+        else offset - 1
+    )
     if last >= len(storage):
         raise InputError("a tensor that reaches beyond its storage")
     steps = tuple(step * storage.itemsize for step in stride)
-    return np.lib.stride_tricks.as_strided(storage[offset:], size, steps).copy() if 0 not in size else np.zeros(size, storage.dtype)
+    return (
+        np.lib.stride_tricks.as_strided(storage[offset:], size, steps).copy()
+        if 0 not in size
+        else np.zeros(size, storage.dtype)
+    )
 
 
 def _parameter(data: np.ndarray, *rest: Any) -> np.ndarray:
@@ -79,7 +89,10 @@ class _Reader(pickle.Unpickler):
         key = str(key)
         if key not in self._known:
             member = self._archive.getinfo(f"{self._root}/data/{key}")
-            if member.compress_type != zipfile.ZIP_STORED or member.file_size != int(number) * storage.dtype.itemsize:
+            if (
+                member.compress_type != zipfile.ZIP_STORED
+                or member.file_size != int(number) * storage.dtype.itemsize
+            ):
                 raise InputError(f"storage {key} is not the {number} numbers it claims to be")
             self._known[key] = np.frombuffer(self._archive.read(member), storage.dtype)
         return self._known[key]
@@ -92,7 +105,9 @@ def read(path: Path) -> dict[str, np.ndarray]:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            roots = [n.removesuffix("/data.pkl") for n in archive.namelist() if n.endswith("/data.pkl")]
+            roots = [
+                n.removesuffix("/data.pkl") for n in archive.namelist() if n.endswith("/data.pkl")
+            ]
             if len(roots) != 1:
                 raise InputError("not a checkpoint of torch.save")
             with np.errstate(all="ignore"):
@@ -104,7 +119,9 @@ def read(path: Path) -> dict[str, np.ndarray]:
     except InputError as error:
         raise InputError(f"{path}: {error}; {CURE}") from None
     except Exception as error:  # whatever a hostile pickle can raise
-        raise InputError(f"{path}: damaged or not a state dict ({type(error).__name__}); {CURE}") from None
+        raise InputError(
+            f"{path}: damaged or not a state dict ({type(error).__name__}); {CURE}"
+        ) from None
     for wrapper in WRAPPERS:
         if isinstance(found, dict) and isinstance(found.get(wrapper), dict):
             found = found[wrapper]

@@ -18,7 +18,9 @@ from lensjax.errors import InputError
 def flatten(model: nnx.Module) -> dict[str, np.ndarray]:
     """Parameters and running statistics by dotted path (`layer1.0.conv1.kernel`), on the host."""
     state = nnx.state(model, nnx.Any(nnx.Param, nnx.BatchStat))
-    return {".".join(map(str, path)): np.asarray(leaf[...]) for path, leaf in nnx.to_flat_state(state)}
+    return {
+        ".".join(map(str, path)): np.asarray(leaf[...]) for path, leaf in nnx.to_flat_state(state)
+    }
 
 
 def differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
@@ -30,7 +32,9 @@ def differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
         problems.append("unknown " + ", ".join(unknown))
     for name in sorted(set(found) & set(wanted)):
         if tuple(found[name].shape) != tuple(wanted[name].shape):
-            problems.append(f"{name} has shape {tuple(found[name].shape)} instead of {tuple(wanted[name].shape)}")
+            problems.append(
+                f"{name} has shape {tuple(found[name].shape)} instead of {tuple(wanted[name].shape)}"
+            )
     return "; ".join(problems)
 
 
@@ -39,10 +43,21 @@ def restore(model: nnx.Module, arrays: Mapping[str, np.ndarray], where: str) -> 
 
     Raises InputError that names every missing, unknown or misshaped tensor.
     """
-    leaves = {".".join(map(str, path)): (path, leaf) for path, leaf in nnx.to_flat_state(nnx.state(model, nnx.Any(nnx.Param, nnx.BatchStat)))}
+    leaves = {
+        ".".join(map(str, path)): (path, leaf)
+        for path, leaf in nnx.to_flat_state(nnx.state(model, nnx.Any(nnx.Param, nnx.BatchStat)))
+    }
     if problems := differences(arrays, {name: leaf for name, (_, leaf) in leaves.items()}):
         raise InputError(f"{where}: does not fit the model: {problems}")
-    nnx.update(model, nnx.from_flat_state([(path, leaf.replace(jnp.asarray(arrays[name], leaf.dtype))) for name, (path, leaf) in leaves.items()]))
+    nnx.update(
+        model,
+        nnx.from_flat_state(
+            [
+                (path, leaf.replace(jnp.asarray(arrays[name], leaf.dtype)))
+                for name, (path, leaf) in leaves.items()
+            ]
+        ),
+    )
 
 
 def save(path: Path, model: nnx.Module, metadata: Mapping[str, str] | None = None) -> None:
@@ -50,7 +65,11 @@ def save(path: Path, model: nnx.Module, metadata: Mapping[str, str] | None = Non
     from safetensors.numpy import save_file
 
     with replacing(path) as temporary:
-        save_file({k: np.ascontiguousarray(v) for k, v in flatten(model).items()}, temporary, metadata=dict(metadata or {}))
+        save_file(
+            {k: np.ascontiguousarray(v) for k, v in flatten(model).items()},
+            temporary,
+            metadata=dict(metadata or {}),
+        )
 
 
 def read(path: Path) -> dict[str, np.ndarray]:
@@ -61,9 +80,13 @@ def read(path: Path) -> dict[str, np.ndarray]:
     try:
         return load_file(path)
     except FileNotFoundError:
-        raise InputError(f"{path}: no such weights file; train again or copy the whole folder") from None
+        raise InputError(
+            f"{path}: no such weights file; train again or copy the whole folder"
+        ) from None
     except (SafetensorError, ValueError, OSError) as error:
-        raise InputError(f"{path}: not a readable safetensors file ({error}); restore it from where it came") from None
+        raise InputError(
+            f"{path}: not a readable safetensors file ({error}); restore it from where it came"
+        ) from None
 
 
 def finite(arrays: Mapping[str, np.ndarray]) -> bool:

@@ -20,7 +20,9 @@ from jaxtyping import Array, Float, Int, UInt8
 Draws = Literal["per_epoch", "fixed"]
 
 
-def seeds(index: Int[np.ndarray, " n"], dataset_seed: int, epoch: int, draws: Draws = "per_epoch") -> Int[np.ndarray, " n"]:
+def seeds(
+    index: Int[np.ndarray, " n"], dataset_seed: int, epoch: int, draws: Draws = "per_epoch"
+) -> Int[np.ndarray, " n"]:
     """Seed of each sample's generator; index is the sample's place in the split as stored."""
     if draws == "per_epoch":
         dataset_seed = int(np.random.SeedSequence((dataset_seed, epoch)).generate_state(1)[0])
@@ -29,7 +31,9 @@ def seeds(index: Int[np.ndarray, " n"], dataset_seed: int, epoch: int, draws: Dr
     return (offset + np.asarray(index, np.int64)) & 0x7FFFFFFF
 
 
-def codes(index: Int[np.ndarray, " n"], dataset_seed: int, epoch: int, draws: Draws = "per_epoch") -> UInt8[np.ndarray, " n"]:
+def codes(
+    index: Int[np.ndarray, " n"], dataset_seed: int, epoch: int, draws: Draws = "per_epoch"
+) -> UInt8[np.ndarray, " n"]:
     """What happens to each sample in an epoch: flip_h + 2 flip_v + 4 k. About 9 microseconds a sample."""
     out = np.empty(len(index), np.uint8)
     for i, seed in enumerate(seeds(index, dataset_seed, epoch, draws).tolist()):
@@ -61,13 +65,17 @@ def _decomposed() -> np.ndarray:
     return table
 
 
-def apply(images: Float[Array, "*batch s s c"], code: Int[Array, "*batch"]) -> Float[Array, "*batch s s c"]:
+def apply(
+    images: Float[Array, "*batch s s c"], code: Int[Array, "*batch"]
+) -> Float[Array, "*batch s s c"]:
     """Square images turned each by its code, exactly as `turned` does; under jit, vmap and grad.
 
     Use it after preprocessing: the 64-pixel crop of a 101-pixel stamp is half a pixel off centre, so a crop of a turned stamp is not the turned crop.
     """
     images = jnp.asarray(images)
-    transpose, rows, columns = (jnp.asarray(_decomposed())[code][..., i, None, None, None] for i in range(3))
+    transpose, rows, columns = (
+        jnp.asarray(_decomposed())[code][..., i, None, None, None] for i in range(3)
+    )
     images = jnp.where(transpose, jnp.swapaxes(images, -3, -2), images)
     images = jnp.where(rows, jnp.flip(images, -3), images)
     return jnp.where(columns, jnp.flip(images, -2), images)

@@ -40,7 +40,9 @@ REAL = (
 COLUMNS = ("galaxy_id", *TEXT, *WHOLE, *REAL)
 """Every column this module can return, in the order it is stored. Units: degrees, arcsec, nanomaggies, nanomaggies⁻², magnitudes."""
 
-_OLD_SHAPES = tuple(f"shape{model}_{part}" for model in ("dev", "exp") for part in ("r", "e1", "e2"))
+_OLD_SHAPES = tuple(
+    f"shape{model}_{part}" for model in ("dev", "exp") for part in ("r", "e1", "e2")
+)
 _WANTED = (*TEXT, *WHOLE, *REAL, *_OLD_SHAPES, "brick_primary")
 MASKBITS_COMPLETE = 8000
 """First RELEASE whose MASKBITS has all of the bits that the selection uses."""
@@ -69,18 +71,30 @@ def standard(raw: Columns, where: str | Path) -> Columns:
     """Maps the columns of any release (lower case) to this module's; see the table at its top. where: named in errors."""
     missing = [c.upper() for c in ("ra", "dec") if c not in raw]
     if missing:
-        raise InputError(f"{where}: no column {' or '.join(missing)}; a catalogue needs positions in degrees")
+        raise InputError(
+            f"{where}: no column {' or '.join(missing)}; a catalogue needs positions in degrees"
+        )
     out = {key: raw[key] for key in (*TEXT, *WHOLE, *REAL) if key in raw}
     if "type" in out and "shape_r" not in raw and all(c in raw for c in _OLD_SHAPES):
         kind = out["type"]
         dev, exp, point = kind == "DEV", np.isin(kind, ("EXP", "REX")), kind == "PSF"
         for part in ("r", "e1", "e2"):
-            out[f"shape_{part}"] = np.select([dev, exp, point], [raw[f"shapedev_{part}"], raw[f"shapeexp_{part}"], 0.0], np.nan)
+            out[f"shape_{part}"] = np.select(
+                [dev, exp, point], [raw[f"shapedev_{part}"], raw[f"shapeexp_{part}"], 0.0], np.nan
+            )
         out["sersic"] = np.select([dev, exp, point], [4.0, 1.0, 0.0], np.nan)
-    if "maskbits" in out and (out["release"].min(initial=MASKBITS_COMPLETE) < MASKBITS_COMPLETE if "release" in out else "sersic" not in raw):
+    if "maskbits" in out and (
+        out["release"].min(initial=MASKBITS_COMPLETE) < MASKBITS_COMPLETE
+        if "release" in out
+        else "sersic" not in raw
+    ):
         del out["maskbits"]
     if "brickname" in out and "objid" in out:
-        out["galaxy_id"] = np.char.add(np.char.add(out["brickname"], "_"), out["objid"].astype(str)) if len(out["objid"]) else np.empty(0, "<U1")
+        out["galaxy_id"] = (
+            np.char.add(np.char.add(out["brickname"], "_"), out["objid"].astype(str))
+            if len(out["objid"])
+            else np.empty(0, "<U1")
+        )
     if "brick_primary" in raw:
         out["brick_primary"] = raw["brick_primary"].astype(bool)
     return out
@@ -89,12 +103,23 @@ def standard(raw: Columns, where: str | Path) -> Columns:
 def require(columns: Columns, needed: Iterable[str], where: str | Path, purpose: str) -> None:
     """Raises InputError naming the columns that are absent, with the release and what they are needed for."""
     absent = [name for name in needed if name not in columns]
-    missing = [c.upper() for name in absent for c in (("brickname", "objid") if name == "galaxy_id" else (name,)) if c not in columns]
+    missing = [
+        c.upper()
+        for name in absent
+        for c in (("brickname", "objid") if name == "galaxy_id" else (name,))
+        if c not in columns
+    ]
     if missing:
         release = columns.get("release", np.empty(0))
         kind = f" (RELEASE {int(release[0])})" if len(release) else ""
-        note = "; MASKBITS before DR8 lacks the bits MEDIUM, GALAXY, CLUSTER" if kind and "MASKBITS" in missing and release[0] < MASKBITS_COMPLETE else ""
-        raise InputError(f"{where}{kind}: {purpose} needs {', '.join(missing)}, which this file does not give{note}; use a DR8 or later sweep")
+        note = (
+            "; MASKBITS before DR8 lacks the bits MEDIUM, GALAXY, CLUSTER"
+            if kind and "MASKBITS" in missing and release[0] < MASKBITS_COMPLETE
+            else ""
+        )
+        raise InputError(
+            f"{where}{kind}: {purpose} needs {', '.join(missing)}, which this file does not give{note}; use a DR8 or later sweep"
+        )
 
 
 def take(columns: Columns, rows: np.ndarray) -> Columns:
@@ -112,7 +137,11 @@ def to_arrow(columns: Columns, names: Iterable[str] = COLUMNS) -> pa.Table:
         kind = pa.int64() if name in WHOLE else pa.float64() if name in REAL else pa.string()
         if name not in columns:
             return pa.nulls(n, kind)
-        return pa.array(columns[name].astype(object) if kind == pa.string() else columns[name], type=kind, from_pandas=True)
+        return pa.array(
+            columns[name].astype(object) if kind == pa.string() else columns[name],
+            type=kind,
+            from_pandas=True,
+        )
 
     return pa.table({name: column(name) for name in names})
 
@@ -125,20 +154,32 @@ def _read_fits(path: Path) -> Columns:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             warnings.filterwarnings("error", message="(?i).*(checksum|datasum|truncated)")
-            with fits.open(path, checksum=True, memmap=not path.name.endswith("gz"), lazy_load_hdus=False) as hdus:
+            with fits.open(
+                path, checksum=True, memmap=not path.name.endswith("gz"), lazy_load_hdus=False
+            ) as hdus:
                 table = next((hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU)), None)
                 if table is None:
-                    raise InputError(f"{path}: no table in this FITS file; a catalogue is a binary table with RA and DEC")
+                    raise InputError(
+                        f"{path}: no table in this FITS file; a catalogue is a binary table with RA and DEC"
+                    )
                 present = {name.lower(): name for name in table.columns.names}
-                return {key: np.array(table.data[present[key]]) for key in _WANTED if key in present}
+                return {
+                    key: np.array(table.data[present[key]]) for key in _WANTED if key in present
+                }
     except InputError:
         raise
     except MemoryError:
-        raise InputError(f"{path}: asks for more memory than there is; the header is damaged, fetch the file again") from None
-    except Exception as error:  # astropy and numpy raise a dozen kinds on damaged bytes, warnings among them
+        raise InputError(
+            f"{path}: asks for more memory than there is; the header is damaged, fetch the file again"
+        ) from None
+    except (
+        Exception
+    ) as error:  # astropy and numpy raise a dozen kinds on damaged bytes, warnings among them
         if isinstance(error, OSError) and error.errno is not None:
             raise
-        raise InputError(f"{path}: not a readable FITS table ({_first_line(error)}); fetch it again") from None
+        raise InputError(
+            f"{path}: not a readable FITS table ({_first_line(error)}); fetch it again"
+        ) from None
 
 
 def _read_table(path: Path) -> Columns:
@@ -153,33 +194,45 @@ def _read_table(path: Path) -> Columns:
             text = {name: str for name, lower in wanted.items() if lower in TEXT}
             frame = pd.read_csv(path, usecols=list(wanted), dtype=text)  # type: ignore[arg-type, call-overload]
         else:
-            wanted = {name: name.lower() for name in pq.read_schema(path).names if name.lower() in _WANTED}
+            wanted = {
+                name: name.lower() for name in pq.read_schema(path).names if name.lower() in _WANTED
+            }
             frame = pq.read_table(path, columns=list(wanted), partitioning=None).to_pandas()
     except Exception as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
-        raise InputError(f"{path}: not a readable table ({_first_line(error)}); fetch it again") from None
+        raise InputError(
+            f"{path}: not a readable table ({_first_line(error)}); fetch it again"
+        ) from None
     return {lower: frame[name].to_numpy() for name, lower in wanted.items()}
 
 
 def _checked(path: Path, key: str, value: np.ndarray) -> np.ndarray:
     """The column with the type this module promises, or InputError."""
     if value.ndim != 1:
-        raise InputError(f"{path}: column {key.upper()} has {value.ndim} dimensions, expected one value a row")
+        raise InputError(
+            f"{path}: column {key.upper()} has {value.ndim} dimensions, expected one value a row"
+        )
     if key in TEXT:
         if value.dtype.kind not in "SUO":
             raise InputError(f"{path}: column {key.upper()} is {value.dtype}, expected text")
         try:
             text = np.char.decode(value, "ascii") if value.dtype.kind == "S" else value.astype(str)
         except UnicodeDecodeError:
-            raise InputError(f"{path}: column {key.upper()} holds bytes that are not text; fetch the file again") from None
+            raise InputError(
+                f"{path}: column {key.upper()} holds bytes that are not text; fetch the file again"
+            ) from None
         return np.char.strip(text)
     if value.dtype.kind not in "iufb":
-        raise InputError(f"{path}: column {key.upper()} is {'text' if value.dtype.kind in 'SUO' else value.dtype}, expected numbers")
+        raise InputError(
+            f"{path}: column {key.upper()} is {'text' if value.dtype.kind in 'SUO' else value.dtype}, expected numbers"
+        )
     if key == "brick_primary":
         return value.astype(bool)
     if key in WHOLE:
-        if value.dtype.kind == "f" and not (np.isfinite(value).all() and (value == np.floor(value)).all()):
+        if value.dtype.kind == "f" and not (
+            np.isfinite(value).all() and (value == np.floor(value)).all()
+        ):
             raise InputError(f"{path}: column {key.upper()} has values that are not whole numbers")
         return value.astype(np.int64)
     return value.astype(np.float64)

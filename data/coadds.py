@@ -21,7 +21,18 @@ from data.cutouts import BANDS, SIZE
 from lensjax.errors import InputError
 
 LARGEST_IMAGE = 10_000**2
-WCS_KEYS = ("CTYPE1", "CTYPE2", "CRVAL1", "CRVAL2", "CRPIX1", "CRPIX2", "CD1_1", "CD1_2", "CD2_1", "CD2_2")
+WCS_KEYS = (
+    "CTYPE1",
+    "CTYPE2",
+    "CRVAL1",
+    "CRVAL2",
+    "CRPIX1",
+    "CRPIX2",
+    "CD1_1",
+    "CD1_2",
+    "CD2_1",
+    "CD2_2",
+)
 CURE = "fetch or make the file again"
 
 
@@ -64,16 +75,26 @@ def read_image(path: str | Path) -> tuple[np.ndarray, dict[str, Any]]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             # Compressed images are only verified in the form in which they are stored.
-            with fits.open(path, memmap=False, checksum=True, disable_image_compression=True) as stored:
-                damaged = [i for i, hdu in enumerate(stored) if 0 in (hdu.verify_datasum(), hdu.verify_checksum())]
+            with fits.open(
+                path, memmap=False, checksum=True, disable_image_compression=True
+            ) as stored:
+                damaged = [
+                    i
+                    for i, hdu in enumerate(stored)
+                    if 0 in (hdu.verify_datasum(), hdu.verify_checksum())
+                ]
             if damaged:
-                raise InputError(f"{path}: checksum of HDU {damaged[0]} is wrong, the file is damaged; {CURE}")
+                raise InputError(
+                    f"{path}: checksum of HDU {damaged[0]} is wrong, the file is damaged; {CURE}"
+                )
             with fits.open(path, memmap=False) as opened:
                 found = [hdu for hdu in opened if hdu.is_image and len(hdu.shape) in (2, 3)]
                 if not found:
                     raise InputError(f"{path}: no image in it; {CURE}")
                 if np.prod(found[0].shape, dtype=np.float64) > LARGEST_IMAGE:
-                    raise InputError(f"{path}: image of {' x '.join(map(str, found[0].shape))} pixels, more than a brick can have; {CURE}")
+                    raise InputError(
+                        f"{path}: image of {' x '.join(map(str, found[0].shape))} pixels, more than a brick can have; {CURE}"
+                    )
                 return np.asarray(found[0].data, np.float32), dict(found[0].header)
     except InputError:
         raise
@@ -92,7 +113,9 @@ def read_brick(root: str | Path, brickname: str) -> Brick:
     paths = {band: image_path(root, brickname, band) for band in BANDS}
     read = {band: read_image(path) for band, path in paths.items() if path.is_file()}
     if not read:
-        raise InputError(f"{paths['r'].parent}: no image of brick {brickname} in {', '.join(BANDS)}; {CURE}, or leave the brick out of the sample")
+        raise InputError(
+            f"{paths['r'].parent}: no image of brick {brickname} in {', '.join(BANDS)}; {CURE}, or leave the brick out of the sample"
+        )
     first = next(iter(read))
     shape, header = read[first][0].shape, read[first][1]
     for band, (pixels, other) in read.items():
@@ -107,7 +130,9 @@ def read_brick(root: str | Path, brickname: str) -> Brick:
         source = paths[first].parent.relative_to(root).as_posix()
     except ValueError:
         source = ""
-    return Brick(brickname, images, header, tuple(band for band in BANDS if band not in read), source)
+    return Brick(
+        brickname, images, header, tuple(band for band in BANDS if band not in read), source
+    )
 
 
 def with_nan(pixels: np.ndarray) -> np.ndarray:
@@ -115,9 +140,13 @@ def with_nan(pixels: np.ndarray) -> np.ndarray:
     return np.where((pixels == 0) | ~np.isfinite(pixels), np.float32(np.nan), pixels)
 
 
-def pixel_positions(brick: Brick, ra: Float[np.ndarray, " n"], dec: Float[np.ndarray, " n"]) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+def pixel_positions(
+    brick: Brick, ra: Float[np.ndarray, " n"], dec: Float[np.ndarray, " n"]
+) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
     """Column and row (from 0, centres at integers) of positions in degrees; NaN for positions the projection cannot reach."""
-    x, y = wcs(brick.header).wcs_world2pix(np.asarray(ra, np.float64), np.asarray(dec, np.float64), 0)
+    x, y = wcs(brick.header).wcs_world2pix(
+        np.asarray(ra, np.float64), np.asarray(dec, np.float64), 0
+    )
     return np.asarray(x), np.asarray(y)
 
 
@@ -131,7 +160,9 @@ def wcs(header: Mapping[str, Any]) -> Any:
         return WCS(fits.Header({key: header[key] for key in WCS_KEYS if key in header}))
 
 
-def slice_out(images: Float32[np.ndarray, "ny nx 3"], x: float, y: float, size: int = SIZE) -> Sliced:
+def slice_out(
+    images: Float32[np.ndarray, "ny nx 3"], x: float, y: float, size: int = SIZE
+) -> Sliced:
     """The size x size pixels about position (x, y), a copy."""
     ny, nx = images.shape[:2]
     out = np.full((size, size, 3), np.nan, np.float32)
@@ -152,13 +183,19 @@ def read_cube(path: str | Path) -> tuple[Float32[np.ndarray, "h w 3"], dict[str,
     the header does not name the bands, and when g, r or z is not among them.
     """
     pixels, header = read_image(path)
-    bands = str(header.get("BANDS") or "".join(str(header.get(f"BAND{i}", "")).strip() for i in range(9))).strip()
+    bands = str(
+        header.get("BANDS") or "".join(str(header.get(f"BAND{i}", "")).strip() for i in range(9))
+    ).strip()
     if pixels.ndim != 3 or len(bands) != pixels.shape[0]:
         named = f"bands {bands!r}" if bands else "no band names"
-        raise InputError(f"{path}: image {pixels.shape} with {named} in the header; expected one plane a band, named by BANDS")
+        raise InputError(
+            f"{path}: image {pixels.shape} with {named} in the header; expected one plane a band, named by BANDS"
+        )
     missing = [band for band in BANDS if band not in bands]
     if missing:
-        raise InputError(f"{path}: bands {bands!r}, without {', '.join(missing)}; ask the cutout service for bands=grz")
+        raise InputError(
+            f"{path}: bands {bands!r}, without {', '.join(missing)}; ask the cutout service for bands=grz"
+        )
     planes = [with_nan(pixels[bands.index(band)]) for band in BANDS]
     return np.ascontiguousarray(np.stack(planes, axis=-1)), header
 
@@ -166,6 +203,9 @@ def read_cube(path: str | Path) -> tuple[Float32[np.ndarray, "h w 3"], dict[str,
 def pixel_scale(header: Mapping[str, Any]) -> float:
     """Arcsec per pixel by the header's CD or CDELT; NaN when it has neither."""
     if "CD1_1" in header:
-        area = abs(header["CD1_1"] * header.get("CD2_2", 0.0) - header.get("CD1_2", 0.0) * header.get("CD2_1", 0.0))
+        area = abs(
+            header["CD1_1"] * header.get("CD2_2", 0.0)
+            - header.get("CD1_2", 0.0) * header.get("CD2_1", 0.0)
+        )
         return 3600.0 * float(np.sqrt(area))
     return 3600.0 * abs(float(header["CDELT1"])) if "CDELT1" in header else float("nan")

@@ -33,7 +33,10 @@ def settings(cls: type[C]) -> type[C]:
 def presets() -> list[str]:
     """Names that `read` takes in place of a file."""
     found = resources.files("data") / "presets"
-    return [DEFAULT, *sorted(p.name.removesuffix(".yaml") for p in found.iterdir() if p.name.endswith(".yaml"))]
+    return [
+        DEFAULT,
+        *sorted(p.name.removesuffix(".yaml") for p in found.iterdir() if p.name.endswith(".yaml")),
+    ]
 
 
 def read(source: str | Path = DEFAULT) -> dict[str, dict[str, Any]]:
@@ -49,16 +52,22 @@ def read(source: str | Path = DEFAULT) -> dict[str, dict[str, Any]]:
     else:
         path = Path(name)
         if not path.is_file():
-            raise InputError(f"{name}: no such configuration file, nor a preset ({', '.join(presets())})")
+            raise InputError(
+                f"{name}: no such configuration file, nor a preset ({', '.join(presets())})"
+            )
         text = path.read_text()
     try:
         raw = yaml.safe_load(text) or {}
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
-        raise InputError(f"{name}{where}: not valid YAML ({getattr(error, 'problem', error)})") from None
+        raise InputError(
+            f"{name}{where}: not valid YAML ({getattr(error, 'problem', error)})"
+        ) from None
     if not isinstance(raw, dict) or not all(isinstance(v, dict) for v in raw.values()):
-        raise InputError(f"{name}: expected sections, each a mapping of keys to values (see docs/configuration.md)")
+        raise InputError(
+            f"{name}: expected sections, each a mapping of keys to values (see docs/configuration.md)"
+        )
     return raw
 
 
@@ -105,14 +114,31 @@ def invocation(verb: str, cls: type[C], argv: Sequence[str], description: str) -
         "Arguments",
         [
             ("settings", Annotated[cls, tyro.conf.arg(name="")], field(default=base)),  # type: ignore[valid-type]
-            ("out", Annotated[Path, tyro.conf.arg(help="run directory: results go here, and are continued from here")], field(default=default_out)),
-            ("force", Annotated[bool, tyro.conf.arg(help="redo this step even when it is up to date")], field(default=False)),
+            (
+                "out",
+                Annotated[
+                    Path,
+                    tyro.conf.arg(
+                        help="run directory: results go here, and are continued from here"
+                    ),
+                ],
+                field(default=default_out),
+            ),
+            (
+                "force",
+                Annotated[bool, tyro.conf.arg(help="redo this step even when it is up to date")],
+                field(default=False),
+            ),
         ],
         frozen=True,
     )
     try:
-        parsed: Any = tyro.cli(shape, args=argv, prog=f"lensjax {verb} [CONFIG]", description=description)
+        parsed: Any = tyro.cli(
+            shape, args=argv, prog=f"lensjax {verb} [CONFIG]", description=description
+        )
     except pydantic.ValidationError as error:
         first = error.errors()[0]
-        raise InputError(f"--{'.'.join(str(p) for p in first['loc'])}: {first['msg']}, got {first['input']!r}") from None
+        raise InputError(
+            f"--{'.'.join(str(p) for p in first['loc'])}: {first['msg']}, got {first['input']!r}"
+        ) from None
     return Invocation(parsed.settings, parsed.out, parsed.force, source)

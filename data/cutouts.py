@@ -36,13 +36,19 @@ def cutout_path(brickname: str, galaxy_id: str) -> str:
     return f"cutouts/{brickname}/{galaxy_id}.npz"
 
 
-def write_npz(path: str | Path, image: Float32[np.ndarray, "h w 3"], meta: Mapping[str, Any]) -> None:
+def write_npz(
+    path: str | Path, image: Float32[np.ndarray, "h w 3"], meta: Mapping[str, Any]
+) -> None:
     """Writes a cutout and its metadata (names without `meta_`; text, numbers or booleans)."""
     buffer = io.BytesIO()
     scalars: dict[str, Any] = {f"meta_{name}": np.asarray(value) for name, value in meta.items()}
-    wrong = [name for name, value in scalars.items() if value.ndim or value.dtype.kind not in "Ubif"]
+    wrong = [
+        name for name, value in scalars.items() if value.ndim or value.dtype.kind not in "Ubif"
+    ]
     if wrong or image.ndim != 3 or image.shape[-1] != 3 or image.dtype != np.float32:
-        raise ValueError(f"{path}: {wrong[0] if wrong else f'cutout {image.dtype} {image.shape}'} cannot be stored")
+        raise ValueError(
+            f"{path}: {wrong[0] if wrong else f'cutout {image.dtype} {image.shape}'} cannot be stored"
+        )
     np.savez(buffer, allow_pickle=False, cutout=np.ascontiguousarray(image), **scalars)
     with replacing(path) as temporary:
         temporary.write_bytes(buffer.getvalue())
@@ -58,21 +64,39 @@ def read_npz(path: str | Path) -> tuple[Float32[np.ndarray, "h w 3"], Meta]:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
             if len(members) > MOST_MEMBERS:
-                raise InputError(f"{path}: {len(members)} members, at most {MOST_MEMBERS} in a cutout; not a cutout, remove it")
-            arrays = {info.filename.removesuffix(".npy"): _member(archive, info, path) for info in members}
+                raise InputError(
+                    f"{path}: {len(members)} members, at most {MOST_MEMBERS} in a cutout; not a cutout, remove it"
+                )
+            arrays = {
+                info.filename.removesuffix(".npy"): _member(archive, info, path) for info in members
+            }
     except FileNotFoundError:
-        raise InputError(f"{path}: no such cutout; make the cutouts again with `lensjax survey --force`") from None
+        raise InputError(
+            f"{path}: no such cutout; make the cutouts again with `lensjax survey --force`"
+        ) from None
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        raise InputError(f"{path}: not a whole NPZ file ({error}); remove it and make the cutout again") from None
+        raise InputError(
+            f"{path}: not a whole NPZ file ({error}); remove it and make the cutout again"
+        ) from None
     if "cutout" not in arrays:
-        raise InputError(f"{path}: no array `cutout` (found {', '.join(arrays) or 'nothing'}); not a cutout, remove it")
+        raise InputError(
+            f"{path}: no array `cutout` (found {', '.join(arrays) or 'nothing'}); not a cutout, remove it"
+        )
     image = arrays.pop("cutout")
     if image.dtype != np.float32 or image.ndim != 3 or image.shape[-1] != 3 or 0 in image.shape:
-        raise InputError(f"{path}: cutout is {image.dtype} {image.shape}, expected float32 (H, W, 3); convert or remove it")
-    meta = {name.removeprefix("meta_"): value.item() for name, value in arrays.items() if name.startswith("meta_") and value.ndim == 0}
+        raise InputError(
+            f"{path}: cutout is {image.dtype} {image.shape}, expected float32 (H, W, 3); convert or remove it"
+        )
+    meta = {
+        name.removeprefix("meta_"): value.item()
+        for name, value in arrays.items()
+        if name.startswith("meta_") and value.ndim == 0
+    }
     missing = [name for name in REQUIRED_META if name not in meta]
     if missing:
-        raise InputError(f"{path}: no meta_{missing[0]}; every cutout names its object and position")
+        raise InputError(
+            f"{path}: no meta_{missing[0]}; every cutout names its object and position"
+        )
     return image, meta
 
 
@@ -80,28 +104,42 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: str | Path) -
     """One array of the archive; its announced size is checked before it is expanded, its header before an array is made."""
     limit = LARGEST_SIDE**2 * 3 * 8 + 4096 if info.filename == "cutout.npy" else LARGEST_SCALAR
     if info.file_size > limit:
-        raise InputError(f"{path}: {info.filename} expands to {info.file_size} bytes, at most {limit} allowed; not a cutout, remove it")
+        raise InputError(
+            f"{path}: {info.filename} expands to {info.file_size} bytes, at most {limit} allowed; not a cutout, remove it"
+        )
     with archive.open(info) as handle:
         content = handle.read(limit + 1)
     major = content[6] if content[:6] == b"\x93NUMPY" and len(content) > 10 else 0
     start = {1: 10, 2: 12, 3: 12}.get(major, 0)
     stop = start + int.from_bytes(content[8:start], "little")
     if not start or stop > len(content) or stop > 10_000:
-        raise InputError(f"{path}: {info.filename} is not a numpy array; remove the file and make the cutout again")
+        raise InputError(
+            f"{path}: {info.filename} is not a numpy array; remove the file and make the cutout again"
+        )
     try:
         dtype, shape, order = _header(content[start:stop])
     except (ValueError, TypeError, KeyError, SyntaxError, RecursionError, MemoryError) as error:
-        raise InputError(f"{path}: {info.filename} has a broken header ({error}); remove the file and make the cutout again") from None
+        raise InputError(
+            f"{path}: {info.filename} has a broken header ({error}); remove the file and make the cutout again"
+        ) from None
     if dtype.kind not in "Ubif":
-        raise InputError(f"{path}: {info.filename} holds {'pickled objects' if dtype.kind == 'O' else dtype}, which a cutout never does; remove the file")
+        raise InputError(
+            f"{path}: {info.filename} holds {'pickled objects' if dtype.kind == 'O' else dtype}, which a cutout never does; remove the file"
+        )
     wanted = dtype.itemsize
     for n in shape:
         wanted *= n
     if wanted != len(content) - stop:
-        raise InputError(f"{path}: {info.filename} announces {wanted} bytes and holds {len(content) - stop}; remove the file and make the cutout again")
+        raise InputError(
+            f"{path}: {info.filename} announces {wanted} bytes and holds {len(content) - stop}; remove the file and make the cutout again"
+        )
     if wanted == 0:
         return np.zeros(shape, dtype)
-    return np.frombuffer(content, dtype, offset=stop).reshape(shape, order=order).astype(dtype.newbyteorder("="))
+    return (
+        np.frombuffer(content, dtype, offset=stop)
+        .reshape(shape, order=order)
+        .astype(dtype.newbyteorder("="))
+    )
 
 
 @lru_cache(maxsize=1024)

@@ -31,10 +31,22 @@ def des_stamps(folder: str | Path) -> Iterator[Stamp]:
     planes = [read_image(folder / f"{band}.fits")[0] for band in BANDS]
     if planes[0].ndim != 3 or len({p.shape for p in planes}) > 1:
         shapes = ", ".join(f"{band} {p.shape}" for band, p in zip(BANDS, planes))
-        raise InputError(f"{folder}: stamps of different shapes ({shapes}); expected (n, H, W), the same in every band")
+        raise InputError(
+            f"{folder}: stamps of different shapes ({shapes}); expected (n, H, W), the same in every band"
+        )
     stack = with_nan(np.stack(planes, axis=-1)) * np.float32(DES_TO_NANOMAGGIES)
     for i, image in enumerate(stack):
-        yield np.ascontiguousarray(image), _meta(source_name(folder), i, image, DES_PIXEL_SCALE, "des", f"{folder.name}/{{{','.join(BANDS)}}}.fits[{i}]")
+        yield (
+            np.ascontiguousarray(image),
+            _meta(
+                source_name(folder),
+                i,
+                image,
+                DES_PIXEL_SCALE,
+                "des",
+                f"{folder.name}/{{{','.join(BANDS)}}}.fits[{i}]",
+            ),
+        )
 
 
 def cube_tiles(path: str | Path, size: int = SIZE) -> Iterator[Stamp]:
@@ -46,13 +58,22 @@ def cube_tiles(path: str | Path, size: int = SIZE) -> Iterator[Stamp]:
     image, header = read_cube(path)
     down, across = image.shape[0] // size, image.shape[1] // size
     if not down * across:
-        raise InputError(f"{path}: {image.shape[0]} x {image.shape[1]} pixels, less than one piece of {size} x {size}")
+        raise InputError(
+            f"{path}: {image.shape[0]} x {image.shape[1]} pixels, less than one piece of {size} x {size}"
+        )
     top, left = (image.shape[0] - down * size) // 2, (image.shape[1] - across * size) // 2
     layer = f"ls-{str(header.get('VERSION', '')).strip().lower()}".rstrip("-")
     for i in range(down * across):
         y, x = top + i // across * size, left + i % across * size
         tile = np.ascontiguousarray(image[y : y + size, x : x + size])
-        meta = _meta(source_name(path), i, tile, round(pixel_scale(header), 6), layer, f"{path.name}[{y}:{y + size},{x}:{x + size}]")
+        meta = _meta(
+            source_name(path),
+            i,
+            tile,
+            round(pixel_scale(header), 6),
+            layer,
+            f"{path.name}[{y}:{y + size},{x}:{x + size}]",
+        )
         if "CRVAL1" in header:
             ra, dec = wcs(header).wcs_pix2world(x + size // 2, y + size // 2, 0)
             meta |= {"ra": float(ra), "dec": float(dec)}
@@ -64,7 +85,9 @@ def source_name(path: str | Path) -> str:
     return "".join(c for c in Path(path).name.split(".")[0] if c.isalnum())
 
 
-def _meta(name: str, number: int, image: np.ndarray, scale: float, layer: str, source: str) -> dict[str, Any]:
+def _meta(
+    name: str, number: int, image: np.ndarray, scale: float, layer: str, source: str
+) -> dict[str, Any]:
     return {
         "galaxy_id": f"{name}_{number}",
         "ra": float("nan"),

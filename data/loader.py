@@ -18,7 +18,9 @@ from lensjax.errors import InputError
 CURE = "write the shards again with `lensjax survey --force`"
 
 
-def load_split(folder: str | Path, split: str, fields: Sequence[str] = ("image", *shards.FIELDS)) -> dict[str, np.ndarray]:
+def load_split(
+    folder: str | Path, split: str, fields: Sequence[str] = ("image", *shards.FIELDS)
+) -> dict[str, np.ndarray]:
     """The records of a split in stored order, a name -> array of length N.
 
     folder: with shards.json, or a run's folder · split: train, val or test (an empty array each when the split has no records) ·
@@ -28,7 +30,9 @@ def load_split(folder: str | Path, split: str, fields: Sequence[str] = ("image",
     """
     unknown = [name for name in fields if name != "image" and name not in shards.FIELDS]
     if unknown or split not in shards.SPLITS:
-        wrong, known = (unknown[0], ("image", *shards.FIELDS)) if unknown else (split, shards.SPLITS)
+        wrong, known = (
+            (unknown[0], ("image", *shards.FIELDS)) if unknown else (split, shards.SPLITS)
+        )
         raise InputError(f"{folder}: {wrong!r} is not among {', '.join(known)}")
     where, listed = shards.located(folder), shards.index(folder)
     files = [entry for entry in listed["shards"] if entry["split"] == split]
@@ -39,10 +43,18 @@ def load_split(folder: str | Path, split: str, fields: Sequence[str] = ("image",
     for entry in files:
         n = _read(where / entry["file"], entry, images, columns, n)
     found = {} if images is None else {"image": images}
-    return found | {name: np.asarray(values, dtype=shards.FIELDS[name]) for name, values in columns.items()}
+    return found | {
+        name: np.asarray(values, dtype=shards.FIELDS[name]) for name, values in columns.items()
+    }
 
 
-def _read(path: Path, entry: dict[str, Any], images: np.ndarray | None, columns: dict[str, list[Any]], n: int) -> int:
+def _read(
+    path: Path,
+    entry: dict[str, Any],
+    images: np.ndarray | None,
+    columns: dict[str, list[Any]],
+    n: int,
+) -> int:
     """Appends one shard's records after the first n; returns their new number."""
     content, first = _checked(path, entry), n
     for number, record in enumerate(tfrecord.records(content, path)):
@@ -51,10 +63,14 @@ def _read(path: Path, entry: dict[str, Any], images: np.ndarray | None, columns:
         try:
             decode(record, images[n] if images is not None else None, columns)
         except (ValueError, KeyError, IndexError, UnicodeDecodeError) as error:
-            raise InputError(f"{path}, record {number}: not a cutout of {shards.NAME} {shards.VERSION} ({error}); {CURE}") from None
+            raise InputError(
+                f"{path}, record {number}: not a cutout of {shards.NAME} {shards.VERSION} ({error}); {CURE}"
+            ) from None
         n += 1
     if n - first != entry["records"]:
-        raise InputError(f"{path}: {n - first} records, {shards.INDEX} says {entry['records']}; {CURE}")
+        raise InputError(
+            f"{path}: {n - first} records, {shards.INDEX} says {entry['records']}; {CURE}"
+        )
     return n
 
 
@@ -64,11 +80,16 @@ def _checked(path: Path, entry: dict[str, Any]) -> bytes:
         content = path.read_bytes()
     except FileNotFoundError:
         raise InputError(f"{path}: missing, {shards.INDEX} lists it; {CURE}") from None
-    if google_crc32c.value(content).to_bytes(4, "big").hex() == entry["crc32c"] and len(content) == entry["bytes"]:
+    if (
+        google_crc32c.value(content).to_bytes(4, "big").hex() == entry["crc32c"]
+        and len(content) == entry["bytes"]
+    ):
         return content
     for _ in tfrecord.records(content, path):  # names the damaged record, when one is
         pass
-    raise InputError(f"{path}: whole, but not the file of {shards.INDEX} (CRC32C or size differ, {len(content)} bytes against {entry['bytes']}); {CURE}")
+    raise InputError(
+        f"{path}: whole, but not the file of {shards.INDEX} (CRC32C or size differ, {len(content)} bytes against {entry['bytes']}); {CURE}"
+    )
 
 
 def decode(record: bytes, image: np.ndarray | None, columns: dict[str, list[Any]]) -> None:
@@ -81,7 +102,9 @@ def decode(record: bytes, image: np.ndarray | None, columns: dict[str, list[Any]
     except DecodeError:
         raise ValueError("not a tf.train.Example") from None
     if image is not None:
-        image[...] = np.frombuffer(feature["image"].bytes_list.value[0], np.float32).reshape(image.shape)
+        image[...] = np.frombuffer(feature["image"].bytes_list.value[0], np.float32).reshape(
+            image.shape
+        )
     for name, values in columns.items():
         kind, stored = shards.FIELDS[name], feature[name]
         if kind is str:
@@ -89,4 +112,8 @@ def decode(record: bytes, image: np.ndarray | None, columns: dict[str, list[Any]
         elif kind is np.float64:
             values.append(np.frombuffer(stored.bytes_list.value[0], np.float64)[0])
         else:
-            values.append((stored.int64_list if np.issubdtype(kind, np.integer) else stored.float_list).value[0])
+            values.append(
+                (stored.int64_list if np.issubdtype(kind, np.integer) else stored.float_list).value[
+                    0
+                ]
+            )

@@ -19,7 +19,10 @@ TYPES: dict[str, str] = {
     **dict.fromkeys(("ra", "dec"), "float64"),
     "size": "int64",
     "pixel_scale": "float64",
-    **dict.fromkeys(("timestamp", "pipeline_version", "cutout_url", "layer", "bands_requested", "tier"), "string"),
+    **dict.fromkeys(
+        ("timestamp", "pipeline_version", "cutout_url", "layer", "bands_requested", "tier"),
+        "string",
+    ),
     "weight": "float64",
     "nobs_z": "int64",
     **dict.fromkeys(("match_type", "brickname"), "string"),
@@ -27,8 +30,29 @@ TYPES: dict[str, str] = {
     **dict.fromkeys(("nan_count_g", "nan_count_r", "nan_count_z"), "int64"),
     **dict.fromkeys(("nan_frac", "central_nan_frac"), "float64"),
     **dict.fromkeys(("has_g", "has_r", "has_z"), "bool"),
-    **dict.fromkeys(("core_brightness_r", "core_max_r", "annulus_brightness_r", "annulus_std_r", "outer_brightness_r", "radial_gradient_r"), "float64"),
-    **dict.fromkeys(("mad_r", "std_r", "median_r", "mean_r", "percentile_1_r", "percentile_99_r", "clip_frac_r"), "float64"),
+    **dict.fromkeys(
+        (
+            "core_brightness_r",
+            "core_max_r",
+            "annulus_brightness_r",
+            "annulus_std_r",
+            "outer_brightness_r",
+            "radial_gradient_r",
+        ),
+        "float64",
+    ),
+    **dict.fromkeys(
+        (
+            "mad_r",
+            "std_r",
+            "median_r",
+            "mean_r",
+            "percentile_1_r",
+            "percentile_99_r",
+            "clip_frac_r",
+        ),
+        "float64",
+    ),
     "quality_ok": "bool",
     # how it is used
     "split": "string",
@@ -36,7 +60,11 @@ TYPES: dict[str, str] = {
     **dict.fromkeys(("pool", "confuser_category", "nobs_z_bin", "type", "type_bin"), "string"),
     "healpix_128": "int64",
     # observing conditions
-    **{f"{name}_{band}": "float64" for name in ("psfsize", "psfdepth", "galdepth") for band in "grz"},
+    **{
+        f"{name}_{band}": "float64"
+        for name in ("psfsize", "psfdepth", "galdepth")
+        for band in "grz"
+    },
     "ebv": "float64",
 }
 """Column → type, in the order of the file."""
@@ -46,7 +74,10 @@ REQUIRED = ("cutout_path", "label", "split", "sample_weight")
 
 TIERS = ("A", "B", "N1", "N2")
 SPLITS = ("train", "val", "test")
-SAMPLE_WEIGHTS = {"parity": dict.fromkeys(TIERS, 1.0), "audit": {"A": 1.0, "B": 0.5, "N1": 1.0, "N2": 1.0}}
+SAMPLE_WEIGHTS = {
+    "parity": dict.fromkeys(TIERS, 1.0),
+    "audit": {"A": 1.0, "B": 0.5, "N1": 1.0, "N2": 1.0},
+}
 """Sample weight of each tier under the two named schemes."""
 
 
@@ -55,7 +86,9 @@ def schema() -> pa.Schema:
     import pyarrow as pa
 
     make = {"string": pa.string(), "int64": pa.int64(), "float64": pa.float64(), "bool": pa.bool_()}
-    return pa.schema([pa.field(name, make[kind], nullable=name not in REQUIRED) for name, kind in TYPES.items()])
+    return pa.schema(
+        [pa.field(name, make[kind], nullable=name not in REQUIRED) for name, kind in TYPES.items()]
+    )
 
 
 def validated(table: pa.Table, where: str | Path = "manifest") -> pa.Table:
@@ -69,7 +102,9 @@ def validated(table: pa.Table, where: str | Path = "manifest") -> pa.Table:
 
     missing = [name for name in REQUIRED if name not in table.column_names]
     if missing:
-        raise InputError(f"{where}: column {', '.join(missing)} is missing; rebuild the manifest with `lensjax survey`")
+        raise InputError(
+            f"{where}: column {', '.join(missing)} is missing; rebuild the manifest with `lensjax survey`"
+        )
     columns = []
     for field in schema():
         if field.name not in table.column_names:
@@ -78,22 +113,30 @@ def validated(table: pa.Table, where: str | Path = "manifest") -> pa.Table:
         try:
             columns.append(table[field.name].cast(field.type))
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-            raise InputError(f"{where}: column {field.name} is {table[field.name].type}, expected {field.type} ({str(error).splitlines()[0]})") from None
+            raise InputError(
+                f"{where}: column {field.name} is {table[field.name].type}, expected {field.type} ({str(error).splitlines()[0]})"
+            ) from None
     result = pa.table(columns, schema=pa.schema([field.with_nullable(True) for field in schema()]))
     for name in REQUIRED:
         if result[name].null_count:
             row = pc.index(pc.is_null(result[name]), True).as_py()
             raise InputError(f"{where}: row {row} has no {name}, which training needs")
     for name, allowed in {"label": (0, 1), "split": SPLITS, "tier": TIERS}.items():
-        odd = pc.invert(pc.is_in(result[name], value_set=pa.array([*allowed, None], type=result[name].type)))
+        odd = pc.invert(
+            pc.is_in(result[name], value_set=pa.array([*allowed, None], type=result[name].type))
+        )
         if pc.any(odd).as_py():
             row = pc.index(odd, True).as_py()
-            raise InputError(f"{where}: row {row} has {name} {result[name][row].as_py()!r}, expected one of {', '.join(map(str, allowed))}")
+            raise InputError(
+                f"{where}: row {row} has {name} {result[name][row].as_py()!r}, expected one of {', '.join(map(str, allowed))}"
+            )
     weight = result["sample_weight"]
     odd = pc.invert(pc.and_(pc.is_finite(weight), pc.greater_equal(weight, 0.0)))
     if pc.any(odd).as_py():
         row = pc.index(odd, True).as_py()
-        raise InputError(f"{where}: row {row} has sample_weight {weight[row].as_py()}, expected a number that is not negative")
+        raise InputError(
+            f"{where}: row {row} has sample_weight {weight[row].as_py()}, expected a number that is not negative"
+        )
     for name in ("galaxy_id", "cutout_path"):
         present = pc.drop_null(result[name])
         if pc.count_distinct(present).as_py() < len(present):
@@ -113,12 +156,20 @@ def assembled(cutouts: pa.Table, sample: pa.Table) -> pa.Table:
     import pyarrow.compute as pc
 
     known = [name for name in sample.column_names if name in TYPES]
-    right = sample.select(known).rename_columns([name if name == "galaxy_id" else f"sample.{name}" for name in known])
+    right = sample.select(known).rename_columns(
+        [name if name == "galaxy_id" else f"sample.{name}" for name in known]
+    )
     joined = cutouts.join(right, "galaxy_id", join_type="left outer").sort_by("galaxy_id")
     columns: dict[str, pa.ChunkedArray | pa.Array] = {}
     for field in schema():
-        found = [joined[name].cast(field.type) for name in (f"sample.{field.name}", field.name) if name in joined.column_names]
-        columns[field.name] = pc.coalesce(*found) if found else pa.nulls(joined.num_rows, field.type)
+        found = [
+            joined[name].cast(field.type)
+            for name in (f"sample.{field.name}", field.name)
+            if name in joined.column_names
+        ]
+        columns[field.name] = (
+            pc.coalesce(*found) if found else pa.nulls(joined.num_rows, field.type)
+        )
     for name, value in {"label": 0, "split": "test", "sample_weight": 1.0}.items():
         columns[name] = pc.coalesce(columns[name], pa.scalar(value, columns[name].type))
     return validated(pa.table(columns))
@@ -147,5 +198,7 @@ def read(path: str | Path) -> pa.Table:
     try:
         table = pq.read_table(path, partitioning=None)
     except (pa.ArrowInvalid, pa.ArrowException, OSError) as error:
-        raise InputError(f"{path}: not a readable Parquet file ({str(error).splitlines()[0]}); rebuild it with `lensjax survey --force`") from None
+        raise InputError(
+            f"{path}: not a readable Parquet file ({str(error).splitlines()[0]}); rebuild it with `lensjax survey --force`"
+        ) from None
     return validated(table, path)

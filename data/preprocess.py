@@ -64,15 +64,21 @@ def annulus_pixels(p: Preprocess) -> Int[np.ndarray, " n"]:
     r = np.hypot(y, x)
     inside = np.flatnonzero((r >= p.annulus[0] * half) & (r < p.annulus[1] * half))
     if inside.size < 16:
-        raise InputError(f"annulus {p.annulus} of a {p.crop}-pixel crop holds {inside.size} pixels; widen it (inner < outer, fractions of the half-width)")
+        raise InputError(
+            f"annulus {p.annulus} of a {p.crop}-pixel crop holds {inside.size} pixels; widen it (inner < outer, fractions of the half-width)"
+        )
     return inside
 
 
-def cropped(images: Float[Array, "*batch h w c"], size: int) -> Float[Array, "*batch {size} {size} c"]:
+def cropped(
+    images: Float[Array, "*batch h w c"], size: int
+) -> Float[Array, "*batch {size} {size} c"]:
     """The central size x size pixels. Raises InputError when the stamp is smaller or not square."""
     height, width = images.shape[-3:-1]
     if height != width or height < size:
-        raise InputError(f"a stamp of {height} x {width} pixels cannot be cropped to {size} x {size}; set crop to at most the stamp's side")
+        raise InputError(
+            f"a stamp of {height} x {width} pixels cannot be cropped to {size} x {size}; set crop to at most the stamp's side"
+        )
     start = (height - size) // 2
     return images[..., start : start + size, start : start + size, :]
 
@@ -104,7 +110,9 @@ def _middles(x: Float[Array, "..."], axis: int) -> tuple[Float[Array, "..."], Fl
 
     first = jnp.take(keys, 0, axis)
     limits = jnp.iinfo(jnp.int32)
-    _, key = jax.lax.fori_loop(0, 32, halve, (jnp.full_like(first, limits.min), jnp.full_like(first, limits.max)))
+    _, key = jax.lax.fori_loop(
+        0, 32, halve, (jnp.full_like(first, limits.min), jnp.full_like(first, limits.max))
+    )
     if n % 2:
         return _value(key), _value(key)
     following = jnp.min(jnp.where(keys > jnp.expand_dims(key, axis), keys, limits.max), axis)
@@ -123,7 +131,9 @@ def _median_first_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Ar
     (x,), (dx,) = primals, tangents
     low, high = _middles(x, 0)
     at_low, at_high = x == low, x == high
-    share = 0.5 * (at_low / jnp.sum(at_low, 0, dtype=x.dtype) + at_high / jnp.sum(at_high, 0, dtype=x.dtype))
+    share = 0.5 * (
+        at_low / jnp.sum(at_low, 0, dtype=x.dtype) + at_high / jnp.sum(at_high, 0, dtype=x.dtype)
+    )
     return 0.5 * (low + high), jnp.sum(share * dx, 0)
 
 
@@ -132,10 +142,14 @@ def median(x: Float[Array, "n *rest"]) -> Float[Array, " *rest"]:
     return _median_first(x.reshape(x.shape[0], -1)).reshape(x.shape[1:])
 
 
-def _background(filled: Float[Array, "*batch h w c"], p: Preprocess) -> tuple[Float[Array, "*batch c"], Float[Array, "*batch c"]]:
+def _background(
+    filled: Float[Array, "*batch h w c"], p: Preprocess
+) -> tuple[Float[Array, "*batch c"], Float[Array, "*batch c"]]:
     """Median and MAD of each band over the annulus of cropped stamps without NaN."""
     pixels = filled.reshape(*filled.shape[:-3], -1, filled.shape[-1])[..., annulus_pixels(p), :]
-    first = jnp.moveaxis(pixels, -2, 0)  # pixels lead, so that every counting pass adds long contiguous rows
+    first = jnp.moveaxis(
+        pixels, -2, 0
+    )  # pixels lead, so that every counting pass adds long contiguous rows
     centre = median(first)
     return centre, median(jnp.abs(first - centre))
 
@@ -145,7 +159,9 @@ def _filled(images: Float[Array, "*batch h w c"], p: Preprocess) -> Float[Array,
     return jnp.where(jnp.isnan(x), 0.0, x)
 
 
-def raw_robust(images: Float[Array, "*batch h w c"], p: Preprocess = PRESETS["raw_robust"]) -> Float[Array, "*batch s s c"]:
+def raw_robust(
+    images: Float[Array, "*batch h w c"], p: Preprocess = PRESETS["raw_robust"]
+) -> Float[Array, "*batch s s c"]:
     """Normalised stamps, float32, within ±clip, free of NaN; any leading axes; under jit, vmap and grad.
 
     images: nanomaggies, bands last; NaN where there is no data. The result does not change under x -> a x + b (a > 0) away from the
@@ -160,6 +176,8 @@ def raw_robust(images: Float[Array, "*batch h w c"], p: Preprocess = PRESETS["ra
     return jnp.clip(jnp.where(jnp.isnan(y), 0.0, y), -p.clip, p.clip)
 
 
-def flat(images: Float[Array, "*batch h w c"], p: Preprocess = PRESETS["raw_robust"]) -> Bool[Array, "*batch"]:
+def flat(
+    images: Float[Array, "*batch h w c"], p: Preprocess = PRESETS["raw_robust"]
+) -> Bool[Array, "*batch"]:
     """Stamps with a MAD of exactly 0 in some band: blank or padded, not to be trained on or scored without saying so."""
     return jnp.any(_background(_filled(images, p), p)[1] == 0.0, axis=-1)

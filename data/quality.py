@@ -21,7 +21,14 @@ FEATURES = (
     "nan_frac",
     "central_nan_frac",
     *(f"has_{band}" for band in BANDS),
-    *("core_brightness_r", "core_max_r", "annulus_brightness_r", "annulus_std_r", "outer_brightness_r", "radial_gradient_r"),
+    *(
+        "core_brightness_r",
+        "core_max_r",
+        "annulus_brightness_r",
+        "annulus_std_r",
+        "outer_brightness_r",
+        "radial_gradient_r",
+    ),
     *("mad_r", "std_r", "median_r", "mean_r", "percentile_1_r", "percentile_99_r", "clip_frac_r"),
 )
 
@@ -72,8 +79,17 @@ def features(image: Float32[np.ndarray, "h w 3"]) -> dict[str, Any]:
         return out | dict.fromkeys(FEATURES[-7:], nan)
     median = np.median(every)
     low, high = np.percentile(every, (1, 99))
-    out |= {"mad_r": float(np.median(np.abs(every - median))), "std_r": float(every.std()), "median_r": float(median), "mean_r": float(every.mean())}
-    out |= {"percentile_1_r": float(low), "percentile_99_r": float(high), "clip_frac_r": float(((every < low) | (every > high)).mean())}
+    out |= {
+        "mad_r": float(np.median(np.abs(every - median))),
+        "std_r": float(every.std()),
+        "median_r": float(median),
+        "mean_r": float(every.mean()),
+    }
+    out |= {
+        "percentile_1_r": float(low),
+        "percentile_99_r": float(high),
+        "clip_frac_r": float(((every < low) | (every > high)).mean()),
+    }
     return out
 
 

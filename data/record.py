@@ -34,7 +34,19 @@ from typing import Any
 from data.files import sha256, write_json
 from lensjax.errors import InputError
 
-PACKAGES = ("lensjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "astropy", "pyarrow", "pyspark", "tensorflow-datasets")
+PACKAGES = (
+    "lensjax",
+    "jax",
+    "jaxlib",
+    "flax",
+    "optax",
+    "orbax-checkpoint",
+    "numpy",
+    "astropy",
+    "pyarrow",
+    "pyspark",
+    "tensorflow-datasets",
+)
 
 
 def _digest(value: Any) -> str:
@@ -65,7 +77,9 @@ def commit() -> str:
     """The checkout's git commit, with '+' when files differ from it; empty outside a checkout."""
     here = Path(__file__).resolve().parent
     try:
-        run = lambda *words: subprocess.run(["git", *words], cwd=here, capture_output=True, text=True, timeout=10).stdout.strip()  # noqa: E731
+        run = lambda *words: subprocess.run(
+            ["git", *words], cwd=here, capture_output=True, text=True, timeout=10
+        ).stdout.strip()
         head = run("rev-parse", "HEAD")
         return head + ("+" if head and run("status", "--porcelain", "--untracked-files=no") else "")
     except (OSError, subprocess.TimeoutExpired):
@@ -87,7 +101,16 @@ class Step:
     owns: paths under `out` that this step writes (emptied when it starts with a new key) · external: files outside `out` that it reads.
     """
 
-    def __init__(self, out: Path, name: str, config: Any, *, after: Sequence[str] = (), owns: Sequence[str] = (), external: Iterable[Path] = ()):
+    def __init__(
+        self,
+        out: Path,
+        name: str,
+        config: Any,
+        *,
+        after: Sequence[str] = (),
+        owns: Sequence[str] = (),
+        external: Iterable[Path] = (),
+    ):
         self.out, self.name, self.after, self.owns = Path(out), name, tuple(after), tuple(owns)
         self.config = dataclasses.asdict(config)
         self.external = [Path(p) for p in external]
@@ -101,16 +124,29 @@ class Step:
         for other in self.after:
             record = read(self.out, other)
             if record is None:
-                raise InputError(f"{self.out}: step {other!r} has not finished; run `lensjax {other} --out {self.out}` first, or `lensjax run`")
+                raise InputError(
+                    f"{self.out}: step {other!r} has not finished; run `lensjax {other} --out {self.out}` first, or `lensjax run`"
+                )
             before[other] = _digest([[o["path"], o["sha256"]] for o in record["outputs"]])
-        return _digest([self.name, self.config, before, [_fingerprint(p) for p in self.external], versions().get("lensjax")])
+        return _digest(
+            [
+                self.name,
+                self.config,
+                before,
+                [_fingerprint(p) for p in self.external],
+                versions().get("lensjax"),
+            ]
+        )
 
     def current(self) -> bool:
         """Whether the step finished with this key and its outputs are still there, with the size they had."""
         record = read(self.out, self.name)
         if record is None or record["key"] != self.key():
             return False
-        return all((self.out / o["path"]).is_file() and (self.out / o["path"]).stat().st_size == o["bytes"] for o in record["outputs"])
+        return all(
+            (self.out / o["path"]).is_file() and (self.out / o["path"]).stat().st_size == o["bytes"]
+            for o in record["outputs"]
+        )
 
     def restart(self) -> None:
         """Forgets what this step has done, so that the next start is from nothing."""
@@ -125,7 +161,9 @@ class Step:
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise InputError(f"{self.out}: another process is running step {self.name!r} here; wait for it or choose another --out") from None
+            raise InputError(
+                f"{self.out}: another process is running step {self.name!r} here; wait for it or choose another --out"
+            ) from None
         key, marker = self.key(), records / f"{self.name}.started"
         if not marker.is_file() or marker.read_text() != key:
             for owned in self.owns:
@@ -133,7 +171,11 @@ class Step:
                 shutil.rmtree(target) if target.is_dir() else target.unlink(missing_ok=True)
             (records / f"{self.name}.json").unlink(missing_ok=True)
             marker.write_text(key)
-        self._key, self._began, self._clock = key, datetime.datetime.now(datetime.UTC), time.perf_counter()
+        self._key, self._began, self._clock = (
+            key,
+            datetime.datetime.now(datetime.UTC),
+            time.perf_counter(),
+        )
         return self
 
     def finish(self, outputs: Iterable[str | Path], **notes: Any) -> None:
@@ -142,13 +184,22 @@ class Step:
             absolute = self.out / path
             if not absolute.is_file():
                 raise FileNotFoundError(f"step {self.name} should have written {absolute}")
-            self._outputs.append({"path": os.path.relpath(absolute, self.out), "bytes": absolute.stat().st_size, "sha256": sha256(absolute)})
+            self._outputs.append(
+                {
+                    "path": os.path.relpath(absolute, self.out),
+                    "bytes": absolute.stat().st_size,
+                    "sha256": sha256(absolute),
+                }
+            )
         self._notes.update(notes)
         self._finished = True
 
     def __exit__(self, kind: object, *rest: object) -> None:
         if kind is None and self._finished:
-            peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+            peak = max(
+                resource.getrusage(who).ru_maxrss
+                for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+            )
             write_json(
                 self.out / "records" / f"{self.name}.json",
                 {
@@ -165,7 +216,11 @@ class Step:
                     "command": sys.argv,
                     "commit": commit(),
                     "versions": versions(),
-                    "machine": {"processor": platform.machine(), "cores": os.cpu_count(), "system": platform.platform()},
+                    "machine": {
+                        "processor": platform.machine(),
+                        "cores": os.cpu_count(),
+                        "system": platform.platform(),
+                    },
                 },
             )
         self._lock.close()
@@ -176,7 +231,13 @@ def up_to_date(out: Path, name: str, config: Any) -> bool:
     record = read(out, name)
     if record is None:
         return False
-    step = Step(out, name, config, after=record["after"], external=[Path(entry[0]) for entry in record["external"]])
+    step = Step(
+        out,
+        name,
+        config,
+        after=record["after"],
+        external=[Path(entry[0]) for entry in record["external"]],
+    )
     try:
         return step.current()
     except InputError:  # a step before it has not finished

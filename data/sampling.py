@@ -47,7 +47,13 @@ class Share:
     sampled: int
 
 
-def allocate(positives: Mapping[tuple[str, str], int], available: Mapping[Stratum, int], ratio: float, n2_fraction: float, borrow: bool = True) -> list[Share]:
+def allocate(
+    positives: Mapping[tuple[str, str], int],
+    available: Mapping[Stratum, int],
+    ratio: float,
+    n2_fraction: float,
+    borrow: bool = True,
+) -> list[Share]:
     """Shares of every stratum and pool that has positives or rows.
 
     positives: (nobs_z_bin, type_bin) → count · available: rows of the pools per stratum · ratio: negatives wanted per positive in every stratum ·
@@ -64,7 +70,9 @@ def allocate(positives: Mapping[tuple[str, str], int], available: Mapping[Stratu
     loans: dict[Stratum, list[tuple[Stratum, int]]] = {key: [] for key in wanted}
     for key in wanted if borrow else ():
         missing = wanted[key] - got[key]
-        for lender in sorted((k for k in wanted if k[2] == key[2] and k != key), key=lambda k: _distance(key, k)):
+        for lender in sorted(
+            (k for k in wanted if k[2] == key[2] and k != key), key=lambda k: _distance(key, k)
+        ):
             take = min(missing, left[lender])
             if take:
                 loans[key].append((lender, take))
@@ -95,14 +103,25 @@ def take(pool: pd.DataFrame, shares: list[Share], seed: int) -> pd.DataFrame:
     quota = {(s.nobs_z_bin, s.type_bin, s.pool): s.sampled for s in shares}
     keyed = pool.assign(_key=order_key(pool["galaxy_id"], seed)).sort_values(["_key", "galaxy_id"])
     rank = keyed.groupby(["nobs_z_bin", "type_bin", "pool"], sort=False).cumcount()
-    limit = [quota.get(key, 0) for key in zip(keyed["nobs_z_bin"], keyed["type_bin"], keyed["pool"], strict=True)]
-    return keyed[rank.to_numpy() < np.asarray(limit, int)].drop(columns="_key").sort_values("galaxy_id").reset_index(drop=True)
+    limit = [
+        quota.get(key, 0)
+        for key in zip(keyed["nobs_z_bin"], keyed["type_bin"], keyed["pool"], strict=True)
+    ]
+    return (
+        keyed[rank.to_numpy() < np.asarray(limit, int)]
+        .drop(columns="_key")
+        .sort_values("galaxy_id")
+        .reset_index(drop=True)
+    )
 
 
 def _place(stratum: tuple[str, str]) -> tuple[int, int]:
     """Order of strata: by z exposures, then by type; `other` last."""
     n, t = stratum
-    return (NOBS_BINS.index(n) if n in NOBS_BINS else len(NOBS_BINS), TYPE_BINS.index(t) if t in TYPE_BINS else len(TYPE_BINS))
+    return (
+        NOBS_BINS.index(n) if n in NOBS_BINS else len(NOBS_BINS),
+        TYPE_BINS.index(t) if t in TYPE_BINS else len(TYPE_BINS),
+    )
 
 
 def _distance(borrower: Stratum, lender: Stratum) -> tuple[int, bool, tuple[int, int]]:

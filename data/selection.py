@@ -17,17 +17,60 @@ from data.catalogue import BANDS, Columns, require, take
 from data.config import settings
 from data.lenses import SkyTree
 
-MASKBIT_NAMES = {"BRIGHT": 1, "ALLMASK_G": 5, "ALLMASK_R": 6, "ALLMASK_Z": 7, "MEDIUM": 11, "GALAXY": 12, "CLUSTER": 13}
+MASKBIT_NAMES = {
+    "BRIGHT": 1,
+    "ALLMASK_G": 5,
+    "ALLMASK_R": 6,
+    "ALLMASK_Z": 7,
+    "MEDIUM": 11,
+    "GALAXY": 12,
+    "CLUSTER": 13,
+}
 CATEGORIES = ("ring_proxy", "edge_on_proxy", "blue_clumpy", "large_galaxy", "merger_neighbour")
 COUNTERS = (
-    *("rows", "not_primary", "not_finite_position", "declination", "type", "maskbits", "nobs_g", "nobs_r", "nobs_z", "nobs"),
-    *("flux_z_not_positive", "z_mag", "ebv", "galactic_latitude", "near_lens", "kept", "N1", "N2", *CATEGORIES),
+    *(
+        "rows",
+        "not_primary",
+        "not_finite_position",
+        "declination",
+        "type",
+        "maskbits",
+        "nobs_g",
+        "nobs_r",
+        "nobs_z",
+        "nobs",
+    ),
+    *(
+        "flux_z_not_positive",
+        "z_mag",
+        "ebv",
+        "galactic_latitude",
+        "near_lens",
+        "kept",
+        "N1",
+        "N2",
+        *CATEGORIES,
+    ),
 )
 """Counters of `select` in the order of the cuts; pools of separate types come after them."""
 NOBS_BINS = ("1-2", "3-5", "6-10", "11+")
 TYPE_BINS = ("SER", "DEV", "REX")
 OTHER = "other"
-NEEDED = ("galaxy_id", "type", "maskbits", "nobs_g", "nobs_r", "nobs_z", "flux_g", "flux_r", "flux_z", "shape_r", "shape_e1", "shape_e2", "sersic")
+NEEDED = (
+    "galaxy_id",
+    "type",
+    "maskbits",
+    "nobs_g",
+    "nobs_r",
+    "nobs_z",
+    "flux_g",
+    "flux_r",
+    "flux_z",
+    "shape_r",
+    "shape_e1",
+    "shape_e2",
+    "sersic",
+)
 
 
 @settings
@@ -77,14 +120,18 @@ class Selection:
         return self
 
 
-def select(columns: Columns, s: Selection, lenses: SkyTree | None, where: str | Path = "catalogue") -> tuple[Columns, dict[str, int]]:
+def select(
+    columns: Columns, s: Selection, lenses: SkyTree | None, where: str | Path = "catalogue"
+) -> tuple[Columns, dict[str, int]]:
     """The rows that pass every cut, with bins, pool and category; and the counters.
 
     columns: of `data.catalogue.read` · lenses: every known or candidate lens · where: named in errors.
     Counters: `rows`; for each cut, in order, the rows it removed from those the cuts before it left; nobs_g, nobs_r, nobs_z overlap and are also
     counted together as `nobs`; `kept`; then one per pool and category. Raises InputError when the file lacks a column the cuts need.
     """
-    require(columns, NEEDED + (("ebv",) if s.ebv_max is not None else ()), where, "the negative pool")
+    require(
+        columns, NEEDED + (("ebv",) if s.ebv_max is not None else ()), where, "the negative pool"
+    )
     counters: dict[str, int] = {"rows": len(columns["ra"])}
     alive = np.arange(len(columns["ra"]))
 
@@ -108,8 +155,18 @@ def select(columns: Columns, s: Selection, lenses: SkyTree | None, where: str | 
     if s.ebv_max is not None:
         cut("ebv", lambda c: c["ebv"] < s.ebv_max)
     if s.abs_b_min is not None:
-        cut("galactic_latitude", lambda c: np.abs(galactic_latitude(c["ra"], c["dec"])) > s.abs_b_min)
-    cut("near_lens", lambda c: lenses.separation(c["ra"], c["dec"]) > s.lens_radius if lenses is not None else np.ones(len(c["ra"]), bool))
+        cut(
+            "galactic_latitude",
+            lambda c: np.abs(galactic_latitude(c["ra"], c["dec"])) > s.abs_b_min,
+        )
+    cut(
+        "near_lens",
+        lambda c: (
+            lenses.separation(c["ra"], c["dec"]) > s.lens_radius
+            if lenses is not None
+            else np.ones(len(c["ra"]), bool)
+        ),
+    )
     kept = take(columns, alive)
     counters["kept"] = len(alive)
     category = categories(kept, s, merging(columns, alive, s) if s.merger else None)
@@ -118,12 +175,16 @@ def select(columns: Columns, s: Selection, lenses: SkyTree | None, where: str | 
     kept["confuser_category"] = np.where(separate, "", category)
     kept["nobs_z_bin"] = nobs_bin(kept["nobs_z"])
     kept["type_bin"] = type_bin(kept["type"])
-    counters |= {pool: int((kept["pool"] == pool).sum()) for pool in ("N1", "N2", *s.separate_types)}
+    counters |= {
+        pool: int((kept["pool"] == pool).sum()) for pool in ("N1", "N2", *s.separate_types)
+    }
     counters |= {name: int((kept["confuser_category"] == name).sum()) for name in CATEGORIES}
     return kept, counters
 
 
-def categories(c: Columns, s: Selection, merger: Bool[np.ndarray, " n"] | None = None) -> np.ndarray:
+def categories(
+    c: Columns, s: Selection, merger: Bool[np.ndarray, " n"] | None = None
+) -> np.ndarray:
     """Confuser category of each row, the first rule that holds; empty string when none does (pool N1).
 
     Fluxes and colours are as observed, not corrected for extinction. merger: rows with a comparable neighbour (`merging`).
@@ -131,7 +192,8 @@ def categories(c: Columns, s: Selection, merger: Bool[np.ndarray, " n"] | None =
     r = magnitude(c["flux_r"])
     ellipticity = np.hypot(c["shape_e1"], c["shape_e2"])
     rules = [
-        ((c["type"] == "DEV") | ((c["type"] == "SER") & (c["sersic"] >= s.ring_sersic_min))) & (c["flux_r"] >= s.ring_flux_r_min),
+        ((c["type"] == "DEV") | ((c["type"] == "SER") & (c["sersic"] >= s.ring_sersic_min)))
+        & (c["flux_r"] >= s.ring_flux_r_min),
         (ellipticity >= s.edge_ellipticity_min) & (c["shape_r"] >= s.edge_shape_r_min),
         (magnitude(c["flux_g"]) - r <= s.blue_gr_max) & (r <= s.blue_r_mag_max),
         (c["shape_r"] >= s.large_shape_r_min) & (c["flux_r"] >= s.large_flux_r_min),
@@ -153,7 +215,11 @@ def merging(columns: Columns, rows: np.ndarray, s: Selection) -> Bool[np.ndarray
     tree = SkyTree(columns["ra"][usable], columns["dec"][usable])
     one, other, distance = tree.pairs(columns["ra"][rows], columns["dec"][rows], s.merger_outer)
     a, b = flux[rows[one]], flux[usable[other]]
-    comparable = (distance >= s.merger_inner) & (a > 0) & (np.minimum(a, b) >= s.merger_flux_ratio * np.maximum(a, b))
+    comparable = (
+        (distance >= s.merger_inner)
+        & (a > 0)
+        & (np.minimum(a, b) >= s.merger_flux_ratio * np.maximum(a, b))
+    )
     found[one[comparable]] = True
     return found
 
@@ -175,7 +241,9 @@ def type_bin(kind: np.ndarray) -> np.ndarray:
     return np.where(np.isin(kind, TYPE_BINS), kind, OTHER)
 
 
-def galactic_latitude(ra: Float[np.ndarray, " n"], dec: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+def galactic_latitude(
+    ra: Float[np.ndarray, " n"], dec: Float[np.ndarray, " n"]
+) -> Float[np.ndarray, " n"]:
     """Galactic latitude in degrees of J2000 positions in degrees; north galactic pole at 192.85948, +27.12825 (IAU 1958, J2000)."""
     pole_ra, pole_dec = np.radians(192.85948), np.radians(27.12825)
     a, d = np.radians(ra), np.radians(dec)

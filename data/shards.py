@@ -44,7 +44,11 @@ FIELDS: dict[str, type] = {
     "dec": np.float64,
     "healpix_128": np.int64,
     "ebv": np.float32,
-    **{f"{name}_{band}": np.float32 for name in ("psfsize", "psfdepth", "galdepth") for band in "grz"},
+    **{
+        f"{name}_{band}": np.float32
+        for name in ("psfsize", "psfdepth", "galdepth")
+        for band in "grz"
+    },
 }
 REQUIRED = ("galaxy_id", "label", "split", "sample_weight")
 
@@ -63,7 +67,9 @@ def located(folder: str | Path) -> Path:
     for below in ("", f"{NAME}/{VERSION}", f"shards/{NAME}/{VERSION}"):
         if (Path(folder) / below / INDEX).is_file():
             return Path(folder) / below
-    raise InputError(f"{folder}: no {INDEX} there, so no finished shards; run `lensjax survey` first")
+    raise InputError(
+        f"{folder}: no {INDEX} there, so no finished shards; run `lensjax survey` first"
+    )
 
 
 def index(folder: str | Path) -> dict[str, Any]:
@@ -71,9 +77,17 @@ def index(folder: str | Path) -> dict[str, Any]:
     path = located(folder) / INDEX
     try:
         found = json.loads(path.read_text())
-        _ = [(s["file"], s["split"], s["records"], s["bytes"], s["crc32c"]) for s in found["shards"]], found["size"]
+        _ = (
+            [
+                (s["file"], s["split"], s["records"], s["bytes"], s["crc32c"])
+                for s in found["shards"]
+            ],
+            found["size"],
+        )
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError):
-        raise InputError(f"{path}: not a shard index; write the shards again with `lensjax survey --force`") from None
+        raise InputError(
+            f"{path}: not a shard index; write the shards again with `lensjax survey --force`"
+        ) from None
     return found
 
 
@@ -85,14 +99,18 @@ def plan(split: Sequence[str], keys: np.ndarray, records_per_shard: int) -> list
     names = np.asarray(split, dtype=str)
     unknown = set(np.unique(names)) - set(SPLITS)
     if unknown:
-        raise InputError(f"manifest: split {sorted(unknown)[0]!r} is not one of {', '.join(SPLITS)}; rebuild the manifest")
+        raise InputError(
+            f"manifest: split {sorted(unknown)[0]!r} is not one of {', '.join(SPLITS)}; rebuild the manifest"
+        )
     shards = []
     for name in SPLITS:
         rows = np.flatnonzero(names == name)
         rows = rows[np.argsort(np.asarray(keys)[rows], kind="stable")]
         count = -(-len(rows) // records_per_shard)
         for i, part in enumerate(np.array_split(rows, count) if count else ()):
-            shards.append(Shard(f"{NAME}-{name}.tfrecord-{i:05d}-of-{count:05d}", name, tuple(part.tolist())))
+            shards.append(
+                Shard(f"{NAME}-{name}.tfrecord-{i:05d}-of-{count:05d}", name, tuple(part.tolist()))
+            )
     return shards
 
 
@@ -103,10 +121,14 @@ def _features(size: int) -> Any:
     def feature(kind: type) -> Any:
         if kind is str:
             return tfds.features.Text()
-        return tfds.features.Tensor(shape=(), dtype=kind, encoding="bytes" if kind is np.float64 else "none")
+        return tfds.features.Tensor(
+            shape=(), dtype=kind, encoding="bytes" if kind is np.float64 else "none"
+        )
 
     image = tfds.features.Tensor(shape=(size, size, 3), dtype=np.float32, encoding="bytes")
-    return tfds.features.FeaturesDict({"image": image, **{name: feature(kind) for name, kind in FIELDS.items()}})
+    return tfds.features.FeaturesDict(
+        {"image": image, **{name: feature(kind) for name, kind in FIELDS.items()}}
+    )
 
 
 @cache
@@ -133,8 +155,13 @@ def example(image: Float32[np.ndarray, "s s 3"], row: Mapping[str, Any]) -> byte
     """A serialised tf.train.Example, the same bytes for the same values. Raises InputError when a required value is missing."""
     missing = [name for name in REQUIRED if _absent(row.get(name))]
     if missing:
-        raise InputError(f"manifest, {row.get('galaxy_id') or 'unnamed row'}: no {missing[0]}; rebuild the manifest")
-    values = {"image": np.ascontiguousarray(image, np.float32), **{name: _scalar(name, row.get(name)) for name in FIELDS}}
+        raise InputError(
+            f"manifest, {row.get('galaxy_id') or 'unnamed row'}: no {missing[0]}; rebuild the manifest"
+        )
+    values = {
+        "image": np.ascontiguousarray(image, np.float32),
+        **{name: _scalar(name, row.get(name)) for name in FIELDS},
+    }
     encoded = _features(image.shape[0]).encode_example(values)
     # tfds' own serialize_example leaves the order of the fields to chance.
     return _serializer(image.shape[0]).get_tf_example(encoded).SerializeToString(deterministic=True)
@@ -154,10 +181,21 @@ def described(path: Path, records: int) -> dict[str, Any]:
     with open(path, "rb") as handle:
         for _ in crc.consume(handle, 1 << 22):
             pass
-    return {"records": records, "bytes": path.stat().st_size, "crc32c": crc.hexdigest().decode(), "sha256": sha256(path)}
+    return {
+        "records": records,
+        "bytes": path.stat().st_size,
+        "crc32c": crc.hexdigest().decode(),
+        "sha256": sha256(path),
+    }
 
 
-def finish(folder: Path, shards: Sequence[Shard], written: Sequence[Mapping[str, Any]], size: int, description: str = "") -> Path:
+def finish(
+    folder: Path,
+    shards: Sequence[Shard],
+    written: Sequence[Mapping[str, Any]],
+    size: int,
+    description: str = "",
+) -> Path:
     """Writes the TFDS metadata and, last, shards.json; returns its path.
 
     written: for each shard what `write` returned. Raises InputError when a shard holds fewer records than planned.
@@ -167,10 +205,20 @@ def finish(folder: Path, shards: Sequence[Shard], written: Sequence[Mapping[str,
     entries = []
     for shard, found in zip(shards, written, strict=True):
         if found["records"] != len(shard.rows):
-            raise InputError(f"{folder / shard.file}: {found['records']} records written, {len(shard.rows)} planned; run `lensjax survey --force`")
-        entries.append({"file": shard.file, "split": shard.split, **{k: found[k] for k in ("records", "bytes", "crc32c", "sha256")}})
+            raise InputError(
+                f"{folder / shard.file}: {found['records']} records written, {len(shard.rows)} planned; run `lensjax survey --force`"
+            )
+        entries.append(
+            {
+                "file": shard.file,
+                "split": shard.split,
+                **{k: found[k] for k in ("records", "bytes", "crc32c", "sha256")},
+            }
+        )
     pattern = "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}"
-    template = tfds.core.ShardedFileTemplate(data_dir=folder, dataset_name=NAME, filetype_suffix="tfrecord", template=pattern)
+    template = tfds.core.ShardedFileTemplate(
+        data_dir=folder, dataset_name=NAME, filetype_suffix="tfrecord", template=pattern
+    )
     splits = [
         tfds.core.SplitInfo(
             name=name,
@@ -182,7 +230,13 @@ def finish(folder: Path, shards: Sequence[Shard], written: Sequence[Mapping[str,
         if any(e["split"] == name for e in entries)
     ]
     tfds.folder_dataset.write_metadata(
-        data_dir=folder, features=_features(size), split_infos=splits, version=VERSION, filename_template=template, check_data=False, description=description
+        data_dir=folder,
+        features=_features(size),
+        split_infos=splits,
+        version=VERSION,
+        filename_template=template,
+        check_data=False,
+        description=description,
     )
     write_json(folder / INDEX, {"name": NAME, "version": VERSION, "size": size, "shards": entries})
     return folder / INDEX

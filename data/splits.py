@@ -38,7 +38,9 @@ def healpix_128(ra: Float[np.ndarray, " n"], dec: Float[np.ndarray, " n"]) -> In
     bad = ~(np.isfinite(ra) & np.isfinite(dec) & (np.abs(np.nan_to_num(dec)) <= 90.0))
     if bad.any():
         row = int(np.argmax(np.ravel(bad)))
-        raise InputError(f"row {row}: RA {np.ravel(ra)[row]}, Dec {np.ravel(dec)[row]} is not a position in degrees; remove the row")
+        raise InputError(
+            f"row {row}: RA {np.ravel(ra)[row]}, Dec {np.ravel(dec)[row]} is not a position in degrees; remove the row"
+        )
     return np.asarray(healpy.ang2pix(NSIDE, ra, dec, nest=True, lonlat=True), np.int64)
 
 
@@ -47,7 +49,9 @@ def uniform(pixel: int, seed: int = SEED) -> float:
     return int.from_bytes(hashlib.sha256(f"{pixel}_{seed}".encode()).digest()[:4], "big") / 2**32
 
 
-def split(healpix: Int[np.ndarray, " n"], seed: int = SEED, scheme: Scheme = "70/15/15") -> np.ndarray:
+def split(
+    healpix: Int[np.ndarray, " n"], seed: int = SEED, scheme: Scheme = "70/15/15"
+) -> np.ndarray:
     """Split name of each cell, (n,) str. Scheme 70/15/15: u < 0.70 train, < 0.85 val, else test; 70/30 merges val and test into val.
 
     Raises InputError on an unknown scheme.
@@ -55,7 +59,9 @@ def split(healpix: Int[np.ndarray, " n"], seed: int = SEED, scheme: Scheme = "70
     if scheme not in BOUNDS:
         raise InputError(f"split scheme {scheme!r}: use one of {', '.join(BOUNDS)}")
     cells, back = np.unique(np.asarray(healpix, np.int64), return_inverse=True)
-    names = [next(name for name, bound in BOUNDS[scheme] if uniform(int(c), seed) < bound) for c in cells]
+    names = [
+        next(name for name, bound in BOUNDS[scheme] if uniform(int(c), seed) < bound) for c in cells
+    ]
     return np.asarray(names, dtype="<U5")[back] if names else np.empty(0, "<U5")
 
 
@@ -65,10 +71,18 @@ def order_key(galaxy_id: Iterable[str], seed: int = SEED) -> UInt64[np.ndarray, 
     First 8 bytes, big-endian, of SHA-256("{galaxy_id}_{seed}"). Ties are broken by galaxy_id.
     In Spark the first 16 hex digits of sha2 sort the same way (`spark.sampling`).
     """
-    return np.asarray([int.from_bytes(hashlib.sha256(f"{g}_{seed}".encode()).digest()[:8], "big") for g in galaxy_id], np.uint64)
+    return np.asarray(
+        [
+            int.from_bytes(hashlib.sha256(f"{g}_{seed}".encode()).digest()[:8], "big")
+            for g in galaxy_id
+        ],
+        np.uint64,
+    )
 
 
-def verify(columns: Mapping[str, Sequence[Any] | np.ndarray], scheme: Scheme = "70/15/15") -> dict[str, Any]:
+def verify(
+    columns: Mapping[str, Sequence[Any] | np.ndarray], scheme: Scheme = "70/15/15"
+) -> dict[str, Any]:
     """Checks that no information leaks between splits; returns the figures.
 
     columns: galaxy_id, cutout_path, healpix_128, split and label, each (n,). Raises InputError naming the first galaxy_id, cutout path
@@ -84,7 +98,11 @@ def verify(columns: Mapping[str, Sequence[Any] | np.ndarray], scheme: Scheme = "
         _one_to_one(values, names, f"{key} {{}} is in splits {{}} and {{}}; rebuild the manifest")
     ids = np.asarray(columns["galaxy_id"]).astype(str)
     labels = np.asarray(columns["label"]).astype(int)
-    _one_to_one(ids, labels, "galaxy_id {} has labels {} and {}: a positive is among the negatives; rebuild the manifest")
+    _one_to_one(
+        ids,
+        labels,
+        "galaxy_id {} has labels {} and {}: a positive is among the negatives; rebuild the manifest",
+    )
     counts = {name: int((names == name).sum()) for name, _ in BOUNDS[scheme]}
     total = max(len(names), 1)
     fractions = {name: n / total for name, n in counts.items()}
@@ -93,9 +111,13 @@ def verify(columns: Mapping[str, Sequence[Any] | np.ndarray], scheme: Scheme = "
         "rows": len(names),
         "cells": len(np.unique(np.asarray(columns["healpix_128"]))),
         "counts": counts,
-        "positives": {name: int(((names == name) & (labels == 1)).sum()) for name, _ in BOUNDS[scheme]},
+        "positives": {
+            name: int(((names == name) & (labels == 1)).sum()) for name, _ in BOUNDS[scheme]
+        },
         "fractions": fractions,
-        "fractions_ok": all(low <= fractions[name] <= high for name, (low, high) in FRACTIONS[scheme].items()),
+        "fractions_ok": all(
+            low <= fractions[name] <= high for name, (low, high) in FRACTIONS[scheme].items()
+        ),
     }
 
 

@@ -36,7 +36,13 @@ class Records:
 
     def only(self, rows: Int[np.ndarray, " m"]) -> Records:
         """Some of them, in this order."""
-        return replace(self, file=self.file[rows], number=self.number[rows], place=self.place[rows], length=self.length[rows])
+        return replace(
+            self,
+            file=self.file[rows],
+            number=self.number[rows],
+            place=self.place[rows],
+            length=self.length[rows],
+        )
 
     def __getitem__(self, row: int) -> Float[np.ndarray, "s s 3"]:
         """The cutout of a row, nanomaggies. Raises InputError naming file and record when its checksum is wrong or it is no cutout."""
@@ -50,16 +56,27 @@ class Records:
         return images
 
     def _read(self, row: int, image: Float[np.ndarray, "s s 3"]) -> None:
-        path, length, number = self.files[self.file[row]], int(self.length[row]), int(self.number[row])
+        path, length, number = (
+            self.files[self.file[row]],
+            int(self.length[row]),
+            int(self.number[row]),
+        )
         with open(path, "rb", buffering=0) as handle:
             content = os.pread(handle.fileno(), length + tfrecord.FOOTER.size, int(self.place[row]))
         data = content[:length]
-        if len(content) != length + tfrecord.FOOTER.size or tfrecord.masked(data) != tfrecord.FOOTER.unpack_from(content, length)[0]:
-            raise InputError(f"{path}, record {number}: truncated, or the checksum of its data is wrong; {loader.CURE}")
+        if (
+            len(content) != length + tfrecord.FOOTER.size
+            or tfrecord.masked(data) != tfrecord.FOOTER.unpack_from(content, length)[0]
+        ):
+            raise InputError(
+                f"{path}, record {number}: truncated, or the checksum of its data is wrong; {loader.CURE}"
+            )
         try:
             loader.decode(data, image, {})
         except (ValueError, KeyError, IndexError) as error:
-            raise InputError(f"{path}, record {number}: not a cutout of {shards.NAME} {shards.VERSION} ({error}); {loader.CURE}") from None
+            raise InputError(
+                f"{path}, record {number}: not a cutout of {shards.NAME} {shards.VERSION} ({error}); {loader.CURE}"
+            ) from None
 
 
 def records(folder: str | Path, split: str) -> Records:
@@ -67,7 +84,11 @@ def records(folder: str | Path, split: str) -> Records:
     where, listed = shards.located(folder), shards.index(folder)
     entries = [entry for entry in listed["shards"] if entry["split"] == split]
     paths = tuple(where / entry["file"] for entry in entries)
-    rows = [(file, number, *found) for file, (path, entry) in enumerate(zip(paths, entries)) for number, found in enumerate(_places(path, entry))]
+    rows = [
+        (file, number, *found)
+        for file, (path, entry) in enumerate(zip(paths, entries))
+        for number, found in enumerate(_places(path, entry))
+    ]
     file, number, place, length = np.array(rows, np.int64).reshape(-1, 4).T
     return Records(paths, file, number, place, length, listed["size"])
 
@@ -78,18 +99,26 @@ def _places(path: Path, entry: dict[str, Any]) -> Iterator[tuple[int, int]]:
     except FileNotFoundError:
         raise InputError(f"{path}: missing, {shards.INDEX} lists it; {loader.CURE}") from None
     if bytes_ != entry["bytes"]:
-        raise InputError(f"{path}: {bytes_} bytes, {shards.INDEX} says {entry['bytes']}; {loader.CURE}")
+        raise InputError(
+            f"{path}: {bytes_} bytes, {shards.INDEX} says {entry['bytes']}; {loader.CURE}"
+        )
     place = number = 0
     with open(path, "rb", buffering=0) as handle:
         while place < bytes_:
             header = os.pread(handle.fileno(), tfrecord.HEADER.size, place)
-            length, crc = tfrecord.HEADER.unpack(header) if len(header) == tfrecord.HEADER.size else (0, -1)
+            length, crc = (
+                tfrecord.HEADER.unpack(header) if len(header) == tfrecord.HEADER.size else (0, -1)
+            )
             if tfrecord.masked(header[:8]) != crc:
-                raise InputError(f"{path}, record {number}: the checksum of its length is wrong; {loader.CURE}")
+                raise InputError(
+                    f"{path}, record {number}: the checksum of its length is wrong; {loader.CURE}"
+                )
             yield place + tfrecord.HEADER.size, length
             place, number = place + tfrecord.HEADER.size + length + tfrecord.FOOTER.size, number + 1
     if number != entry["records"] or place != bytes_:
-        raise InputError(f"{path}: {number} records, {shards.INDEX} says {entry['records']}; {loader.CURE}")
+        raise InputError(
+            f"{path}: {number} records, {shards.INDEX} says {entry['records']}; {loader.CURE}"
+        )
 
 
 @dataclass(frozen=True)
@@ -110,7 +139,12 @@ class _Batched:
 
 
 def batches(
-    source: Records, rows: Int[np.ndarray, " m"] | Sequence[int], batch: int, threads: int = 1, ahead: int = 64, workers: int = 0
+    source: Records,
+    rows: Int[np.ndarray, " m"] | Sequence[int],
+    batch: int,
+    threads: int = 1,
+    ahead: int = 64,
+    workers: int = 0,
 ) -> Iterator[Float[np.ndarray, "b s s 3"]]:
     """Cutouts of `rows`, `batch` at a time in this order, the last one shorter.
 
@@ -128,4 +162,6 @@ def batches(
     from absl import flags
 
     flags.FLAGS.mark_as_parsed()  # Grain asks for flags that only a program of absl's would have parsed
-    yield from whole.to_iter_dataset(options).mp_prefetch(grain.MultiprocessingOptions(num_workers=workers))
+    yield from whole.to_iter_dataset(options).mp_prefetch(
+        grain.MultiprocessingOptions(num_workers=workers)
+    )

@@ -44,7 +44,9 @@ def read(path: Path) -> Iterator[bytes]:
     try:
         content = Path(path).read_bytes()
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); write the shards again with `lensjax survey --force`") from None
+        raise InputError(
+            f"{path}: cannot be read ({error.strerror}); write the shards again with `lensjax survey --force`"
+        ) from None
     yield from records(content, path)
 
 
@@ -60,7 +62,9 @@ def records(content: bytes, path: Path | str) -> Iterator[bytes]:
         start = place + HEADER.size
         place = start + length + FOOTER.size
         if place > end:
-            raise _broken(path, number, f"truncated: {length} bytes announced, {max(end - start, 0)} left")
+            raise _broken(
+                path, number, f"truncated: {length} bytes announced, {max(end - start, 0)} left"
+            )
         data = content[start : start + length]
         if masked(data) != FOOTER.unpack_from(content, start + length)[0]:
             raise _broken(path, number, "the checksum of its data is wrong")
@@ -69,4 +73,6 @@ def records(content: bytes, path: Path | str) -> Iterator[bytes]:
 
 
 def _broken(path: Path | str, number: int, reason: str) -> InputError:
-    return InputError(f"{path}, record {number}: {reason}; write the shards again with `lensjax survey --force`")
+    return InputError(
+        f"{path}, record {number}: {reason}; write the shards again with `lensjax survey --force`"
+    )

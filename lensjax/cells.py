@@ -77,13 +77,17 @@ def nodes(mass: tuple[Mass, ...], light: Light, grid: PixelGrid, plan: Plan) -> 
     side, first = padded(grid)
     across = (side - 2 * _HALF) // _BLOCK
     view = _View(mass, light)
-    corner = (np.arange(across) * _BLOCK - (first - _HALF) - (grid.size - 1) / 2 + _BLOCK // 2) * grid.scale
+    corner = (
+        np.arange(across) * _BLOCK - (first - _HALF) - (grid.size - 1) / 2 + _BLOCK // 2
+    ) * grid.scale
     bx, by = (jnp.asarray(c.ravel(), view.dtype) for c in np.meshgrid(corner, corner))
 
     levels = [view.look(bx, by, _BLOCK * grid.scale, 1, BLOCK_RULE)]
     chosen = [levels[0].neediest(plan.blocks)]
     block = chosen[0]
-    levels.append(view.look(bx[block], by[block], _BLOCK * grid.scale, _BLOCK, gauss(plan.nodes[0])))
+    levels.append(
+        view.look(bx[block], by[block], _BLOCK * grid.scale, _BLOCK, gauss(plan.nodes[0]))
+    )
     for depth, (count, nodes) in enumerate(zip((plan.pixels, *plan.deeper), plan.nodes[1:])):
         chosen.append(levels[-1].neediest(count))
         x, y = levels[-1].x[chosen[-1]], levels[-1].y[chosen[-1]]
@@ -93,14 +97,20 @@ def nodes(mass: tuple[Mass, ...], light: Light, grid: PixelGrid, plan: Plan) -> 
     row, column = block // across, block % across
     weight = jnp.asarray(BLOCK_RULE.weight * _BLOCK**2, view.dtype)[:, None, None]
     out = _spread(_on_pixels(_without(blocks, block).reshape(-1, across, across) * weight))
-    out = _deposit(out, row * _BLOCK, column * _BLOCK, _without(pixels, chosen[1]), levels[1].rule, _BLOCK)
+    out = _deposit(
+        out, row * _BLOCK, column * _BLOCK, _without(pixels, chosen[1]), levels[1].rule, _BLOCK
+    )
     cell, owner = chosen[1] // block.size, chosen[1] % block.size
     at = row[owner] * _BLOCK + cell // _BLOCK, column[owner] * _BLOCK + cell % _BLOCK
-    out = _deposit(out, *at, _eighths(finer, [level.rule for level in levels[2:]], chosen[2:]), _EIGHTHS, 1)
+    out = _deposit(
+        out, *at, _eighths(finer, [level.rule for level in levels[2:]], chosen[2:]), _EIGHTHS, 1
+    )
     return out * grid.pixel_area
 
 
-def uniform(mass: tuple[Mass, ...], light: Light, grid: PixelGrid, count: int) -> Float[Array, "M M"]:
+def uniform(
+    mass: tuple[Mass, ...], light: Light, grid: PixelGrid, count: int
+) -> Float[Array, "M M"]:
     """As `nodes`, by count x count evenly spaced rays in every pixel, their sum put at its centre: the simple rule, for comparison."""
     side, first = padded(grid)
     size = side - 2 * _HALF
@@ -114,7 +124,9 @@ def uniform(mass: tuple[Mass, ...], light: Light, grid: PixelGrid, count: int) -
         return total + view.shine(c, view.trace(bends, x + step[0], y + step[1])), None
 
     rule = midpoints(count)
-    total, _ = lax.scan(add, jnp.zeros_like(x), jnp.asarray(np.stack([rule.x, rule.y], 1) * grid.scale, view.dtype))
+    total, _ = lax.scan(
+        add, jnp.zeros_like(x), jnp.asarray(np.stack([rule.x, rule.y], 1) * grid.scale, view.dtype)
+    )
     return _spread(total) * (grid.pixel_area / count**2)
 
 
@@ -132,7 +144,12 @@ def gauss(count: int) -> Rule:
     """Gauss-Legendre rule with count x count rays."""
     t, w = np.polynomial.legendre.leggauss(count)
     x, y = np.meshgrid(t / 2, t / 2)
-    return Rule(x.ravel(), y.ravel(), np.outer(w, w).ravel() / 4, (0, count - 1, count * (count - 1), count * count - 1))
+    return Rule(
+        x.ravel(),
+        y.ravel(),
+        np.outer(w, w).ravel() / 4,
+        (0, count - 1, count * (count - 1), count * count - 1),
+    )
 
 
 def midpoints(count: int) -> Rule:
@@ -141,15 +158,27 @@ def midpoints(count: int) -> Rule:
     return Rule(t, s, np.full(t.size, 1 / t.size), (0, count - 1, t.size - count, t.size - 1))
 
 
-BLOCK_RULE = Rule(np.array([-1, 1, 0, -1, 1]) / 3, np.array([-1, -1, 0, 1, 1]) / 3, np.array([3, 3, 4, 3, 3]) / 16, (0, 1, 3, 4))
+BLOCK_RULE = Rule(
+    np.array([-1, 1, 0, -1, 1]) / 3,
+    np.array([-1, -1, 0, 1, 1]) / 3,
+    np.array([3, 3, 4, 3, 3]) / 16,
+    (0, 1, 3, 4),
+)
 """Five of a block's nine pixel centres: like the product of two-point Gauss rules it is exact for cubics."""
 
 
 _NODE = 0.5 / 3**0.5
 """The nodes of the two-point Gauss rule are at +-_NODE of a cell's side from its centre."""
 
-_HY, _HX, _QY, _QX = (i.ravel() for i in np.meshgrid(*[np.arange(n) for n in (2, 2, 4, 4)], indexing="ij"))
-_EIGHTHS = Rule((_QX - 1.5 + (2 * _HX - 1) * _NODE) / 4, (_QY - 1.5 + (2 * _HY - 1) * _NODE) / 4, np.full(64, 1 / 64), (0, 0, 0, 0))
+_HY, _HX, _QY, _QX = (
+    i.ravel() for i in np.meshgrid(*[np.arange(n) for n in (2, 2, 4, 4)], indexing="ij")
+)
+_EIGHTHS = Rule(
+    (_QX - 1.5 + (2 * _HX - 1) * _NODE) / 4,
+    (_QY - 1.5 + (2 * _HY - 1) * _NODE) / 4,
+    np.full(64, 1 / 64),
+    (0, 0, 0, 0),
+)
 """The two-point Gauss nodes of a pixel's quarters, in the order of `_eighths`."""
 
 
@@ -187,7 +216,9 @@ class _Cells:
         return largest(self.need, count)
 
     def rays(self) -> tuple[Float[Array, "P C"], Float[Array, "P C"]]:
-        step_x, step_y = (jnp.asarray(r[:, None] * self.step, self.x.dtype) for r in (self.rule.x, self.rule.y))
+        step_x, step_y = (
+            jnp.asarray(r[:, None] * self.step, self.x.dtype) for r in (self.rule.x, self.rule.y)
+        )
         return self.x + step_x, self.y + step_y
 
 
@@ -211,17 +242,28 @@ class _View:
         """Brightness where they arrive."""
         return self.light.brightness(c, beta.real, beta.imag)
 
-    def look(self, x: Float[Array, " K"], y: Float[Array, " K"], side: float, split: int, rule: Rule) -> _Cells:
+    def look(
+        self, x: Float[Array, " K"], y: Float[Array, " K"], side: float, split: int, rule: Rule
+    ) -> _Cells:
         """Rays in the split x split cells of squares centred on x, y: the lenses, then the light, each one kernel. Without derivative."""
         bends, c = lax.stop_gradient(self.once)
         offset = jnp.asarray(((np.arange(split) + 0.5) / split - 0.5) * side, x.dtype)[:, None]
-        centres = apart(lambda x, y: lax.complex(*jnp.broadcast_arrays((x + offset)[None, :, :], (y + offset)[:, None, :])), *lax.stop_gradient((x, y)))
+        centres = apart(
+            lambda x, y: lax.complex(
+                *jnp.broadcast_arrays((x + offset)[None, :, :], (y + offset)[:, None, :])
+            ),
+            *lax.stop_gradient((x, y)),
+        )
         cx, cy = centres.real.ravel(), centres.imag.ravel()
         step = side / split
         step_x, step_y = (jnp.asarray(r[:, None] * step, x.dtype) for r in (rule.x, rule.y))
-        beta = apart(lambda bends, cx, cy: self.trace(bends, cx + step_x, cy + step_y), bends, cx, cy)
+        beta = apart(
+            lambda bends, cx, cy: self.trace(bends, cx + step_x, cy + step_y), bends, cx, cy
+        )
         value = apart(self.shine, c, beta)
-        return _Cells(cx, cy, rule, step, value, self._need((bends, c), cx, cy, beta, value, step, rule))
+        return _Cells(
+            cx, cy, rule, step, value, self._need((bends, c), cx, cy, beta, value, step, rule)
+        )
 
     def differentiable(self, levels: list[_Cells]) -> list[Float[Array, "P C"]]:
         """Brightness at the rays of all levels, with its derivative by the parameters: of all rays in one loop, _AT_ONCE at a time. What it needs
@@ -240,37 +282,62 @@ class _View:
             @jax.checkpoint
             def change(tangent, start):
                 ray = [lax.dynamic_slice(r, (start,), (_AT_ONCE,)) for r in (x, y)]
-                return jax.jvp(lambda o: self.shine(o[1], self.trace(o[0], *ray)), (once,), (tangent,))[1]
+                return jax.jvp(
+                    lambda o: self.shine(o[1], self.trace(o[0], *ray)), (once,), (tangent,)
+                )[1]
 
-            d_flat = lax.map(lambda start: change(tangents[0], start), jnp.arange(0, x.size, _AT_ONCE)).ravel()
+            d_flat = lax.map(
+                lambda start: change(tangents[0], start), jnp.arange(0, x.size, _AT_ONCE)
+            ).ravel()
             ends = np.cumsum([0] + [value.size for value in values])
-            return values, [d_flat[a:b].reshape(value.shape) for a, b, value in zip(ends, ends[1:], values)]
+            return values, [
+                d_flat[a:b].reshape(value.shape) for a, b, value in zip(ends, ends[1:], values)
+            ]
 
-        return attach(self.once, [level.value for level in levels], [level.rays() for level in levels])
+        return attach(
+            self.once, [level.value for level in levels], [level.rays() for level in levels]
+        )
 
-    def _need(self, once, cx, cy, beta: Complex[Array, "P C"], value: Float[Array, "P C"], side: float, rule: Rule) -> Array:
+    def _need(
+        self,
+        once,
+        cx,
+        cy,
+        beta: Complex[Array, "P C"],
+        value: Float[Array, "P C"],
+        side: float,
+        rule: Rule,
+    ) -> Array:
         """By how much the brightest light within a cell's reach exceeds the mean of its rays. The reach: the largest distance of beta of its rays
         from the middle of its corners', and as much more as the cell is larger than the square of its rays; without limit in a cell with
         the centre of a lens, where the deflection jumps."""
         bends, c = once
         i, j, k, m = rule.corners
         x, y = (0.25 * (part[i] + part[j] + part[k] + part[m]) for part in (beta.real, beta.imag))
-        reach = jnp.sqrt(reduce(jnp.maximum, [(b.real - x) ** 2 + (b.imag - y) ** 2 for b in beta])) * (0.5 / max(rule.x[rule.corners[-1]], 1e-3))
+        reach = jnp.sqrt(
+            reduce(jnp.maximum, [(b.real - x) ** 2 + (b.imag - y) ** 2 for b in beta])
+        ) * (0.5 / max(rule.x[rule.corners[-1]], 1e-3))
         for lens in bends:
             if "x" in lens:
                 torn = jnp.maximum(jnp.abs(cx - lens["x"]), jnp.abs(cy - lens["y"])) <= 0.5 * side
                 reach = jnp.where(torn, _ANYWHERE, reach)
-        return jnp.maximum(self.light.bound(c, x, y, reach), reduce(jnp.maximum, value)) - _mean(value, rule)
+        return jnp.maximum(self.light.bound(c, x, y, reach), reduce(jnp.maximum, value)) - _mean(
+            value, rule
+        )
 
 
-def _eighths(values: list[Float[Array, "P C"]], rules: list[Rule], chosen: list[Int[Array, " N"]]) -> Float[Array, "64 K"]:
+def _eighths(
+    values: list[Float[Array, "P C"]], rules: list[Rule], chosen: list[Int[Array, " N"]]
+) -> Float[Array, "64 K"]:
     """Brightness at the points `_EIGHTHS` of pixels. The first of the levels are their quarters; of each, `chosen` are the cells that the next
     one replaces."""
     rays = _two_by_two(values[0], rules[0])
     fine = None
     for value, rule, where in reversed(list(zip(values[1:], rules[1:], [*chosen[1:], None]))):
         mean = _mean(value, rule)
-        fine = (mean if fine is None else mean.at[where].set(reduce(jnp.add, fine) / len(fine))).reshape(16, -1)
+        fine = (
+            mean if fine is None else mean.at[where].set(reduce(jnp.add, fine) / len(fine))
+        ).reshape(16, -1)
     if fine is not None:
         rays = rays.at[:, chosen[0]].set(_two_by_two(fine, midpoints(4)))
     return rays.reshape(64, -1)
@@ -279,7 +346,11 @@ def _eighths(values: list[Float[Array, "P C"]], rules: list[Rule], chosen: list[
 def _spline(t: np.ndarray) -> np.ndarray:
     """Weights (len(t), SPLINE) of the B-spline on the pixels around one, for points at t (pixels, |t| <= 1/2) from its centre."""
     d = np.abs(t[:, None] - np.arange(-_HALF, _HALF + 1))
-    inner, middle, outer = 115 / 192 - 5 / 8 * d**2 + d**4 / 4, (55 + 20 * d - 120 * d**2 + 80 * d**3 - 16 * d**4) / 96, (2.5 - d) ** 4 / 24
+    inner, middle, outer = (
+        115 / 192 - 5 / 8 * d**2 + d**4 / 4,
+        (55 + 20 * d - 120 * d**2 + 80 * d**3 - 16 * d**4) / 96,
+        (2.5 - d) ** 4 / 24,
+    )
     return np.where(d <= 0.5, inner, np.where(d <= 1.5, middle, np.where(d <= 2.5, outer, 0.0)))
 
 
@@ -290,16 +361,32 @@ def _weights(rule: Rule, split: int) -> Float[np.ndarray, "P S S W W"]:
     for row in range(split):
         for column in range(split):
             window = out[:, row, column, row : row + SPLINE, column : column + SPLINE]
-            window += (rule.weight[:, None] * _spline(rule.y))[:, :, None] * _spline(rule.x)[:, None, :]
+            window += (rule.weight[:, None] * _spline(rule.y))[:, :, None] * _spline(rule.x)[
+                :, None, :
+            ]
     return out
 
 
-def _deposit(out: Float[Array, "M M"], row: Array, column: Array, rays: Float[Array, "P C"], rule: Rule, split: int) -> Float[Array, "M M"]:
+def _deposit(
+    out: Float[Array, "M M"],
+    row: Array,
+    column: Array,
+    rays: Float[Array, "P C"],
+    rule: Rule,
+    split: int,
+) -> Float[Array, "M M"]:
     """Adds points to the coefficients: split x split pixels from (row, column) (K,) on, each with the points of `rule`."""
     w = _weights(rule, split)
-    stencil = jnp.einsum("ck,cw->kw", rays.reshape(-1, row.size), jnp.asarray(w.reshape(-1, w.shape[-1] ** 2), out.dtype), precision="highest")
+    stencil = jnp.einsum(
+        "ck,cw->kw",
+        rays.reshape(-1, row.size),
+        jnp.asarray(w.reshape(-1, w.shape[-1] ** 2), out.dtype),
+        precision="highest",
+    )
     numbers = lax.ScatterDimensionNumbers((1, 2), (), (0, 1))
-    return lax.scatter_add(out, jnp.stack([row, column], -1), stencil.reshape(-1, *w.shape[-2:]), numbers)
+    return lax.scatter_add(
+        out, jnp.stack([row, column], -1), stencil.reshape(-1, *w.shape[-2:]), numbers
+    )
 
 
 def _on_pixels(flux: Float[Array, "5 A A"]) -> Float[Array, "P P"]:

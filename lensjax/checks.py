@@ -55,7 +55,10 @@ DOMAINS: dict[str, Domain] = {
 def valid(*things: Any) -> Bool[Array, ""]:
     """Whether every value in scenes, PSFs and images is in its domain; False if any is NaN or outside. For use inside jit and vmap, where
     nothing can be refused: of a batch, `jax.vmap(valid)(scenes, psfs, hosts)` (n,) are the ones whose images mean something."""
-    flags = [jnp.all(_domain(path).holds(jnp.asarray(leaf))) for path, leaf in jax.tree_util.tree_leaves_with_path(things)]
+    flags = [
+        jnp.all(_domain(path).holds(jnp.asarray(leaf)))
+        for path, leaf in jax.tree_util.tree_leaves_with_path(things)
+    ]
     return jnp.all(jnp.stack([*flags, *(jnp.all(total > 0) for total in _totals(things))]))
 
 
@@ -72,7 +75,9 @@ def harmless(thing: Any) -> Any:
         if name is None:
             return found
         pixels = getattr(found, name)
-        return replace(found, **{name: jnp.where(jnp.sum(pixels, (-2, -1), keepdims=True) > 0, pixels, 1.0)})
+        return replace(
+            found, **{name: jnp.where(jnp.sum(pixels, (-2, -1), keepdims=True) > 0, pixels, 1.0)}
+        )
 
     return jax.tree.map(image, jax.tree_util.tree_map_with_path(number, thing), is_leaf=_has_image)
 
@@ -84,9 +89,13 @@ def check(scene: Any, grid: PixelGrid, psf: Any) -> None:
     if not isinstance(grid, PixelGrid):
         raise InputError(f"grid = {grid!r}: give PixelGrid(size, scale)")
     if not hasattr(psf, "transfer") or any(value is None for value in vars(psf).values()):
-        raise InputError(f"psf = {psf!r}: give a Gaussian, Moffat or PixelKernel; a host whose PSF is not known cannot be injected into")
+        raise InputError(
+            f"psf = {psf!r}: give a Gaussian, Moffat or PixelKernel; a host whose PSF is not known cannot be injected into"
+        )
     if not hasattr(scene, "light") or scene.source == () or scene.source is None:
-        raise InputError("Scene has no source: give Scene(source=Sersic(...)) or a tuple of profiles")
+        raise InputError(
+            "Scene has no source: give Scene(source=Sersic(...)) or a tuple of profiles"
+        )
     for path, leaf in jax.tree_util.tree_leaves_with_path((scene, psf)):
         _check_leaf(path, leaf)
     if isinstance(psf, PixelKernel):
@@ -94,33 +103,53 @@ def check(scene: Any, grid: PixelGrid, psf: Any) -> None:
         if len(shape) != 3 or shape[1] != shape[2] or shape[1] % 2 == 0:
             raise InputError(f"PixelKernel kernel has shape {shape}: give (bands, K, K) with K odd")
         if shape[1] > grid.size:
-            raise InputError(f"PixelKernel kernel is {shape[1]} pixels wide, the stamp {grid.size}: crop the kernel or enlarge the stamp")
+            raise InputError(
+                f"PixelKernel kernel is {shape[1]} pixels wide, the stamp {grid.size}: crop the kernel or enlarge the stamp"
+            )
     _check_clumps(scene)
-    bands = {name: np.shape(getattr(psf, name)) for name in ("fwhm", "beta", "kernel") if hasattr(psf, name)}
+    bands = {
+        name: np.shape(getattr(psf, name))
+        for name in ("fwhm", "beta", "kernel")
+        if hasattr(psf, name)
+    }
     bands |= {f"{type(light).__name__} flux": np.shape(light.flux) for light in scene.light()}
     for name, shape in bands.items():
         if len(shape) > (3 if name == "kernel" else 1):
-            raise InputError(f"{name} has shape {shape}: give one value per band, and a batch of scenes by jax.vmap")
+            raise InputError(
+                f"{name} has shape {shape}: give one value per band, and a batch of scenes by jax.vmap"
+            )
     counts = {name: shape[0] for name, shape in bands.items() if shape and shape[0] != 1}
     if len(set(counts.values())) > 1:
-        raise InputError("band counts differ: " + ", ".join(f"{name} has {n}" for name, n in counts.items()) + "; give one value per band")
+        raise InputError(
+            "band counts differ: "
+            + ", ".join(f"{name} has {n}" for name, n in counts.items())
+            + "; give one value per band"
+        )
     for total in _totals((scene, psf)):
         if not isinstance(total, jax.core.Tracer) and not (np.asarray(total) > 0).all():
-            raise InputError(f"the sum of an image or kernel is {float(np.min(total)):g}: it should be larger than 0")
+            raise InputError(
+                f"the sum of an image or kernel is {float(np.min(total)):g}: it should be larger than 0"
+            )
 
 
 def check_image(name: str, image: Any, shape: tuple[int, ...] | None = None) -> None:
     """Refuses what is not an image (N, N, B) in single or double precision, or not of `shape`, or (outside of jit) not finite. InputError."""
     if image is None or len(np.shape(image)) != 3 or np.shape(image)[0] != np.shape(image)[1]:
-        raise InputError(f"{name} has shape {None if image is None else np.shape(image)}: give (N, N, bands)")
+        raise InputError(
+            f"{name} has shape {None if image is None else np.shape(image)}: give (N, N, bands)"
+        )
     if shape is not None and np.shape(image) != shape:
-        raise InputError(f"{name} has shape {np.shape(image)}, it should be {shape}: the same pixels and bands (an even stamp is not an odd one)")
+        raise InputError(
+            f"{name} has shape {np.shape(image)}, it should be {shape}: the same pixels and bands (an even stamp is not an odd one)"
+        )
     _check_precision(name, image)
     if not isinstance(image, jax.core.Tracer):
         bad = np.argwhere(~np.isfinite(np.asarray(image)))
         if bad.size:
             row, column, band = bad[0]
-            raise InputError(f"{name} has {len(bad)} pixels that are not finite, first row {row}, column {column}, band {band}: it should be finite")
+            raise InputError(
+                f"{name} has {len(bad)} pixels that are not finite, first row {row}, column {column}, band {band}: it should be finite"
+            )
 
 
 def check_value(label: str, value: Any, domain: Domain) -> None:
@@ -147,16 +176,27 @@ def _check_leaf(path: Any, leaf: Any) -> None:
 
 def _check_precision(label: str, value: Any) -> None:
     if str(getattr(value, "dtype", "")) in ("float16", "bfloat16"):
-        raise InputError(f"{label} is {value.dtype}: give float32 or float64, half precision cannot hold an arc's dynamic range")
+        raise InputError(
+            f"{label} is {value.dtype}: give float32 or float64, half precision cannot hold an arc's dynamic range"
+        )
 
 
 def _check_clumps(scene: Any) -> None:
     if scene.clumps is None:
         return
-    shapes = {name: np.shape(getattr(scene.clumps, name)) for name in ("fraction", "u", "v", "size")}
+    shapes = {
+        name: np.shape(getattr(scene.clumps, name)) for name in ("fraction", "u", "v", "size")
+    }
     if len(set(shapes.values())) > 1 or len(shapes["fraction"]) != 1:
-        raise InputError("Clumps shapes differ: " + ", ".join(f"{k} {v}" for k, v in shapes.items()) + "; give (K,) each")
-    if not isinstance(scene.clumps.fraction, jax.core.Tracer) and (total := float(np.sum(scene.clumps.fraction))) > 1 + 1e-6:
+        raise InputError(
+            "Clumps shapes differ: "
+            + ", ".join(f"{k} {v}" for k, v in shapes.items())
+            + "; give (K,) each"
+        )
+    if (
+        not isinstance(scene.clumps.fraction, jax.core.Tracer)
+        and (total := float(np.sum(scene.clumps.fraction))) > 1 + 1e-6
+    ):
         raise InputError(f"clumps.fraction sums to {total:g}: it should be at most 1")
 
 

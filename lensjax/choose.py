@@ -40,7 +40,9 @@ def _threshold(keys: Int[Array, "R C"], count: int) -> Int[Array, ""]:
 
     def decide(step, threshold):
         higher = threshold | (1 << (30 - step)).astype(jnp.int32)
-        above = apart(lambda keys, higher: jnp.sum(keys >= higher, axis=0, dtype=jnp.int32), keys, higher)
+        above = apart(
+            lambda keys, higher: jnp.sum(keys >= higher, axis=0, dtype=jnp.int32), keys, higher
+        )
         return jnp.where(jnp.sum(above) >= count, higher, threshold)
 
     return lax.fori_loop(jnp.int32(0), jnp.int32(31), decide, jnp.int32(0))
@@ -53,15 +55,32 @@ def _places(keys: Int[Array, "R C"], threshold: Int[Array, ""], count: int) -> I
     column, slot = jnp.arange(columns), jnp.arange(count)
 
     def packed(keys, t):
-        return jnp.sum((keys >= t).astype(jnp.uint32) << jnp.arange(rows, dtype=jnp.uint32)[:, None], axis=0, dtype=jnp.uint32)
+        return jnp.sum(
+            (keys >= t).astype(jnp.uint32) << jnp.arange(rows, dtype=jnp.uint32)[:, None],
+            axis=0,
+            dtype=jnp.uint32,
+        )
 
     words = apart(packed, keys, threshold)
     inside = lax.population_count(words).astype(jnp.int32)
-    until = apart(lambda inside: jnp.sum(jnp.where(column[:, None] <= column[None, :], inside[:, None], 0), axis=0, dtype=jnp.int32), inside)
-    at = apart(lambda until: jnp.sum(until[:, None] <= slot[None, :], axis=0, dtype=jnp.int32), until)
+    until = apart(
+        lambda inside: jnp.sum(
+            jnp.where(column[:, None] <= column[None, :], inside[:, None], 0),
+            axis=0,
+            dtype=jnp.int32,
+        ),
+        inside,
+    )
+    at = apart(
+        lambda until: jnp.sum(until[:, None] <= slot[None, :], axis=0, dtype=jnp.int32), until
+    )
     word, rank, row = words[at], slot - (until - inside)[at], jnp.zeros_like(at)
     for half in (16, 8, 4, 2, 1):
         lower = lax.population_count(word & jnp.uint32((1 << half) - 1)).astype(jnp.int32)
         up = rank >= lower
-        rank, word, row = jnp.where(up, rank - lower, rank), jnp.where(up, word >> half, word), jnp.where(up, row + half, row)
+        rank, word, row = (
+            jnp.where(up, rank - lower, rank),
+            jnp.where(up, word >> half, word),
+            jnp.where(up, row + half, row),
+        )
     return row * columns + at

@@ -33,9 +33,18 @@ def summary(name: str) -> str:
 
 
 def usage() -> str:
-    lines = ["usage: lensjax VERB [CONFIG] [--out DIR] [flags]      (lensjax VERB --help explains one)", ""]
+    lines = [
+        "usage: lensjax VERB [CONFIG] [--out DIR] [flags]      (lensjax VERB --help explains one)",
+        "",
+    ]
     lines += [f"  {name:10s} {summary(name)}" for name in verbs()]
-    return "\n".join([*lines, "", "CONFIG is a YAML file or the name of a preset (default, real); without one the embedded default is used."])
+    return "\n".join(
+        [
+            *lines,
+            "",
+            "CONFIG is a YAML file or the name of a preset (default, real); without one the embedded default is used.",
+        ]
+    )
 
 
 def _fail(message: str, code: int = 2) -> int:

@@ -44,8 +44,18 @@ class GalaxyImage:
         wide = [jnp.maximum(lax.stop_gradient(image), 0.0)]
         for k in range(_LEVELS):
             size = 2 ** (k + 1) + 1 if k == 0 else 2**k + 1
-            wide.append(lax.reduce_window(wide[-1], -jnp.inf, lax.max, (size, size), (1, 1), "SAME"))
-        return {"spline": _spline(image), "widest": jnp.stack(wide), "cos": cos, "sin": sin, "x": self.x, "y": self.y, "scale": self.scale}
+            wide.append(
+                lax.reduce_window(wide[-1], -jnp.inf, lax.max, (size, size), (1, 1), "SAME")
+            )
+        return {
+            "spline": _spline(image),
+            "widest": jnp.stack(wide),
+            "cos": cos,
+            "sin": sin,
+            "x": self.x,
+            "y": self.y,
+            "scale": self.scale,
+        }
 
     @staticmethod
     def brightness(c: Coefficients, x: Array, y: Array) -> Float[Array, "..."]:
@@ -55,7 +65,9 @@ class GalaxyImage:
         wr, wc = _weights(row - r0), _weights(column - c0)
         for i in range(4):
             for j in range(4):
-                total = total + wr[i] * wc[j] * _pixel(c["spline"], r0.astype(int) + i - 1, c0.astype(int) + j - 1)
+                total = total + wr[i] * wc[j] * _pixel(
+                    c["spline"], r0.astype(int) + i - 1, c0.astype(int) + j - 1
+                )
         return total
 
     @staticmethod
@@ -63,30 +75,44 @@ class GalaxyImage:
         row, column = _place(c, x, y)
         height, width = c["spline"].shape
         r, q = jnp.clip(row, 0, height - 1), jnp.clip(column, 0, width - 1)
-        left = reach / c["scale"] - jnp.hypot(row - r, column - q)  # what is left of the reach at the image's edge
+        left = reach / c["scale"] - jnp.hypot(
+            row - r, column - q
+        )  # what is left of the reach at the image's edge
         level = jnp.clip(jnp.ceil(jnp.log2(jnp.maximum(left, 0.5))) + 1, 0, _LEVELS).astype(int)
-        return jnp.where(left > -1, c["widest"][level, jnp.round(r).astype(int), jnp.round(q).astype(int)], 0.0)
+        return jnp.where(
+            left > -1, c["widest"][level, jnp.round(r).astype(int), jnp.round(q).astype(int)], 0.0
+        )
 
 
 def _place(c: Coefficients, x: Array, y: Array) -> tuple[Array, Array]:
     """Row and column (in the padded image) of a point in the source plane."""
     height, width = c["spline"].shape
     dx, dy = x - c["x"], y - c["y"]
-    return (c["cos"] * dy - c["sin"] * dx) + (height - 1) / 2, (c["cos"] * dx + c["sin"] * dy) + (width - 1) / 2
+    return (c["cos"] * dy - c["sin"] * dx) + (height - 1) / 2, (c["cos"] * dx + c["sin"] * dy) + (
+        width - 1
+    ) / 2
 
 
 def _pixel(image: Array, row: Array, column: Array) -> Array:
     inside = (row >= 0) & (row < image.shape[0]) & (column >= 0) & (column < image.shape[1])
-    return jnp.where(inside, image[jnp.clip(row, 0, image.shape[0] - 1), jnp.clip(column, 0, image.shape[1] - 1)], 0.0)
+    return jnp.where(
+        inside,
+        image[jnp.clip(row, 0, image.shape[0] - 1), jnp.clip(column, 0, image.shape[1] - 1)],
+        0.0,
+    )
 
 
 def _spline(image: Float[Array, "H W"]) -> Float[Array, "H W"]:
     """Coefficients of the cubic B-splines that pass through the pixels: the image over the spline's spectrum, (2 + cos w)/3 on either axis.
 
     They fall by 0.27 a pixel, so that _EDGE pixels of nothing around the image are as good as an infinite sky."""
-    wy, wx = (2 * np.pi * f for f in (np.fft.fftfreq(image.shape[0]), np.fft.rfftfreq(image.shape[1])))
+    wy, wx = (
+        2 * np.pi * f for f in (np.fft.fftfreq(image.shape[0]), np.fft.rfftfreq(image.shape[1]))
+    )
     spectrum = (2 + np.cos(wy))[:, None] * (2 + np.cos(wx))[None, :] / 9
-    return jnp.fft.irfft2(jnp.fft.rfft2(image) / jnp.asarray(spectrum, image.dtype), s=image.shape).astype(image.dtype)
+    return jnp.fft.irfft2(
+        jnp.fft.rfft2(image) / jnp.asarray(spectrum, image.dtype), s=image.shape
+    ).astype(image.dtype)
 
 
 def _weights(t: Array) -> list[Array]:
@@ -103,7 +129,9 @@ def cleaned(image: Float[np.ndarray, "H W"], threshold: float = 1.5) -> Float[np
     """
     image = np.asarray(image, float)
     if image.ndim != 2 or min(image.shape) < 8 or not np.isfinite(image).all():
-        raise InputError(f"galaxy image of shape {image.shape}: give a finite 2-D array of at least 8 x 8 pixels")
+        raise InputError(
+            f"galaxy image of shape {image.shape}: give a finite 2-D array of at least 8 x 8 pixels"
+        )
     border = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
     image = image - np.median(border)
     sigma = 1.4826 * np.median(np.abs(border - np.median(border)))
@@ -115,7 +143,13 @@ def cleaned(image: Float[np.ndarray, "H W"], threshold: float = 1.5) -> Float[np
     if not found.any():
         raise InputError("galaxy image: nothing near its centre stands out of the noise")
     while True:  # grow the central object into every bright pixel it touches
-        grown = found | np.roll(found, 1, 0) | np.roll(found, -1, 0) | np.roll(found, 1, 1) | np.roll(found, -1, 1)
+        grown = (
+            found
+            | np.roll(found, 1, 0)
+            | np.roll(found, -1, 0)
+            | np.roll(found, 1, 1)
+            | np.roll(found, -1, 1)
+        )
         grown = (grown & bright) | found
         if (grown == found).all():
             return np.where(found, np.maximum(image, 0.0), 0.0)

@@ -23,9 +23,13 @@ class PixelGrid:
 
     def __post_init__(self):
         if isinstance(self.size, bool) or int(self.size) != self.size or not 1 <= self.size <= 4096:
-            raise InputError(f"PixelGrid size = {self.size}: give a whole number of pixels from 1 to 4096")
+            raise InputError(
+                f"PixelGrid size = {self.size}: give a whole number of pixels from 1 to 4096"
+            )
         if not 0 < float(self.scale) < 100:
-            raise InputError(f"PixelGrid scale = {self.scale}: give the pixel size in arcsec, larger than 0")
+            raise InputError(
+                f"PixelGrid scale = {self.scale}: give the pixel size in arcsec, larger than 0"
+            )
 
     @property
     def pixel_area(self) -> float:

@@ -40,7 +40,9 @@ def inject(
     arc = jnp.where(jnp.isfinite(arc), arc, 0.0)
     if gain is not None:
         if key is None:
-            raise InputError("inject: photon noise (gain) needs a random key; give key=jax.random.key(...)")
+            raise InputError(
+                "inject: photon noise (gain) needs a random key; give key=jax.random.key(...)"
+            )
         check_value("inject: gain", gain, POSITIVE)
         arc = arc + arc_noise(key, arc, gain)
     return host + arc
@@ -91,7 +93,10 @@ def degrade(
         check_value(f"degrade: {name}", depth, ANY)
     n = host.shape[0]
     grid = PixelGrid(n, scale)
-    host_fwhm, target_fwhm = jnp.asarray(host_fwhm, host.dtype), jnp.asarray(target_fwhm, host.dtype)
+    host_fwhm, target_fwhm = (
+        jnp.asarray(host_fwhm, host.dtype),
+        jnp.asarray(target_fwhm, host.dtype),
+    )
     target_fwhm = jnp.maximum(host_fwhm, target_fwhm)
     variance = (target_fwhm**2 - host_fwhm**2) * (FWHM_TO_SIGMA / scale) ** 2
     matrix = _smoothing_matrix(n, variance)
@@ -100,10 +105,18 @@ def degrade(
     def sigma(m5, fwhm):
         return pixel_sigma(psfdepth_from_m5(jnp.asarray(m5, host.dtype)), Gaussian(fwhm), grid)
 
-    return smooth + _noise(key, sigma(target_depth, target_fwhm), sigma(host_depth, host_fwhm), variance, host)
+    return smooth + _noise(
+        key, sigma(target_depth, target_fwhm), sigma(host_depth, host_fwhm), variance, host
+    )
 
 
-def _noise(key: Array, target: Float[Array, " B"], own: Float[Array, " B"], variance: Float[Array, " B"], host: Float[Array, "N N B"]) -> Float[Array, "N N B"]:
+def _noise(
+    key: Array,
+    target: Float[Array, " B"],
+    own: Float[Array, " B"],
+    variance: Float[Array, " B"],
+    host: Float[Array, "N N B"],
+) -> Float[Array, "N N B"]:
     """Noise that makes white noise `own` smoothed by a Gaussian of `variance` (pixels^2) white again, at `target`."""
     n, side = host.shape[0], fft_size(host.shape[0])
     white = jax.random.normal(key, (side, side, host.shape[-1]), host.dtype)
@@ -112,7 +125,9 @@ def _noise(key: Array, target: Float[Array, " B"], own: Float[Array, " B"], vari
     missing = target**2 - own**2 * jnp.exp(-variance * w2)
     some = missing > 0
     amplitude = jnp.where(some, jnp.sqrt(jnp.where(some, missing, 1.0)), 0.0)
-    return jnp.fft.irfft2(amplitude * jnp.fft.rfft2(white, axes=(0, 1)), s=(side, side), axes=(0, 1))[:n, :n].astype(host.dtype)
+    return jnp.fft.irfft2(
+        amplitude * jnp.fft.rfft2(white, axes=(0, 1)), s=(side, side), axes=(0, 1)
+    )[:n, :n].astype(host.dtype)
 
 
 def _smoothing_matrix(n: int, variance: Float[Array, " B"]) -> Float[Array, "B n n"]:

@@ -49,7 +49,14 @@ def sersic_b(n: Real) -> Float[Array, "..."]:
     """b_n, which makes R_e the half-light radius: Ciotti & Bertin 1999, eq. 18; the half-light
     fraction is right to 2e-4 for n >= 0.5, 2e-5 for n >= 1."""
     n = jnp.asarray(n)
-    return 2 * n - 1 / 3 + 4 / (405 * n) + 46 / (25515 * n**2) + 131 / (1148175 * n**3) - 2194697 / 30690717750 / n**4
+    return (
+        2 * n
+        - 1 / 3
+        + 4 / (405 * n)
+        + 46 / (25515 * n**2)
+        + 131 / (1148175 * n**3)
+        - 2194697 / 30690717750 / n**4
+    )
 
 
 @jax.tree_util.register_dataclass
@@ -77,7 +84,14 @@ class Sersic:
         log_peak = 2 * n * jnp.log(b) - gammaln(2 * n) - jnp.log(2 * jnp.pi * self.q * n * r_eff**2)
         cos, sin = jnp.cos(self.phi) / r_eff, jnp.sin(self.phi) / r_eff
         axes = {"u_x": cos, "u_y": sin, "v_x": -sin / self.q, "v_y": cos / self.q}
-        return axes | {"x": self.x, "y": self.y, "log_peak": log_peak, "b": b, "power": 0.5 / n, "minor": 1 / (self.q * r_eff)}
+        return axes | {
+            "x": self.x,
+            "y": self.y,
+            "log_peak": log_peak,
+            "b": b,
+            "power": 0.5 / n,
+            "minor": 1 / (self.q * r_eff),
+        }
 
     @staticmethod
     def brightness(c: Coefficients, x: Array, y: Array) -> Float[Array, "..."]:
@@ -114,8 +128,18 @@ class GaussianLight:
 
     def coefficients(self) -> Coefficients:
         cos, sin = jnp.cos(self.phi) / self.sigma, jnp.sin(self.phi) / self.sigma
-        axes = {"u_x": cos, "u_y": sin, "v_x": -sin / self.q, "v_y": cos / self.q, "x": self.x, "y": self.y}
-        return axes | {"peak": 1 / (2 * jnp.pi * self.q * self.sigma**2), "minor": 1 / (self.q * self.sigma)}
+        axes = {
+            "u_x": cos,
+            "u_y": sin,
+            "v_x": -sin / self.q,
+            "v_y": cos / self.q,
+            "x": self.x,
+            "y": self.y,
+        }
+        return axes | {
+            "peak": 1 / (2 * jnp.pi * self.q * self.sigma**2),
+            "minor": 1 / (self.q * self.sigma),
+        }
 
     @staticmethod
     def brightness(c: Coefficients, x: Array, y: Array) -> Float[Array, "..."]:
@@ -166,7 +190,11 @@ class ClumpySersic:
             "rate": -0.5 / sigma**2,
         }
         count = k.fraction.shape[-1]
-        return {"galaxy": g.coefficients(), "share": 1 - jnp.sum(k.fraction), "knots": [{n: a[i] for n, a in knots.items()} for i in range(count)]}
+        return {
+            "galaxy": g.coefficients(),
+            "share": 1 - jnp.sum(k.fraction),
+            "knots": [{n: a[i] for n, a in knots.items()} for i in range(count)],
+        }
 
     @staticmethod
     def brightness(c: Coefficients, x: Array, y: Array) -> Float[Array, "..."]:
@@ -179,6 +207,8 @@ class ClumpySersic:
     def bound(c: Coefficients, x: Array, y: Array, reach: Array) -> Float[Array, "..."]:
         total = c["share"] * Sersic.bound(c["galaxy"], x, y, reach)
         for k in c["knots"]:
-            nearest = jnp.maximum(jnp.sqrt((x - k["x"]) ** 2 + (y - k["y"]) ** 2 + _TINY) - reach, 0.0)
+            nearest = jnp.maximum(
+                jnp.sqrt((x - k["x"]) ** 2 + (y - k["y"]) ** 2 + _TINY) - reach, 0.0
+            )
             total = total + k["peak"] * jnp.exp(k["rate"] * nearest**2)
         return total

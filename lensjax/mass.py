@@ -65,7 +65,16 @@ class SIE:
         q = jnp.asarray(self.q)
         scale = self.theta_e * 2 * jnp.sqrt(q) / (1 + q)
         cos, sin = jnp.cos(self.phi), jnp.sin(self.phi)
-        return {"x": self.x, "y": self.y, "q": q, "f": (1 - q) / (1 + q), "cos": cos, "sin": sin, "scale_cos": scale * cos, "scale_sin": scale * sin}
+        return {
+            "x": self.x,
+            "y": self.y,
+            "q": q,
+            "f": (1 - q) / (1 + q),
+            "cos": cos,
+            "sin": sin,
+            "scale_cos": scale * cos,
+            "scale_sin": scale * sin,
+        }
 
     @staticmethod
     def bend(c: Coefficients, x: Array, y: Array) -> Pair:
@@ -107,7 +116,14 @@ class EPL:
         series = [jnp.ones_like(t)]
         for ratio in ratios:
             series.append(-series[-1] * ratio)
-        c = {"x": self.x, "y": self.y, "q": q, "f": (1 - q) / (1 + q), "cos": jnp.cos(self.phi), "sin": jnp.sin(self.phi)}
+        c = {
+            "x": self.x,
+            "y": self.y,
+            "q": q,
+            "f": (1 - q) / (1 + q),
+            "cos": jnp.cos(self.phi),
+            "sin": jnp.sin(self.phi),
+        }
         return c | {"scale": 2 * b / (1 + q), "b2": b * b, "power": 0.5 * (t - 1), "series": series}
 
     @staticmethod
@@ -166,7 +182,10 @@ def _atan_ratio_jvp(primals, tangents):
     g = _atan_ratio(*primals)
     nr, ni = _polynomial(_NUMERATOR_SLOPE, *primals)
     dr, di = _polynomial(_DENOMINATOR_SLOPE, *primals)
-    sr, si = _quotient((nr - g[0] * dr + g[1] * di, ni - g[0] * di - g[1] * dr), _polynomial(_DENOMINATOR, *primals))
+    sr, si = _quotient(
+        (nr - g[0] * dr + g[1] * di, ni - g[0] * di - g[1] * dr),
+        _polynomial(_DENOMINATOR, *primals),
+    )
     tr, ti = tangents
     return g, (sr * tr - si * ti, sr * ti + si * tr)
 
@@ -196,7 +215,9 @@ def _pade(order: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 _NUMERATOR, _DENOMINATOR = _pade(10)
-_NUMERATOR_SLOPE, _DENOMINATOR_SLOPE = (c[1:] * np.arange(1, c.size) for c in (_NUMERATOR, _DENOMINATOR))
+_NUMERATOR_SLOPE, _DENOMINATOR_SLOPE = (
+    c[1:] * np.arange(1, c.size) for c in (_NUMERATOR, _DENOMINATOR)
+)
 
 
 def deflection(mass: Mass | tuple[Mass, ...], x: Real, y: Real) -> Pair:
@@ -218,7 +239,7 @@ def potential(mass: Mass | tuple[Mass, ...], x: Real, y: Real) -> Float[Array, "
 def jacobian(mass: Mass | tuple[Mass, ...], x: Real, y: Real) -> tuple[Array, Array, Array, Array]:
     """A = d beta / d theta at x, y (arcsec): (A_xx, A_xy, A_yx, A_yy), dimensionless, each of the shape of x."""
     x, y = jnp.asarray(x), jnp.asarray(y)
-    ray: Callable = lambda x, y: deflection(mass, x, y)  # noqa: E731
+    ray: Callable = lambda x, y: deflection(mass, x, y)
     _, (axx, ayx) = jax.jvp(ray, (x, y), (jnp.ones_like(x), jnp.zeros_like(y)))
     _, (axy, ayy) = jax.jvp(ray, (x, y), (jnp.zeros_like(x), jnp.ones_like(y)))
     return 1 - axx, -axy, -ayx, 1 - ayy

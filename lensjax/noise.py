@@ -26,7 +26,9 @@ def pixel_sigma(psfdepth: Real, psf: PSF, grid: PixelGrid) -> Float[Array, " B"]
 def sky_noise(key: Array, sigma: Real, grid: PixelGrid) -> Float[Array, "N N B"]:
     """White Gaussian noise (N, N, B) of standard deviation sigma (B,), nanomaggies."""
     sigma = jnp.atleast_1d(jnp.asarray(sigma))
-    return sigma * jax.random.normal(key, (grid.size, grid.size, sigma.shape[-1]), jnp.result_type(sigma, jnp.float32))
+    return sigma * jax.random.normal(
+        key, (grid.size, grid.size, sigma.shape[-1]), jnp.result_type(sigma, jnp.float32)
+    )
 
 
 def sky_sigma(host: Float[Array, "N N B"], inner: float = 0.65) -> Float[Array, " B"]:
@@ -49,6 +51,10 @@ def arc_noise(key: Array, arc: Float[Array, "N N B"], gain: Real) -> Float[Array
 
     Gaussian, because an arc's pixels hold hundreds of electrons on top of the sky's; differentiable, and zero where the arc is.
     """
-    positive = arc > jnp.finfo(arc.dtype).tiny  # below it, and below it after a division by the gain, processors see 0, where the root has no slope
-    sigma = jnp.where(positive, jnp.sqrt(jnp.where(positive, arc, 1.0)) / jnp.sqrt(jnp.asarray(gain)), 0.0)
+    positive = (
+        arc > jnp.finfo(arc.dtype).tiny
+    )  # below it, and below it after a division by the gain, processors see 0, where the root has no slope
+    sigma = jnp.where(
+        positive, jnp.sqrt(jnp.where(positive, arc, 1.0)) / jnp.sqrt(jnp.asarray(gain)), 0.0
+    )
     return sigma * jax.random.normal(key, arc.shape, arc.dtype)

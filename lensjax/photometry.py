@@ -29,7 +29,9 @@ def magnitudes(flux: Real) -> Float[Array, "..."]:
     """AB magnitude of a flux (nanomaggies), any shape. A flux <= 0 has no magnitude: NaN in the value, zero in the gradient."""
     flux = jnp.asarray(flux)
     positive = flux > 0
-    return jnp.where(positive, ZERO_POINT - (2.5 / LN10) * jnp.log(jnp.where(positive, flux, 1.0)), jnp.nan)
+    return jnp.where(
+        positive, ZERO_POINT - (2.5 / LN10) * jnp.log(jnp.where(positive, flux, 1.0)), jnp.nan
+    )
 
 
 def depth_m5(psfdepth: Real) -> Float[Array, "..."]:

@@ -29,7 +29,18 @@ from lensjax.scene import Scene
 
 KINDS = {"uniform": 2, "area": 2, "normal": 2, "half_normal": 1, "fixed": 1}
 SCENE = (
-    *("theta_e", "lens_q", "lens_phi", "lens_x", "lens_y", "r_mag", "g_r", "r_z", "beta", "beta_phi"),
+    *(
+        "theta_e",
+        "lens_q",
+        "lens_phi",
+        "lens_x",
+        "lens_y",
+        "r_mag",
+        "g_r",
+        "r_z",
+        "beta",
+        "beta_phi",
+    ),
     *("r_eff", "n", "source_q", "source_phi"),
 )
 SHEARS = ({"gamma", "gamma_phi"}, {"gamma1", "gamma2"})
@@ -75,11 +86,17 @@ class Distribution:
             return jnp.where((value >= a) & (value <= b), -jnp.log(b - jnp.asarray(a)), -jnp.inf)
         if self.kind == "area":
             inside = (value >= a) & (value <= b)
-            return jnp.where(inside, jnp.log(2 * jnp.where(inside, value, 1.0) / (b**2 - jnp.asarray(a) ** 2)), -jnp.inf)
+            return jnp.where(
+                inside,
+                jnp.log(2 * jnp.where(inside, value, 1.0) / (b**2 - jnp.asarray(a) ** 2)),
+                -jnp.inf,
+            )
         if self.kind == "normal":
             return jax.scipy.stats.norm.logpdf(value, a, b)
         if self.kind == "half_normal":
-            return jnp.where(value >= 0, jnp.log(2.0) + jax.scipy.stats.norm.logpdf(value, 0.0, a), -jnp.inf)
+            return jnp.where(
+                value >= 0, jnp.log(2.0) + jax.scipy.stats.norm.logpdf(value, 0.0, a), -jnp.inf
+            )
         return jnp.zeros_like(value)
 
 
@@ -102,7 +119,10 @@ class Prior:
 
     def log_prob(self, parameters: dict[str, Array]) -> Array:
         """Log density (n,) of parameters as `draw` gives them (clumps not included)."""
-        return sum((d.log_prob(parameters[k]) for k, d in self.parameters.items()), jnp.zeros_like(parameters["theta_e"]))
+        return sum(
+            (d.log_prob(parameters[k]) for k, d in self.parameters.items()),
+            jnp.zeros_like(parameters["theta_e"]),
+        )
 
     def sample(self, key: Array, n: int, /, **fixed: Real) -> Scene:
         """n scenes as one batched Scene (leaves (n, ...)); `fixed` holds parameters at given values, e.g. theta_e=1.5."""
@@ -119,33 +139,55 @@ class Prior:
         k_any, k_number, k_fraction, k_r, k_phi, k_size = jax.random.split(key, 6)
         some = jax.random.uniform(k_any, (n,)) < c["probability"][0]
         number = jax.random.randint(k_number, (n,), low, high + 1)
-        share = jax.random.uniform(k_fraction, (n,)) * (c["fraction"][1] - c["fraction"][0]) + c["fraction"][0]
+        share = (
+            jax.random.uniform(k_fraction, (n,)) * (c["fraction"][1] - c["fraction"][0])
+            + c["fraction"][0]
+        )
         present = some[:, None] & (jnp.arange(high) < number[:, None])
         r = c["spread"][0] * jnp.sqrt(jax.random.uniform(k_r, (n, high), minval=1e-6))
         phi = 2 * jnp.pi * jax.random.uniform(k_phi, (n, high))
         size = jax.random.uniform(k_size, (n, high)) * (c["size"][1] - c["size"][0]) + c["size"][0]
-        return Clumps(jnp.where(present, (share / number)[:, None], 0.0), r * jnp.cos(phi), r * jnp.sin(phi), size)
+        return Clumps(
+            jnp.where(present, (share / number)[:, None], 0.0),
+            r * jnp.cos(phi),
+            r * jnp.sin(phi),
+            size,
+        )
 
 
 def _check_draw(prior: Prior, n: int, fixed: dict[str, Real]) -> None:
     unknown = set(fixed) - set(prior.parameters)
     if unknown:
-        raise InputError(f"prior {prior.name!r} has no parameter {min(unknown)!r}; it has {', '.join(sorted(prior.parameters))}")
+        raise InputError(
+            f"prior {prior.name!r} has no parameter {min(unknown)!r}; it has {', '.join(sorted(prior.parameters))}"
+        )
     if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
-        raise InputError(f"prior {prior.name!r}: n = {n}: give a whole number of scenes, 1 or larger")
+        raise InputError(
+            f"prior {prior.name!r}: n = {n}: give a whole number of scenes, 1 or larger"
+        )
     for name, value in fixed.items():
         check_value(f"prior {prior.name!r}: {name}", value, DOMAINS.get(NAMES.get(name, name), ANY))
         if np.shape(value) not in ((), (1,), (n,)):
-            raise InputError(f"prior {prior.name!r}: {name} has shape {np.shape(value)}: give one value or {n}")
+            raise InputError(
+                f"prior {prior.name!r}: {name} has shape {np.shape(value)}: give one value or {n}"
+            )
 
 
 @partial(jax.jit, static_argnames="n")
 def _draw(prior: Prior, key: Array, n: int, fixed: dict[str, Real]) -> dict[str, Array]:
     names = sorted(prior.parameters)
     keys = jax.random.split(key, len(names))
-    uniform = dict(zip(names, jax.vmap(lambda k: jax.random.uniform(k, (n,), minval=1e-6, maxval=1 - 1e-6))(keys)))
+    uniform = dict(
+        zip(
+            names,
+            jax.vmap(lambda k: jax.random.uniform(k, (n,), minval=1e-6, maxval=1 - 1e-6))(keys),
+        )
+    )
     drawn = {k: prior.parameters[k].quantile(uniform[k]) for k in names if k not in fixed}
-    return drawn | {k: jnp.broadcast_to(jnp.asarray(v, jnp.result_type(v, jnp.float32)), (n,)) for k, v in fixed.items()}
+    return drawn | {
+        k: jnp.broadcast_to(jnp.asarray(v, jnp.result_type(v, jnp.float32)), (n,))
+        for k, v in fixed.items()
+    }
 
 
 @partial(jax.jit, static_argnames="n")
@@ -157,7 +199,9 @@ def scene(p: dict[str, Array], clumps: Clumps | None = None) -> Scene:
     """The (batched) scene of drawn parameters. The source lies beta theta_e from the lens's centre in the direction beta_phi."""
     lens = SIE(p["theta_e"], p["lens_q"], p["lens_phi"], p["lens_x"], p["lens_y"])
     if "gamma" in p:
-        shear = Shear(p["gamma"] * jnp.cos(2 * p["gamma_phi"]), p["gamma"] * jnp.sin(2 * p["gamma_phi"]))
+        shear = Shear(
+            p["gamma"] * jnp.cos(2 * p["gamma_phi"]), p["gamma"] * jnp.sin(2 * p["gamma_phi"])
+        )
     else:
         shear = Shear(p["gamma1"], p["gamma2"])
     mags = jnp.stack([p["r_mag"] + p["g_r"], p["r_mag"], p["r_mag"] - p["r_z"]], -1)
@@ -171,7 +215,10 @@ def lens_like_host(key: Array, q: Real, phi: Real, scatter: float = 0.05) -> dic
     """Lens ellipticity that follows its host's light: lens_q = clip(q + N(0, scatter), 0.5, 1), lens_phi = phi (radians); shapes of q.
     To be passed to `Prior.sample` as fixed parameters."""
     q = jnp.asarray(q)
-    return {"lens_q": jnp.clip(q + scatter * jax.random.normal(key, q.shape), 0.5, 1.0), "lens_phi": jnp.asarray(phi)}
+    return {
+        "lens_q": jnp.clip(q + scatter * jax.random.normal(key, q.shape), 0.5, 1.0),
+        "lens_phi": jnp.asarray(phi),
+    }
 
 
 def priors(name: str) -> Prior:
@@ -198,7 +245,9 @@ def prior_from(name: str, entries: dict) -> Prior:
 
     def numbers(parameter: str, value: Any, count: int, domain: Domain = ANY) -> tuple[float, ...]:
         listed = value if isinstance(value, list) else [value]
-        if len(listed) != count or not all(isinstance(v, int | float) and not isinstance(v, bool) for v in listed):
+        if len(listed) != count or not all(
+            isinstance(v, int | float) and not isinstance(v, bool) for v in listed
+        ):
             fail(parameter, f"{value} should be {count} number(s)")
         for v in listed:
             if not domain.holds(float(v)):
@@ -211,7 +260,9 @@ def prior_from(name: str, entries: dict) -> Prior:
     clumps = entries.pop("clumps", None)
     shear = next((s for s in SHEARS if s <= set(entries)), None)
     if shear is None:
-        raise InputError(f"prior {name!r}: give the shear as gamma and gamma_phi or as gamma1 and gamma2")
+        raise InputError(
+            f"prior {name!r}: give the shear as gamma and gamma_phi or as gamma1 and gamma2"
+        )
     missing, extra = (set(SCENE) | shear) - set(entries), set(entries) - set(SCENE) - shear
     if missing or extra:
         raise InputError(f"prior {name!r}: missing {sorted(missing)}, unknown {sorted(extra)}")
@@ -221,7 +272,11 @@ def prior_from(name: str, entries: dict) -> Prior:
             fail(parameter, f"give one of {', '.join(KINDS)}")
         ((kind, value),) = entry.items()
         # the ends of an interval have to be possible values; a normal's tails are the user's business
-        domain = DOMAINS.get(NAMES.get(parameter, parameter), ANY) if kind in ("uniform", "area", "fixed") else ANY
+        domain = (
+            DOMAINS.get(NAMES.get(parameter, parameter), ANY)
+            if kind in ("uniform", "area", "fixed")
+            else ANY
+        )
         values = numbers(parameter, value, KINDS[kind], domain)
         if kind in ("uniform", "area") and not values[0] < values[1]:
             fail(parameter, f"{value} should be [low, high] with low < high")
@@ -233,7 +288,9 @@ def prior_from(name: str, entries: dict) -> Prior:
     if clumps is not None:
         if not isinstance(clumps, dict) or set(clumps) != set(CLUMPS):
             fail("clumps", f"give {', '.join(CLUMPS)}")
-        clumps = {k: numbers(f"clumps.{k}", v, CLUMPS[k], KNOT_DOMAINS[k]) for k, v in clumps.items()}
+        clumps = {
+            k: numbers(f"clumps.{k}", v, CLUMPS[k], KNOT_DOMAINS[k]) for k, v in clumps.items()
+        }
         for k in (k for k, count in CLUMPS.items() if count == 2 and clumps[k][0] > clumps[k][1]):
             fail(f"clumps.{k}", f"{list(clumps[k])} should be [low, high]")
     low, high = clumps.pop("number") if clumps else (0, 0)

@@ -38,7 +38,9 @@ class PSF(Protocol):
     @property
     def pixel_integrated(self) -> bool: ...
 
-    def transfer(self, side: int, grid: PixelGrid) -> Complex[Array, "B S F"] | Float[Array, "B S F"]:
+    def transfer(
+        self, side: int, grid: PixelGrid
+    ) -> Complex[Array, "B S F"] | Float[Array, "B S F"]:
         """Fourier transform at the frequencies of rfft2 on side x side pixels; 1 at frequency 0."""
         ...
 
@@ -52,7 +54,11 @@ def convolve(nodes: Float[Array, "M M"], psf: PSF, grid: PixelGrid) -> Float[Arr
     by_fourier = jax.checkpoint(lambda nodes, psf: _by_fourier(nodes, psf, grid))
     if not isinstance(psf, Gaussian):
         return by_fourier(nodes, psf)
-    by_lines = jax.checkpoint(lambda nodes, psf: jnp.stack([_across(nodes, line, grid) for line in psf.lines(grid)], -1).astype(nodes.dtype))
+    by_lines = jax.checkpoint(
+        lambda nodes, psf: jnp.stack(
+            [_across(nodes, line, grid) for line in psf.lines(grid)], -1
+        ).astype(nodes.dtype)
+    )
     return jax.lax.cond(_everywhere(psf.compact(grid)), by_lines, by_fourier, nodes, psf)
 
 
@@ -75,7 +81,10 @@ def _shape(nu: np.ndarray, psf: PSF) -> np.ndarray:
 def _by_fourier(nodes: Float[Array, "M M"], psf: PSF, grid: PixelGrid) -> Float[Array, "N N B"]:
     side, first = padded(grid)
     full = fft_size(side + MARGIN - 1)
-    fy, fx = (jnp.asarray(_shape(nu, psf), nodes.dtype) for nu in (np.fft.fftfreq(full), np.fft.rfftfreq(full)))
+    fy, fx = (
+        jnp.asarray(_shape(nu, psf), nodes.dtype)
+        for nu in (np.fft.fftfreq(full), np.fft.rfftfreq(full))
+    )
     spectrum = jnp.fft.rfft2(nodes, s=(full, full)) * (fy[:, None] * fx[None, :])
     images = jnp.fft.irfft2(psf.transfer(full, grid) * spectrum, s=(full, full))
     part = slice(first, first + grid.size)
@@ -83,13 +92,23 @@ def _by_fourier(nodes: Float[Array, "M M"], psf: PSF, grid: PixelGrid) -> Float[
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(2,))
-def _across(nodes: Float[Array, "M M"], line: Float[Array, " R"], grid: PixelGrid) -> Float[Array, "N N"]:
+def _across(
+    nodes: Float[Array, "M M"], line: Float[Array, " R"], grid: PixelGrid
+) -> Float[Array, "N N"]:
     """Sum of `line[|i|] line[|j|]` times the nodes i columns and j rows away."""
     side, first = padded(grid)
-    wide = apart(lambda n: jnp.pad(n, ((REACH - first, REACH + first + grid.size - side),) * 2), nodes)
+    wide = apart(
+        lambda n: jnp.pad(n, ((REACH - first, REACH + first + grid.size - side),) * 2), nodes
+    )
     weights = [(k, abs(k - REACH)) for k in range(2 * REACH + 1)]
-    rows = apart(lambda image, line: sum(line[w] * image[k : k + grid.size] for k, w in weights), wide, line)
-    return apart(lambda image, line: sum(line[w] * image[:, k : k + grid.size] for k, w in weights), rows, line)
+    rows = apart(
+        lambda image, line: sum(line[w] * image[k : k + grid.size] for k, w in weights), wide, line
+    )
+    return apart(
+        lambda image, line: sum(line[w] * image[:, k : k + grid.size] for k, w in weights),
+        rows,
+        line,
+    )
 
 
 @_across.defjvp
@@ -137,15 +156,24 @@ class Gaussian:
         """Weights of the spline's coefficients 0, 1, ... REACH pixels away, along x as along y; all 2 REACH + 1 sum to 1."""
         full = 8 * REACH
         nu = np.fft.rfftfreq(full)
-        back = np.cos(2 * np.pi * np.outer(nu, np.arange(REACH + 1))) * np.where((nu == 0) | (nu == 0.5), 1, 2)[:, None] / full
+        back = (
+            np.cos(2 * np.pi * np.outer(nu, np.arange(REACH + 1)))
+            * np.where((nu == 0) | (nu == 0.5), 1, 2)[:, None]
+            / full
+        )
         sigma = self._sigma(grid)[:, None]
-        spectrum = jnp.exp(-2 * (jnp.pi * sigma) ** 2 * jnp.asarray(nu**2, sigma.dtype)) * jnp.asarray(_shape(nu, self), sigma.dtype)
+        spectrum = jnp.exp(
+            -2 * (jnp.pi * sigma) ** 2 * jnp.asarray(nu**2, sigma.dtype)
+        ) * jnp.asarray(_shape(nu, self), sigma.dtype)
         line = jnp.dot(spectrum, jnp.asarray(back, sigma.dtype), precision="highest")
         return line / (2 * jnp.sum(line, -1, keepdims=True) - line[:, :1])
 
     def transfer(self, side: int, grid: PixelGrid) -> Float[Array, "B S F"]:
         rate = 2 * jnp.pi**2 * self._sigma(grid)[:, None] ** 2
-        ty, tx = (jnp.exp(-rate * jnp.asarray(nu**2, rate.dtype)) for nu in (np.fft.fftfreq(side), np.fft.rfftfreq(side)))
+        ty, tx = (
+            jnp.exp(-rate * jnp.asarray(nu**2, rate.dtype))
+            for nu in (np.fft.fftfreq(side), np.fft.rfftfreq(side))
+        )
         return ty[:, :, None] * tx[:, None, :]
 
     def stamp(self, grid: PixelGrid) -> Float[Array, "N N B"]:
@@ -205,7 +233,9 @@ class PixelKernel:
     def stamp(self, grid: PixelGrid) -> Float[Array, "N N B"]:
         k = self._normalised()
         if grid.size % 2 == 0:
-            k = jnp.pad(k, ((0, 0), (0, 1), (0, 1)))  # half a pixel off: the centre of an even stamp is a corner
+            k = jnp.pad(
+                k, ((0, 0), (0, 1), (0, 1))
+            )  # half a pixel off: the centre of an even stamp is a corner
             k = 0.25 * (k + jnp.roll(k, 1, 1) + jnp.roll(k, 1, 2) + jnp.roll(k, (1, 1), (1, 2)))
         gap = grid.size - k.shape[-1]
         before, cut = max(gap // 2, 0), max(-gap // 2, 0)

@@ -38,18 +38,34 @@ class PsfEx:
         for name, place in (("x", x), ("y", y)):
             check_value(f"PsfEx {name}", place, ANY)
         check_value("PsfEx sampling", self.sampling, POSITIVE)
-        if jnp.ndim(self.basis) != 3 or self.basis.shape[1] != self.basis.shape[2] or self.basis.shape[1] % 2 == 0:
-            raise InputError(f"PsfEx basis has shape {jnp.shape(self.basis)}: give (terms, M, M) with M odd")
+        if (
+            jnp.ndim(self.basis) != 3
+            or self.basis.shape[1] != self.basis.shape[2]
+            or self.basis.shape[1] % 2 == 0
+        ):
+            raise InputError(
+                f"PsfEx basis has shape {jnp.shape(self.basis)}: give (terms, M, M) with M odd"
+            )
         u, v = (x - self.x_zero) / self.x_scale, (y - self.y_zero) / self.y_scale
         terms = self.basis.shape[0]
         degree = round((np.sqrt(8 * terms + 1) - 3) / 2)
         if (degree + 1) * (degree + 2) // 2 != terms:
-            raise InputError(f"PsfEx basis has {terms} images: a polynomial of two variables has 1, 3, 6, 10, ... terms")
-        weights = jnp.stack([jnp.asarray(u**i * v**j) for j in range(degree + 1) for i in range(degree + 1 - j)])
+            raise InputError(
+                f"PsfEx basis has {terms} images: a polynomial of two variables has 1, 3, 6, 10, ... terms"
+            )
+        weights = jnp.stack(
+            [jnp.asarray(u**i * v**j) for j in range(degree + 1) for i in range(degree + 1 - j)]
+        )
         image = jnp.einsum("t,tij->ij", weights, jnp.asarray(self.basis), precision="highest")
         samples = self.basis.shape[-1]
-        offset = (jnp.arange(size) - size // 2)[:, None] / self.sampling - (jnp.arange(samples) - samples // 2)[None, :]
-        w = jnp.where(jnp.abs(offset) < 4, jnp.sinc(offset) * jnp.sinc(offset / 4), 0.0).astype(image.dtype)
-        w = w / jnp.maximum(jnp.sum(w, 1, keepdims=True), 0.5)  # about 1, and less only where a row reaches beyond the samples
+        offset = (jnp.arange(size) - size // 2)[:, None] / self.sampling - (
+            jnp.arange(samples) - samples // 2
+        )[None, :]
+        w = jnp.where(jnp.abs(offset) < 4, jnp.sinc(offset) * jnp.sinc(offset / 4), 0.0).astype(
+            image.dtype
+        )
+        w = w / jnp.maximum(
+            jnp.sum(w, 1, keepdims=True), 0.5
+        )  # about 1, and less only where a row reaches beyond the samples
         out = jnp.einsum("ik,kl,jl->ij", w, image, w, precision="highest")
         return out / jnp.sum(out)

@@ -35,16 +35,25 @@ class Points:
         """Image through an effective Gaussian PSF (fwhm in arcsec): sampled at pixel centres, times the pixel's area."""
         sigma = fwhm / np.sqrt(8 * np.log(2))
         image = np.zeros((grid.size, grid.size))
-        seen = np.flatnonzero(np.abs(self.flux) > 1e-13 * np.abs(self.flux).sum())  # most points are empty sky
+        seen = np.flatnonzero(
+            np.abs(self.flux) > 1e-13 * np.abs(self.flux).sum()
+        )  # most points are empty sky
         for i in range(0, seen.size, chunk):
             part = seen[i : i + chunk]
             # the floor keeps products out of the denormal numbers, which are a hundred times slower
-            ky, kx = (np.exp(np.maximum(-0.5 * ((grid.axis()[:, None] - c[None, part]) / sigma) ** 2, -80)) for c in (self.y, self.x))
+            ky, kx = (
+                np.exp(
+                    np.maximum(-0.5 * ((grid.axis()[:, None] - c[None, part]) / sigma) ** 2, -80)
+                )
+                for c in (self.y, self.x)
+            )
             image += (ky * self.flux[None, part]) @ kx.T
         return image * grid.pixel_area / (2 * np.pi * sigma**2)
 
 
-def converged_points(brightness: Function, grid: PixelGrid, margin: int = 24, accuracy: float = 1e-7, depth: int = 14) -> Points:
+def converged_points(
+    brightness: Function, grid: PixelGrid, margin: int = 24, accuracy: float = 1e-7, depth: int = 14
+) -> Points:
     """Adaptive quadrature of `brightness` over the stamp and `margin` pixels around it. `accuracy`: largest change, as a fraction of the
     total flux, that splitting a cell may still make."""
     node, weight = np.polynomial.legendre.leggauss(4)
@@ -85,7 +94,10 @@ def sie_deflection(x: Array, y: Array, theta_e: float, q: float, phi: float) -> 
     q = min(q, 1 - 1e-7)
     f = np.sqrt(1 - q * q)
     psi = np.sqrt(q * q * u * u + v * v) + 1e-300
-    au, av = np.arctan(f * u / psi) * theta_e * np.sqrt(q) / f, np.arctanh(f * v / psi) * theta_e * np.sqrt(q) / f
+    au, av = (
+        np.arctan(f * u / psi) * theta_e * np.sqrt(q) / f,
+        np.arctanh(f * v / psi) * theta_e * np.sqrt(q) / f,
+    )
     return c * au - s * av, s * au + c * av
 
 
@@ -93,7 +105,14 @@ def sersic(x: Array, y: Array, r_eff: float, n: float, q: float, phi: float) -> 
     """Sersic profile of unit flux at the origin, semi-major r_eff (arcsec); Graham & Driver 2005."""
     c, s = np.cos(phi), np.sin(phi)
     r = np.hypot(c * x + s * y, (c * y - s * x) / q) / r_eff
-    b = 2 * n - 1 / 3 + 4 / (405 * n) + 46 / (25515 * n**2) + 131 / (1148175 * n**3) - 2194697 / (30690717750 * n**4)
+    b = (
+        2 * n
+        - 1 / 3
+        + 4 / (405 * n)
+        + 46 / (25515 * n**2)
+        + 131 / (1148175 * n**3)
+        - 2194697 / (30690717750 * n**4)
+    )
     return b ** (2 * n) / (2 * np.pi * q * n * r_eff**2 * gamma(2 * n)) * np.exp(-b * r ** (1 / n))
 
 
@@ -104,22 +123,35 @@ def lensed_sersic(scene) -> Function:
     def brightness(x, y):
         bx, by = x, y
         if lens is not None:
-            ax, ay = sie_deflection(x - float(lens.x), y - float(lens.y), float(lens.theta_e), float(lens.q), float(lens.phi))
+            ax, ay = sie_deflection(
+                x - float(lens.x),
+                y - float(lens.y),
+                float(lens.theta_e),
+                float(lens.q),
+                float(lens.phi),
+            )
             bx, by = bx - ax, by - ay
         if shear is not None:
-            bx, by = bx - shear.gamma1 * x - shear.gamma2 * y, by - shear.gamma2 * x + shear.gamma1 * y
+            bx, by = (
+                bx - shear.gamma1 * x - shear.gamma2 * y,
+                by - shear.gamma2 * x + shear.gamma1 * y,
+            )
         dx, dy = bx - float(source.x), by - float(source.y)
         size, q, phi = float(source.r_eff), float(source.q), float(source.phi)
         smooth = sersic(dx, dy, size, float(source.n), q, phi)
         if clumps is None:
             return smooth
         total = (1 - float(np.sum(clumps.fraction))) * smooth
-        for share, u, v, radius in zip(*(np.asarray(a, float) for a in (clumps.fraction, clumps.u, clumps.v, clumps.size))):
+        for share, u, v, radius in zip(
+            *(np.asarray(a, float) for a in (clumps.fraction, clumps.u, clumps.v, clumps.size))
+        ):
             if share > 0:
                 px = np.cos(phi) * u * size - np.sin(phi) * v * q * size
                 py = np.sin(phi) * u * size + np.cos(phi) * v * q * size
                 sigma = radius * size
-                total = total + share / (2 * np.pi * sigma**2) * np.exp(-0.5 * ((dx - px) ** 2 + (dy - py) ** 2) / sigma**2)
+                total = total + share / (2 * np.pi * sigma**2) * np.exp(
+                    -0.5 * ((dx - px) ** 2 + (dy - py) ** 2) / sigma**2
+                )
         return total
 
     return brightness

@@ -25,7 +25,9 @@ UNIFORM = {"4x4": 4, "8x8": 8}
 """The fixed rules of earlier simulations, by name: for comparison with them, not for use."""
 
 
-def render(scene: Scene, grid: PixelGrid, psf: PSF, tol: float | str = 1e-3) -> Float[Array, "N N B"]:
+def render(
+    scene: Scene, grid: PixelGrid, psf: PSF, tol: float | str = 1e-3
+) -> Float[Array, "N N B"]:
     """Image (N, N, B) in nanomaggies of one scene; batches by `jax.vmap`.
 
     tol (static): largest error of a pixel as a fraction of the image's peak, and of the total flux, that 99 % of the scenes of either prior
@@ -63,5 +65,8 @@ def _render(scene: Scene, grid: PixelGrid, psf: PSF, how: Plan | int) -> Float[A
             return cells.uniform(scene.mass(), light, grid, how)
         return cells.nodes(scene.mass(), light, grid, how)
 
-    images = [jnp.atleast_1d(jnp.asarray(light.flux)) * convolve(integrate(light), psf, grid) for light in scene.light()]
+    images = [
+        jnp.atleast_1d(jnp.asarray(light.flux)) * convolve(integrate(light), psf, grid)
+        for light in scene.light()
+    ]
     return sum(images[1:], images[0])

@@ -26,14 +26,20 @@ class Scene:
 
     def mass(self) -> tuple[Mass, ...]:
         """Every mass component."""
-        lens = self.lens if isinstance(self.lens, tuple) else (() if self.lens is None else (self.lens,))
+        lens = (
+            self.lens
+            if isinstance(self.lens, tuple)
+            else (() if self.lens is None else (self.lens,))
+        )
         return lens if self.shear is None else (*lens, self.shear)
 
     def light(self) -> tuple[Light, ...]:
         """Every light profile, clumps included. InputError for clumps without their Sersic galaxy."""
         if self.clumps is not None:
             if not isinstance(self.source, Sersic):
-                raise InputError(f"Scene clumps belong to one Sersic source, the source is {type(self.source).__name__}: give clumps=None")
+                raise InputError(
+                    f"Scene clumps belong to one Sersic source, the source is {type(self.source).__name__}: give clumps=None"
+                )
             return (ClumpySersic(self.source, self.clumps),)
         return self.source if isinstance(self.source, tuple) else (self.source,)
 

@@ -66,26 +66,57 @@ def crossmatch(
 
     chosen = lenses.named(s.named) if s.named else lenses
     if not len(chosen):
-        raise InputError(f"no lens of the list has {s.named!r} in its name; set survey.crossmatch.named, or give another list")
+        raise InputError(
+            f"no lens of the list has {s.named!r} in its name; set survey.crossmatch.named, or give another list"
+        )
     nearest = partial(nearest_rows, root=root, lenses=chosen, horizon=s.horizon)
     items = list(zip(unique_names(paths), paths, strict=True))
-    entries = run_partitions(spark, out / "positives" / "_nearest", items, nearest, ".parquet", "cross-match", on_bad_file)
-    refused = [(p, relative(e["error"], root)) for p, e in zip(paths, entries, strict=True) if "error" in e]
-    chunks = [(f"cutouts-{i:05d}", given[i * CHUNK : (i + 1) * CHUNK]) for i in range(-(-len(given) // CHUNK))]
+    entries = run_partitions(
+        spark,
+        out / "positives" / "_nearest",
+        items,
+        nearest,
+        ".parquet",
+        "cross-match",
+        on_bad_file,
+    )
+    refused = [
+        (p, relative(e["error"], root)) for p, e in zip(paths, entries, strict=True) if "error" in e
+    ]
+    chunks = [
+        (f"cutouts-{i:05d}", given[i * CHUNK : (i + 1) * CHUNK])
+        for i in range(-(-len(given) // CHUNK))
+    ]
     reading = partial(describe, root=root, on_bad_file=on_bad_file)
-    described = run_partitions(spark, out / "positives" / "_given", chunks, reading, ".parquet", "existing cutouts")
-    refused += [(path, relative(reason, root)) for e in described for path, reason in e["counters"]["refused"]]
-    known = _frame(_tables(outputs(out / "positives" / "_given"))) if chunks else pd.DataFrame({"galaxy_id": [], "path": []}, dtype=object)
+    described = run_partitions(
+        spark, out / "positives" / "_given", chunks, reading, ".parquet", "existing cutouts"
+    )
+    refused += [
+        (path, relative(reason, root))
+        for e in described
+        for path, reason in e["counters"]["refused"]
+    ]
+    known = (
+        _frame(_tables(outputs(out / "positives" / "_given")))
+        if chunks
+        else pd.DataFrame({"galaxy_id": [], "path": []}, dtype=object)
+    )
     rows = _tables(outputs(out / "positives" / "_nearest"))
     if len(known):
-        columns = {c: known[c].to_numpy() for c in known.columns if c != "path" and not known[c].isna().all()}
+        columns = {
+            c: known[c].to_numpy()
+            for c in known.columns
+            if c != "path" and not known[c].isna().all()
+        }
         rows.append(nearest_table(columns, chosen, s.horizon))
     matched, unmatched = match(_frame(rows), chosen, s)
     _write(out, matched, unmatched, known, lenses, chosen)
     return refused
 
 
-def nearest_rows(path: str, temporary: Path, *, root: Path, lenses: Lenses, horizon: float) -> dict[str, Any]:
+def nearest_rows(
+    path: str, temporary: Path, *, root: Path, lenses: Lenses, horizon: float
+) -> dict[str, Any]:
     """The work on one catalogue file: the nearest row of every lens that has one within the horizon."""
     import pyarrow.parquet as pq
 
@@ -99,15 +130,23 @@ def nearest_table(columns: Columns, lenses: Lenses, horizon: float) -> Any:
     """Arrow table of the catalogue's columns, one row per lens within the horizon, with `lens` (index in the list) and `separation` (arcsec)."""
     import pyarrow as pa
 
-    usable = np.isfinite(columns["ra"]) & np.isfinite(columns["dec"]) & columns.get("brick_primary", np.ones(len(columns["ra"]), bool))
+    usable = (
+        np.isfinite(columns["ra"])
+        & np.isfinite(columns["dec"])
+        & columns.get("brick_primary", np.ones(len(columns["ra"]), bool))
+    )
     columns = catalogue.take({k: v for k, v in columns.items() if k in catalogue.COLUMNS}, usable)
     index, separation = SkyTree(columns["ra"], columns["dec"]).nearest(lenses.ra, lenses.dec)
     lens = np.flatnonzero(separation <= horizon)
     table = catalogue.to_arrow(catalogue.take(columns, index[lens]))
-    return table.append_column("lens", pa.array(lens)).append_column("separation", pa.array(separation[lens]))
+    return table.append_column("lens", pa.array(lens)).append_column(
+        "separation", pa.array(separation[lens])
+    )
 
 
-def describe(paths: Sequence[str], temporary: Path, *, root: Path, on_bad_file: OnBadFile) -> dict[str, Any]:
+def describe(
+    paths: Sequence[str], temporary: Path, *, root: Path, on_bad_file: OnBadFile
+) -> dict[str, Any]:
     """The work on a chunk of existing cutouts: galaxy_id, position, type, z exposures and brick out of their metadata."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -118,8 +157,13 @@ def describe(paths: Sequence[str], temporary: Path, *, root: Path, on_bad_file: 
             meta = read_npz(root / path)[1]
             row = {"path": path, "type": meta.get("type") or meta.get("match_type")}
             row |= {k: meta.get(k) for k in ("galaxy_id", "ra", "dec", "nobs_z", "brickname")}
-            if not all(isinstance(x, float) and abs(x) <= limit for x, limit in ((row["ra"], 360.0), (row["dec"], 90.0))):
-                raise InputError(f"{path}: RA {row['ra']}, Dec {row['dec']} is not a position in degrees; remove the cutout")
+            if not all(
+                isinstance(x, float) and abs(x) <= limit
+                for x, limit in ((row["ra"], 360.0), (row["dec"], 90.0))
+            ):
+                raise InputError(
+                    f"{path}: RA {row['ra']}, Dec {row['dec']} is not a position in degrees; remove the cutout"
+                )
             rows.append(row)
         except InputError as error:
             if on_bad_file == "stop":
@@ -127,24 +171,48 @@ def describe(paths: Sequence[str], temporary: Path, *, root: Path, on_bad_file: 
             refused.append([path, str(error)])
     text = pa.string()
     schema = pa.schema(
-        [("path", text), ("galaxy_id", text), ("ra", pa.float64()), ("dec", pa.float64()), ("nobs_z", pa.int64()), ("brickname", text), ("type", text)]
+        [
+            ("path", text),
+            ("galaxy_id", text),
+            ("ra", pa.float64()),
+            ("dec", pa.float64()),
+            ("nobs_z", pa.int64()),
+            ("brickname", text),
+            ("type", text),
+        ]
     )
     pq.write_table(pa.Table.from_pylist(rows, schema), temporary, store_schema=False)
     return {"cutouts": len(rows), "refused": refused}
 
 
-def match(rows: pd.DataFrame, lenses: Lenses, s: CrossmatchSettings) -> tuple[pd.DataFrame, pd.DataFrame]:
+def match(
+    rows: pd.DataFrame, lenses: Lenses, s: CrossmatchSettings
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """(positives, unmatched lenses with reason) from the nearest rows of every file.
 
     Of several files' rows within the radius, one that can be named (galaxy_id) wins, then the latest release, then the closest. No object has two lenses.
     """
     import pandas as pd
 
-    rows = rows.assign(far=rows["separation"] > s.radius, nameless=rows["galaxy_id"].isna(), older=-rows["release"].astype("Float64").fillna(-1))
-    near = rows.sort_values(["lens", "separation"], kind="stable").groupby("lens")["separation"].first()
-    best = rows[~rows["far"]].sort_values(["lens", "nameless", "older", "separation", "galaxy_id"], kind="stable").drop_duplicates("lens")
+    rows = rows.assign(
+        far=rows["separation"] > s.radius,
+        nameless=rows["galaxy_id"].isna(),
+        older=-rows["release"].astype("Float64").fillna(-1),
+    )
+    near = (
+        rows.sort_values(["lens", "separation"], kind="stable")
+        .groupby("lens")["separation"]
+        .first()
+    )
+    best = (
+        rows[~rows["far"]]
+        .sort_values(["lens", "nameless", "older", "separation", "galaxy_id"], kind="stable")
+        .drop_duplicates("lens")
+    )
     tier = lenses.tier(s.tiers)
-    reason = dict.fromkeys(range(len(lenses)), f"outside the footprint: no catalogue row within {s.horizon:g} arcsec")
+    reason = dict.fromkeys(
+        range(len(lenses)), f"outside the footprint: no catalogue row within {s.horizon:g} arcsec"
+    )
     for lens, separation in zip(near.index.to_numpy(int), near, strict=True):
         reason[lens] = f"no catalogue row within {s.radius:g} arcsec (nearest at {separation:.2f})"
     for lens in best.loc[best["nameless"], "lens"]:
@@ -154,20 +222,50 @@ def match(rows: pd.DataFrame, lenses: Lenses, s: CrossmatchSettings) -> tuple[pd
     for lens in best.loc[~graded, "lens"]:
         reason[lens] = f"grading {str(lenses.grading[lens])!r} has no tier"
     best = best[graded]
-    keep = one_to_one(best["lens"].to_numpy(int), best["galaxy_id"].to_numpy(str), best["separation"].to_numpy(float))
+    keep = one_to_one(
+        best["lens"].to_numpy(int),
+        best["galaxy_id"].to_numpy(str),
+        best["separation"].to_numpy(float),
+    )
     owner = dict(zip(best.loc[keep, "galaxy_id"], best.loc[keep, "lens"], strict=True))
     for lens, galaxy in best.loc[~keep, ["lens", "galaxy_id"]].itertuples(index=False):
         reason[lens] = f"same object as {lenses.name[owner[galaxy]]} ({galaxy})"
-    best = best[keep].drop(columns=["far", "nameless", "older"]).sort_values("galaxy_id").reset_index(drop=True)
+    best = (
+        best[keep]
+        .drop(columns=["far", "nameless", "older"])
+        .sort_values("galaxy_id")
+        .reset_index(drop=True)
+    )
     index = best.pop("lens").to_numpy(int)
-    matched = best.assign(lens_name=lenses.name[index], lens_ra=lenses.ra[index], lens_dec=lenses.dec[index], grading=lenses.grading[index], tier=tier[index])
+    matched = best.assign(
+        lens_name=lenses.name[index],
+        lens_ra=lenses.ra[index],
+        lens_dec=lenses.dec[index],
+        grading=lenses.grading[index],
+        tier=tier[index],
+    )
     lost = np.setdiff1d(np.arange(len(lenses)), index)
     missed = lenses.where(lost)
     reasons = pd.Series([reason[i] for i in lost], dtype=object)
-    return matched, pd.DataFrame({"name": missed.name, "ra": missed.ra, "dec": missed.dec, "grading": missed.grading, "reason": reasons})
+    return matched, pd.DataFrame(
+        {
+            "name": missed.name,
+            "ra": missed.ra,
+            "dec": missed.dec,
+            "grading": missed.grading,
+            "reason": reasons,
+        }
+    )
 
 
-def _write(out: Path, matched: pd.DataFrame, unmatched: pd.DataFrame, known: pd.DataFrame, lenses: Lenses, chosen: Lenses) -> None:
+def _write(
+    out: Path,
+    matched: pd.DataFrame,
+    unmatched: pd.DataFrame,
+    known: pd.DataFrame,
+    lenses: Lenses,
+    chosen: Lenses,
+) -> None:
     import pandas as pd
 
     separation = matched["separation"].to_numpy(float)
@@ -177,13 +275,30 @@ def _write(out: Path, matched: pd.DataFrame, unmatched: pd.DataFrame, known: pd.
     ).rename(columns={"separation": "separation_arcsec"})
     write_parquet(out / "positives" / "positives.parquet", matched)
     write_parquet(out / "positives" / "given.parquet", known)
-    kinds = unmatched["reason"].str.replace(r"( \(nearest.*| as .*|:.*)$", "", regex=True).value_counts().sort_index()
-    quantities: list[tuple[str, Any]] = [("listed", len(lenses)), ("selected by name", len(chosen)), ("matched", len(matched))]
-    quantities += [(f"tier {tier}", int(n)) for tier, n in matched["tier"].value_counts().sort_index().items()]
+    kinds = (
+        unmatched["reason"]
+        .str.replace(r"( \(nearest.*| as .*|:.*)$", "", regex=True)
+        .value_counts()
+        .sort_index()
+    )
+    quantities: list[tuple[str, Any]] = [
+        ("listed", len(lenses)),
+        ("selected by name", len(chosen)),
+        ("matched", len(matched)),
+    ]
+    quantities += [
+        (f"tier {tier}", int(n)) for tier, n in matched["tier"].value_counts().sort_index().items()
+    ]
     quantities += [(f"unmatched, {kind}", int(n)) for kind, n in kinds.items()]
     if len(separation):
-        quantities += [(f"separation arcsec, quantile {q:.2f}", f"{np.quantile(separation, q):.4f}") for q in (0.05, 0.25, 0.5, 0.75, 0.95, 1.0)]
-    for name, frame in {"crossmatch": pd.DataFrame(quantities, columns=["quantity", "value"]), "unmatched": unmatched}.items():
+        quantities += [
+            (f"separation arcsec, quantile {q:.2f}", f"{np.quantile(separation, q):.4f}")
+            for q in (0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
+        ]
+    for name, frame in {
+        "crossmatch": pd.DataFrame(quantities, columns=["quantity", "value"]),
+        "unmatched": unmatched,
+    }.items():
         with replacing(out / "counts" / f"{name}.csv") as temporary:
             frame.to_csv(temporary, index=False, lineterminator="\n")
 
@@ -194,8 +309,15 @@ def write_parquet(path: Path, frame: pd.DataFrame) -> None:
     import pyarrow.parquet as pq
 
     whole = {*catalogue.WHOLE, "healpix_128", "label", "size"}
-    text = {c for c in frame.columns if c not in whole and (frame[c].dtype == object or str(frame[c].dtype).startswith("str"))} - set(catalogue.REAL)
-    kind = {c: pa.int64() if c in whole else pa.string() if c in text else pa.float64() for c in frame.columns}
+    text = {
+        c
+        for c in frame.columns
+        if c not in whole and (frame[c].dtype == object or str(frame[c].dtype).startswith("str"))
+    } - set(catalogue.REAL)
+    kind = {
+        c: pa.int64() if c in whole else pa.string() if c in text else pa.float64()
+        for c in frame.columns
+    }
     table = pa.table({c: pa.array(frame[c], type=kind[c], from_pandas=True) for c in frame.columns})
     with replacing(path) as temporary:
         pq.write_table(table, temporary, compression="zstd", store_schema=False)
@@ -213,5 +335,7 @@ def _frame(tables: Sequence[Any]) -> pd.DataFrame:
     import pyarrow as pa
 
     if not tables:
-        raise InputError("no catalogue file could be read for the cross-match; the reasons are above, and in the log of the negative pool")
+        raise InputError(
+            "no catalogue file could be read for the cross-match; the reasons are above, and in the log of the negative pool"
+        )
     return pa.concat_tables(tables).to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)

@@ -58,7 +58,11 @@ class Source:
 
 
 def make_cutouts(
-    spark: SparkSession | None, out: Path, root: Path, s: CutoutSettings, on_bad_file: Literal["stop", "quarantine"] = "stop"
+    spark: SparkSession | None,
+    out: Path,
+    root: Path,
+    s: CutoutSettings,
+    on_bad_file: Literal["stop", "quarantine"] = "stop",
 ) -> list[Refused]:
     """Writes cutouts/ from sample/sample.parquet and the coadds below `root`; returns what has no cutout and why.
 
@@ -67,7 +71,11 @@ def make_cutouts(
     """
     import pyarrow.parquet as pq
 
-    rows = pq.read_table(out / "sample" / "sample.parquet", partitioning=None).sort_by("galaxy_id").to_pylist()
+    rows = (
+        pq.read_table(out / "sample" / "sample.parquet", partitioning=None)
+        .sort_by("galaxy_id")
+        .to_pylist()
+    )
     bricks: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
         bricks.setdefault(row["brickname"], []).append(row)
@@ -76,14 +84,26 @@ def make_cutouts(
     sources += [Source("cube", hosts.source_name(path), path) for path in s.cubes]
     twice = [name for name, n in Counter(source.name for source in sources).items() if n > 1]
     if twice:
-        raise InputError(f"cutouts: two hosts or bricks are called {twice[0]!r}; rename one of the files in survey.cutouts")
+        raise InputError(
+            f"cutouts: two hosts or bricks are called {twice[0]!r}; rename one of the files in survey.cutouts"
+        )
     work = partial(cut, root=root, size=s.size)
-    entries = run_partitions(spark, out / "cutouts", [(source.name, source) for source in sources], work, "", "cutouts", on_bad_file)
+    entries = run_partitions(
+        spark,
+        out / "cutouts",
+        [(source.name, source) for source in sources],
+        work,
+        "",
+        "cutouts",
+        on_bad_file,
+    )
     refused: list[Refused] = []
     for source, entry in zip(sources, entries, strict=True):
         if "error" in entry:
             lost = source.rows or [{"galaxy_id": ""}]
-            refused += [(source.path or source.name, row["galaxy_id"], entry["error"]) for row in lost]
+            refused += [
+                (source.path or source.name, row["galaxy_id"], entry["error"]) for row in lost
+            ]
         else:
             refused += [tuple(r) for r in entry["counters"]["refused"]]
     return refused
@@ -93,7 +113,12 @@ def objects(out: Path) -> list[dict[str, Any]]:
     """Rows of every objects.parquet that have a file, in the order of the job: galaxy_id, cutout_path, sha256, offset_x, offset_y (pixels)."""
     import pyarrow.parquet as pq
 
-    return [row for folder in outputs(out / "cutouts") for row in pq.read_table(folder / OBJECTS, partitioning=None).to_pylist() if row["cutout_path"]]
+    return [
+        row
+        for folder in outputs(out / "cutouts")
+        for row in pq.read_table(folder / OBJECTS, partitioning=None).to_pylist()
+        if row["cutout_path"]
+    ]
 
 
 def cut(source: Source, temporary: Path, *, root: Path, size: int) -> dict[str, Any]:
@@ -108,11 +133,23 @@ def cut(source: Source, temporary: Path, *, root: Path, size: int) -> dict[str, 
         path = root / source.path
         stamps = hosts.des_stamps(path) if source.kind == "stamps" else hosts.cube_tiles(path, size)
         made = [_written(temporary, source.name, image, meta) for image, meta in stamps]
-    text, number = ("galaxy_id", "cutout_path", "sha256", "missing", "reason"), ("offset_x", "offset_y")
+    text, number = (
+        ("galaxy_id", "cutout_path", "sha256", "missing", "reason"),
+        ("offset_x", "offset_y"),
+    )
     schema = pa.schema([(c, pa.string()) for c in text] + [(c, pa.float64()) for c in number])
     pq.write_table(pa.Table.from_pylist(made, schema), temporary / OBJECTS, store_schema=False)
-    refused = [[row.pop("path", source.name), row["galaxy_id"], row["reason"]] for row in made if row["reason"]]
-    return {"objects": len(made), "cutouts": len(made) - len(refused), "missing_band": sum(bool(row.get("missing")) for row in made), "refused": refused}
+    refused = [
+        [row.pop("path", source.name), row["galaxy_id"], row["reason"]]
+        for row in made
+        if row["reason"]
+    ]
+    return {
+        "objects": len(made),
+        "cutouts": len(made) - len(refused),
+        "missing_band": sum(bool(row.get("missing")) for row in made),
+        "refused": refused,
+    }
 
 
 def _of_sample(source: Source, folder: Path, root: Path, size: int) -> Iterator[dict[str, Any]]:
@@ -123,7 +160,11 @@ def _of_sample(source: Source, folder: Path, root: Path, size: int) -> Iterator[
             try:
                 image, meta = read_npz(root / row["source_cutout"])
             except InputError as error:
-                yield {"galaxy_id": row["galaxy_id"], "reason": str(error), "path": row["source_cutout"]}
+                yield {
+                    "galaxy_id": row["galaxy_id"],
+                    "reason": str(error),
+                    "path": row["source_cutout"],
+                }
                 continue
             yield _written(folder, source.name, image, meta)
         else:
@@ -140,14 +181,24 @@ def _of_sample(source: Source, folder: Path, root: Path, size: int) -> Iterator[
             yield {"galaxy_id": row["galaxy_id"], "reason": reason}
             continue
         made = _written(folder, source.name, piece.image, metadata(piece.image, row, brick))
-        yield {**made, "offset_x": piece.offset[0], "offset_y": piece.offset[1], "missing": ",".join(brick.missing)}
+        yield {
+            **made,
+            "offset_x": piece.offset[0],
+            "offset_y": piece.offset[1],
+            "missing": ",".join(brick.missing),
+        }
 
 
 def _written(folder: Path, name: str, image: np.ndarray, meta: Mapping[str, Any]) -> dict[str, Any]:
     path = folder / f"{meta['galaxy_id']}.npz"
     write_npz(path, image, meta)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return {"galaxy_id": meta["galaxy_id"], "cutout_path": cutout_path(name, meta["galaxy_id"]), "sha256": digest, "reason": ""}
+    return {
+        "galaxy_id": meta["galaxy_id"],
+        "cutout_path": cutout_path(name, meta["galaxy_id"]),
+        "sha256": digest,
+        "reason": "",
+    }
 
 
 def metadata(image: np.ndarray, row: Mapping[str, Any], brick: Brick) -> dict[str, Any]:
@@ -156,7 +207,13 @@ def metadata(image: np.ndarray, row: Mapping[str, Any], brick: Brick) -> dict[st
     carried = {key: row.get(key) for key in CARRIED}
     for key, value in carried.items():
         if value is None:
-            carried[key] = "" if key in ("tier", "match_type", "type") else -1 if key == "nobs_z" else float("nan")
+            carried[key] = (
+                ""
+                if key in ("tier", "match_type", "type")
+                else -1
+                if key == "nobs_z"
+                else float("nan")
+            )
     return {
         "galaxy_id": row["galaxy_id"],
         "ra": float(row["ra"]),
@@ -167,7 +224,11 @@ def metadata(image: np.ndarray, row: Mapping[str, Any], brick: Brick) -> dict[st
         "timestamp": str(brick.header.get("DATE", "")),
         "pipeline_version": PIPELINE_VERSION,
         "cutout_url": f"{brick.source}/legacysurvey-{brick.name}-image-{{{','.join(BANDS)}}}.fits.fz",
-        "layer": "simulated" if brick.header.get("SIMULATD") else f"ls-dr{int(release) // 1000}" if release else "",
+        "layer": "simulated"
+        if brick.header.get("SIMULATD")
+        else f"ls-dr{int(release) // 1000}"
+        if release
+        else "",
         "bands_requested": BANDS,
         **carried,
         **features(image),

@@ -58,9 +58,15 @@ def run_partitions(
     done = _finished(folder, suffix)
     missing = [item for item in items if item[0] not in done]
     task = _Task(folder, suffix, work)
-    fresh = _distributed(spark, missing, task, label) if spark is not None else _loop(missing, task, label)
+    fresh = (
+        _distributed(spark, missing, task, label)
+        if spark is not None
+        else _loop(missing, task, label)
+    )
     # Through JSON, so that a resumed job returns what an uninterrupted one does, to the order of the keys.
-    by_name = done | {entry["name"]: json.loads(json.dumps(entry, sort_keys=True)) for entry in fresh}
+    by_name = done | {
+        entry["name"]: json.loads(json.dumps(entry, sort_keys=True)) for entry in fresh
+    }
     entries = [by_name[name] for name in names]
     for entry in entries:
         if "errno" in entry:
@@ -80,7 +86,11 @@ def outputs(folder: str | Path) -> list[Path]:
     folder = Path(folder)
     if not (folder / "_SUCCESS").is_file():
         raise InputError(f"{folder}: this job has not finished; run the step that writes it again")
-    return [folder / entry["file"] for entry in json.loads((folder / "_job.json").read_text())["items"] if "file" in entry]
+    return [
+        folder / entry["file"]
+        for entry in json.loads((folder / "_job.json").read_text())["items"]
+        if "file" in entry
+    ]
 
 
 class _Task:
@@ -99,7 +109,13 @@ class _Task:
             if final.is_dir():
                 shutil.rmtree(final)
             os.replace(temporary, final)
-            entry = {"name": name, "file": final.name, "bytes": size, "sha256": digest, "counters": counters}
+            entry = {
+                "name": name,
+                "file": final.name,
+                "bytes": size,
+                "sha256": digest,
+                "counters": counters,
+            }
             write_json(self.folder / "_done" / f"{name}.json", entry)
             return entry
         except InputError as error:
@@ -107,7 +123,12 @@ class _Task:
         except OSError as error:
             if error.errno is None:
                 raise
-            return {"name": name, "error": error.strerror or str(error), "errno": error.errno, "filename": str(error.filename or final)}
+            return {
+                "name": name,
+                "error": error.strerror or str(error),
+                "errno": error.errno,
+                "filename": str(error.filename or final),
+            }
         finally:
             _remove(temporary)
 
@@ -121,7 +142,9 @@ def _loop(items: Sequence[Item], task: _Task, label: str) -> list[dict[str, Any]
         return entries
 
 
-def _distributed(spark: SparkSession, items: Sequence[Item], task: _Task, label: str) -> list[dict[str, Any]]:
+def _distributed(
+    spark: SparkSession, items: Sequence[Item], task: _Task, label: str
+) -> list[dict[str, Any]]:
     """One Spark task per item; the driver's progress bar follows an accumulator."""
     if not items:
         return []
@@ -159,10 +182,23 @@ class _bar:
 
     def __init__(self, label: str, total: int):
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeRemainingColumn,
+        )
 
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        self.progress = Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty())
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+        )
+        self.progress = Progress(
+            *columns, console=Console(stderr=True), disable=not sys.stderr.isatty()
+        )
         self.task = self.progress.add_task(label, total=total)
 
     def __enter__(self) -> Callable[[int], None]:
@@ -180,7 +216,11 @@ def _finished(folder: Path, suffix: str) -> dict[str, dict[str, Any]]:
         job = json.loads((folder / "_job.json").read_text())
         notes += job["items"] if job["suffix"] == suffix else []
     notes += [json.loads(path.read_text()) for path in sorted((folder / "_done").glob("*.json"))]
-    return {entry["name"]: entry for entry in notes if "file" in entry and _size(folder / entry["file"]) == entry["bytes"]}
+    return {
+        entry["name"]: entry
+        for entry in notes
+        if "file" in entry and _size(folder / entry["file"]) == entry["bytes"]
+    }
 
 
 def _members(path: Path) -> list[Path]:

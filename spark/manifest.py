@@ -20,11 +20,19 @@ def write_manifest(out: Path, scheme: splits.Scheme) -> dict[str, Any]:
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
-    table = manifest.assembled(validation.table(out), pq.read_table(out / "sample" / "sample.parquet", partitioning=None))
+    table = manifest.assembled(
+        validation.table(out), pq.read_table(out / "sample" / "sample.parquet", partitioning=None)
+    )
     manifest.write(out / "manifest.parquet", table)
     host = pc.fill_null(pc.equal(table["cutout_type"], HOST), False)
     usable = pc.sum(table["quality_ok"]).as_py() or 0
     survey = table.filter(pc.invert(host))
     names = ("galaxy_id", "cutout_path", "healpix_128", "split", "label")
-    figures = splits.verify({name: survey[name].to_numpy(zero_copy_only=False) for name in names}, scheme)
-    return figures | {"hosts": pc.sum(host).as_py() or 0, "quality_ok": usable, "rejected": table.num_rows - usable}
+    figures = splits.verify(
+        {name: survey[name].to_numpy(zero_copy_only=False) for name in names}, scheme
+    )
+    return figures | {
+        "hosts": pc.sum(host).as_py() or 0,
+        "quality_ok": usable,
+        "rejected": table.num_rows - usable,
+    }

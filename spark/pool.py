@@ -27,7 +27,13 @@ OnBadFile = Literal["stop", "quarantine"]
 
 
 def negative_pool(
-    spark: SparkSession | None, out: Path, root: Path, paths: Sequence[str], lenses: Lenses, selection: Selection, on_bad_file: OnBadFile = "stop"
+    spark: SparkSession | None,
+    out: Path,
+    root: Path,
+    paths: Sequence[str],
+    lenses: Lenses,
+    selection: Selection,
+    on_bad_file: OnBadFile = "stop",
 ) -> list[tuple[str, str]]:
     """Writes pool/<name>.parquet for every catalogue file and counts/pool.csv; returns what it refused, (path, reason).
 
@@ -36,15 +42,31 @@ def negative_pool(
     """
     work = partial(select_file, root=root, selection=selection, lenses=lenses)
     items = list(zip(unique_names(paths), paths, strict=True))
-    entries = run_partitions(spark, out / "pool", items, work, ".parquet", "negative pool", on_bad_file)
+    entries = run_partitions(
+        spark, out / "pool", items, work, ".parquet", "negative pool", on_bad_file
+    )
     if all("error" in e for e in entries):
-        raise InputError(f"no catalogue file can give a negative pool; the first says: {entries[0]['error']}" if entries else "no catalogue files to read")
-    refused = [(path, relative(e["error"], root)) for path, e in zip(paths, entries, strict=True) if "error" in e]
-    write_counts(out / "counts" / "pool.csv", {path: e.get("counters", {}) for path, e in zip(paths, entries, strict=True)}, dict(refused))
+        raise InputError(
+            f"no catalogue file can give a negative pool; the first says: {entries[0]['error']}"
+            if entries
+            else "no catalogue files to read"
+        )
+    refused = [
+        (path, relative(e["error"], root))
+        for path, e in zip(paths, entries, strict=True)
+        if "error" in e
+    ]
+    write_counts(
+        out / "counts" / "pool.csv",
+        {path: e.get("counters", {}) for path, e in zip(paths, entries, strict=True)},
+        dict(refused),
+    )
     return refused
 
 
-def select_file(path: str, temporary: Path, *, root: Path, selection: Selection, lenses: Lenses) -> dict[str, Any]:
+def select_file(
+    path: str, temporary: Path, *, root: Path, selection: Selection, lenses: Lenses
+) -> dict[str, Any]:
     """The work on one catalogue file: read, cut, write; returns the counters, with the release and a histogram of z exposures."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -53,10 +75,16 @@ def select_file(path: str, temporary: Path, *, root: Path, selection: Selection,
     kept, counters = select(columns, selection, lenses.tree(), root / path)
     table = catalogue.to_arrow(kept)
     for name in COLUMNS[-4:]:
-        table = table.append_column(name, pa.array([value or None for value in kept[name].tolist()], pa.string()))
+        table = table.append_column(
+            name, pa.array([value or None for value in kept[name].tolist()], pa.string())
+        )
     pq.write_table(table, temporary, compression="zstd", store_schema=False)
     release = columns.get("release", np.empty(0, int))
-    return {"release": int(release.max()) if len(release) else None, **counters, "histograms": histograms(kept)}
+    return {
+        "release": int(release.max()) if len(release) else None,
+        **counters,
+        "histograms": histograms(kept),
+    }
 
 
 def histograms(kept: catalogue.Columns) -> dict[str, dict[str, int]]:
@@ -70,7 +98,10 @@ def unique_names(paths: Sequence[str]) -> list[str]:
     """A name for each file: its stem, with its folder's name before it where stems repeat, and a number where that repeats too."""
     stems = [Path(p).name.split(".")[0] for p in paths]
     often = Counter(stems)
-    names = [s if often[s] == 1 else f"{Path(p).parent.name}-{s}" for p, s in zip(paths, stems, strict=True)]
+    names = [
+        s if often[s] == 1 else f"{Path(p).parent.name}-{s}"
+        for p, s in zip(paths, stems, strict=True)
+    ]
     often = Counter(names)
     return [n if often[n] == 1 else f"{n}-{i:04d}" for i, n in enumerate(names)]
 
@@ -80,11 +111,20 @@ def relative(reason: str, root: Path) -> str:
     return reason.replace(f"{root}/", "")
 
 
-def write_counts(path: Path, counters: Mapping[str, Mapping[str, Any]], refused: Mapping[str, str]) -> None:
+def write_counts(
+    path: Path, counters: Mapping[str, Mapping[str, Any]], refused: Mapping[str, str]
+) -> None:
     """counts/pool.csv: a row per file, in order, and a row `total`; a refused file has only its reason."""
     import pandas as pd
 
-    rows = [{"file": name, "refused": refused.get(name, ""), **{k: v for k, v in c.items() if k != "histograms"}} for name, c in counters.items()]
+    rows = [
+        {
+            "file": name,
+            "refused": refused.get(name, ""),
+            **{k: v for k, v in c.items() if k != "histograms"},
+        }
+        for name, c in counters.items()
+    ]
     frame = pd.DataFrame(rows)
     present = [c for c in frame.columns if c not in ("file", "refused", "release")]
     numbers = [*(c for c in COUNTERS if c in present), *(c for c in present if c not in COUNTERS)]
@@ -92,4 +132,6 @@ def write_counts(path: Path, counters: Mapping[str, Mapping[str, Any]], refused:
     frame = pd.concat([frame, pd.DataFrame([total])], ignore_index=True)
     frame[[*numbers, "release"]] = frame[[*numbers, "release"]].astype("Int64")
     with replacing(path) as temporary:
-        frame[["file", "release", *numbers, "refused"]].to_csv(temporary, index=False, lineterminator="\n")
+        frame[["file", "release", *numbers, "refused"]].to_csv(
+            temporary, index=False, lineterminator="\n"
+        )

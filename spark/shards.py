@@ -28,7 +28,9 @@ class ShardSettings:
     """at most; 1024 records of 101 pixels are 126 MB"""
 
 
-def write_shards(spark: SparkSession | None, out: Path, size: int, s: ShardSettings, seed: int = splits.SEED) -> tuple[dict[str, Any], list[Refused]]:
+def write_shards(
+    spark: SparkSession | None, out: Path, size: int, s: ShardSettings, seed: int = splits.SEED
+) -> tuple[dict[str, Any], list[Refused]]:
     """Writes shards/ from manifest.parquet and its cutouts; returns figures, and the usable cutouts left out for their size.
 
     Only rows with quality_ok go in; all records of a data set have one shape, so cutouts of another side than `size` (hosts of another survey) are
@@ -37,21 +39,53 @@ def write_shards(spark: SparkSession | None, out: Path, size: int, s: ShardSetti
     folder = out / "shards" / shards.NAME / shards.VERSION
     (folder / shards.INDEX).unlink(missing_ok=True)
     rows = [row for row in manifest.read(out / "manifest.parquet").to_pylist() if row["quality_ok"]]
-    left_out = [(r["cutout_path"], r["galaxy_id"], f"{r['size']} pixels, shards hold {size}: used from its file") for r in rows if r["size"] != size]
+    left_out = [
+        (
+            r["cutout_path"],
+            r["galaxy_id"],
+            f"{r['size']} pixels, shards hold {size}: used from its file",
+        )
+        for r in rows
+        if r["size"] != size
+    ]
     rows = [row for row in rows if row["size"] == size]
     if not rows:
-        raise InputError(f"{out / 'manifest.parquet'}: no usable cutout of {size} pixels, so no shards; see quarantine.csv for the reasons")
+        raise InputError(
+            f"{out / 'manifest.parquet'}: no usable cutout of {size} pixels, so no shards; see quarantine.csv for the reasons"
+        )
     # Sorted by name first, so that equal keys, should they ever come, have one order.
     rows.sort(key=lambda row: row["galaxy_id"])
-    planned = shards.plan([row["split"] for row in rows], splits.order_key((row["galaxy_id"] for row in rows), seed), s.records_per_shard)
+    planned = shards.plan(
+        [row["split"] for row in rows],
+        splits.order_key((row["galaxy_id"] for row in rows), seed),
+        s.records_per_shard,
+    )
     work = partial(pack, out=out, size=size)
-    items = [(shard.file, [{"cutout_path": rows[i]["cutout_path"], **{k: rows[i][k] for k in shards.FIELDS}} for i in shard.rows]) for shard in planned]
+    items = [
+        (
+            shard.file,
+            [
+                {"cutout_path": rows[i]["cutout_path"], **{k: rows[i][k] for k in shards.FIELDS}}
+                for i in shard.rows
+            ],
+        )
+        for shard in planned
+    ]
     entries = run_partitions(spark, folder, items, work, "", "shards")
     written = [{**entry, **entry["counters"]} for entry in entries]
-    note = "Cutouts in g, r, z around galaxies, nanomaggies, 0.262 arcsec a pixel; label 1 is a lens."
+    note = (
+        "Cutouts in g, r, z around galaxies, nanomaggies, 0.262 arcsec a pixel; label 1 is a lens."
+    )
     shards.finish(folder, planned, written, size, note)
-    records = {name: sum(len(shard.rows) for shard in planned if shard.split == name) for name in shards.SPLITS}
-    return {"shards": len(planned), "records": records, "bytes": sum(e["bytes"] for e in entries)}, left_out
+    records = {
+        name: sum(len(shard.rows) for shard in planned if shard.split == name)
+        for name in shards.SPLITS
+    }
+    return {
+        "shards": len(planned),
+        "records": records,
+        "bytes": sum(e["bytes"] for e in entries),
+    }, left_out
 
 
 def pack(rows: list[dict[str, Any]], temporary: Path, *, out: Path, size: int) -> dict[str, Any]:
@@ -61,7 +95,9 @@ def pack(rows: list[dict[str, Any]], temporary: Path, *, out: Path, size: int) -
         image, meta = read_npz(out / row["cutout_path"])
         if image.shape != (size, size, 3) or meta["galaxy_id"] != row["galaxy_id"]:
             found = f"object {meta['galaxy_id']}, shape {'x'.join(map(str, image.shape))}"
-            raise InputError(f"{row['cutout_path']}: {found}, the manifest says {row['galaxy_id']} of {size} pixels; run `lensjax survey --force`")
+            raise InputError(
+                f"{row['cutout_path']}: {found}, the manifest says {row['galaxy_id']} of {size} pixels; run `lensjax survey --force`"
+            )
         return shards.example(image, row)
 
     records = tfrecord.write(temporary, (example(row) for row in rows))

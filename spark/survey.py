@@ -113,7 +113,9 @@ def command(argv: list[str]) -> int:
     if step.current() and not call.force:
         print("survey: up to date")
         return 0
-    print(f"survey: {len(inputs.catalogues)} catalogue files, {len(inputs.given)} existing cutouts, lens list {inputs.lens_list}, in {inputs.root}")
+    print(
+        f"survey: {len(inputs.catalogues)} catalogue files, {len(inputs.given)} existing cutouts, lens list {inputs.lens_list}, in {inputs.root}"
+    )
     if call.force:
         step.restart()
     with step, ExitStack() as stack:
@@ -127,7 +129,9 @@ def command(argv: list[str]) -> int:
 command.settings = SurveySettings  # type: ignore[attr-defined]
 
 
-def run(out: Path, s: SurveySettings, inputs: Inputs, force: bool, stack: ExitStack) -> dict[str, Any]:
+def run(
+    out: Path, s: SurveySettings, inputs: Inputs, force: bool, stack: ExitStack
+) -> dict[str, Any]:
     """Runs the chosen steps that are not up to date, in order, and gathers quarantine.csv; returns every step's figures."""
     opened: list[SparkSession] = []
 
@@ -140,11 +144,24 @@ def run(out: Path, s: SurveySettings, inputs: Inputs, force: bool, stack: ExitSt
     for part in parts(out, s, inputs):
         if part.name not in s.steps:
             continue
-        missing = [o for o in part.after if o.startswith("survey-") and not (out / "records" / f"{o}.json").is_file()]
+        missing = [
+            o
+            for o in part.after
+            if o.startswith("survey-") and not (out / "records" / f"{o}.json").is_file()
+        ]
         if missing:
             first = missing[0].removeprefix("survey-")
-            raise InputError(f"{out}: step {first!r} of the survey has not finished; run `lensjax survey --steps {first} {part.name} --out {out}`")
-        step = Step(out, f"survey-{part.name}", Depends(part.depends), after=part.after, owns=part.owns, external=part.external)
+            raise InputError(
+                f"{out}: step {first!r} of the survey has not finished; run `lensjax survey --steps {first} {part.name} --out {out}`"
+            )
+        step = Step(
+            out,
+            f"survey-{part.name}",
+            Depends(part.depends),
+            after=part.after,
+            owns=part.owns,
+            external=part.external,
+        )
         if step.current() and not force:
             print(f"  {part.name}: up to date")
             continue
@@ -154,20 +171,33 @@ def run(out: Path, s: SurveySettings, inputs: Inputs, force: bool, stack: ExitSt
             refused, figures[part.name] = part.work(spark)
             figures[part.name]["refused"] = _quarantine(out, inputs.root, part.name, refused)
             step.finish([*part.outputs, f"counts/quarantine-{part.name}.csv"], **figures[part.name])
-        print(f"  {part.name}: " + ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in figures[part.name].items()), flush=True)
+        print(
+            f"  {part.name}: "
+            + ", ".join(
+                f"{key.replace('_', ' ')} {value}" for key, value in figures[part.name].items()
+            ),
+            flush=True,
+        )
     _gather(out)
     return figures
 
 
 def parts(out: Path, s: SurveySettings, i: Inputs) -> list[Part]:
     """The steps in order."""
-    source = {"root": str(i.root) if i.external else "", "catalogues": i.catalogues, "lenses": i.lens_list, "on_bad_file": s.on_bad_file}
+    source = {
+        "root": str(i.root) if i.external else "",
+        "catalogues": i.catalogues,
+        "lenses": i.lens_list,
+        "on_bad_file": s.on_bad_file,
+    }
 
     def listed() -> tuple[lenses.Lenses, list[tuple[str, object, str]]]:
         found, bad = lenses.read(i.root / i.lens_list)
         if bad and s.on_bad_file == "stop":
             line, reason = bad[0]
-            raise InputError(f"{i.root / i.lens_list}, line {line}: {reason}; mend the row, or set survey.on_bad_file to quarantine")
+            raise InputError(
+                f"{i.root / i.lens_list}, line {line}: {reason}; mend the row, or set survey.on_bad_file to quarantine"
+            )
         return found, [(i.lens_list, line, reason) for line, reason in bad]
 
     def pool(spark: Callable[[], SparkSession]) -> tuple[Refused, dict[str, Any]]:
@@ -176,20 +206,38 @@ def parts(out: Path, s: SurveySettings, i: Inputs) -> list[Part]:
         found, _ = listed()
         refused = negative_pool(spark(), out, i.root, i.catalogues, found, s.pool, s.on_bad_file)
         total = pd.read_csv(out / "counts" / "pool.csv").iloc[-1]
-        return _whole(refused), {"files": len(i.catalogues), **{name: int(total[name]) for name in ("rows", "kept", "N1", "N2")}}
+        return _whole(refused), {
+            "files": len(i.catalogues),
+            **{name: int(total[name]) for name in ("rows", "kept", "N1", "N2")},
+        }
 
     def positives(spark: Callable[[], SparkSession]) -> tuple[Refused, dict[str, Any]]:
         import pandas as pd
 
         found, bad = listed()
-        refused = crossmatch(spark(), out, i.root, i.catalogues, i.given, found, s.crossmatch, s.on_bad_file)
-        table: dict[str, str] = dict(pd.read_csv(out / "counts" / "crossmatch.csv", dtype=str).to_numpy().tolist())
+        refused = crossmatch(
+            spark(), out, i.root, i.catalogues, i.given, found, s.crossmatch, s.on_bad_file
+        )
+        table: dict[str, str] = dict(
+            pd.read_csv(out / "counts" / "crossmatch.csv", dtype=str).to_numpy().tolist()
+        )
         shown = ("listed", "selected by name", "matched", "tier A", "tier B")
         return [*bad, *_whole(refused)], {name: int(table[name]) for name in shown if name in table}
 
     def sampled(spark: Callable[[], SparkSession]) -> tuple[Refused, dict[str, Any]]:
         figures = sample(spark(), out, outputs(out / "pool"), s.sample)
-        shown = ("wanted", "sampled", "n2_fraction", "shortfall", "borrowed", "unfilled", "counts", "positives", "fractions_ok", "pool")
+        shown = (
+            "wanted",
+            "sampled",
+            "n2_fraction",
+            "shortfall",
+            "borrowed",
+            "unfilled",
+            "counts",
+            "positives",
+            "fractions_ok",
+            "pool",
+        )
         return [], {name: figures[name] for name in shown}
 
     def cut(spark: Callable[[], SparkSession]) -> tuple[Refused, dict[str, Any]]:
@@ -200,14 +248,29 @@ def parts(out: Path, s: SurveySettings, i: Inputs) -> list[Part]:
 
     def manifest(spark: Callable[[], SparkSession]) -> tuple[Refused, dict[str, Any]]:
         figures = write_manifest(out, s.sample.scheme)
-        return [], {name: figures[name] for name in ("rows", "quality_ok", "rejected", "hosts", "cells", "counts", "positives", "fractions", "fractions_ok")}
+        return [], {
+            name: figures[name]
+            for name in (
+                "rows",
+                "quality_ok",
+                "rejected",
+                "hosts",
+                "cells",
+                "counts",
+                "positives",
+                "fractions",
+                "fractions_ok",
+            )
+        }
 
     def packed(spark: Callable[[], SparkSession]) -> tuple[Refused, dict[str, Any]]:
         figures, left_out = write_shards(spark(), out, s.cutouts.size, s.shards, s.sample.seed)
         return [], figures | {"of another size": len(left_out)}
 
     folder = f"shards/{shards.NAME}/{shards.VERSION}"
-    described = tuple(f"{folder}/{name}" for name in (shards.INDEX, "dataset_info.json", "features.json"))
+    described = tuple(
+        f"{folder}/{name}" for name in (shards.INDEX, "dataset_info.json", "features.json")
+    )
     tables = [i.root / c for c in i.catalogues] if i.external else []
     cutting = {"cutouts": asdict(s.cutouts), "root": source["root"], "on_bad_file": s.on_bad_file}
     hosts = [p for p in i.external if p not in tables]
@@ -215,8 +278,24 @@ def parts(out: Path, s: SurveySettings, i: Inputs) -> list[Part]:
     counted = ("counts/crossmatch.csv", "counts/unmatched.csv")
     written = ("positives/positives.parquet", "positives/given.parquet")
     return [
-        Part("pool", {**source, "pool": asdict(s.pool)}, i.after, ("pool", "counts/pool.csv"), ("pool/_job.json", "counts/pool.csv"), pool, i.external),
-        Part("crossmatch", matching, i.after, ("positives", *counted), (*written, *counted), positives, i.external),
+        Part(
+            "pool",
+            {**source, "pool": asdict(s.pool)},
+            i.after,
+            ("pool", "counts/pool.csv"),
+            ("pool/_job.json", "counts/pool.csv"),
+            pool,
+            i.external,
+        ),
+        Part(
+            "crossmatch",
+            matching,
+            i.after,
+            ("positives", *counted),
+            (*written, *counted),
+            positives,
+            i.external,
+        ),
         Part(
             "sample",
             asdict(s.sample),
@@ -225,10 +304,39 @@ def parts(out: Path, s: SurveySettings, i: Inputs) -> list[Part]:
             ("sample/sample.parquet", "counts/sample.csv"),
             sampled,
         ),
-        Part("cutouts", cutting, (*i.after, "survey-sample"), ("cutouts",), ("cutouts/_job.json",), cut, hosts),
-        Part("validation", {"size": s.cutouts.size}, ("survey-cutouts",), ("validation",), ("validation/_job.json",), validated),
-        Part("manifest", {"scheme": s.sample.scheme}, ("survey-sample", "survey-validation"), ("manifest.parquet",), ("manifest.parquet",), manifest),
-        Part("shards", {"shards": asdict(s.shards), "seed": s.sample.seed}, ("survey-manifest", "survey-cutouts"), ("shards",), described, packed),
+        Part(
+            "cutouts",
+            cutting,
+            (*i.after, "survey-sample"),
+            ("cutouts",),
+            ("cutouts/_job.json",),
+            cut,
+            hosts,
+        ),
+        Part(
+            "validation",
+            {"size": s.cutouts.size},
+            ("survey-cutouts",),
+            ("validation",),
+            ("validation/_job.json",),
+            validated,
+        ),
+        Part(
+            "manifest",
+            {"scheme": s.sample.scheme},
+            ("survey-sample", "survey-validation"),
+            ("manifest.parquet",),
+            ("manifest.parquet",),
+            manifest,
+        ),
+        Part(
+            "shards",
+            {"shards": asdict(s.shards), "seed": s.sample.seed},
+            ("survey-manifest", "survey-cutouts"),
+            ("shards",),
+            described,
+            packed,
+        ),
     ]
 
 
@@ -238,13 +346,22 @@ def locate(out: Path, s: SurveySettings) -> Inputs:
         name = s.root.removeprefix("${").removesuffix("}") if s.root.startswith("${") else s.root
         root = Path(data_directory() if name == "LENSJAX_DATA" else s.root).expanduser().absolute()
         if name == "LENSJAX_DATA" and not data_directory():
-            raise InputError("survey.root is LENSJAX_DATA, but that environment variable is not set: export LENSJAX_DATA=/path/to/survey/data")
+            raise InputError(
+                "survey.root is LENSJAX_DATA, but that environment variable is not set: export LENSJAX_DATA=/path/to/survey/data"
+            )
     else:
         root = out / "survey"
     if not root.is_dir():
-        cure = "set survey.root to the survey's folder" if s.root else f"run `lensjax simulate --out {out}` first, or set survey.root"
+        cure = (
+            "set survey.root to the survey's folder"
+            if s.root
+            else f"run `lensjax simulate --out {out}` first, or set survey.root"
+        )
         raise InputError(f"{root}: no such folder; {cure}")
-    catalogues, given = list(_matching(root, s.sweeps, "sweeps")), list(_matching(root, s.given, "given"))
+    catalogues, given = (
+        list(_matching(root, s.sweeps, "sweeps")),
+        list(_matching(root, s.given, "given")),
+    )
     if s.test_limit:
         catalogues, given = catalogues[: s.test_limit], given[: s.test_limit]
     if not (root / s.lenses).is_file():
@@ -275,8 +392,14 @@ def _whole(refused: Iterable[tuple[str, str]]) -> list[tuple[str, object, str]]:
 
 def _quarantine(out: Path, root: Path, stage: str, refused: Refused) -> int:
     """Writes counts/quarantine-<stage>.csv, with paths relative to the survey or the run; returns its number of rows."""
-    rows = [(stage, path, row, reason.replace(f"{root}/", "").replace(f"{out}/", "")) for path, row, reason in refused]
-    with replacing(out / "counts" / f"quarantine-{stage}.csv") as temporary, open(temporary, "w", newline="") as handle:
+    rows = [
+        (stage, path, row, reason.replace(f"{root}/", "").replace(f"{out}/", ""))
+        for path, row, reason in refused
+    ]
+    with (
+        replacing(out / "counts" / f"quarantine-{stage}.csv") as temporary,
+        open(temporary, "w", newline="") as handle,
+    ):
         csv.writer(handle, lineterminator="\n").writerows(rows)
     return len(rows)
 

@@ -25,9 +25,30 @@ if TYPE_CHECKING:
 
 CHUNK = 256
 SCALE_TOLERANCE = 0.01
-TEXT = ("cutout_type", "timestamp", "pipeline_version", "cutout_url", "layer", "bands_requested", "tier", "match_type", "brickname", "type")
+TEXT = (
+    "cutout_type",
+    "timestamp",
+    "pipeline_version",
+    "cutout_url",
+    "layer",
+    "bands_requested",
+    "tier",
+    "match_type",
+    "brickname",
+    "type",
+)
 NUMBERS = ("ra", "dec", "pixel_scale", "weight")
-COLUMNS = ("cutout_path", "filename", "galaxy_id", "size", *TEXT, *NUMBERS, "nobs_z", *FEATURES, "quality_ok")
+COLUMNS = (
+    "cutout_path",
+    "filename",
+    "galaxy_id",
+    "size",
+    *TEXT,
+    *NUMBERS,
+    "nobs_z",
+    *FEATURES,
+    "quality_ok",
+)
 """Of a validation file, besides `reason`; names and types as in the manifest."""
 
 
@@ -38,7 +59,10 @@ def validate(spark: SparkSession | None, out: Path, size: int) -> list[Refused]:
     """
     found = objects(out)
     chunks = [found[i : i + CHUNK] for i in range(0, len(found), CHUNK)]
-    items = [(f"part-{i:05d}", [(o["galaxy_id"], o["cutout_path"]) for o in chunk]) for i, chunk in enumerate(chunks)]
+    items = [
+        (f"part-{i:05d}", [(o["galaxy_id"], o["cutout_path"]) for o in chunk])
+        for i, chunk in enumerate(chunks)
+    ]
     work = partial(judge, out=out, size=size)
     entries = run_partitions(spark, out / "validation", items, work, ".parquet", "validation")
     return [tuple(r) for entry in entries for r in entry["counters"]["refused"]]
@@ -49,7 +73,10 @@ def table(out: Path) -> pa.Table:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    return pa.concat_tables([pq.read_table(path, partitioning=None) for path in outputs(out / "validation")] or [_schema().empty_table()])
+    return pa.concat_tables(
+        [pq.read_table(path, partitioning=None) for path in outputs(out / "validation")]
+        or [_schema().empty_table()]
+    )
 
 
 def judge(chunk: list[tuple[str, str]], temporary: Path, *, out: Path, size: int) -> dict[str, Any]:
@@ -64,12 +91,20 @@ def judge(chunk: list[tuple[str, str]], temporary: Path, *, out: Path, size: int
         except InputError as error:
             refused.append([path, galaxy_id, str(error)])
             continue
-        reason = wrong_provenance(image, meta, galaxy_id) or rejected(image, image.shape[0] if meta.get("cutout_type") == "host" else size)
+        reason = wrong_provenance(image, meta, galaxy_id) or rejected(
+            image, image.shape[0] if meta.get("cutout_type") == "host" else size
+        )
         rows.append(_row(image, meta, path, reason))
         if reason:
             refused.append([path, galaxy_id, reason])
-    pq.write_table(pa.Table.from_pylist(rows, _schema()), temporary, compression="zstd", store_schema=False)
-    return {"cutouts": len(rows), "usable": sum(row["quality_ok"] for row in rows), "refused": refused}
+    pq.write_table(
+        pa.Table.from_pylist(rows, _schema()), temporary, compression="zstd", store_schema=False
+    )
+    return {
+        "cutouts": len(rows),
+        "usable": sum(row["quality_ok"] for row in rows),
+        "refused": refused,
+    }
 
 
 def wrong_provenance(image: np.ndarray, meta: Meta, galaxy_id: str) -> str:
@@ -91,7 +126,12 @@ def wrong_provenance(image: np.ndarray, meta: Meta, galaxy_id: str) -> str:
 
 
 def _row(image: np.ndarray, meta: Meta, path: str, reason: str) -> dict[str, Any]:
-    row: dict[str, Any] = {"cutout_path": path, "filename": Path(path).name, "galaxy_id": meta["galaxy_id"], "size": image.shape[0]}
+    row: dict[str, Any] = {
+        "cutout_path": path,
+        "filename": Path(path).name,
+        "galaxy_id": meta["galaxy_id"],
+        "size": image.shape[0],
+    }
     row |= {name: str(meta[name]) if meta.get(name) else None for name in TEXT}
     row |= {name: _number(meta.get(name)) for name in NUMBERS}
     nobs = meta.get("nobs_z")

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # small products of the reference images are quicker so when the cores are shared
+os.environ.setdefault(
+    "OPENBLAS_NUM_THREADS", "1"
+)  # small products of the reference images are quicker so when the cores are shared
 # A shell ignores Ctrl-C for what it starts in the background, and so would everything that a test starts and interrupts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

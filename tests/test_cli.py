@@ -37,9 +37,13 @@ def raising(error):
 
 
 def test_help_lists_every_verb_with_a_summary():
-    out = subprocess.run([sys.executable, "-m", "lensjax.cli"], capture_output=True, text=True, check=True).stdout
+    out = subprocess.run(
+        [sys.executable, "-m", "lensjax.cli"], capture_output=True, text=True, check=True
+    ).stdout
     for name in cli.ORDER:
-        assert any(line.split()[:1] == [name] and len(line.split()) > 2 for line in out.splitlines())
+        assert any(
+            line.split()[:1] == [name] and len(line.split()) > 2 for line in out.splitlines()
+        )
 
 
 def test_unknown_verb_is_one_line_and_code_2(capsys):
@@ -69,8 +73,16 @@ def test_user_errors_are_one_line_with_an_exit_code(verb, capsys, error, code, w
 @pytest.mark.parametrize("own", [None, "glibc.malloc.check=0"])
 def test_a_command_has_large_pages_unless_the_user_tuned_glibc(own):
     program = "import os, sys; from lensjax import cli; print(os.getpid()); cli.main = lambda: print(os.environ['GLIBC_TUNABLES'], sys.argv); cli.command()"
-    environment = {k: v for k, v in os.environ.items() if k != "GLIBC_TUNABLES"} | ({"GLIBC_TUNABLES": own} if own else {})
-    done = subprocess.run([sys.executable, "-c", program, "a b", "--c"], env=environment, capture_output=True, text=True, check=True)
+    environment = {k: v for k, v in os.environ.items() if k != "GLIBC_TUNABLES"} | (
+        {"GLIBC_TUNABLES": own} if own else {}
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, "a b", "--c"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     *ids, said = done.stdout.splitlines()
     assert said == f"{own or 'glibc.malloc.hugetlb=1'} ['-c', 'a b', '--c']"
     assert len(ids) == (1 if own else 2) and len(set(ids)) == 1
@@ -85,6 +97,8 @@ def test_defects_keep_their_traceback(verb):
 def test_an_interrupt_after_the_verb_has_ended_leaves_its_exit_code_and_no_traceback():
     """The handler stands for JAX's own, which took the one interrupt of a run that was just done."""
     program = "import atexit, os, signal; atexit.register(os.kill, os.getpid(), signal.SIGINT); from lensjax import cli; cli.command()"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60
+    )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("usage: lensjax")

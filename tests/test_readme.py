@@ -16,14 +16,21 @@ def blocks(language: str) -> list[str]:
 
 
 def commands() -> list[str]:
-    return [line.strip() for block in blocks("sh") for line in block.splitlines() if line.strip() and not line.startswith("#")]
+    return [
+        line.strip()
+        for block in blocks("sh")
+        for line in block.splitlines()
+        if line.strip() and not line.startswith("#")
+    ]
 
 
 def test_the_python_example_runs():
     (code,) = blocks("python")
     names: dict = {}
     exec(code, names)
-    assert names["stamps"].shape == (5, 101, 101, 3) and float(names["slope"]) < 0  # a larger source of the same flux is fainter at its peak
+    assert (
+        names["stamps"].shape == (5, 101, 101, 3) and float(names["slope"]) < 0
+    )  # a larger source of the same flux is fainter at its peak
     assert len(code.strip().splitlines()) < 30
 
 
@@ -32,10 +39,17 @@ def test_every_command_is_one_that_works(command, tmp_path):
     """The long ones are run whole by tests/chain (the chain, the real data) and by whoever runs `make test`; here their words are checked."""
     words = command.split()
     if words[0] == "make":
-        recipe = subprocess.run(["make", "-n", *words[1:]], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        recipe = subprocess.run(
+            ["make", "-n", *words[1:]], cwd=ROOT, capture_output=True, text=True, check=True
+        ).stdout
         assert {"demo": "lensjax run --out runs/default", "test": "pytest"}[words[1]] in recipe
     elif words[0] == "lensjax" and "--help" in words:
-        done = subprocess.run([Path(sys.executable).with_name("lensjax"), *words[1:]], cwd=tmp_path, capture_output=True, text=True)
+        done = subprocess.run(
+            [Path(sys.executable).with_name("lensjax"), *words[1:]],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+        )
         assert done.returncode == 0 and "usage" in done.stdout
     elif words[:2] == ["lensjax", "run"]:
         from classifiers.chain import resolve
@@ -59,7 +73,12 @@ def test_every_dependency_is_explained():
     import tomllib
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    listed = [d for group in (project["dependencies"], *project["optional-dependencies"].values()) for d in group if not d.startswith("lensjax")]
+    listed = [
+        d
+        for group in (project["dependencies"], *project["optional-dependencies"].values())
+        for d in group
+        if not d.startswith("lensjax")
+    ]
     names = {re.match(r"[\w-]+", d).group() for d in listed}
     assert {n for n in names if not re.search(rf"\b{re.escape(n)}\b", README)} == set()
 

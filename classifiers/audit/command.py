@@ -20,7 +20,14 @@ if TYPE_CHECKING:
     from classifiers.audit.hosts import Hosts
 
 SNR_EDGES = (0.0, 3.0, 5.0, 10.0, 20.0, 50.0, 1e6)
-OUTPUTS = ("injections.parquet", "completeness.parquet", "completeness.csv", "marginals.parquet", "marginals.csv", "summary.json")
+OUTPUTS = (
+    "injections.parquet",
+    "completeness.parquet",
+    "completeness.csv",
+    "marginals.parquet",
+    "marginals.csv",
+    "summary.json",
+)
 
 
 def command(argv: Sequence[str]) -> int:
@@ -36,8 +43,15 @@ def command(argv: Sequence[str]) -> int:
         step.restart()
     with step:
         summary = run(out, s)
-        extra = [name for name in ("sensitivity.csv", "sensitivity.parquet", "gallery.npz") if (out / "audit" / name).is_file()]
-        step.finish([f"audit/{name}" for name in (*OUTPUTS, *extra)], **{k: summary[k] for k in ("injections", "hosts", "completeness")})
+        extra = [
+            name
+            for name in ("sensitivity.csv", "sensitivity.parquet", "gallery.npz")
+            if (out / "audit" / name).is_file()
+        ]
+        step.finish(
+            [f"audit/{name}" for name in (*OUTPUTS, *extra)],
+            **{k: summary[k] for k in ("injections", "hosts", "completeness")},
+        )
     remove_parts(out / "audit" / "parts")
     for line in summary["words"]:
         print(f"audit: {line}")
@@ -75,9 +89,13 @@ def choose_hosts(out: Path, s: AuditSettings, info: dict[str, Any]) -> Hosts:
     manifest = read(path).to_pandas()
     trained_path = Path(s.classifier).parent / "manifest.parquet" if s.classifier else path
     if not trained_path.is_file():
-        raise InputError(f"{trained_path}: missing, so what the classifier was trained on is unknown; keep the manifest beside its training folder")
+        raise InputError(
+            f"{trained_path}: missing, so what the classifier was trained on is unknown; keep the manifest beside its training folder"
+        )
     if info.get("manifest_sha256") not in (None, sha256(trained_path)):
-        raise InputError(f"{trained_path}: not the manifest that the classifier was trained on (SHA-256 differs); use that run's, or train again")
+        raise InputError(
+            f"{trained_path}: not the manifest that the classifier was trained on (SHA-256 differs); use that run's, or train again"
+        )
     trained = None
     if s.classifier:
         table = read(trained_path).to_pandas()
@@ -86,12 +104,16 @@ def choose_hosts(out: Path, s: AuditSettings, info: dict[str, Any]) -> Hosts:
         try:
             names = pd.read_csv(s.host_list, dtype=str)["galaxy_id"].dropna().tolist()
         except (OSError, ValueError, KeyError) as error:
-            raise InputError(f"{s.host_list}: not a CSV file with a column galaxy_id ({error})") from None
+            raise InputError(
+                f"{s.host_list}: not a CSV file with a column galaxy_id ({error})"
+            ) from None
         found = hosts.named(manifest, names, s.psf_fwhm)
     else:
         found = hosts.candidates(manifest, None if s.classifier else s.splits, s.psf_fwhm)
     if not len(found):
-        raise InputError(f"{path}: no negative in split {' or '.join(s.splits)}, so there is nothing to inject into; make the survey larger")
+        raise InputError(
+            f"{path}: no negative in split {' or '.join(s.splits)}, so there is nothing to inject into; make the survey larger"
+        )
     hosts.refuse(found, trained, manifest[["galaxy_id", "ra", "dec"]])
     return found
 
@@ -135,27 +157,49 @@ def run(out: Path, s: AuditSettings) -> dict[str, Any]:
     chunks = plan.chunks(hosts, axes, s.injections, s.per_host, degrade, s.seed)
     thresholds = all_thresholds(out, s)
     wanted = axes.cells() * s.injections
-    print(f"audit: {sum(map(len, chunks))} injections of {wanted} asked, {axes.cells()} cells, {len(hosts)} hosts, {s.mode}, prior {s.prior}", flush=True)
+    print(
+        f"audit: {sum(map(len, chunks))} injections of {wanted} asked, {axes.cells()} cells, {len(hosts)} hosts, {s.mode}, prior {s.prior}",
+        flush=True,
+    )
     campaign = Campaign(chunks, hosts, out, classifier, prior, s.gain, s.moffat_beta, s.batch)
     rows = campaign.carry_out(folder / "parts")
     if rows.empty:
-        raise InputError(f"{out}: no host lies in any cell of the grid; widen audit.psf_edges and audit.depth_edges, or use mode degraded")
+        raise InputError(
+            f"{out}: no host lies in any cell of the grid; widen audit.psf_edges and audit.depth_edges, or use mode degraded"
+        )
     with replacing(folder / "injections.parquet") as temporary:
         rows.to_parquet(temporary, index=False, compression="zstd")
     cells = plan.cells(hosts, axes, degrade)
     table = completeness.table(rows, cells, thresholds, s.magnitude_edges, s.sufficient)
     write_table(table, folder, "completeness")
-    marginal = completeness.marginals(rows, thresholds, s.magnitude_edges, SNR_EDGES, s.sufficient, s.seed)
+    marginal = completeness.marginals(
+        rows, thresholds, s.magnitude_edges, SNR_EDGES, s.sufficient, s.seed
+    )
     write_table(marginal, folder, "marginals")
 
     gradients = None
     sample = plan.sample(chunks, s.sensitivity_sample)
     if sample:
-        gradients = sensitivity.table(campaign.experiment(chunks[sample[0][0]]), campaign.packed(sample))
+        gradients = sensitivity.table(
+            campaign.experiment(chunks[sample[0][0]]), campaign.packed(sample)
+        )
         write_table(gradients, folder, "sensitivity")
     middle = min(thresholds.values(), key=lambda t: (abs(t - 0.5), t))
     picks = gallery.chosen(rows, middle, s.gate_snr)
     gallery.write(folder / "gallery.npz", picks, rows, campaign)
-    found = summary.summarise(out, s, axes, hosts, measured, classifier.info, rows, table, marginal, gradients, thresholds, middle)
+    found = summary.summarise(
+        out,
+        s,
+        axes,
+        hosts,
+        measured,
+        classifier.info,
+        rows,
+        table,
+        marginal,
+        gradients,
+        thresholds,
+        middle,
+    )
     write_json(folder / "summary.json", found)
     return found

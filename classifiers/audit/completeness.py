@@ -23,7 +23,9 @@ ALL = "all"
 CELL = ["theta_e", "psf_fwhm", "depth_m5"]
 
 
-def jeffreys(k: Int[np.ndarray, "*n"], n: Int[np.ndarray, "*n"], level: float) -> tuple[Float[np.ndarray, "*n"], Float[np.ndarray, "*n"]]:
+def jeffreys(
+    k: Int[np.ndarray, "*n"], n: Int[np.ndarray, "*n"], level: float
+) -> tuple[Float[np.ndarray, "*n"], Float[np.ndarray, "*n"]]:
     """Equal-tailed Jeffreys interval of a binomial fraction: quantiles of Beta(k + 1/2, n - k + 1/2). NaN where n is 0.
 
     Brown, Cai & DasGupta 2001, Statistical Science 16, 101, section 3.1.2. level: 0.68 or 0.95.
@@ -75,7 +77,13 @@ def with_intervals(lines: pd.DataFrame) -> pd.DataFrame:
     return lines
 
 
-def table(rows: pd.DataFrame, cells: pd.DataFrame, thresholds: dict[str, float], edges: tuple[float, ...], sufficient: int) -> pd.DataFrame:
+def table(
+    rows: pd.DataFrame,
+    cells: pd.DataFrame,
+    thresholds: dict[str, float],
+    edges: tuple[float, ...],
+    sufficient: int,
+) -> pd.DataFrame:
     """The selection function: one line per cell, threshold and source magnitude bin, empty cells included.
 
     rows: injections (galaxy_id, theta_e, cell_psf_fwhm, cell_depth_m5, source_mag, arc_snr, score, score_before) · cells: every cell of the grid
@@ -83,7 +91,13 @@ def table(rows: pd.DataFrame, cells: pd.DataFrame, thresholds: dict[str, float],
     """
     import pandas as pd
 
-    groups = dict(list(rows.assign(bin=magnitude_bin(rows["source_mag"].to_numpy(), edges)).groupby(["theta_e", "cell_psf_fwhm", "cell_depth_m5"])))
+    groups = dict(
+        list(
+            rows.assign(bin=magnitude_bin(rows["source_mag"].to_numpy(), edges)).groupby(
+                ["theta_e", "cell_psf_fwhm", "cell_depth_m5"]
+            )
+        )
+    )
     nothing = rows.iloc[:0].assign(bin="")
     names = [ALL, *(f"{a:g}-{b:g}" for a, b in pairwise(edges))]
     lines = []
@@ -93,23 +107,38 @@ def table(rows: pd.DataFrame, cells: pd.DataFrame, thresholds: dict[str, float],
             for name in names:
                 chosen = inside if name == ALL else inside[inside["bin"] == name]
                 named = {"threshold_name": label, "threshold": threshold, "source_mag_bin": name}
-                lines.append({**{str(c): v for c, v in cell.items()}, **named, **counts(chosen, threshold, sufficient)})
+                lines.append(
+                    {
+                        **{str(c): v for c, v in cell.items()},
+                        **named,
+                        **counts(chosen, threshold, sufficient),
+                    }
+                )
     return with_intervals(pd.DataFrame(lines))
 
 
-def host_interval(rows: pd.DataFrame, threshold: float, seed: int, resamples: int = 1000) -> tuple[float, float]:
+def host_interval(
+    rows: pd.DataFrame, threshold: float, seed: int, resamples: int = 1000
+) -> tuple[float, float]:
     """95 % interval of the completeness when whole hosts are resampled: injections into one host share its light and are not independent."""
     grouped = (rows["score"] > threshold).groupby(rows["galaxy_id"].to_numpy()).agg(["sum", "size"])
     if len(grouped) < 2:
         return np.nan, np.nan
     k, n = grouped["sum"].to_numpy(np.float64), grouped["size"].to_numpy(np.float64)
-    weights = np.random.default_rng(seed).multinomial(len(k), np.full(len(k), 1 / len(k)), size=resamples)
+    weights = np.random.default_rng(seed).multinomial(
+        len(k), np.full(len(k), 1 / len(k)), size=resamples
+    )
     low, high = np.quantile(weights @ k / (weights @ n), [0.025, 0.975])
     return float(low), float(high)
 
 
 def marginals(
-    rows: pd.DataFrame, thresholds: dict[str, float], edges: tuple[float, ...], snr_edges: tuple[float, ...], sufficient: int, seed: int
+    rows: pd.DataFrame,
+    thresholds: dict[str, float],
+    edges: tuple[float, ...],
+    snr_edges: tuple[float, ...],
+    sufficient: int,
+    seed: int,
 ) -> pd.DataFrame:
     """Completeness along one axis at a time, the rest summed as drawn: all, theta_e, psf_fwhm, depth_m5, source magnitude, arc SNR.
 
@@ -131,10 +160,20 @@ def marginals(
         for value in order.get(axis) or sorted(binned[axis].unique()):
             chosen = binned[binned[axis] == value]
             for label, threshold in thresholds.items():
-                low, high = host_interval(chosen, threshold, seed) if len(chosen) else (np.nan, np.nan)
+                low, high = (
+                    host_interval(chosen, threshold, seed) if len(chosen) else (np.nan, np.nan)
+                )
                 found = counts(chosen, threshold, sufficient)
                 lines.append(
-                    {"axis": axis, "value": str(value), "threshold_name": label, "threshold": threshold, **found, "lo95_hosts": low, "hi95_hosts": high}
+                    {
+                        "axis": axis,
+                        "value": str(value),
+                        "threshold_name": label,
+                        "threshold": threshold,
+                        **found,
+                        "lo95_hosts": low,
+                        "hi95_hosts": high,
+                    }
                 )
     return with_intervals(pd.DataFrame(lines))
 
@@ -154,7 +193,11 @@ class SelectionFunction:
         if not path.is_file():
             raise InputError(f"{path}: no such completeness table; run `lensjax audit`")
         found = pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
-        missing = [c for c in [*CELL, "threshold_name", "source_mag_bin", "completeness", "status"] if c not in found]
+        missing = [
+            c
+            for c in [*CELL, "threshold_name", "source_mag_bin", "completeness", "status"]
+            if c not in found
+        ]
         if missing:
             raise InputError(f"{path}: not a completeness table, column {missing[0]!r} is missing")
         return cls(found)
@@ -173,21 +216,35 @@ class SelectionFunction:
         """
         from scipy.interpolate import RegularGridInterpolator
 
-        chosen = self.table[(self.table["threshold_name"].astype(str) == threshold_name) & (self.table["source_mag_bin"] == source_mag_bin)]
+        chosen = self.table[
+            (self.table["threshold_name"].astype(str) == threshold_name)
+            & (self.table["source_mag_bin"] == source_mag_bin)
+        ]
         if chosen.empty:
             known = ", ".join(map(str, self.table["threshold_name"].unique()))
-            raise InputError(f"no completeness for threshold {threshold_name!r} and source magnitudes {source_mag_bin!r}; thresholds: {known}")
+            raise InputError(
+                f"no completeness for threshold {threshold_name!r} and source magnitudes {source_mag_bin!r}; thresholds: {known}"
+            )
         axes = [np.unique(chosen[c]) for c in CELL]
         values = np.full([len(a) for a in axes], np.nan)
         good = chosen[chosen["status"] == "sufficient"]
-        values[tuple(np.searchsorted(a, good[c]) for a, c in zip(axes, CELL))] = good["completeness"]
-        points = np.stack(np.broadcast_arrays(*(np.asarray(v, np.float64) for v in (theta_e, psf_fwhm, depth_m5))), axis=-1)
+        values[tuple(np.searchsorted(a, good[c]) for a, c in zip(axes, CELL))] = good[
+            "completeness"
+        ]
+        points = np.stack(
+            np.broadcast_arrays(
+                *(np.asarray(v, np.float64) for v in (theta_e, psf_fwhm, depth_m5))
+            ),
+            axis=-1,
+        )
         wide = [i for i, a in enumerate(axes) if len(a) > 1]
         inside = np.all([_inside(chosen, c, points[..., i]) for i, c in enumerate(CELL)], axis=0)
         if not wide:
             return np.where(inside, values.ravel()[0], np.nan)
         values = values.reshape([len(axes[i]) for i in wide])
-        linear = lambda grid: RegularGridInterpolator([axes[i] for i in wide], grid, bounds_error=False)(points[..., wide]).reshape(inside.shape)  # noqa: E731
+        linear = lambda grid: RegularGridInterpolator(
+            [axes[i] for i in wide], grid, bounds_error=False
+        )(points[..., wide]).reshape(inside.shape)
         usable = inside & (linear(np.isnan(values).astype(float)) < 1e-9)
         return np.where(usable, linear(np.nan_to_num(values)), np.nan)
 

@@ -19,7 +19,9 @@ KINDS = ("found", "missed although bright", "barely there", "ordinary")
 IMAGES = ("host", "arc", "stamp")
 
 
-def chosen(rows: pd.DataFrame, threshold: float, gate: float, each: int = 4) -> dict[str, list[int]]:
+def chosen(
+    rows: pd.DataFrame, threshold: float, gate: float, each: int = 4
+) -> dict[str, list[int]]:
     """Places in `rows` per kind. Found: the largest gain in score; missed: the highest SNR among those not found; barely there: the highest
     source flux below the gate; ordinary: nearest the median SNR. One per host; ties by place."""
     taken: set[str] = set()
@@ -37,8 +39,15 @@ def chosen(rows: pd.DataFrame, threshold: float, gate: float, each: int = 4) -> 
     gain = np.where(score > threshold, score - rows["score_before"].to_numpy(), -np.inf)
     missed = np.where(score > threshold, -np.inf, snr)
     faint = np.where(snr < gate, snr, -np.inf)
-    ordered = lambda value: np.array([i for i in np.argsort(-value, kind="stable") if np.isfinite(value[i])], int)  # noqa: E731
-    orders = (ordered(gain), ordered(missed), ordered(faint), np.argsort(np.abs(np.log(snr + 1e-9) - np.log(np.median(snr) + 1e-9)), kind="stable"))
+    ordered = lambda value: np.array(
+        [i for i in np.argsort(-value, kind="stable") if np.isfinite(value[i])], int
+    )
+    orders = (
+        ordered(gain),
+        ordered(missed),
+        ordered(faint),
+        np.argsort(np.abs(np.log(snr + 1e-9) - np.log(np.median(snr) + 1e-9)), kind="stable"),
+    )
     return {kind: first(order) for kind, order in zip(KINDS, orders)}
 
 
@@ -51,18 +60,37 @@ def write(path: Path, picks: dict[str, list[int]], rows: pd.DataFrame, campaign:
         for place in places:
             number = int(np.searchsorted(starts, place, side="right") - 1)
             chunk, row = campaign.plan[number], np.array([place - starts[number]])
-            batch = campaign.batch_of(chunk, padded(row, campaign.batch), campaign.stamps(chunk.host[row]))
+            batch = campaign.batch_of(
+                chunk, padded(row, campaign.batch), campaign.stamps(chunk.host[row])
+            )
             made = observe(campaign.experiment(chunk), batch, unchanged())
             stamps.append([np.asarray(made[name][0]) for name in IMAGES])
             kinds.append(kind)
     if not stamps:
         return
     side = min(s[0].shape[0] for s in stamps)
-    crop = lambda a: a[(a.shape[0] - side) // 2 :][:side, (a.shape[1] - side) // 2 :][:, :side]  # noqa: E731
+    crop = lambda a: a[(a.shape[0] - side) // 2 :][:side, (a.shape[1] - side) // 2 :][:, :side]
     every = rows.iloc[[p for places in picks.values() for p in places]]
-    columns: dict[str, Any] = {c: every[c].to_numpy() for c in ("theta_e", "source_mag", "arc_mag", "snr", "arc_snr", "score_before", "score", "host_psf_fwhm")}
-    columns |= {name: np.stack([crop(s[i]) for s in stamps]).astype(np.float32) for i, name in enumerate(IMAGES)}
+    columns: dict[str, Any] = {
+        c: every[c].to_numpy()
+        for c in (
+            "theta_e",
+            "source_mag",
+            "arc_mag",
+            "snr",
+            "arc_snr",
+            "score_before",
+            "score",
+            "host_psf_fwhm",
+        )
+    }
+    columns |= {
+        name: np.stack([crop(s[i]) for s in stamps]).astype(np.float32)
+        for i, name in enumerate(IMAGES)
+    }
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, kind=np.array(kinds), galaxy_id=every["galaxy_id"].to_numpy().astype(str), **columns)
+    np.savez_compressed(
+        buffer, kind=np.array(kinds), galaxy_id=every["galaxy_id"].to_numpy().astype(str), **columns
+    )
     with replacing(path) as temporary:
         temporary.write_bytes(buffer.getvalue())

@@ -30,9 +30,16 @@ class Site:
     def depth_m5(self) -> float:
         return round(sum(self.depth) / 2, 4)
 
-    def holds(self, psf: Float[np.ndarray, " n"], depth: Float[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
+    def holds(
+        self, psf: Float[np.ndarray, " n"], depth: Float[np.ndarray, " n"]
+    ) -> Bool[np.ndarray, " n"]:
         """Which hosts have their own conditions in this cell."""
-        return (psf >= self.psf[0]) & (psf < self.psf[1]) & (depth >= self.depth[0]) & (depth < self.depth[1])
+        return (
+            (psf >= self.psf[0])
+            & (psf < self.psf[1])
+            & (depth >= self.depth[0])
+            & (depth < self.depth[1])
+        )
 
 
 @dataclass(frozen=True)
@@ -56,7 +63,9 @@ class Axes:
         return len(self.theta_e) * (len(self.psf_edges) - 1) * (len(self.depth_edges) - 1)
 
 
-def key_data(host: str, theta_e: float, site: Site, index: int, seed: int) -> UInt32[np.ndarray, " 2"]:
+def key_data(
+    host: str, theta_e: float, site: Site, index: int, seed: int
+) -> UInt32[np.ndarray, " 2"]:
     """Random key of one injection from its name: SHA-256 of host, cell, index and seed, so that order and batching do not matter."""
     name = f"{host}|{theta_e:.6g}|{site.psf_fwhm:.6g}|{site.depth_m5:.6g}|{index}|{seed}"
     return np.frombuffer(hashlib.sha256(name.encode()).digest()[:8], dtype=">u4").astype(np.uint32)

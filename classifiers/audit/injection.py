@@ -54,7 +54,9 @@ class Nudge:
 def audit_prior(name: str, magnitude: tuple[float, float]) -> Prior:
     """The registry's prior with the unlensed r magnitude uniform in this range."""
     prior = lj.priors(name)
-    return replace(prior, parameters={**prior.parameters, "r_mag": Distribution(magnitude, "uniform")})
+    return replace(
+        prior, parameters={**prior.parameters, "r_mag": Distribution(magnitude, "uniform")}
+    )
 
 
 @jax.tree_util.register_dataclass
@@ -85,7 +87,10 @@ class Experiment:
         scenes = jax.vmap(one)(batch.key, batch.theta_e)
         source = scenes.source
         assert isinstance(source, lj.Sersic)
-        flux, size = source.flux * 10 ** (-0.4 * nudge.magnitude), source.r_eff * jnp.exp(nudge.log_size)
+        flux, size = (
+            source.flux * 10 ** (-0.4 * nudge.magnitude),
+            source.r_eff * jnp.exp(nudge.log_size),
+        )
         return replace(scenes, source=replace(source, flux=flux, r_eff=size))
 
     def hosts(self, batch: Batch) -> Float[Array, "b h w 3"]:
@@ -93,19 +98,35 @@ class Experiment:
         if not self.degrade:
             return batch.host
 
-        def one(key: Array, host: Array, psf: Array, depth: Array, target_psf: Array, target_depth: Array) -> Array:
+        def one(
+            key: Array,
+            host: Array,
+            psf: Array,
+            depth: Array,
+            target_psf: Array,
+            target_depth: Array,
+        ) -> Array:
             missing = jnp.isnan(host)
             filled = jnp.where(missing, 0.0, host)
             m5 = (lj.depth_m5(depth), lj.depth_m5(target_depth))
             worse = lj.degrade(filled, psf, target_psf, *m5, _key(key, 1), scale=self.pixels.scale)
             return jnp.where(missing, jnp.nan, worse)
 
-        return jax.vmap(one)(batch.key, batch.host, batch.psf, batch.psfdepth, batch.target_psf, batch.target_psfdepth)
+        return jax.vmap(one)(
+            batch.key,
+            batch.host,
+            batch.psf,
+            batch.psfdepth,
+            batch.target_psf,
+            batch.target_psfdepth,
+        )
 
     def arcs(self, scenes: lj.Scene, batch: Batch, nudge: Nudge) -> Float[Array, "b h w 3"]:
         """Lensed light of every scene through the PSF of its cell, nanomaggies."""
         fwhm = batch.target_psf * jnp.exp(nudge.log_psf)
-        return jax.vmap(lambda scene, width: lj.render(scene, self.pixels, self.psf(width)))(scenes, fwhm)
+        return jax.vmap(lambda scene, width: lj.render(scene, self.pixels, self.psf(width)))(
+            scenes, fwhm
+        )
 
     def observe(self, batch: Batch, nudge: Nudge) -> dict[str, Any]:
         """Everything about a batch of injections, arrays with a leading axis b: `scenes`, `host`, `arc` and `stamp` (b, H, W, 3), `logit` (b,),
@@ -114,10 +135,14 @@ class Experiment:
         scenes, host = self.scenes(batch, nudge), self.hosts(batch)
         arc = self.arcs(scenes, batch, nudge)
         if self.gain is not None:
-            stamp = jax.vmap(lambda k, h, a: lj.inject(h, a, gain=self.gain, key=_key(k, 2)))(batch.key, host, arc)
+            stamp = jax.vmap(lambda k, h, a: lj.inject(h, a, gain=self.gain, key=_key(k, 2)))(
+                batch.key, host, arc
+            )
         else:
             stamp = jax.vmap(lj.inject)(host, arc)
-        sigma = jax.vmap(lambda depth, width: lj.pixel_sigma(depth, self.psf(width), self.pixels))(batch.target_psfdepth, batch.target_psf)
+        sigma = jax.vmap(lambda depth, width: lj.pixel_sigma(depth, self.psf(width), self.pixels))(
+            batch.target_psfdepth, batch.target_psf
+        )
         return {
             "scenes": scenes,
             "host": host,

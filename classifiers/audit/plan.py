@@ -49,7 +49,9 @@ def eligible(hosts: Hosts, site: Site, degrade: bool) -> np.ndarray:
     return (hosts.psf[:, 1] <= site.psf_fwhm) & (m5 >= site.depth_m5)
 
 
-def chunks(hosts: Hosts, axes: Axes, injections: int, per_host: int, degrade: bool, seed: int) -> list[Chunk]:
+def chunks(
+    hosts: Hosts, axes: Axes, injections: int, per_host: int, degrade: bool, seed: int
+) -> list[Chunk]:
     """Every injection of the grid. Hosts of a cell are taken in the order of their keys, round after round, at most per_host times each; a cell
     with too few hosts stays short."""
     made = []
@@ -61,14 +63,27 @@ def chunks(hosts: Hosts, axes: Axes, injections: int, per_host: int, degrade: bo
             order = sorted(first, key=lambda h: (tuple(first[h]), hosts.ids[h]))
             for i in range(min(injections, per_host * len(order))):
                 place, turn = order[i % len(order)], i // len(order)
-                rows.append((place, theta_e, turn, first[place] if turn == 0 else key_data(hosts.ids[place], theta_e, site, turn, seed)))
+                rows.append(
+                    (
+                        place,
+                        theta_e,
+                        turn,
+                        first[place]
+                        if turn == 0
+                        else key_data(hosts.ids[place], theta_e, site, turn, seed),
+                    )
+                )
         if not rows:
             continue
         host, theta, index = (np.array([r[i] for r in rows]) for i in range(3))
         key = np.stack([r[3] for r in rows])
-        for size, scale in sorted({(int(hosts.size[h]), float(hosts.pixel_scale[h])) for h in host}):
+        for size, scale in sorted(
+            {(int(hosts.size[h]), float(hosts.pixel_scale[h])) for h in host}
+        ):
             own = (hosts.size[host] == size) & (hosts.pixel_scale[host] == scale)
-            made.append(Chunk(site, size, scale, host[own], theta[own], index[own], key[own], degrade))
+            made.append(
+                Chunk(site, size, scale, host[own], theta[own], index[own], key[own], degrade)
+            )
     return made
 
 
@@ -78,10 +93,20 @@ def sample(plan: Sequence[Chunk], wanted: int) -> list[tuple[int, np.ndarray]]:
     if not plan or not wanted:
         return []
     sizes = [(c.size, c.pixel_scale) for c in plan]
-    common = max(set(sizes), key=lambda s: (sum(len(c) for c in plan if (c.size, c.pixel_scale) == s), s))
-    every = [(tuple(c.key[row]), place, row) for place, c in enumerate(plan) if (c.size, c.pixel_scale) == common for row in range(len(c))]
+    common = max(
+        set(sizes), key=lambda s: (sum(len(c) for c in plan if (c.size, c.pixel_scale) == s), s)
+    )
+    every = [
+        (tuple(c.key[row]), place, row)
+        for place, c in enumerate(plan)
+        if (c.size, c.pixel_scale) == common
+        for row in range(len(c))
+    ]
     taken = sorted(every)[:wanted]
-    return [(place, np.array(sorted(row for _, p, row in taken if p == place))) for place in sorted({p for _, p, _ in taken})]
+    return [
+        (place, np.array(sorted(row for _, p, row in taken if p == place)))
+        for place in sorted({p for _, p, _ in taken})
+    ]
 
 
 def cells(hosts: Hosts, axes: Axes, degrade: bool) -> pd.DataFrame:
@@ -91,6 +116,20 @@ def cells(hosts: Hosts, axes: Axes, degrade: bool) -> pd.DataFrame:
     rows = []
     for site in axes.sites():
         available = int(eligible(hosts, site, degrade).sum())
-        edges = {"psf_lo": site.psf[0], "psf_hi": site.psf[1], "depth_lo": site.depth[0], "depth_hi": site.depth[1]}
-        rows += [{"theta_e": t, "psf_fwhm": site.psf_fwhm, "depth_m5": site.depth_m5, **edges, "hosts_available": available} for t in axes.theta_e]
+        edges = {
+            "psf_lo": site.psf[0],
+            "psf_hi": site.psf[1],
+            "depth_lo": site.depth[0],
+            "depth_hi": site.depth[1],
+        }
+        rows += [
+            {
+                "theta_e": t,
+                "psf_fwhm": site.psf_fwhm,
+                "depth_m5": site.depth_m5,
+                **edges,
+                "hosts_available": available,
+            }
+            for t in axes.theta_e
+        ]
     return pd.DataFrame(rows)

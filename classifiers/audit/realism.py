@@ -35,7 +35,13 @@ def two_stages(rows: pd.DataFrame, threshold: float, gate: float) -> dict[str, A
 def fraction(k: int, n: int) -> dict[str, Any]:
     """k of n with its Jeffreys 95 % interval; None where n is 0."""
     low, high = jeffreys(np.array(k), np.array(n), 0.95)
-    return {"k": k, "n": n, "value": k / n if n else None, "lo95": float(low) if n else None, "hi95": float(high) if n else None}
+    return {
+        "k": k,
+        "n": n,
+        "value": k / n if n else None,
+        "lo95": float(low) if n else None,
+        "hi95": float(high) if n else None,
+    }
 
 
 def saturation(score: np.ndarray) -> dict[str, Any]:
@@ -46,7 +52,9 @@ def saturation(score: np.ndarray) -> dict[str, Any]:
     return {"above_0.9": high, "below_0.1": low, "flag": max(high, low) > SATURATED}
 
 
-def beside_lenses(rows: pd.DataFrame, scores: pd.DataFrame | None, threshold: float) -> dict[str, Any] | None:
+def beside_lenses(
+    rows: pd.DataFrame, scores: pd.DataFrame | None, threshold: float
+) -> dict[str, Any] | None:
     """Recall on labelled lenses of the test split and completeness of the injections, and median score of both. None without such lenses."""
     if scores is None or not {"label", "score", "split"} <= set(scores.columns):
         return None

@@ -47,13 +47,17 @@ def probability(found: dict[str, Any]) -> Float[Array, " b"]:
 
 def nudged(values: Float[Array, " 4"]) -> Nudge:
     """Changes in the order and the units of PARAMETERS."""
-    return Nudge(**{name: value * unit for value, (name, (_, _, unit, _)) in zip(values, PARAMETERS.items())})
+    return Nudge(
+        **{name: value * unit for value, (name, (_, _, unit, _)) in zip(values, PARAMETERS.items())}
+    )
 
 
 @jax.jit
 def derivatives(experiment: Experiment, batch: Batch) -> Float[Array, "b 4"]:
     """Derivative of every injection's probability with respect to every parameter, at no change, in one forward pass."""
-    return jax.jacfwd(lambda values: probability(experiment.observe(batch, nudged(values))))(jnp.zeros(len(PARAMETERS)))
+    return jax.jacfwd(lambda values: probability(experiment.observe(batch, nudged(values))))(
+        jnp.zeros(len(PARAMETERS))
+    )
 
 
 def table(experiment: Experiment, sample: Sequence[tuple[int, Batch]]) -> pd.DataFrame:
@@ -85,7 +89,9 @@ def table(experiment: Experiment, sample: Sequence[tuple[int, Batch]]) -> pd.Dat
                 "gradient_error": error(own[:, i]),
                 "finite_difference": difference,
                 "step": step,
-                "relative_difference": abs(gradient - difference) / abs(difference) if difference else np.nan,
+                "relative_difference": abs(gradient - difference) / abs(difference)
+                if difference
+                else np.nan,
                 "difference_error": error(own[:, i] - finite),
                 "injections": len(own),
             }

@@ -21,7 +21,11 @@ def _steps(first: float, last: float, step: float) -> tuple[float, ...]:
     return tuple(round(float(v), 6) for v in np.arange(first, last + step / 2, step))
 
 
-SPEC_GRID = {"theta_e": _steps(0.5, 3.0, 0.25), "psf_edges": _steps(0.825, 1.875, 0.15), "depth_edges": _steps(22.25, 24.75, 0.5)}
+SPEC_GRID = {
+    "theta_e": _steps(0.5, 3.0, 0.25),
+    "psf_edges": _steps(0.825, 1.875, 0.15),
+    "depth_edges": _steps(22.25, 24.75, 0.5),
+}
 
 
 @settings
@@ -44,7 +48,10 @@ class AuditSettings:
     """Cells and bins with fewer injections are marked insufficient."""
     prior: str = "arclike"
     """Name of the prior in lensjax/priors.yaml that sources, shear and lens shapes are drawn from."""
-    source_magnitude: Annotated[tuple[float, float], Field(min_length=2, max_length=2)] = (23.0, 26.0)
+    source_magnitude: Annotated[tuple[float, float], Field(min_length=2, max_length=2)] = (
+        23.0,
+        26.0,
+    )
     """Range of the unlensed r magnitude, uniform."""
     magnitude_edges: tuple[float, ...] = (23.0, 24.0, 25.0, 26.0)
     """Edges of the source magnitude bins of the table."""
@@ -83,7 +90,9 @@ class AuditSettings:
         if len(self.psf_edges) == 1 or len(self.depth_edges) == 1:
             raise ValueError("psf_edges and depth_edges need two values or none")
         if 0 < self.moffat_beta <= 1:
-            raise ValueError(f"moffat_beta: a Moffat PSF needs beta above 1 (0 for a Gaussian), got {self.moffat_beta}")
+            raise ValueError(
+                f"moffat_beta: a Moffat PSF needs beta above 1 (0 for a Gaussian), got {self.moffat_beta}"
+            )
         if len(self.psf_fwhm) not in (0, 3):
             raise ValueError(f"psf_fwhm: give three values (g, r, z), got {len(self.psf_fwhm)}")
         return self
@@ -92,12 +101,20 @@ class AuditSettings:
         """The grid's axes; where the settings leave edges empty they follow from the hosts' own r FWHM and depth, (n,) each."""
         if self.grid == "spec_grid":
             return Axes(**SPEC_GRID)
-        return Axes(self.theta_e, self.psf_edges or equal_count_edges(psf, 3), self.depth_edges or equal_count_edges(depth, 2))
+        return Axes(
+            self.theta_e,
+            self.psf_edges or equal_count_edges(psf, 3),
+            self.depth_edges or equal_count_edges(depth, 2),
+        )
 
 
 def equal_count_edges(values: np.ndarray, cells: int) -> tuple[float, ...]:
     """Edges with two decimals that part `values` into cells of about equally many, all inside. Fewer cells when values coincide."""
     values = np.asarray(values, np.float64)
     inner = np.quantile(values, np.arange(1, cells) / cells)
-    edges = [np.floor(values.min() * 100) / 100, *np.round(inner, 2), np.floor(values.max() * 100 + 1) / 100]
+    edges = [
+        np.floor(values.min() * 100) / 100,
+        *np.round(inner, 2),
+        np.floor(values.max() * 100 + 1) / 100,
+    ]
     return tuple(float(v) for v in np.unique(np.round(edges, 2)))

@@ -18,7 +18,9 @@ Metric = Callable[[Curve, np.ndarray], np.ndarray]
 CELLS = 4_000_000  # counts held at once
 
 
-def resamples(n: int, number: int, seed: int, blocks: Int[np.ndarray, " n"] | None = None) -> Iterator[Int[np.ndarray, "r n"]]:
+def resamples(
+    n: int, number: int, seed: int, blocks: Int[np.ndarray, " n"] | None = None
+) -> Iterator[Int[np.ndarray, "r n"]]:
     """Chunks of `number` resamples as counts; the same for the same seed whatever the chunk. blocks: cell of each object, drawn whole."""
     rng = np.random.default_rng(seed)
     cell = np.arange(n) if blocks is None else np.unique(np.asarray(blocks), return_inverse=True)[1]
@@ -31,7 +33,12 @@ def resamples(n: int, number: int, seed: int, blocks: Int[np.ndarray, " n"] | No
 
 
 def replicates(
-    functions: Mapping[str, Metric], label: Int[np.ndarray, " n"], score: Float[np.ndarray, " n"], number: int, seed: int, blocks: np.ndarray | None = None
+    functions: Mapping[str, Metric],
+    label: Int[np.ndarray, " n"],
+    score: Float[np.ndarray, " n"],
+    number: int,
+    seed: int,
+    blocks: np.ndarray | None = None,
 ) -> dict[str, Float[np.ndarray, " r"]]:
     """Each metric over the resamples; NaN where a resample lost all lenses or all others."""
     found: dict[str, list[np.ndarray]] = {name: [] for name in functions}

@@ -14,33 +14,62 @@ def edges(score: Float[np.ndarray, " n"], bins: int = BINS) -> list[np.ndarray]:
     return [part for part in np.array_split(order, min(bins, max(len(order), 1))) if len(part)]
 
 
-def _sums(label: np.ndarray, score: np.ndarray, weight: np.ndarray | None, bins: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _sums(
+    label: np.ndarray, score: np.ndarray, weight: np.ndarray | None, bins: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     parts = edges(score, bins)
     order, starts = np.concatenate(parts), np.cumsum([0, *map(len, parts[:-1])])
     weight = np.ones(len(label)) if weight is None else np.asarray(weight)
-    number, lenses, promised = (np.add.reduceat((weight * x)[..., order], starts, axis=-1) for x in (np.ones(len(label)), label, score))
+    number, lenses, promised = (
+        np.add.reduceat((weight * x)[..., order], starts, axis=-1)
+        for x in (np.ones(len(label)), label, score)
+    )
     return number, lenses, promised
 
 
-def reliability(label: Int[np.ndarray, " n"], score: Float[np.ndarray, " n"], bins: int = BINS) -> list[dict[str, float]]:
+def reliability(
+    label: Int[np.ndarray, " n"], score: Float[np.ndarray, " n"], bins: int = BINS
+) -> list[dict[str, float]]:
     """Per equal-frequency bin: number, lowest and highest score, mean score, observed fraction of lenses."""
     rows = []
     for part in edges(score, bins):
         y, p = np.asarray(label)[part], np.asarray(score)[part]
-        rows.append({"n": len(part), "low": float(p.min()), "high": float(p.max()), "mean_score": float(p.mean()), "fraction_lenses": float(y.mean())})
+        rows.append(
+            {
+                "n": len(part),
+                "low": float(p.min()),
+                "high": float(p.max()),
+                "mean_score": float(p.mean()),
+                "fraction_lenses": float(y.mean()),
+            }
+        )
     return rows
 
 
-def ece(label: Int[np.ndarray, " n"], score: Float[np.ndarray, " n"], weight: Float[np.ndarray, "*r n"] | None = None, bins: int = BINS) -> np.ndarray:
+def ece(
+    label: Int[np.ndarray, " n"],
+    score: Float[np.ndarray, " n"],
+    weight: Float[np.ndarray, "*r n"] | None = None,
+    bins: int = BINS,
+) -> np.ndarray:
     """Expected calibration error: mean over objects of |observed fraction - mean score| of their bin.
 
     weight: leading axes of resampling counts; the bins stay those of the sample itself.
     """
-    number, lenses, promised = _sums(np.asarray(label, float), np.asarray(score, float), weight, bins)
+    number, lenses, promised = _sums(
+        np.asarray(label, float), np.asarray(score, float), weight, bins
+    )
     return np.sum(np.abs(lenses - promised), axis=-1) / np.sum(number, axis=-1)
 
 
-def mce(label: Int[np.ndarray, " n"], score: Float[np.ndarray, " n"], weight: Float[np.ndarray, "*r n"] | None = None, bins: int = BINS) -> np.ndarray:
+def mce(
+    label: Int[np.ndarray, " n"],
+    score: Float[np.ndarray, " n"],
+    weight: Float[np.ndarray, "*r n"] | None = None,
+    bins: int = BINS,
+) -> np.ndarray:
     """Maximum calibration error: the largest |observed fraction - mean score| of a bin."""
-    number, lenses, promised = _sums(np.asarray(label, float), np.asarray(score, float), weight, bins)
+    number, lenses, promised = _sums(
+        np.asarray(label, float), np.asarray(score, float), weight, bins
+    )
     return np.max(np.abs(lenses - promised) / np.maximum(number, 1e-12), axis=-1)

@@ -17,8 +17,18 @@ BOUNDS = ("lo68", "hi68", "lo95", "hi95")
 
 def lacking(minimum: int, lenses: int | None = None, others: int | None = None) -> str:
     """ "ok", or in words what there is too little of."""
-    short = [(n, what) for n, what in ((lenses, "lenses"), (others, "non-lenses")) if n is not None and n < minimum]
-    return "ok" if not short else "insufficient: " + " and ".join(f"{n} {what}" for n, what in short) + f", at least {minimum} needed"
+    short = [
+        (n, what)
+        for n, what in ((lenses, "lenses"), (others, "non-lenses"))
+        if n is not None and n < minimum
+    ]
+    return (
+        "ok"
+        if not short
+        else "insufficient: "
+        + " and ".join(f"{n} {what}" for n, what in short)
+        + f", at least {minimum} needed"
+    )
 
 
 def nothing(status: str) -> Figure:
@@ -30,11 +40,15 @@ def proportion(k: int, n: int, minimum: int, what: str) -> Figure:
     """k / n with Jeffreys intervals; without a number when n is below the minimum. what: of the n objects, plural."""
     if n < minimum:
         return nothing(f"insufficient: {n} {what}, at least {minimum} needed")
-    (lo68, hi68), (lo95, hi95) = (tuple(float(x) for x in jeffreys(np.array(k), np.array(n), level)) for level in (0.68, 0.95))
+    (lo68, hi68), (lo95, hi95) = (
+        tuple(float(x) for x in jeffreys(np.array(k), np.array(n), level)) for level in (0.68, 0.95)
+    )
     return {"value": k / n, "lo68": lo68, "hi68": hi68, "lo95": lo95, "hi95": hi95, "status": "ok"}
 
 
-def ranking(label: Int[np.ndarray, " n"], score: Float[np.ndarray, " n"]) -> dict[str, bootstrap.Metric]:
+def ranking(
+    label: Int[np.ndarray, " n"], score: Float[np.ndarray, " n"]
+) -> dict[str, bootstrap.Metric]:
     """The metrics that need lenses and non-lenses, by name."""
 
     def of_curve(function: Callable[..., np.ndarray], *arguments: float) -> bootstrap.Metric:
@@ -71,11 +85,20 @@ def estimated(
     found = {}
     for name, function in functions.items():
         value = float(function(c, ones))
-        found[name] = {"value": value, **bootstrap.interval(spread[name]), "status": "ok"} if np.isfinite(value) else nothing("undefined for this sample")
+        found[name] = (
+            {"value": value, **bootstrap.interval(spread[name]), "status": "ok"}
+            if np.isfinite(value)
+            else nothing("undefined for this sample")
+        )
     return found
 
 
-def at_thresholds(label: Int[np.ndarray, " n"], score: Float[np.ndarray, " n"], thresholds: tuple[float, ...], minimum: int) -> dict[str, dict[str, Figure]]:
+def at_thresholds(
+    label: Int[np.ndarray, " n"],
+    score: Float[np.ndarray, " n"],
+    thresholds: tuple[float, ...],
+    minimum: int,
+) -> dict[str, dict[str, Figure]]:
     """Recall, precision and false-positive rate at each threshold (score > threshold), with Jeffreys intervals."""
     found = {}
     for threshold in thresholds:
@@ -85,7 +108,11 @@ def at_thresholds(label: Int[np.ndarray, " n"], score: Float[np.ndarray, " n"], 
             "recall": proportion(true, int(lens.sum()), minimum, "lenses"),
             "precision": proportion(true, int(above.sum()), minimum, "objects above the threshold")
             if lens.any() and not lens.all()
-            else nothing("insufficient: the sample has only " + ("lenses" if lens.any() else "non-lenses")),
-            "false_positive_rate": proportion(int((above & ~lens).sum()), int((~lens).sum()), minimum, "non-lenses"),
+            else nothing(
+                "insufficient: the sample has only " + ("lenses" if lens.any() else "non-lenses")
+            ),
+            "false_positive_rate": proportion(
+                int((above & ~lens).sum()), int((~lens).sum()), minimum, "non-lenses"
+            ),
         }
     return found

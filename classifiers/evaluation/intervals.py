@@ -6,7 +6,9 @@ import numpy as np
 from jaxtyping import Float, Int
 
 
-def jeffreys(k: Int[np.ndarray, "*n"], n: Int[np.ndarray, "*n"], level: float) -> tuple[Float[np.ndarray, "*n"], Float[np.ndarray, "*n"]]:
+def jeffreys(
+    k: Int[np.ndarray, "*n"], n: Int[np.ndarray, "*n"], level: float
+) -> tuple[Float[np.ndarray, "*n"], Float[np.ndarray, "*n"]]:
     """Equal-tailed Jeffreys interval of a proportion k / n: quantiles of Beta(k + 1/2, n - k + 1/2); 0 when k = 0, 1 when k = n.
 
     level: for example 0.68 or 0.95. n = 0 gives (0, 1). Brown, Cai & DasGupta 2001.

@@ -30,12 +30,18 @@ class Curve:
         return self.above_false[..., -1]
 
 
-def curve(label: Int[np.ndarray, " n"], score: Float[np.ndarray, " n"], weight: Float[np.ndarray, "*r n"] | None = None) -> Curve:
+def curve(
+    label: Int[np.ndarray, " n"],
+    score: Float[np.ndarray, " n"],
+    weight: Float[np.ndarray, "*r n"] | None = None,
+) -> Curve:
     """label: 1 lens, 0 not · score: higher is more lens-like · weight: 1 each, or leading axes of resampling counts. N may not be 0."""
     label, score = np.asarray(label), np.asarray(score)
     weight = np.ones(len(label)) if weight is None else np.asarray(weight)
     order = np.argsort(-score, kind="stable")
-    ends = np.flatnonzero(np.append(np.diff(score[order]) != 0, True))  # last of each run of equal scores
+    ends = np.flatnonzero(
+        np.append(np.diff(score[order]) != 0, True)
+    )  # last of each run of equal scores
     true = np.cumsum(weight[..., order] * label[order], axis=-1, dtype=np.float64)[..., ends]
     false = np.cumsum(weight[..., order] * (1 - label[order]), axis=-1, dtype=np.float64)[..., ends]
     return Curve(score[order][ends], true, false)
@@ -95,7 +101,10 @@ def recall_at_fpr(c: Curve, rate: float) -> Float[np.ndarray, " *r"]:
 def precision_at_recall(c: Curve, wanted: float) -> Float[np.ndarray, " *r"]:
     """Highest precision whose recall is at least `wanted`."""
     enough = _ratio(c.above_true, c.lenses[..., None]) >= wanted
-    found = np.max(np.where(enough, np.nan_to_num(_ratio(c.above_true, c.above_true + c.above_false)), 0.0), axis=-1)
+    found = np.max(
+        np.where(enough, np.nan_to_num(_ratio(c.above_true, c.above_true + c.above_false)), 0.0),
+        axis=-1,
+    )
     return np.where(c.lenses > 0, found, np.nan)
 
 

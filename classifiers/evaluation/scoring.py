@@ -15,12 +15,27 @@ from data import shards
 from data.loader import load_split
 
 FIELDS = (
-    *("galaxy_id", "split", "label", "tier", "pool", "confuser_category", "type_bin", "nobs_z_bin", "nobs_z"),
+    *(
+        "galaxy_id",
+        "split",
+        "label",
+        "tier",
+        "pool",
+        "confuser_category",
+        "type_bin",
+        "nobs_z_bin",
+        "nobs_z",
+    ),
     *("psfsize_r", "psfdepth_r", "ebv", "ra", "dec", "healpix_128"),
 )
 
 
-def logits(frozen: Frozen, stamps: Float[np.ndarray, "n h w 3"], batch: int = 256, tick: Callable[[int], None] = lambda n: None) -> Float[np.ndarray, " n"]:
+def logits(
+    frozen: Frozen,
+    stamps: Float[np.ndarray, "n h w 3"],
+    batch: int = 256,
+    tick: Callable[[int], None] = lambda n: None,
+) -> Float[np.ndarray, " n"]:
     """Logits of raw stamps, `batch` at a time, on the host. tick: told how many were just scored."""
     score = host.jit(lambda f, x: f.logits(x))
     out = np.empty(len(stamps), np.float32)
@@ -32,7 +47,9 @@ def logits(frozen: Frozen, stamps: Float[np.ndarray, "n h w 3"], batch: int = 25
     return out
 
 
-def table(folder: Path, frozen: Frozen, batch: int, tick: Callable[[int], None] = lambda n: None) -> pd.DataFrame:
+def table(
+    folder: Path, frozen: Frozen, batch: int, tick: Callable[[int], None] = lambda n: None
+) -> pd.DataFrame:
     """A row an object of train, val and test, sorted by galaxy_id: FIELDS, logit, score (float64 sigmoid of it)."""
     parts = []
     for split in shards.SPLITS:

@@ -13,7 +13,11 @@ from classifiers.evaluation.settings import EvaluateSettings
 from data.selection import CATEGORIES
 
 # Bin edges: r-band PSF FWHM in arcsec, r-band 5-sigma depth in magnitudes, E(B-V) in magnitudes.
-CONDITIONS = {"psfsize_r": (0.9, 1.2, 1.35, 1.5, 1.8), "depth_r": (22.5, 23.0, 23.5, 24.0, 24.5), "ebv": (0.0, 0.03, 0.06, 0.1)}
+CONDITIONS = {
+    "psfsize_r": (0.9, 1.2, 1.35, 1.5, 1.8),
+    "depth_r": (22.5, 23.0, 23.5, 24.0, 24.5),
+    "ebv": (0.0, 0.03, 0.06, 0.1),
+}
 NAMED = ("tier", "type_bin", "nobs_z_bin")
 PLAIN = "none"
 
@@ -29,9 +33,16 @@ def columns(scores: pd.DataFrame) -> dict[str, np.ndarray]:
     """Stratum -> bin of each object."""
     with np.errstate(divide="ignore", invalid="ignore"):
         depth = 22.5 - 2.5 * np.log10(5 / np.sqrt(scores["psfdepth_r"].to_numpy(float)))
-    values = {"psfsize_r": scores["psfsize_r"].to_numpy(float), "depth_r": depth, "ebv": scores["ebv"].to_numpy(float)}
+    values = {
+        "psfsize_r": scores["psfsize_r"].to_numpy(float),
+        "depth_r": depth,
+        "ebv": scores["ebv"].to_numpy(float),
+    }
     named = {name: scores[name].replace("", "unknown").to_numpy(str) for name in NAMED}
-    return named | {name: binned(np.where(np.isfinite(values[name]), values[name], np.nan), edges) for name, edges in CONDITIONS.items()}
+    return named | {
+        name: binned(np.where(np.isfinite(values[name]), values[name], np.nan), edges)
+        for name, edges in CONDITIONS.items()
+    }
 
 
 def table(scores: pd.DataFrame, s: EvaluateSettings) -> pd.DataFrame:
@@ -48,16 +59,33 @@ def table(scores: pd.DataFrame, s: EvaluateSettings) -> pd.DataFrame:
         for name in sorted(set(bins)):
             inside = bins == name
             y, p = label[inside], score[inside]
-            base = {"stratum": stratum, "bin": name, "lenses": int(y.sum()), "others": int((1 - y).sum())}
+            base = {
+                "stratum": stratum,
+                "bin": name,
+                "lenses": int(y.sum()),
+                "others": int((1 - y).sum()),
+            }
             passed = score > middle
-            for metric, kind, what in (("recall", 1, "lenses"), ("false_positive_rate", 0, "non-lenses")):
+            for metric, kind, what in (
+                ("recall", 1, "lenses"),
+                ("false_positive_rate", 0, "non-lenses"),
+            ):
                 among = label == kind
-                figure = figures.proportion(int((passed & inside & among).sum()), int((inside & among).sum()), s.minimum, what)
-                test = {"p_value": _fisher(passed, inside, among) if figure["status"] == "ok" else None}
+                figure = figures.proportion(
+                    int((passed & inside & among).sum()),
+                    int((inside & among).sum()),
+                    s.minimum,
+                    what,
+                )
+                test = {
+                    "p_value": _fisher(passed, inside, among) if figure["status"] == "ok" else None
+                }
                 rows.append({**base, "metric": f"{metric}_at_{middle:g}", **figure, **test})
             functions = {k: v for k, v in figures.ranking(y, p).items() if k in ("roc_auc", "ece")}
             cells = None if blocks is None else blocks[inside]
-            for metric, figure in figures.estimated(functions, y, p, s.minimum, s.resamples, s.seed, cells).items():
+            for metric, figure in figures.estimated(
+                functions, y, p, s.minimum, s.resamples, s.seed, cells
+            ).items():
                 rows.append({**base, "metric": metric, **figure, "p_value": None})
     found = pd.DataFrame(rows)
     found["q_value"] = _benjamini_hochberg(found["p_value"].to_numpy(float))
@@ -93,5 +121,14 @@ def confusers(scores: pd.DataFrame, s: EvaluateSettings) -> pd.DataFrame:
         for threshold in s.thresholds:
             k = int((p > threshold).sum())
             figure = figures.proportion(k, len(p), s.minimum, "negatives")
-            rows.append({"category": name, "threshold": threshold, "n": len(p), "false_positives": k, "fpr": figure.pop("value"), **figure})
+            rows.append(
+                {
+                    "category": name,
+                    "threshold": threshold,
+                    "n": len(p),
+                    "false_positives": k,
+                    "fpr": figure.pop("value"),
+                    **figure,
+                }
+            )
     return pd.DataFrame(rows)

@@ -18,7 +18,11 @@ def threshold_at(score: Float[np.ndarray, " n"], rate: float) -> float:
 
 
 def table(
-    negatives: Float[np.ndarray, " n"], thresholds: tuple[float, ...], targets: tuple[float, ...], minimum: int, source: str
+    negatives: Float[np.ndarray, " n"],
+    thresholds: tuple[float, ...],
+    targets: tuple[float, ...],
+    minimum: int,
+    source: str,
 ) -> list[dict[str, Any]]:
     """A row a threshold: name, threshold, fpr_target, fpr, fpr_lo95, fpr_hi95, n_negatives, status.
 
@@ -27,16 +31,39 @@ def table(
     """
     rows = []
     for value in thresholds:
-        rows.append({"name": f"p{value:g}", "threshold": value, "fpr_target": None, **_rate(negatives, value), "status": "ok"})
+        rows.append(
+            {
+                "name": f"p{value:g}",
+                "threshold": value,
+                "fpr_target": None,
+                **_rate(negatives, value),
+                "status": "ok",
+            }
+        )
     for target in targets:
         expected, name = target * len(negatives), f"fpr{target:g}"
         if expected < minimum:
             status = f"insufficient: {expected:.3g} false positives expected among {len(negatives)} {source}, at least {minimum} needed"
-            nothing = {"fpr": None, "fpr_lo95": None, "fpr_hi95": None, "n_negatives": len(negatives)}
-            rows.append({"name": name, "threshold": None, "fpr_target": target, **nothing, "status": status})
+            nothing = {
+                "fpr": None,
+                "fpr_lo95": None,
+                "fpr_hi95": None,
+                "n_negatives": len(negatives),
+            }
+            rows.append(
+                {"name": name, "threshold": None, "fpr_target": target, **nothing, "status": status}
+            )
         else:
             value = threshold_at(negatives, target)
-            rows.append({"name": name, "threshold": value, "fpr_target": target, **_rate(negatives, value), "status": "ok"})
+            rows.append(
+                {
+                    "name": name,
+                    "threshold": value,
+                    "fpr_target": target,
+                    **_rate(negatives, value),
+                    "status": "ok",
+                }
+            )
     return rows
 
 

@@ -29,7 +29,9 @@ def chosen(scores: pd.DataFrame, s: EvaluateSettings) -> tuple[str, pd.DataFrame
         on = "all" if s.classifier else "test" if (scores["split"] == "test").any() else "val"
     found = scores if on == "all" else scores[scores["split"] == on]
     if found.empty:
-        raise InputError(f"no stamps in split {on!r} to evaluate on; set `on` to one of {', '.join(sorted(set(scores['split'])))} or all")
+        raise InputError(
+            f"no stamps in split {on!r} to evaluate on; set `on` to one of {', '.join(sorted(set(scores['split'])))} or all"
+        )
     return on, found.reset_index(drop=True)
 
 
@@ -45,8 +47,14 @@ def reliability(sample: pd.DataFrame, minimum: int) -> pd.DataFrame:
             rows.append({"scope": scope, "bin": 0, "n": len(part), "status": status})
         else:
             bins = calibration.BINS if scope == "all" else 5
-            rows += [{"scope": scope, "bin": i, **b, "status": "ok"} for i, b in enumerate(calibration.reliability(label, score, bins))]
-    return pd.DataFrame(rows, columns=["scope", "bin", "n", "low", "high", "mean_score", "fraction_lenses", "status"])
+            rows += [
+                {"scope": scope, "bin": i, **b, "status": "ok"}
+                for i, b in enumerate(calibration.reliability(label, score, bins))
+            ]
+    return pd.DataFrame(
+        rows,
+        columns=["scope", "bin", "n", "low", "high", "mean_score", "fraction_lenses", "status"],
+    )
 
 
 def roc(sample: pd.DataFrame, minimum: int) -> pd.DataFrame:
@@ -55,10 +63,18 @@ def roc(sample: pd.DataFrame, minimum: int) -> pd.DataFrame:
     if figures.lacking(minimum, int(label.sum()), int((1 - label).sum())) != "ok":
         return pd.DataFrame(columns=["threshold", "false_positive_rate", "recall"])
     c = metrics.curve(label, sample["score"].to_numpy())
-    return pd.DataFrame({"threshold": c.threshold, "false_positive_rate": c.above_false / c.others, "recall": c.above_true / c.lenses})
+    return pd.DataFrame(
+        {
+            "threshold": c.threshold,
+            "false_positive_rate": c.above_false / c.others,
+            "recall": c.above_true / c.lenses,
+        }
+    )
 
 
-def summary(scores: pd.DataFrame, on: str, sample: pd.DataFrame, s: EvaluateSettings) -> dict[str, Any]:
+def summary(
+    scores: pd.DataFrame, on: str, sample: pd.DataFrame, s: EvaluateSettings
+) -> dict[str, Any]:
     """metrics.json: counts, figures of the sample, AUC of every split, share of saturated scores."""
     label, score = sample["label"].to_numpy(), sample["score"].to_numpy()
     blocks = sample["healpix_128"].to_numpy() if s.bootstrap == "healpix" else None
@@ -68,17 +84,27 @@ def summary(scores: pd.DataFrame, on: str, sample: pd.DataFrame, s: EvaluateSett
         y, p = part["label"].to_numpy(), part["score"].to_numpy()
         auc = {k: v for k, v in figures.ranking(y, p).items() if k == "roc_auc"}
         one = figures.estimated(auc, y, p, s.minimum, s.resamples, s.seed)
-        by_split[split] = {"lenses": int(y.sum()), "others": int((1 - y).sum()), "roc_auc": one["roc_auc"]}
+        by_split[split] = {
+            "lenses": int(y.sum()),
+            "others": int((1 - y).sum()),
+            "roc_auc": one["roc_auc"],
+        }
     lenses, others = int(label.sum()), int((1 - label).sum())
     saturated = float(np.mean((score > 0.9) | (score < 0.1)))
     return {
         "on": on,
         "lenses": lenses,
         "others": others,
-        "figures": figures.estimated(figures.ranking(label, score), label, score, s.minimum, s.resamples, s.seed, blocks),
+        "figures": figures.estimated(
+            figures.ranking(label, score), label, score, s.minimum, s.resamples, s.seed, blocks
+        ),
         "thresholds": figures.at_thresholds(label, score, s.thresholds, s.minimum),
         "splits": by_split,
-        "scores": {"share_below_0.1_or_above_0.9": saturated, "mean_of_lenses": _mean(score[label == 1]), "mean_of_others": _mean(score[label == 0])},
+        "scores": {
+            "share_below_0.1_or_above_0.9": saturated,
+            "mean_of_lenses": _mean(score[label == 1]),
+            "mean_of_others": _mean(score[label == 0]),
+        },
         "bootstrap": {"resamples": s.resamples, "of": s.bootstrap, "seed": s.seed},
     }
 
@@ -96,8 +122,14 @@ def evaluate(call: Invocation[EvaluateSettings], step: record.Step, console: Con
     listed = shards.index(out)
     stamps = sum(entry["records"] for entry in listed["shards"])
     if not stamps:
-        raise InputError(f"{out}: the shards hold no cutouts, so there is nothing to score; see quarantine.csv and counts/")
-    console.print(f"evaluate: {classifier.info['model']} of {source} on {stamps} stamps", markup=False, soft_wrap=True)
+        raise InputError(
+            f"{out}: the shards hold no cutouts, so there is nothing to score; see quarantine.csv and counts/"
+        )
+    console.print(
+        f"evaluate: {classifier.info['model']} of {source} on {stamps} stamps",
+        markup=False,
+        soft_wrap=True,
+    )
     began = time.perf_counter()
     with Progress(console=console, disable=not console.is_terminal, transient=True) as progress:
         task = progress.add_task("evaluate", total=stamps)
@@ -106,10 +138,14 @@ def evaluate(call: Invocation[EvaluateSettings], step: record.Step, console: Con
     on, sample = chosen(scores, s)
     with replacing(folder / "scores.parquet") as temporary:
         scores.to_parquet(temporary, index=False)
-    negatives = scores[(scores["label"] == 0) & ((scores["split"] == "val") | (on == "all"))]["score"].to_numpy()
+    negatives = scores[(scores["label"] == 0) & ((scores["split"] == "val") | (on == "all"))][
+        "score"
+    ].to_numpy()
     kind = "non-lenses" if on == "all" else "validation non-lenses"
     tables = {
-        "thresholds": pd.DataFrame(thresholds.table(negatives, s.thresholds, s.fpr_targets, s.minimum, kind)),
+        "thresholds": pd.DataFrame(
+            thresholds.table(negatives, s.thresholds, s.fpr_targets, s.minimum, kind)
+        ),
         "roc": roc(sample, s.minimum),
         "reliability": reliability(sample, s.minimum),
         "confusers": strata.confusers(sample, s),
@@ -119,16 +155,36 @@ def evaluate(call: Invocation[EvaluateSettings], step: record.Step, console: Con
         with replacing(folder / f"{name}.csv") as temporary:
             table.to_csv(temporary, index=False)
     found = summary(scores, on, sample, s)
-    provenance = {k: classifier.info.get(k) for k in ("model", "config", "epoch", "seed", "weights_sha256", "manifest_sha256", "shuffled_labels")}
+    provenance = {
+        k: classifier.info.get(k)
+        for k in (
+            "model",
+            "config",
+            "epoch",
+            "seed",
+            "weights_sha256",
+            "manifest_sha256",
+            "shuffled_labels",
+        )
+    }
     manifest = out / "manifest.parquet"
     found["classifier"] = provenance | {"elsewhere": bool(s.classifier)}
     found["manifest_sha256"] = sha256(manifest) if manifest.is_file() else None
     write_json(folder / "metrics.json", found)
     auc = found["figures"]["roc_auc"]
-    step.finish([f"evaluation/{name}" for name in ("scores.parquet", "metrics.json", *(f"{t}.csv" for t in tables))], roc_auc=auc["value"], on=on)
+    step.finish(
+        [
+            f"evaluation/{name}"
+            for name in ("scores.parquet", "metrics.json", *(f"{t}.csv" for t in tables))
+        ],
+        roc_auc=auc["value"],
+        on=on,
+    )
     for line in lines(found):
         console.print(f"evaluate: {line}", markup=False, soft_wrap=True)
-    console.print(f"evaluate: {speed:.0f} stamps/s read and scored; {folder}", markup=False, soft_wrap=True)
+    console.print(
+        f"evaluate: {speed:.0f} stamps/s read and scored; {folder}", markup=False, soft_wrap=True
+    )
 
 
 def lines(found: dict[str, Any]) -> list[str]:
@@ -137,9 +193,21 @@ def lines(found: dict[str, Any]) -> list[str]:
     for name in ("roc_auc", "average_precision", "recall_at_fpr_1e-2", "ece"):
         figure = found["figures"][name]
         known = figure["status"] == "ok"
-        shown.append(f"{name} " + (f"{figure['value']:.4f} (95 %: {figure['lo95']:.4f} to {figure['hi95']:.4f})" if known else figure["status"]))
+        shown.append(
+            f"{name} "
+            + (
+                f"{figure['value']:.4f} (95 %: {figure['lo95']:.4f} to {figure['hi95']:.4f})"
+                if known
+                else figure["status"]
+            )
+        )
     for threshold, of in found["thresholds"].items():
-        parts = [f"{k.replace('_', ' ')} {v['value']:.3f}" if v["status"] == "ok" else f"{k.replace('_', ' ')} {v['status']}" for k, v in of.items()]
+        parts = [
+            f"{k.replace('_', ' ')} {v['value']:.3f}"
+            if v["status"] == "ok"
+            else f"{k.replace('_', ' ')} {v['status']}"
+            for k, v in of.items()
+        ]
         shown.append(f"at {threshold}: " + ", ".join(parts))
     return shown
 
@@ -147,9 +215,15 @@ def lines(found: dict[str, Any]) -> list[str]:
 def main(call: Invocation[EvaluateSettings]) -> int:
     """Runs the step unless it is up to date."""
     s = call.settings
-    external = [Path(s.classifier) / name for name in (frozen.DESCRIPTION, frozen.NUMBERS)] if s.classifier else []
+    external = (
+        [Path(s.classifier) / name for name in (frozen.DESCRIPTION, frozen.NUMBERS)]
+        if s.classifier
+        else []
+    )
     after = ("survey",) if s.classifier else ("survey", "train")
-    step = record.Step(call.out, "evaluate", s, after=after, owns=("evaluation",), external=external)
+    step = record.Step(
+        call.out, "evaluate", s, after=after, owns=("evaluation",), external=external
+    )
     if step.current() and not call.force:
         print("evaluate: up to date")
         return 0

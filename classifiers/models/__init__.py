@@ -16,7 +16,11 @@ from classifiers.models.shielded import ShieldedResNet
 from data.config import validated
 from lensjax.errors import InputError
 
-ARCHITECTURES: dict[str, Any] = {"resnet18": ResNet, "efficientnet_v2_s": EfficientNetV2S, "shielded_resnet": ShieldedResNet}
+ARCHITECTURES: dict[str, Any] = {
+    "resnet18": ResNet,
+    "efficientnet_v2_s": EfficientNetV2S,
+    "shielded_resnet": ShieldedResNet,
+}
 
 __all__ = ["ARCHITECTURES", "Finder", "complete", "count", "create"]
 
@@ -29,7 +33,9 @@ def _architecture(name: str) -> Any:
 
 def _configuration(name: str, config: Mapping[str, Any]) -> Any:
     if not isinstance(config, Mapping):
-        raise InputError(f"model {name}: its configuration is {config!r}, not a mapping of fields to values")
+        raise InputError(
+            f"model {name}: its configuration is {config!r}, not a mapping of fields to values"
+        )
     return validated(_architecture(name).config_class, dict(config), f"model {name}")
 
 
@@ -38,7 +44,9 @@ def complete(name: str, config: Mapping[str, Any]) -> dict[str, Any]:
     return dataclasses.asdict(_configuration(name, config))
 
 
-def create(name: str, config: Mapping[str, Any], rngs: nnx.Rngs, dtype: jnp.dtype | None = None) -> Finder:
+def create(
+    name: str, config: Mapping[str, Any], rngs: nnx.Rngs, dtype: jnp.dtype | None = None
+) -> Finder:
     """A freshly initialised finder.
 
     name: of an architecture · config: fields of its configuration that differ from the defaults · rngs: of the initialisation ·

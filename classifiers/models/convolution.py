@@ -30,29 +30,53 @@ WIDE, MANY = 256, 256
 Pads = Sequence[tuple[int, int]]
 
 
-def convolution(x: Float[Array, "b h w i"], kernel: Float[Array, "k l i o"], strides: Any, padding: Pads, **rest: Any) -> Float[Array, "b u v o"]:
+def convolution(
+    x: Float[Array, "b h w i"],
+    kernel: Float[Array, "k l i o"],
+    strides: Any,
+    padding: Pads,
+    **rest: Any,
+) -> Float[Array, "b u v o"]:
     """lax.conv_general_dilated for flax's layers, without dilation. strides, padding: of height and width · rest: what flax gives besides."""
     groups = rest.get("feature_group_count", 1)
     depthwise = groups == x.shape[-1] == kernel.shape[-1]
     steps = (strides, strides) if isinstance(strides, int) else tuple(strides)
-    if jax.default_backend() != "cpu" or kernel.shape[:2] == steps == (1, 1) or (groups > 1 and not depthwise):
+    if (
+        jax.default_backend() != "cpu"
+        or kernel.shape[:2] == steps == (1, 1)
+        or (groups > 1 and not depthwise)
+    ):
         return lax.conv_general_dilated(x, kernel, strides, padding, **rest)
     if depthwise:
         shifts = _shifts(x, kernel.shape[:2], steps, padding)
-        return reduce(jnp.add, [part * weight for part, weight in zip(shifts, kernel.reshape(-1, groups))])
+        return reduce(
+            jnp.add, [part * weight for part, weight in zip(shifts, kernel.reshape(-1, groups))]
+        )
     if kernel.shape[:2] == (1, 1):
         return _turned(_shifts(x, (1, 1), steps, padding)[0], kernel, (1, 1), ((0, 0), (0, 0)))
     if min(x.shape[1:3]) < kernel.shape[0]:
         patches = jnp.concatenate(_shifts(x, kernel.shape[:2], steps, padding), axis=-1)
         return jnp.dot(patches, kernel.reshape(-1, kernel.shape[-1]))
     zeros = tuple((first, last) for first, last in padding)
-    if (*kernel.shape[:2], *steps) == (3, 3, 1, 1) and min(kernel.shape[2:]) >= WIDE and x.size >= MANY * x.shape[-1]:
+    if (
+        (*kernel.shape[:2], *steps) == (3, 3, 1, 1)
+        and min(kernel.shape[2:]) >= WIDE
+        and x.size >= MANY * x.shape[-1]
+    ):
         return winograd.convolution(x, kernel, zeros)
     return _turned(x, kernel, steps, zeros)
 
 
 def conv_layer(
-    inputs: int, outputs: int, kernel: int, stride: int, init: Any, rngs: nnx.Rngs, dtype: jnp.dtype | None, bias: bool = False, groups: int = 1
+    inputs: int,
+    outputs: int,
+    kernel: int,
+    stride: int,
+    init: Any,
+    rngs: nnx.Rngs,
+    dtype: jnp.dtype | None,
+    bias: bool = False,
+    groups: int = 1,
 ) -> nnx.Conv:
     """flax's layer with a square kernel, as many zeros on either side as torch's padding of kernel // 2, computed by `convolution`."""
     return nnx.Conv(
@@ -70,27 +94,53 @@ def conv_layer(
     )
 
 
-def _shifts(x: Array, size: tuple[int, ...], strides: tuple[int, ...], padding: Pads) -> list[Array]:
+def _shifts(
+    x: Array, size: tuple[int, ...], strides: tuple[int, ...], padding: Pads
+) -> list[Array]:
     """What each element of a kernel meets, in the kernel's order."""
     wide = jnp.pad(x, [(0, 0), *padding, (0, 0)])
-    height, width = ((whole - k) // step * step + 1 for whole, k, step in zip(wide.shape[1:3], size, strides))
-    return [wide[:, i : i + height : strides[0], j : j + width : strides[1]] for i in range(size[0]) for j in range(size[1])]
+    height, width = (
+        (whole - k) // step * step + 1 for whole, k, step in zip(wide.shape[1:3], size, strides)
+    )
+    return [
+        wide[:, i : i + height : strides[0], j : j + width : strides[1]]
+        for i in range(size[0])
+        for j in range(size[1])
+    ]
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(2, 3))
-def _turned(x: Array, kernel: Array, strides: tuple[int, int], padding: tuple[tuple[int, int], ...]) -> Array:
-    return lax.conv_general_dilated(x, kernel, strides, padding, dimension_numbers=("NHWC", "HWIO", "NHWC"))
+def _turned(
+    x: Array, kernel: Array, strides: tuple[int, int], padding: tuple[tuple[int, int], ...]
+) -> Array:
+    return lax.conv_general_dilated(
+        x, kernel, strides, padding, dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
 
 
 @partial(_turned.defjvp, symbolic_zeros=True)
-def _slope(strides: tuple[int, int], padding: tuple[tuple[int, int], ...], at: Any, along: Any) -> tuple[Array, Array]:
+def _slope(
+    strides: tuple[int, int], padding: tuple[tuple[int, int], ...], at: Any, along: Any
+) -> tuple[Array, Array]:
     (x, kernel), (dx, dkernel) = at, along
     y = _turned(x, kernel, strides, padding)
     slope: Any = None
     if type(dx) is not SymbolicZero:
-        slope = lax.conv_general_dilated(dx, _order(kernel, (0, 1, 3, 2)), strides, padding, dimension_numbers=("NHWC", "HWOI", "NHWC"))
+        slope = lax.conv_general_dilated(
+            dx,
+            _order(kernel, (0, 1, 3, 2)),
+            strides,
+            padding,
+            dimension_numbers=("NHWC", "HWOI", "NHWC"),
+        )
     if type(dkernel) is not SymbolicZero:
-        part = lax.conv_general_dilated(_order(x, (3, 1, 2, 0)), dkernel, strides, padding, dimension_numbers=("CHWN", "HWIO", "HWNC"))
+        part = lax.conv_general_dilated(
+            _order(x, (3, 1, 2, 0)),
+            dkernel,
+            strides,
+            padding,
+            dimension_numbers=("CHWN", "HWIO", "HWNC"),
+        )
         part = _order(part, (2, 0, 1, 3))
         slope = part if slope is None else slope + part
     return y, jnp.zeros_like(y) if slope is None else slope

@@ -36,7 +36,14 @@ from classifiers.models.norm import BatchNorm
 from data.config import settings
 
 # fused, expansion, stride, width, blocks
-STAGES = ((True, 1, 1, 24, 2), (True, 4, 2, 48, 4), (True, 4, 2, 64, 4), (False, 4, 2, 128, 6), (False, 6, 1, 160, 9), (False, 6, 2, 256, 15))
+STAGES = (
+    (True, 1, 1, 24, 2),
+    (True, 4, 2, 48, 4),
+    (True, 4, 2, 64, 4),
+    (False, 4, 2, 128, 6),
+    (False, 6, 1, 160, 9),
+    (False, 6, 2, 256, 15),
+)
 STEM, LAST = 24, 1280
 Rate = Annotated[float, Field(ge=0, lt=1)]
 
@@ -54,7 +61,16 @@ class EfficientNetConfig:
     """width of a dense layer with SiLU before the logit; 0: none"""
 
 
-def _conv_norm(inputs: int, outputs: int, kernel: int, stride: int, rngs: nnx.Rngs, dtype: jnp.dtype | None, groups: int = 1, bias: bool = False) -> nnx.List:
+def _conv_norm(
+    inputs: int,
+    outputs: int,
+    kernel: int,
+    stride: int,
+    rngs: nnx.Rngs,
+    dtype: jnp.dtype | None,
+    groups: int = 1,
+    bias: bool = False,
+) -> nnx.List:
     # He initialisation over the fan out, which torch takes per group; nnx counts the outputs of all groups.
     init = nnx.initializers.variance_scaling(2.0 * groups, "fan_out", "normal")
     conv = conv_layer(inputs, outputs, kernel, stride, init, rngs, dtype, bias, groups)
@@ -76,16 +92,34 @@ class SqueezeExcitation(nnx.Module):
 class Block(nnx.Module):
     """MBConv or fused MBConv; the last of its convolutions has no activation unless it is the only one."""
 
-    def __init__(self, fused: bool, expansion: int, stride: int, inputs: int, outputs: int, drop: float, rngs: nnx.Rngs, dtype: jnp.dtype | None):
+    def __init__(
+        self,
+        fused: bool,
+        expansion: int,
+        stride: int,
+        inputs: int,
+        outputs: int,
+        drop: float,
+        rngs: nnx.Rngs,
+        dtype: jnp.dtype | None,
+    ):
         wide = inputs * expansion
         if fused and expansion == 1:
             parts: list[Any] = [_conv_norm(inputs, outputs, 3, stride, rngs, dtype)]
         elif fused:
-            parts = [_conv_norm(inputs, wide, 3, stride, rngs, dtype), _conv_norm(wide, outputs, 1, 1, rngs, dtype)]
+            parts = [
+                _conv_norm(inputs, wide, 3, stride, rngs, dtype),
+                _conv_norm(wide, outputs, 1, 1, rngs, dtype),
+            ]
         else:
             depthwise = _conv_norm(wide, wide, 3, stride, rngs, dtype, groups=wide)
             squeeze = SqueezeExcitation(wide, max(1, inputs // 4), rngs, dtype)
-            parts = [_conv_norm(inputs, wide, 1, 1, rngs, dtype), depthwise, squeeze, _conv_norm(wide, outputs, 1, 1, rngs, dtype)]
+            parts = [
+                _conv_norm(inputs, wide, 1, 1, rngs, dtype),
+                depthwise,
+                squeeze,
+                _conv_norm(wide, outputs, 1, 1, rngs, dtype),
+            ]
         self.block = nnx.List(parts)
         self.drop, self.adds = drop, stride == 1 and inputs == outputs
 
@@ -118,13 +152,27 @@ class EfficientNetV2S(Finder):
             layer = []
             for block in range(blocks):
                 drop = config.stochastic_depth * done / total
-                layer.append(Block(fused, expansion, stride if block == 0 else 1, inputs, width, drop, rngs, dtype))
+                layer.append(
+                    Block(
+                        fused,
+                        expansion,
+                        stride if block == 0 else 1,
+                        inputs,
+                        width,
+                        drop,
+                        rngs,
+                        dtype,
+                    )
+                )
                 inputs, done = width, done + 1
             parts.append(nnx.List(layer))
         parts.append(_conv_norm(inputs, LAST, 1, 1, rngs, dtype))
         self.features_ = nnx.List(parts)
         widths = [LAST, config.hidden, 1] if config.hidden else [LAST, 1]
-        dense = [nnx.Linear(a, b, kernel_init=_uniform(b), dtype=dtype, rngs=rngs) for a, b in pairwise(widths)]
+        dense = [
+            nnx.Linear(a, b, kernel_init=_uniform(b), dtype=dtype, rngs=rngs)
+            for a, b in pairwise(widths)
+        ]
         self.classifier = nnx.List([nnx.Dropout(config.dropout), *dense])
 
     def maps(self, images: jax.Array, key: jax.Array | None = None) -> dict[str, jax.Array]:
@@ -150,4 +198,6 @@ class EfficientNetV2S(Finder):
 
 def _uniform(outputs: int) -> nnx.Initializer:
     bound = outputs**-0.5
-    return lambda key, shape, dtype=jnp.float32: jax.random.uniform(key, shape, dtype, -bound, bound)
+    return lambda key, shape, dtype=jnp.float32: jax.random.uniform(
+        key, shape, dtype, -bound, bound
+    )

@@ -18,19 +18,27 @@ class Finder(nnx.Module):
     head_name: str
     """of the module that makes the logit, as its parameters are named"""
 
-    def maps(self, images: Float[Array, "b h w c"], key: PRNGKeyArray | None = None) -> dict[str, Float[Array, "b x y w"]]:
+    def maps(
+        self, images: Float[Array, "b h w c"], key: PRNGKeyArray | None = None
+    ) -> dict[str, Float[Array, "b x y w"]]:
         """Feature maps after the stem (`stage0`) and every block (`stage1_00`, ...): names that sort in order, as jit sorts them."""
         raise NotImplementedError
 
-    def features(self, images: Float[Array, "b h w c"], key: PRNGKeyArray | None = None) -> Float[Array, "b f"]:
+    def features(
+        self, images: Float[Array, "b h w c"], key: PRNGKeyArray | None = None
+    ) -> Float[Array, "b f"]:
         """The penultimate features (B, F): what the head sees."""
         return list(self.maps(images, key).values())[-1].mean(axis=(1, 2))
 
-    def head(self, features: Float[Array, "b f"], key: PRNGKeyArray | None = None) -> Float[Array, "b 1"]:
+    def head(
+        self, features: Float[Array, "b f"], key: PRNGKeyArray | None = None
+    ) -> Float[Array, "b 1"]:
         """Logits (B, 1) of features."""
         raise NotImplementedError
 
-    def __call__(self, images: Float[Array, "b h w c"], key: PRNGKeyArray | None = None) -> Float[Array, " b"]:
+    def __call__(
+        self, images: Float[Array, "b h w c"], key: PRNGKeyArray | None = None
+    ) -> Float[Array, " b"]:
         """Logits (B,), float32."""
         below, above = (None, None) if key is None else jax.random.split(key)
         return self.head(self.features(images, below), above)[:, 0].astype("float32")

@@ -18,7 +18,9 @@ class BatchNorm(nnx.BatchNorm):
     In training mean and var are the batch's, and the running ones move towards them by 1 - momentum (torch's momentum is the weight of the batch).
     """
 
-    def __call__(self, x: Float[Array, "... c"], use_running_average: bool | None = None) -> Float[Array, "... c"]:  # type: ignore[override]  # no mask
+    def __call__(
+        self, x: Float[Array, "... c"], use_running_average: bool | None = None
+    ) -> Float[Array, "... c"]:  # type: ignore[override]  # no mask
         wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
         if self.use_running_average if use_running_average is None else use_running_average:
             mean, var = self.mean[...], self.var[...]
@@ -28,6 +30,8 @@ class BatchNorm(nnx.BatchNorm):
             var = jnp.maximum((wide * wide).mean(axes) - mean * mean, 0)
             unbiased = var * (number / max(number - 1, 1))
             for running, batch in ((self.mean, mean), (self.var, unbiased)):
-                running[...] = jax.lax.stop_gradient(self.momentum * running[...] + (1 - self.momentum) * batch)
+                running[...] = jax.lax.stop_gradient(
+                    self.momentum * running[...] + (1 - self.momentum) * batch
+                )
         slope = self.scale[...] * jax.lax.rsqrt(var + self.epsilon)  # type: ignore[index]
         return (wide * slope + (self.bias[...] - mean * slope)).astype(self.dtype or x.dtype)  # type: ignore[index]

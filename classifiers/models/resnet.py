@@ -38,9 +38,19 @@ class ResNetConfig:
     """max pool 3x3 / 2 after the stem"""
 
 
-def _conv(inputs: int, outputs: int, kernel: int, stride: int, rngs: nnx.Rngs, dtype: jnp.dtype | None) -> nnx.Conv:
+def _conv(
+    inputs: int, outputs: int, kernel: int, stride: int, rngs: nnx.Rngs, dtype: jnp.dtype | None
+) -> nnx.Conv:
     """Convolution without bias, padded symmetrically, He initialisation over the fan out (torchvision's)."""
-    return conv_layer(inputs, outputs, kernel, stride, nnx.initializers.variance_scaling(2.0, "fan_out", "normal"), rngs, dtype)
+    return conv_layer(
+        inputs,
+        outputs,
+        kernel,
+        stride,
+        nnx.initializers.variance_scaling(2.0, "fan_out", "normal"),
+        rngs,
+        dtype,
+    )
 
 
 def _norm(width: int, rngs: nnx.Rngs, dtype: jnp.dtype | None) -> BatchNorm:
@@ -59,22 +69,32 @@ def max_pool(x: jax.Array) -> jax.Array:
         padding = [(0, 0)] * 4
         padding[axis] = (1, 2 * out - size)
         x = jnp.pad(x, padding, constant_values=-jnp.inf)
-        pairs = jax.lax.slice_in_dim(x, 0, 2 * out, axis=axis).reshape(*x.shape[:axis], out, 2, *x.shape[axis + 1 :])
+        pairs = jax.lax.slice_in_dim(x, 0, 2 * out, axis=axis).reshape(
+            *x.shape[:axis], out, 2, *x.shape[axis + 1 :]
+        )
         first, second = (jax.lax.index_in_dim(pairs, i, axis + 1, keepdims=False) for i in (0, 1))
-        x = jnp.maximum(jnp.maximum(first, second), jax.lax.slice_in_dim(x, 2, 2 * out + 1, 2, axis=axis))
+        x = jnp.maximum(
+            jnp.maximum(first, second), jax.lax.slice_in_dim(x, 2, 2 * out + 1, 2, axis=axis)
+        )
     return x
 
 
 class BasicBlock(nnx.Module):
     """relu(x' + bn2(conv2(relu(bn1(conv1 x))))), x' a 1x1 projection where the shape changes."""
 
-    def __init__(self, inputs: int, outputs: int, stride: int, rngs: nnx.Rngs, dtype: jnp.dtype | None):
+    def __init__(
+        self, inputs: int, outputs: int, stride: int, rngs: nnx.Rngs, dtype: jnp.dtype | None
+    ):
         self.conv1 = _conv(inputs, outputs, 3, stride, rngs, dtype)
         self.bn1 = _norm(outputs, rngs, dtype)
         self.conv2 = _conv(outputs, outputs, 3, 1, rngs, dtype)
         self.bn2 = _norm(outputs, rngs, dtype)
         changes = stride != 1 or inputs != outputs
-        self.downsample = nnx.List([_conv(inputs, outputs, 1, stride, rngs, dtype), _norm(outputs, rngs, dtype)]) if changes else None
+        self.downsample = (
+            nnx.List([_conv(inputs, outputs, 1, stride, rngs, dtype), _norm(outputs, rngs, dtype)])
+            if changes
+            else None
+        )
 
     def __call__(self, x: jax.Array) -> jax.Array:
         y = nnx.relu(self.bn1(self.conv1(x)))
@@ -99,12 +119,18 @@ class ResNet(Finder):
         for stage, (width, blocks) in enumerate(zip(config.widths, config.blocks), start=1):
             layer = []
             for block in range(blocks):
-                layer.append(BasicBlock(inputs, width, 2 if stage > 1 and block == 0 else 1, rngs, dtype))
+                layer.append(
+                    BasicBlock(inputs, width, 2 if stage > 1 and block == 0 else 1, rngs, dtype)
+                )
                 inputs = width
             setattr(self, f"layer{stage}", nnx.List(layer))
         bound = inputs**-0.5
-        uniform = lambda key, shape, dtype=jnp.float32: jax.random.uniform(key, shape, dtype, -bound, bound)  # noqa: E731  (torch's Linear)
-        self.fc = nnx.Linear(inputs, 1, kernel_init=uniform, bias_init=uniform, dtype=dtype, rngs=rngs)
+        uniform = lambda key, shape, dtype=jnp.float32: jax.random.uniform(
+            key, shape, dtype, -bound, bound
+        )
+        self.fc = nnx.Linear(
+            inputs, 1, kernel_init=uniform, bias_init=uniform, dtype=dtype, rngs=rngs
+        )
 
     def maps(self, images: jax.Array, key: jax.Array | None = None) -> dict[str, jax.Array]:
         x = nnx.relu(self.bn1(self.conv1(images)))

@@ -45,8 +45,18 @@ class ShieldedConfig:
             raise ValueError("middles, widths and blocks need one value for each stage")
 
 
-def _conv(inputs: int, outputs: int, kernel: int, stride: int, bias: bool, rngs: nnx.Rngs, dtype: jnp.dtype | None) -> nnx.Conv:
-    return conv_layer(inputs, outputs, kernel, stride, nnx.initializers.he_normal(), rngs, dtype, bias)
+def _conv(
+    inputs: int,
+    outputs: int,
+    kernel: int,
+    stride: int,
+    bias: bool,
+    rngs: nnx.Rngs,
+    dtype: jnp.dtype | None,
+) -> nnx.Conv:
+    return conv_layer(
+        inputs, outputs, kernel, stride, nnx.initializers.he_normal(), rngs, dtype, bias
+    )
 
 
 def _norm(width: int, rngs: nnx.Rngs, dtype: jnp.dtype | None) -> BatchNorm:
@@ -56,14 +66,27 @@ def _norm(width: int, rngs: nnx.Rngs, dtype: jnp.dtype | None) -> BatchNorm:
 class Bottleneck(nnx.Module):
     """See the module's docstring."""
 
-    def __init__(self, inputs: int, middle: int, outputs: int, stride: int, first: bool, rngs: nnx.Rngs, dtype: jnp.dtype | None):
+    def __init__(
+        self,
+        inputs: int,
+        middle: int,
+        outputs: int,
+        stride: int,
+        first: bool,
+        rngs: nnx.Rngs,
+        dtype: jnp.dtype | None,
+    ):
         self.norm1 = None if first else _norm(inputs, rngs, dtype)
         self.conv1 = _conv(inputs, middle, 1, 1, False, rngs, dtype)
         self.norm2 = _norm(middle, rngs, dtype)
         self.conv2 = _conv(middle, middle, 3, stride, False, rngs, dtype)
         self.norm3 = _norm(middle, rngs, dtype)
         self.conv3 = _conv(middle, outputs, 1, 1, True, rngs, dtype)
-        self.shortcut = _conv(inputs, outputs, 1, stride, True, rngs, dtype) if stride != 1 or inputs != outputs else None
+        self.shortcut = (
+            _conv(inputs, outputs, 1, stride, True, rngs, dtype)
+            if stride != 1 or inputs != outputs
+            else None
+        )
 
     def __call__(self, x: jax.Array) -> jax.Array:
         before = x if self.norm1 is None else nnx.elu(self.norm1(x))
@@ -79,13 +102,27 @@ class ShieldedResNet(Finder):
     head_name = "dense"
 
     def __init__(self, config: ShieldedConfig, rngs: nnx.Rngs, dtype: jnp.dtype | None = None):
-        self.stem = _conv(3, config.stem_width, config.stem_kernel, config.stem_stride, False, rngs, dtype)
+        self.stem = _conv(
+            3, config.stem_width, config.stem_kernel, config.stem_stride, False, rngs, dtype
+        )
         self.stem_norm = _norm(config.stem_width, rngs, dtype)
         inputs, stages, shields = config.stem_width, [], []
-        for stage, (middle, width, blocks) in enumerate(zip(config.middles, config.widths, config.blocks)):
+        for stage, (middle, width, blocks) in enumerate(
+            zip(config.middles, config.widths, config.blocks)
+        ):
             layer = []
             for block in range(blocks):
-                layer.append(Bottleneck(inputs, middle, width, 2 if stage > 0 and block == 0 else 1, stage == block == 0, rngs, dtype))
+                layer.append(
+                    Bottleneck(
+                        inputs,
+                        middle,
+                        width,
+                        2 if stage > 0 and block == 0 else 1,
+                        stage == block == 0,
+                        rngs,
+                        dtype,
+                    )
+                )
                 inputs = width
             stages.append(nnx.List(layer))
             shields.append(_conv(width, width, 1, 1, True, rngs, dtype))

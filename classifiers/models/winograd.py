@@ -24,24 +24,40 @@ def _matrices() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     points = np.array(POINTS)
     others = [np.delete(points, i) for i in range(len(points))]
     tile = np.array([[*np.poly(roots)[::-1], 0] for roots in others] + [np.poly(points)[::-1]])
-    kernel = np.array([point ** np.arange(3) / np.prod(point - roots) for point, roots in zip(points, others)] + [[0, 0, 1]])
+    kernel = np.array(
+        [point ** np.arange(3) / np.prod(point - roots) for point, roots in zip(points, others)]
+        + [[0, 0, 1]]
+    )
     result = np.array([[*points**i, 0] for i in range(OUT)])
     result[-1, -1] = 1
     return np.kron(tile, tile), np.kron(kernel, kernel), np.kron(result, result)
 
 
-def convolution(x: Float[Array, "b h w i"], kernel: Float[Array, "3 3 i o"], padding: tuple[tuple[int, int], ...]) -> Float[Array, "b u v o"]:
+def convolution(
+    x: Float[Array, "b h w i"],
+    kernel: Float[Array, "3 3 i o"],
+    padding: tuple[tuple[int, int], ...],
+) -> Float[Array, "b u v o"]:
     """The convolution of stride 1 with these zeros around (height, width), computed in float32 or finer."""
     dtype = jnp.promote_types(x.dtype, jnp.float32)
     of_tile, of_kernel, of_products = (jnp.asarray(m, dtype) for m in _matrices())
     (b, _, _, inputs), outputs = x.shape, kernel.shape[-1]
     height, width = (side + sum(pads) - 2 for side, pads in zip(x.shape[1:3], padding))
     down, across = -(-height // OUT), -(-width // OUT)
-    tiles = apart(lambda x: _tiles(_tiles(x, 1, padding[0]), 3, padding[1]).transpose(2, 4, 0, 1, 3, 5), x.astype(dtype))
+    tiles = apart(
+        lambda x: _tiles(_tiles(x, 1, padding[0]), 3, padding[1]).transpose(2, 4, 0, 1, 3, 5),
+        x.astype(dtype),
+    )
     values = (of_tile @ tiles.reshape(TILE**2, -1)).reshape(TILE**2, -1, inputs)
     weights = (of_kernel @ kernel.astype(dtype).reshape(9, -1)).reshape(TILE**2, inputs, outputs)
-    y = (of_products @ jnp.matmul(values, weights).reshape(TILE**2, -1)).reshape(OUT, OUT, b, down, across, outputs)
-    return y.transpose(2, 3, 0, 4, 1, 5).reshape(b, OUT * down, OUT * across, outputs)[:, :height, :width].astype(x.dtype)
+    y = (of_products @ jnp.matmul(values, weights).reshape(TILE**2, -1)).reshape(
+        OUT, OUT, b, down, across, outputs
+    )
+    return (
+        y.transpose(2, 3, 0, 4, 1, 5)
+        .reshape(b, OUT * down, OUT * across, outputs)[:, :height, :width]
+        .astype(x.dtype)
+    )
 
 
 def _tiles(x: Array, axis: int, pads: tuple[int, int]) -> Array:
@@ -50,5 +66,9 @@ def _tiles(x: Array, axis: int, pads: tuple[int, int]) -> Array:
     around = [(0, 0)] * x.ndim
     around[axis] = (pads[0], (number + 1) * OUT - pads[0] - x.shape[axis])
     parts = jnp.pad(x, around).reshape(*x.shape[:axis], number + 1, OUT, *x.shape[axis + 1 :])
-    first, following = (lax.slice_in_dim(parts, start, start + number, axis=axis) for start in (0, 1))
-    return jnp.concatenate([first, lax.slice_in_dim(following, 0, TILE - OUT, axis=axis + 1)], axis + 1)
+    first, following = (
+        lax.slice_in_dim(parts, start, start + number, axis=axis) for start in (0, 1)
+    )
+    return jnp.concatenate(
+        [first, lax.slice_in_dim(following, 0, TILE - OUT, axis=axis + 1)], axis + 1
+    )

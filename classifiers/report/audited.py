@@ -16,7 +16,10 @@ AXES = {
     "psf_fwhm": ("PSF FWHM, arcsec", "By PSF FWHM (r) of the cell."),
     "depth_m5": ("5σ depth, mag", "By depth (r) of the cell."),
     "source_mag": ("unlensed source r, mag", "By unlensed source magnitude."),
-    "arc_snr_bin": ("arc SNR in r, 4–16 pixels", "By the arc's signal-to-noise ratio in r within 4 to 16 pixels."),
+    "arc_snr_bin": (
+        "arc SNR in r, 4–16 pixels",
+        "By the arc's signal-to-noise ratio in r within 4 to 16 pixels.",
+    ),
 }
 ABSENT = "No audit in this run (`lensjax audit`)."
 
@@ -24,7 +27,9 @@ ABSENT = "No audit in this run (`lensjax audit`)."
 def _name(run: Run) -> str:
     """The threshold of the words and maps."""
     audit = run.audit or {}
-    return min(audit["thresholds"], key=lambda n: abs(audit["thresholds"][n] - audit["threshold_of_words"]))
+    return min(
+        audit["thresholds"], key=lambda n: abs(audit["thresholds"][n] - audit["threshold_of_words"])
+    )
 
 
 def tiles(run: Run) -> list[Tile]:
@@ -32,14 +37,28 @@ def tiles(run: Run) -> list[Tile]:
     if not run.audit:
         return []
     t = run.audit["completeness"][_name(run)]
-    low, high = (t["lo95_hosts"], t["hi95_hosts"]) if t["lo95_hosts"] is not None else (t["lo95"], t["hi95"])
+    low, high = (
+        (t["lo95_hosts"], t["hi95_hosts"])
+        if t["lo95_hosts"] is not None
+        else (t["lo95"], t["hi95"])
+    )
     found = [
-        Tile(f"{100 * t['completeness']:.1f} %", f"injected arcs found above {t['threshold']:g}", f"95 %: {100 * low:.1f} to {100 * high:.1f} % of {t['n']:,}")
+        Tile(
+            f"{100 * t['completeness']:.1f} %",
+            f"injected arcs found above {t['threshold']:g}",
+            f"95 %: {100 * low:.1f} to {100 * high:.1f} % of {t['n']:,}",
+        )
     ]
     r = run.audit["two_stages"]["recall_observable"]
     if r["n"]:
         detail = f"95 %: {100 * r['lo95']:.1f} to {100 * r['hi95']:.1f} % of {r['n']:,}"
-        found.append(Tile(f"{100 * r['value']:.1f} %", f"of arcs with SNR ≥ {run.audit['two_stages']['gate_snr']:g} found", detail))
+        found.append(
+            Tile(
+                f"{100 * r['value']:.1f} %",
+                f"of arcs with SNR ≥ {run.audit['two_stages']['gate_snr']:g} found",
+                detail,
+            )
+        )
     return found
 
 
@@ -62,14 +81,24 @@ def completeness(run: Run) -> list[Any]:
         )
     ]
     best = whole[whole["status"] == "sufficient"]["completeness"].max()
-    top = max(0.25, np.ceil(4 * best) / 4) if best == best else 1.0  # one colour scale for all depths
+    top = (
+        max(0.25, np.ceil(4 * best) / 4) if best == best else 1.0
+    )  # one colour scale for all depths
     maps = []
     for i, depth in enumerate(sorted(whole["depth_m5"].unique())):
         part = whole[whole["depth_m5"] == depth]
         edges = part.iloc[0]
-        label = f"depth {edges['depth_lo']:.2f} to {edges['depth_hi']:.2f} mag" if "depth_lo" in part else f"depth {depth:g} mag"
+        label = (
+            f"depth {edges['depth_lo']:.2f} to {edges['depth_hi']:.2f} mag"
+            if "depth_lo" in part
+            else f"depth {depth:g} mag"
+        )
         good = part[part["status"] == "sufficient"]["completeness"]
-        alt = f"Completeness map at {label}" + (f": {100 * good.min():.0f} to {100 * good.max():.0f} percent" if len(good) else ": no sufficient cell")
+        alt = f"Completeness map at {label}" + (
+            f": {100 * good.min():.0f} to {100 * good.max():.0f} percent"
+            if len(good)
+            else ": no sufficient cell"
+        )
         caption = f"Completeness in percent above {audit['threshold_of_words']:g}, {label}; colours span 0 to {100 * top:.0f} %. "
         caption += "Hatched: fewer injections than needed, no value given."
         maps.append((alt, figures.heat_map(part, f"map{i}", label, top), caption))
@@ -87,19 +116,85 @@ def completeness(run: Run) -> list[Any]:
                     )
                 )
         blocks.append(Figures(shown))
-    blocks.append(Table("two_stages", f"Not in the data, or in the data and missed (above {audit['threshold_of_words']:g})", stages(audit["two_stages"])))
+    blocks.append(
+        Table(
+            "two_stages",
+            f"Not in the data, or in the data and missed (above {audit['threshold_of_words']:g})",
+            stages(audit["two_stages"]),
+        )
+    )
     if audit.get("beside_lenses"):
         b = audit["beside_lenses"]
         rows = [
-            {"sample": k, **{c: b[k][c] for c in ("n", "k", "value", "lo95", "hi95")}, "median_score": b[f"median_score_{k}"]} for k in ("lenses", "injections")
+            {
+                "sample": k,
+                **{c: b[k][c] for c in ("n", "k", "value", "lo95", "hi95")},
+                "median_score": b[f"median_score_{k}"],
+            }
+            for k in ("lenses", "injections")
         ]
-        blocks.append(Table("beside_lenses", f"Labelled lenses of the test split beside injections (above {b['threshold']:g})", pd.DataFrame(rows)))
+        blocks.append(
+            Table(
+                "beside_lenses",
+                f"Labelled lenses of the test split beside injections (above {b['threshold']:g})",
+                pd.DataFrame(rows),
+            )
+        )
     if marginals is not None:
-        columns = ["axis", "value", "threshold_name", "n", "k", "completeness", "lo95", "hi95", "lo95_hosts", "hi95_hosts", "k_before", "status"]
-        blocks.append(Table("marginals", "Marginals, all axes and thresholds", marginals, shown=[c for c in columns if c in marginals], folded=True))
-    columns = ["theta_e", "psf_fwhm", "depth_m5", "n", "k", "completeness", "lo68", "hi68", "lo95", "hi95", "snr_p50", "status"]
-    blocks.append(Table("completeness_at_threshold", f"Every cell above {audit['threshold_of_words']:g}, all magnitudes", whole, shown=columns, folded=True))
-    blocks.append(Table("completeness", "The selection function: every cell, threshold and magnitude bin", table, on_page=False))
+        columns = [
+            "axis",
+            "value",
+            "threshold_name",
+            "n",
+            "k",
+            "completeness",
+            "lo95",
+            "hi95",
+            "lo95_hosts",
+            "hi95_hosts",
+            "k_before",
+            "status",
+        ]
+        blocks.append(
+            Table(
+                "marginals",
+                "Marginals, all axes and thresholds",
+                marginals,
+                shown=[c for c in columns if c in marginals],
+                folded=True,
+            )
+        )
+    columns = [
+        "theta_e",
+        "psf_fwhm",
+        "depth_m5",
+        "n",
+        "k",
+        "completeness",
+        "lo68",
+        "hi68",
+        "lo95",
+        "hi95",
+        "snr_p50",
+        "status",
+    ]
+    blocks.append(
+        Table(
+            "completeness_at_threshold",
+            f"Every cell above {audit['threshold_of_words']:g}, all magnitudes",
+            whole,
+            shown=columns,
+            folded=True,
+        )
+    )
+    blocks.append(
+        Table(
+            "completeness",
+            "The selection function: every cell, threshold and magnitude bin",
+            table,
+            on_page=False,
+        )
+    )
     injections = run.table("injections")
     if injections is not None:
         blocks.append(Table("injections", "Every injection", injections, on_page=False))
@@ -113,7 +208,12 @@ def stages(found: dict[str, Any]) -> pd.DataFrame:
         "recall_observable": "found, of the observable",
         "recall_unobservable": "found, of the others",
     }
-    return pd.DataFrame([{"stage": words, **{c: found[k][c] for c in ("k", "n", "value", "lo95", "hi95")}} for k, words in names.items()])
+    return pd.DataFrame(
+        [
+            {"stage": words, **{c: found[k][c] for c in ("k", "n", "value", "lo95", "hi95")}}
+            for k, words in names.items()
+        ]
+    )
 
 
 def sensitivity(run: Run) -> list[Any]:
@@ -136,4 +236,8 @@ def sensitivity(run: Run) -> list[Any]:
         figures.sensitivity(table),
         "Change of the mean detection probability per unit of each assumption.",
     )
-    return [Words(words), Figures([drawn]), Table("sensitivity", "Gradient and finite difference", table)]
+    return [
+        Words(words),
+        Figures([drawn]),
+        Table("sensitivity", "Gradient and finite difference", table),
+    ]

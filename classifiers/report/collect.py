@@ -73,7 +73,9 @@ def collect(out: Path) -> Run:
         except pd.errors.EmptyDataError:
             continue
         except (OSError, ValueError) as error:
-            raise InputError(f"{path}: cannot be read ({str(error).splitlines()[0]}); run the step that writes it again with --force") from None
+            raise InputError(
+                f"{path}: cannot be read ({str(error).splitlines()[0]}); run the step that writes it again with --force"
+            ) from None
         if len(table):
             tables[name] = table
     epochs = _lines(out / "training" / "metrics.jsonl")
@@ -94,4 +96,8 @@ def _json(path: Path) -> dict[str, Any] | None:
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines() if line.strip()] if path.is_file() else []
+    return (
+        [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
+        if path.is_file()
+        else []
+    )

@@ -33,8 +33,12 @@ def command(argv: Sequence[str]) -> int:
     out: Path = call.out
     done = tuple(name for name in STEPS if read(out, name) is not None)
     if "survey" not in done:
-        raise InputError(f"{out}: nothing to report on, step 'survey' has not finished; run `lensjax run --out {out}`")
-    absent = [out / "records" / f"{name}.json" for name in STEPS if name not in done]  # once one is there, the report is out of date
+        raise InputError(
+            f"{out}: nothing to report on, step 'survey' has not finished; run `lensjax run --out {out}`"
+        )
+    absent = [
+        out / "records" / f"{name}.json" for name in STEPS if name not in done
+    ]  # once one is there, the report is out of date
     step = Step(out, "report", call.settings, after=done, owns=("report",), external=absent)
     if step.current() and not call.force:
         print("report: up to date")
@@ -45,7 +49,12 @@ def command(argv: Sequence[str]) -> int:
         from classifiers.report import collect, page, sections
 
         run = collect.collect(out)
-        files = page.write(out / "report", sections.title(run, call.settings.title), sections.sections(run, call.settings), call.settings.rows)
+        files = page.write(
+            out / "report",
+            sections.title(run, call.settings.title),
+            sections.sections(run, call.settings),
+            call.settings.rows,
+        )
         step.finish(files, megabytes=round((out / "report" / "index.html").stat().st_size / 1e6, 2))
     print(f"report: {out / 'report' / 'index.html'}")
     return 0

@@ -19,10 +19,16 @@ if TYPE_CHECKING:
 def gallery(run: Run, number: int) -> list[Any]:
     """Galleries of the manifest's objects, each with its score where there is one, and of the audit's injections."""
     blocks: list[Any] = [
-        Words(["z, r, g as red, green, blue, one stretch for all, 64 pixels (17″) across; missing pixels are purple. Scores are the finder's, 1 lens-like."])
+        Words(
+            [
+                "z, r, g as red, green, blue, one stretch for all, 64 pixels (17″) across; missing pixels are purple. Scores are the finder's, 1 lens-like."
+            ]
+        )
     ]
     for title, rows in kinds(run).items():
-        stamps = [s for _, row in rows.head(number).iterrows() if (s := stamp(run, row)) is not None]
+        stamps = [
+            s for _, row in rows.head(number).iterrows() if (s := stamp(run, row)) is not None
+        ]
         if stamps:
             blocks.append(Gallery(f"{title} ({len(rows):,} in all)", stamps))
     return [*blocks, *injections(run, number)]
@@ -32,10 +38,18 @@ def kinds(run: Run) -> dict[str, pd.DataFrame]:
     """Objects per title: of the test split where there is one, spread evenly over the score."""
     table = run.manifest
     scores = run.table("scores", ["galaxy_id", "score"])
-    table = table.merge(scores[["galaxy_id", "score"]], on="galaxy_id", how="left") if scores is not None else table.assign(score=np.nan)
+    table = (
+        table.merge(scores[["galaxy_id", "score"]], on="galaxy_id", how="left")
+        if scores is not None
+        else table.assign(score=np.nan)
+    )
     injected = run.table("injections", ["galaxy_id", "score_before"])
-    if injected is not None and (run.audit or {}).get("mode") == "matched":  # hosts from outside the survey are scored by the audit only
-        table["score"] = table["score"].fillna(table["galaxy_id"].map(injected.groupby("galaxy_id")["score_before"].first()))
+    if (
+        injected is not None and (run.audit or {}).get("mode") == "matched"
+    ):  # hosts from outside the survey are scored by the audit only
+        table["score"] = table["score"].fillna(
+            table["galaxy_id"].map(injected.groupby("galaxy_id")["score_before"].first())
+        )
     usable = table[table["quality_ok"].fillna(True).astype(bool)]
     host = usable["cutout_type"].eq("host").fillna(False)
     survey = usable[~host]
@@ -44,7 +58,9 @@ def kinds(run: Run) -> dict[str, pd.DataFrame]:
     negatives = held[held["label"] == 0]
     category = negatives["confuser_category"].fillna("")
     where = ", test split" if trained else ""
-    lenses = held[held["label"] == 1] if (held["label"] == 1).any() else survey[survey["label"] == 1]
+    lenses = (
+        held[held["label"] == 1] if (held["label"] == 1).any() else survey[survey["label"] == 1]
+    )
     found = {f"Lenses{where}" if run.simulated else f"Lens candidates{where}": lenses}
     for name in sorted(set(category) - {""}):
         found[f"Confusers: {name.replace('_', ' ')}{where}"] = negatives[category == name]
@@ -55,7 +71,9 @@ def kinds(run: Run) -> dict[str, pd.DataFrame]:
 
 def spread(rows: pd.DataFrame) -> pd.DataFrame:
     """The rows in an order whose first few span the scores, highest first: quantiles 1, 0, 1/2, ... of the ranking; by name without scores."""
-    ranked = rows.sort_values(["score", "galaxy_id"], ascending=[False, True], kind="stable").reset_index(drop=True)
+    ranked = rows.sort_values(
+        ["score", "galaxy_id"], ascending=[False, True], kind="stable"
+    ).reset_index(drop=True)
     n = len(ranked)
     picked = list(dict.fromkeys(round(float(q) * (n - 1)) for q in np.linspace(0, 1, min(n, 8))))
     return ranked.iloc[[*picked, *sorted(set(range(n)) - set(picked))]]
@@ -87,7 +105,10 @@ def injections(run: Run, number: int) -> list[Any]:
             name = data["galaxy_id"][i]
             pictures = [
                 (png(data["host"][i]), f"Host {name} before injection, score {before:.2f}"),
-                (png(np.where(np.isfinite(data["host"][i]), data["arc"][i], np.nan)), "The injected arc alone"),
+                (
+                    png(np.where(np.isfinite(data["host"][i]), data["arc"][i], np.nan)),
+                    "The injected arc alone",
+                ),
                 (png(data["stamp"][i]), f"Host {name} with the arc, score {after:.2f}"),
             ]
             line = f"θ_E {data['theta_e'][i]:.2g}″ · source r {data['source_mag'][i]:.1f} · arc r {data['arc_mag'][i]:.1f} · SNR {data['snr'][i]:.0f}"

@@ -8,7 +8,9 @@ import io
 import numpy as np
 from jaxtyping import Float, UInt8
 
-SCALE = np.array([2.2, 3.4, 6.0])  # of z, r, g: a galaxy of flat colour looks neutral, as in the Legacy Surveys' viewer
+SCALE = np.array(
+    [2.2, 3.4, 6.0]
+)  # of z, r, g: a galaxy of flat colour looks neutral, as in the Legacy Surveys' viewer
 SOFT, STRETCH = 20.0, 0.25  # Q and stretch in scaled nanomaggies per pixel
 MISSING = (150, 60, 160)
 

@@ -111,7 +111,9 @@ def cell(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, float) or hasattr(value, "dtype"):
         number = float(value)
-        return f"{int(number):,}" if number == int(number) and abs(number) < 1e15 else f"{number:.4g}"
+        return (
+            f"{int(number):,}" if number == int(number) and abs(number) < 1e15 else f"{number:.4g}"
+        )
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
@@ -139,19 +141,30 @@ def write_tables(folder: Path, sections: Sequence[Section]) -> list[Path]:
     return files
 
 
-def write(folder: Path, title: tuple[str, str, bool], sections: Sequence[Section], rows: int) -> list[Path]:
+def write(
+    folder: Path, title: tuple[str, str, bool], sections: Sequence[Section], rows: int
+) -> list[Path]:
     """Writes index.html and tables/; returns all files, relative to the run directory. title: heading, line under it, whether simulated."""
     import jinja2
 
     files = write_tables(folder / "tables", sections)
     template = resources.files("classifiers.report").joinpath("page.html").read_text()
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
     environment.filters["cell"] = cell
     style = resources.files("classifiers.report").joinpath("page.css").read_text()
     heading, subtitle, simulated = title
     html = environment.from_string(template).render(
-        heading=heading, subtitle=subtitle, simulated=simulated, sections=sections, limit=rows, style=jinja2.utils.markupsafe.Markup(style)
+        heading=heading,
+        subtitle=subtitle,
+        simulated=simulated,
+        sections=sections,
+        limit=rows,
+        style=jinja2.utils.markupsafe.Markup(style),
     )
     with replacing(folder / "index.html") as temporary:
-        temporary.write_text(html.replace(" %", "\u00a0%"))  # a number and its per cent sign stay on one line
+        temporary.write_text(
+            html.replace(" %", "\u00a0%")
+        )  # a number and its per cent sign stay on one line
     return [path.relative_to(folder.parent) for path in [folder / "index.html", *files]]

@@ -48,16 +48,30 @@ def tiles(run: Run) -> list[Tile]:
     found = []
     auc = run.metrics["figures"].get("roc_auc")
     if known(auc):
-        found.append(Tile(f"{auc['value']:.3f}", f"ROC AUC, {run.metrics['on']} split", interval(auc)))
+        found.append(
+            Tile(f"{auc['value']:.3f}", f"ROC AUC, {run.metrics['on']} split", interval(auc))
+        )
     name = middle(run.metrics)
     if name:
         of = run.metrics["thresholds"][name]
         if known(of.get("recall")):
             r = of["recall"]
-            found.append(Tile(f"{100 * r['value']:.1f} %", f"labelled lenses found above {name}", f"{percents(r)} of {run.metrics['lenses']}"))
+            found.append(
+                Tile(
+                    f"{100 * r['value']:.1f} %",
+                    f"labelled lenses found above {name}",
+                    f"{percents(r)} of {run.metrics['lenses']}",
+                )
+            )
         if known(of.get("false_positive_rate")):
             f = of["false_positive_rate"]
-            found.append(Tile(f"{100 * f['value']:.2f} %", f"others above {name}", f"{percents(f)} of {run.metrics['others']}"))
+            found.append(
+                Tile(
+                    f"{100 * f['value']:.2f} %",
+                    f"others above {name}",
+                    f"{percents(f)} of {run.metrics['others']}",
+                )
+            )
     return found
 
 
@@ -74,12 +88,27 @@ def in_words(run: Run) -> str:
 def training(run: Run) -> list[Any]:
     """Learning curves and the table behind them."""
     if run.epochs is None:
-        return [Words(["No training in this run: the classifier comes from elsewhere (see the settings of evaluate and audit)."])]
+        return [
+            Words(
+                [
+                    "No training in this run: the classifier comes from elsewhere (see the settings of evaluate and audit)."
+                ]
+            )
+        ]
     notes = run.records.get("train", {}).get("notes", {})
     config = run.records.get("train", {}).get("config", {})
     best = notes.get("best_epoch")
-    drawn = [(alt, svg, caption) for (alt, svg), caption in zip(figures.learning(run.epochs, best), ("Loss.", "Validation AUC; the kept epoch is marked."))]
-    words = [f"{config.get('model', 'model')}, {len(run.epochs)} epochs" + (f"; epoch {best} was kept for its validation AUC." if best else ".")]
+    drawn = [
+        (alt, svg, caption)
+        for (alt, svg), caption in zip(
+            figures.learning(run.epochs, best),
+            ("Loss.", "Validation AUC; the kept epoch is marked."),
+        )
+    ]
+    words = [
+        f"{config.get('model', 'model')}, {len(run.epochs)} epochs"
+        + (f"; epoch {best} was kept for its validation AUC." if best else ".")
+    ]
     if config.get("shuffle_labels"):
         words.append("Labels were shuffled on purpose: this is a control, not a finder.")
     return [Words(words), Figures(drawn), Table("epochs", "Every epoch", run.epochs, folded=True)]
@@ -95,33 +124,72 @@ def evaluation(run: Run) -> list[Any]:
     curve = run.table("roc", ["threshold", "false_positive_rate", "recall"])
     if curve is not None:
         drawn.append(
-            ("ROC curve: recall against false-positive rate", figures.roc(curve, run.table("thresholds")), "ROC with the thresholds in use; dotted: chance.")
+            (
+                "ROC curve: recall against false-positive rate",
+                figures.roc(curve, run.table("thresholds")),
+                "ROC with the thresholds in use; dotted: chance.",
+            )
         )
     bins = run.table("reliability", ["scope", "mean_score", "fraction_lenses"])
     bins = bins[(bins["scope"] == "all") & bins["mean_score"].notna()] if bins is not None else None
     if bins is not None and len(bins):
-        drawn.append(("Reliability: observed fraction of lenses against mean score", figures.reliability(bins), "Reliability in bins of equal number."))
+        drawn.append(
+            (
+                "Reliability: observed fraction of lenses against mean score",
+                figures.reliability(bins),
+                "Reliability in bins of equal number.",
+            )
+        )
     groups = score_groups(run)
     if groups:
-        drawn.append(("Histogram of scores per group", figures.histogram(groups), "Scores: shares per bin of 0.04, logarithmic."))
+        drawn.append(
+            (
+                "Histogram of scores per group",
+                figures.histogram(groups),
+                "Scores: shares per bin of 0.04, logarithmic.",
+            )
+        )
     table = run.table("confusers", ["category", "threshold", "fpr", "lo95"])
     if table is not None and table["fpr"].notna().any():
         at = min(table["threshold"].unique(), key=lambda t: abs(t - 0.5))
-        shown, short = (table[(table["threshold"] == at) & (table["fpr"].notna() == good)] for good in (True, False))
+        shown, short = (
+            table[(table["threshold"] == at) & (table["fpr"].notna() == good)]
+            for good in (True, False)
+        )
         caption = "False positives per kind of confuser (number of galaxies); thick 68 %, thin 95 % Jeffreys intervals."
         if len(short):
             named = [f"{c.replace('_', ' ')} ({n})" for c, n in zip(short["category"], short["n"])]
             caption += f" Too few to say: {', '.join(named)}."
-        drawn.append((f"False-positive rate per confuser at {at:g}", figures.confusers(shown, float(at)), caption))
+        drawn.append(
+            (
+                f"False-positive rate per confuser at {at:g}",
+                figures.confusers(shown, float(at)),
+                caption,
+            )
+        )
     if drawn:
         blocks.append(Figures(drawn))
-    blocks.append(Table("figures", "Figures of all objects" if m["on"] == "all" else f"Figures of the {m['on']} split", figure_table(m)))
+    blocks.append(
+        Table(
+            "figures",
+            "Figures of all objects" if m["on"] == "all" else f"Figures of the {m['on']} split",
+            figure_table(m),
+        )
+    )
     blocks.append(Table("at_thresholds", "At fixed thresholds", threshold_table(m), folded=True))
-    for name, caption in (("thresholds", "Thresholds and their false-positive rates"), ("confusers", "False positives per confuser"), ("strata", "By stratum")):
+    for name, caption in (
+        ("thresholds", "Thresholds and their false-positive rates"),
+        ("confusers", "False positives per confuser"),
+        ("strata", "By stratum"),
+    ):
         found = run.table(name)
         if found is not None:
             blocks.append(Table(name, caption, found, folded=True))
-    for name, caption in (("scores", "Every score"), ("roc", "ROC curve"), ("reliability", "Reliability bins")):
+    for name, caption in (
+        ("scores", "Every score"),
+        ("roc", "ROC curve"),
+        ("reliability", "Reliability bins"),
+    ):
         found = run.table(name)
         if found is not None:
             blocks.append(Table(name, caption, found, on_page=False))
@@ -134,7 +202,10 @@ def score_groups(run: Run) -> dict[str, np.ndarray]:
     groups = {}
     if scores is not None:
         inside = scores[scores["split"] == on] if on in set(scores["split"]) else scores
-        groups = {name: inside.loc[inside["label"] == label, "score"].to_numpy() for name, label in (("lenses", 1), ("others", 0))}
+        groups = {
+            name: inside.loc[inside["label"] == label, "score"].to_numpy()
+            for name, label in (("lenses", 1), ("others", 0))
+        }
     injected = run.table("injections", ["score"])
     if injected is not None:
         groups["injections"] = injected["score"].to_numpy()
@@ -143,11 +214,24 @@ def score_groups(run: Run) -> dict[str, np.ndarray]:
 
 def figure_table(m: dict[str, Any]) -> pd.DataFrame:
     rows = [
-        {"figure": NAMES.get(name, name), "value": f["value"], "lo95": f["lo95"], "hi95": f["hi95"], "status": f["status"]}
-        for name, f in sorted(m["figures"].items(), key=lambda item: list(NAMES).index(item[0]) if item[0] in NAMES else len(NAMES))
+        {
+            "figure": NAMES.get(name, name),
+            "value": f["value"],
+            "lo95": f["lo95"],
+            "hi95": f["hi95"],
+            "status": f["status"],
+        }
+        for name, f in sorted(
+            m["figures"].items(),
+            key=lambda item: list(NAMES).index(item[0]) if item[0] in NAMES else len(NAMES),
+        )
     ]
     rows += [
-        {"figure": f"ROC AUC, {split} split", **{k: of["roc_auc"][k] for k in ("value", "lo95", "hi95", "status")}} for split, of in m.get("splits", {}).items()
+        {
+            "figure": f"ROC AUC, {split} split",
+            **{k: of["roc_auc"][k] for k in ("value", "lo95", "hi95", "status")},
+        }
+        for split, of in m.get("splits", {}).items()
     ]
     return pd.DataFrame(rows).astype({"value": float, "lo95": float, "hi95": float})
 
@@ -156,9 +240,16 @@ def threshold_table(m: dict[str, Any]) -> pd.DataFrame:
     rows = []
     for threshold, of in m["thresholds"].items():
         rows += [
-            {"threshold": float(threshold), "figure": k.replace("_", " "), **{c: f[c] for c in ("value", "lo95", "hi95", "status")}} for k, f in of.items()
+            {
+                "threshold": float(threshold),
+                "figure": k.replace("_", " "),
+                **{c: f[c] for c in ("value", "lo95", "hi95", "status")},
+            }
+            for k, f in of.items()
         ]
-    return pd.DataFrame(rows, columns=["threshold", "figure", "value", "lo95", "hi95", "status"]).astype({"value": float, "lo95": float, "hi95": float})
+    return pd.DataFrame(
+        rows, columns=["threshold", "figure", "value", "lo95", "hi95", "status"]
+    ).astype({"value": float, "lo95": float, "hi95": float})
 
 
 def limitations(run: Run) -> list[str]:
@@ -172,5 +263,9 @@ def limitations(run: Run) -> list[str]:
     words = [f"No number for {', '.join(names)}: {reason}." for reason, names in reasons.items()]
     thresholds = run.table("thresholds", ["name", "status"])
     if thresholds is not None:
-        words += [f"No threshold {r['name']}: {r['status']}." for r in thresholds.to_dict("records") if r["status"] != "ok"]
+        words += [
+            f"No threshold {r['name']}: {r['status']}."
+            for r in thresholds.to_dict("records")
+            if r["status"] != "ok"
+        ]
     return words

@@ -31,10 +31,20 @@ CUTS = {
 def title(run: Run, wanted: str = "") -> tuple[str, str, bool]:
     """Heading, the line under it, and whether the survey is simulated."""
     kind = "a simulated survey" if run.simulated else "real data"
-    heading = wanted or f"What a lens finder detects and misses: {kind}{' (SIMULATED)' if run.simulated else ''}"
-    model = (run.metrics or {}).get("classifier", {}).get("model") or (run.audit or {}).get("classifier", {}).get("model") or "no classifier"
+    heading = (
+        wanted
+        or f"What a lens finder detects and misses: {kind}{' (SIMULATED)' if run.simulated else ''}"
+    )
+    model = (
+        (run.metrics or {}).get("classifier", {}).get("model")
+        or (run.audit or {}).get("classifier", {}).get("model")
+        or "no classifier"
+    )
     labels = run.manifest["label"]
-    parts = [f"{int((labels == 1).sum()):,} lenses or candidates and {int((labels == 0).sum()):,} other galaxies", str(model)]
+    parts = [
+        f"{int((labels == 1).sum()):,} lenses or candidates and {int((labels == 0).sum()):,} other galaxies",
+        str(model),
+    ]
     if run.audit:
         parts.append(f"{run.audit['injections']:,} injected arcs")
     return heading, " · ".join(parts), run.simulated
@@ -64,7 +74,9 @@ def verdict(run: Run) -> list[Any]:
     if run.audit:
         words += run.audit["words"]
     else:
-        words.append("No injections were made, so what the finder misses is not known (`lensjax audit`).")
+        words.append(
+            "No injections were made, so what the finder misses is not known (`lensjax audit`)."
+        )
     return [*([Tiles(tiles)] if tiles else []), Words(words, listed=True)]
 
 
@@ -93,7 +105,13 @@ def what_was_run(run: Run) -> list[Any]:
     blocks += [
         Details("Settings of every step", json.dumps(settings, indent=2, default=str)),
         Details("Machine and versions", "\n".join(f"{k}: {v}" for k, v in machine.items())),
-        Details("Commands", "\n".join(f"{name}: {' '.join(_bare(w) for w in r['command'])}" for name, r in run.records.items())),
+        Details(
+            "Commands",
+            "\n".join(
+                f"{name}: {' '.join(_bare(w) for w in r['command'])}"
+                for name, r in run.records.items()
+            ),
+        ),
     ]
     return blocks
 
@@ -108,9 +126,20 @@ def survey(run: Run) -> list[Any]:
     import pandas as pd
 
     manifest = run.manifest
-    host = manifest["cutout_type"].eq("host").fillna(False) if "cutout_type" in manifest else pd.Series(False, index=manifest.index)
+    host = (
+        manifest["cutout_type"].eq("host").fillna(False)
+        if "cutout_type" in manifest
+        else pd.Series(False, index=manifest.index)
+    )
     by = manifest[~host].assign(kind=manifest["label"].map({1: "lenses", 0: "others"}))
-    splits = by.groupby(["split", "kind"]).size().unstack(fill_value=0).reindex(["train", "val", "test"]).dropna(how="all").astype(int)
+    splits = (
+        by.groupby(["split", "kind"])
+        .size()
+        .unstack(fill_value=0)
+        .reindex(["train", "val", "test"])
+        .dropna(how="all")
+        .astype(int)
+    )
     blocks: list[Any] = [
         Words(
             [
@@ -124,13 +153,23 @@ def survey(run: Run) -> list[Any]:
     pool = run.table("pool", ["file", "rows", "kept"])
     if pool is not None:
         blocks += _pool(pool)
-    for name, caption in (("crossmatch", "Cross-match of the lens list with the catalogue"), ("sample", "Sample: wanted, got, short, borrowed per stratum")):
+    for name, caption in (
+        ("crossmatch", "Cross-match of the lens list with the catalogue"),
+        ("sample", "Sample: wanted, got, short, borrowed per stratum"),
+    ):
         found = run.table(name)
         if found is not None:
             blocks.append(Table(name, caption, found, folded=name == "sample"))
     unmatched = run.table("unmatched")
     if unmatched is not None:
-        blocks.append(Table("unmatched", "Entries of the lens list without a catalogue row, with the reason", unmatched, on_page=False))
+        blocks.append(
+            Table(
+                "unmatched",
+                "Entries of the lens list without a catalogue row, with the reason",
+                unmatched,
+                on_page=False,
+            )
+        )
     sample = run.table("sample", ["shortfall", "nobs_z_bin"])
     if sample is not None:
         total = sample[sample["nobs_z_bin"] == "total"]
@@ -146,17 +185,33 @@ def survey(run: Run) -> list[Any]:
             )
     blocks.append(Table("splits", "Cutouts by split", splits.reset_index()))
     if host.any():
-        blocks.append(Words([f"{int(host.sum())} galaxies from outside the survey serve as hosts for injections only."]))
+        blocks.append(
+            Words(
+                [
+                    f"{int(host.sum())} galaxies from outside the survey serve as hosts for injections only."
+                ]
+            )
+        )
     refused = run.table("quarantine", ["stage", "reason"])
     if refused is None:
         blocks.append(Words(["Nothing was refused."]))
     else:
         kinds = (
-            refused.assign(reason=refused["reason"].astype(str).str.replace(r"(?<![\w/.-])\d+(\.\d+)?(?![\w/.-])", "N", regex=True))
+            refused.assign(
+                reason=refused["reason"]
+                .astype(str)
+                .str.replace(r"(?<![\w/.-])\d+(\.\d+)?(?![\w/.-])", "N", regex=True)
+            )
             .groupby(["stage", "reason"])
             .size()
         )
-        blocks.append(Table("refused", f"{len(refused)} files or rows were refused", kinds.rename("number").reset_index()))
+        blocks.append(
+            Table(
+                "refused",
+                f"{len(refused)} files or rows were refused",
+                kinds.rename("number").reset_index(),
+            )
+        )
         blocks.append(Table("quarantine", "Every refusal", refused, folded=True))
     return blocks
 
@@ -168,10 +223,23 @@ def _pool(pool: pd.DataFrame) -> list[Any]:
     if total.empty:
         return [Table("pool", "Negative pool per file", pool, folded=True)]
     t = total.iloc[0]
-    rows = [{"cut": words, "removed": int(t[name]), "share_percent": 100 * t[name] / max(t["rows"], 1)} for name, words in CUTS.items() if name in pool]
-    rows.append({"cut": "kept", "removed": int(t["kept"]), "share_percent": 100 * t["kept"] / max(t["rows"], 1)})
+    rows = [
+        {"cut": words, "removed": int(t[name]), "share_percent": 100 * t[name] / max(t["rows"], 1)}
+        for name, words in CUTS.items()
+        if name in pool
+    ]
+    rows.append(
+        {
+            "cut": "kept",
+            "removed": int(t["kept"]),
+            "share_percent": 100 * t["kept"] / max(t["rows"], 1),
+        }
+    )
     caption = f"What each cut removed of {int(t['rows']):,} catalogue rows, in order"
-    return [Table("cuts", caption, pd.DataFrame(rows).rename(columns={"removed": "rows"})), Table("pool", "Every cut, per catalogue file", pool, folded=True)]
+    return [
+        Table("cuts", caption, pd.DataFrame(rows).rename(columns={"removed": "rows"})),
+        Table("pool", "Every cut, per catalogue file", pool, folded=True),
+    ]
 
 
 def limitations(run: Run) -> list[Any]:
@@ -187,7 +255,9 @@ def limitations(run: Run) -> list[Any]:
     return [Words(words, listed=True)]
 
 
-def tile(value: float | None, label: str, low: float | None, high: float | None, detail: str = "") -> Tile | None:
+def tile(
+    value: float | None, label: str, low: float | None, high: float | None, detail: str = ""
+) -> Tile | None:
     """A tile with a 95 % interval, or none when there is no number."""
     if value is None:
         return None

@@ -21,7 +21,9 @@ def mesh(batch: int, devices: Sequence[jax.Device] | None = None) -> Mesh | None
     if len(devices) == 1:
         return None
     if batch % len(devices):
-        raise InputError(f"batch {batch} cannot be shared by {len(devices)} devices; choose a multiple, or hide devices (CUDA_VISIBLE_DEVICES)")
+        raise InputError(
+            f"batch {batch} cannot be shared by {len(devices)} devices; choose a multiple, or hide devices (CUDA_VISIBLE_DEVICES)"
+        )
     return Mesh(np.array(devices), ("batch",))
 
 
@@ -32,9 +34,15 @@ def copied(tree: Any, where: Mesh | None) -> Any:
 
 def promised(shape: tuple[int, ...], dtype: Any, where: Mesh | None) -> jax.ShapeDtypeStruct:
     """What `copied` makes of an array, without the array."""
-    return jax.ShapeDtypeStruct(shape, dtype, sharding=None if where is None else NamedSharding(where, PartitionSpec()))
+    return jax.ShapeDtypeStruct(
+        shape, dtype, sharding=None if where is None else NamedSharding(where, PartitionSpec())
+    )
 
 
 def spread(array: np.ndarray, where: Mesh | None, axis: int = 1) -> Any:
     """An array split along one axis over the devices."""
-    return array if where is None else jax.device_put(array, NamedSharding(where, PartitionSpec(*[None] * axis, "batch")))
+    return (
+        array
+        if where is None
+        else jax.device_put(array, NamedSharding(where, PartitionSpec(*[None] * axis, "batch")))
+    )

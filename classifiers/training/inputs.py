@@ -102,29 +102,50 @@ class Streaming:
     def updates(self, rows: np.ndarray, turns: np.ndarray) -> Iterator[Update]:
         size = rows[0].size
         place = devices.spread(np.arange(size, dtype=np.int32).reshape(rows.shape[1:]), self.mesh)
-        stream = streaming.batches(self.records, rows.ravel(), size, ahead=2 * size, workers=self.workers)
+        stream = streaming.batches(
+            self.records, rows.ravel(), size, ahead=2 * size, workers=self.workers
+        )
         for some, turn, images in zip(rows.reshape(len(rows), -1), turns, stream):
             refuse_blank(images, self.ids[some], partial(self.records.only, some))
             cut = cropped(images, self.preprocess.crop)  # type: ignore[arg-type]  # on the host: less to send
-            split = devices.copied(Split(jnp.asarray(cut), jnp.asarray(self.target[some]), jnp.asarray(self.weight[some])), self.mesh)
+            split = devices.copied(
+                Split(
+                    jnp.asarray(cut), jnp.asarray(self.target[some]), jnp.asarray(self.weight[some])
+                ),
+                self.mesh,
+            )
             yield split, place, devices.spread(turn, self.mesh)
 
     def like(self, shape: tuple[int, int]) -> tuple[Split, Any]:
         """The stamps of one update, cropped."""
         number, side = shape[0] * shape[1], self.preprocess.crop
-        arrays = (((number, side, side, 3), np.float32), ((number,), self.target.dtype), ((number,), self.weight.dtype))
+        arrays = (
+            ((number, side, side, 3), np.float32),
+            ((number,), self.target.dtype),
+            ((number,), self.weight.dtype),
+        )
         split = Split(*(devices.promised(size, kind, self.mesh) for size, kind in arrays))  # type: ignore[arg-type]
         return split, devices.spread(np.zeros(shape, np.int32), self.mesh)
 
 
-def refuse_blank(images: Float[np.ndarray, "n h w 3"], ids: np.ndarray, source: Callable[[], streaming.Records]) -> None:
+def refuse_blank(
+    images: Float[np.ndarray, "n h w 3"], ids: np.ndarray, source: Callable[[], streaming.Records]
+) -> None:
     """Raises InputError naming stamps that have no pixel at all in some band, with file and record. source: tells where they come from, in their order."""
-    parts = [np.isnan(images[at : at + CHUNK]).all(axis=(1, 2)).any(axis=-1) for at in range(0, len(images), CHUNK)]
+    parts = [
+        np.isnan(images[at : at + CHUNK]).all(axis=(1, 2)).any(axis=-1)
+        for at in range(0, len(images), CHUNK)
+    ]
     blank = np.flatnonzero(np.concatenate(parts)) if parts else ()
     if len(blank):
         records = source()
-        names = "; ".join(f"{ids[i]}: {records.files[records.file[i]]}, record {records.number[i]}" for i in blank[:5])
-        raise InputError(f"{len(blank)} stamps without data in a band ({names}); quarantine them: `lensjax survey --force`")
+        names = "; ".join(
+            f"{ids[i]}: {records.files[records.file[i]]}, record {records.number[i]}"
+            for i in blank[:5]
+        )
+        raise InputError(
+            f"{len(blank)} stamps without data in a band ({names}); quarantine them: `lensjax survey --force`"
+        )
 
 
 def refuse_lost(folder: Path, split: str, columns: dict[str, np.ndarray]) -> None:
@@ -135,32 +156,54 @@ def refuse_lost(folder: Path, split: str, columns: dict[str, np.ndarray]) -> Non
     path, size = folder / "manifest.parquet", shards.index(folder)["size"]
     if not path.is_file():
         return
-    table = manifest.read(path).select(["galaxy_id", "label", "split", "quality_ok", "size"]).to_pandas()
-    usable = table[(table["split"] == split) & table["quality_ok"].eq(True) & (table["size"] == size)]
+    table = (
+        manifest.read(path)
+        .select(["galaxy_id", "label", "split", "quality_ok", "size"])
+        .to_pandas()
+    )
+    usable = table[
+        (table["split"] == split) & table["quality_ok"].eq(True) & (table["size"] == size)
+    ]
     wanted = dict(zip(usable["galaxy_id"].astype(str), usable["label"]))
     found = dict(zip(columns["galaxy_id"].tolist(), columns["label"].tolist()))
     for problem, names in (
         ("are in the manifest and not in the shards", wanted.keys() - found.keys()),
         ("are in the shards and not usable in the manifest", found.keys() - wanted.keys()),
-        ("have another label in the shards", {name for name in wanted.keys() & found.keys() if wanted[name] != found[name]}),
+        (
+            "have another label in the shards",
+            {name for name in wanted.keys() & found.keys() if wanted[name] != found[name]},
+        ),
     ):
         if names:
             some = ", ".join(sorted(names)[:5])
-            raise InputError(f"{path}: {len(names)} objects of split {split} {problem} ({some}); write the shards again with `lensjax survey --force`")
+            raise InputError(
+                f"{path}: {len(names)} objects of split {split} {problem} ({some}); write the shards again with `lensjax survey --force`"
+            )
 
 
-def on_device(images: Float[np.ndarray, "n h w 3"], p: Preprocess, dtype: str, mesh: Mesh | None) -> Float[Array, "n s s 3"]:
+def on_device(
+    images: Float[np.ndarray, "n h w 3"], p: Preprocess, dtype: str, mesh: Mesh | None
+) -> Float[Array, "n s s 3"]:
     """raw_robust of every stamp, made where it stays, a few hundred at a time: the host needs no second copy, the device little more than the result."""
-    put = jax.jit(lambda whole, part, at: jax.lax.dynamic_update_slice(whole, raw_robust(part, p).astype(whole.dtype), (at, 0, 0, 0)), donate_argnums=0)
+    put = jax.jit(
+        lambda whole, part, at: jax.lax.dynamic_update_slice(
+            whole, raw_robust(part, p).astype(whole.dtype), (at, 0, 0, 0)
+        ),
+        donate_argnums=0,
+    )
     whole = devices.copied(jnp.zeros((len(images), p.crop, p.crop, 3), dtype), mesh)
     for start in range(0, len(images), CHUNK):
-        at = max(0, min(start, len(images) - CHUNK))  # the last chunk overlaps the one before: one shape, one compilation
+        at = max(
+            0, min(start, len(images) - CHUNK)
+        )  # the last chunk overlaps the one before: one shape, one compilation
         whole = put(whole, devices.copied(cropped(images[at : at + CHUNK], p.crop), mesh), at)  # type: ignore[arg-type]
         whole.block_until_ready()  # else chunks would queue up on the device, each with its own memory
     return whole
 
 
-def targets(columns: dict[str, np.ndarray], split: str, s: TrainSettings, where: Path) -> tuple[np.ndarray, np.ndarray]:
+def targets(
+    columns: dict[str, np.ndarray], split: str, s: TrainSettings, where: Path
+) -> tuple[np.ndarray, np.ndarray]:
     """Target and weight of every stamp (N,). Raises InputError when the training split holds no lens or no non-lens, or a weight is none."""
     label = columns["label"].astype(np.float32)
     if split == "train":
@@ -172,13 +215,21 @@ def targets(columns: dict[str, np.ndarray], split: str, s: TrainSettings, where:
             )
         if s.shuffle_labels:
             label = np.random.default_rng([s.seed, 1]).permutation(label)
-    weight = columns["sample_weight"].astype(np.float32) if s.sample_weights else np.ones_like(label)
+    weight = (
+        columns["sample_weight"].astype(np.float32) if s.sample_weights else np.ones_like(label)
+    )
     if not (np.isfinite(weight).all() and (weight >= 0).all()):
-        raise InputError(f"{where}, split {split}: sample_weight of {columns['galaxy_id'][~(weight >= 0)][0]} is not a weight; rebuild the manifest")
-    return np.where((label == 1) & (columns["tier"] == "B"), np.float32(s.tier_b_target), label), weight
+        raise InputError(
+            f"{where}, split {split}: sample_weight of {columns['galaxy_id'][~(weight >= 0)][0]} is not a weight; rebuild the manifest"
+        )
+    return np.where(
+        (label == 1) & (columns["tier"] == "B"), np.float32(s.tier_b_target), label
+    ), weight
 
 
-def selected(columns: dict[str, np.ndarray], expression: str, where: Path, split: str) -> np.ndarray:
+def selected(
+    columns: dict[str, np.ndarray], expression: str, where: Path, split: str
+) -> np.ndarray:
     """Rows (M,) of the stamps for which an expression of the shards' or the manifest's columns holds.
 
     Raises InputError when it cannot be evaluated or holds for none.
@@ -188,21 +239,33 @@ def selected(columns: dict[str, np.ndarray], expression: str, where: Path, split
     number = len(columns["galaxy_id"])
     if not expression:
         return np.arange(number)
-    if "@" in expression or "__" in expression:  # pandas would reach from there into the running program
-        raise InputError(f"select {expression!r}: '@' and '__' are not part of an expression of columns")
+    if (
+        "@" in expression or "__" in expression
+    ):  # pandas would reach from there into the running program
+        raise InputError(
+            f"select {expression!r}: '@' and '__' are not part of an expression of columns"
+        )
     frame, listed = pd.DataFrame(columns), where / "manifest.parquet"
     if listed.is_file():
         more = manifest.read(listed).to_pandas()
-        frame = frame.merge(more[["galaxy_id", *more.columns.difference(frame.columns)]], on="galaxy_id", how="left")
+        frame = frame.merge(
+            more[["galaxy_id", *more.columns.difference(frame.columns)]], on="galaxy_id", how="left"
+        )
     try:
         holds = np.asarray(frame.eval(expression))
     except Exception as error:
         known = ", ".join(map(str, frame))
-        raise InputError(f"select {expression!r} cannot be evaluated ({type(error).__name__}: {str(error).splitlines()[0]}); columns: {known}") from None
+        raise InputError(
+            f"select {expression!r} cannot be evaluated ({type(error).__name__}: {str(error).splitlines()[0]}); columns: {known}"
+        ) from None
     if holds.dtype != bool or holds.shape != (number,):
-        raise InputError(f"select {expression!r} is not a condition: it must be true or false for every stamp")
+        raise InputError(
+            f"select {expression!r} is not a condition: it must be true or false for every stamp"
+        )
     if number and not holds.any():
-        raise InputError(f"{where}, split {split}: select {expression!r} holds for none of {number} stamps")
+        raise InputError(
+            f"{where}, split {split}: select {expression!r} holds for none of {number} stamps"
+        )
     return np.flatnonzero(holds)
 
 
@@ -218,7 +281,12 @@ def resident(folder: Path, split: str, s: TrainSettings) -> Resident:
     target, weight = targets(columns, split, s, folder)
     mesh = devices.mesh(s.batch)
     ready = on_device(images, s.preprocess, s.precision, mesh)
-    return Resident(Split(ready, *devices.copied((jnp.asarray(target), jnp.asarray(weight)), mesh)), columns["galaxy_id"], columns["label"], mesh)
+    return Resident(
+        Split(ready, *devices.copied((jnp.asarray(target), jnp.asarray(weight)), mesh)),
+        columns["galaxy_id"],
+        columns["label"],
+        mesh,
+    )
 
 
 def streamed(folder: Path, split: str, s: TrainSettings) -> Streaming:
@@ -229,7 +297,16 @@ def streamed(folder: Path, split: str, s: TrainSettings) -> Streaming:
     columns = {name: values[rows] for name, values in columns.items()}
     target, weight = targets(columns, split, s, folder)
     source = streaming.records(folder, split).only(rows)
-    return Streaming(source, target, weight, columns["galaxy_id"], columns["label"], s.preprocess, s.workers, devices.mesh(s.batch))
+    return Streaming(
+        source,
+        target,
+        weight,
+        columns["galaxy_id"],
+        columns["label"],
+        s.preprocess,
+        s.workers,
+        devices.mesh(s.batch),
+    )
 
 
 def training(folder: Path, s: TrainSettings) -> tuple[Input, str]:
@@ -237,7 +314,11 @@ def training(folder: Path, s: TrainSettings) -> tuple[Input, str]:
     if s.input == "streaming":
         return streamed(folder, "train", s), "streaming"
     need, have = needed(folder, s), available()
-    short = [f"{need[where] / 2**30:.1f} GiB of the {where}'s {have[where] / 2**30:.1f}" for where in need if need[where] >= have[where]]
+    short = [
+        f"{need[where] / 2**30:.1f} GiB of the {where}'s {have[where] / 2**30:.1f}"
+        for where in need
+        if need[where] >= have[where]
+    ]
     if s.input == "resident" or not short:
         return resident(folder, "train", s), f"resident ({need['device'] / 2**30:.1f} GiB)"
     return streamed(folder, "train", s), f"streaming (resident would take {' and '.join(short)})"
@@ -246,16 +327,28 @@ def training(folder: Path, s: TrainSettings) -> tuple[Input, str]:
 def needed(folder: Path, s: TrainSettings) -> dict[str, int]:
     """Bytes that it takes: the decoded training stamps on the host, those of training and validation, preprocessed, on the device. A processor is both."""
     listed = shards.index(folder)
-    train, val = (3 * sum(entry["records"] for entry in listed["shards"] if entry["split"] == split) for split in ("train", "val"))
+    train, val = (
+        3 * sum(entry["records"] for entry in listed["shards"] if entry["split"] == split)
+        for split in ("train", "val")
+    )
     prepared = (train + val) * jnp.dtype(s.precision).itemsize * s.preprocess.crop**2
-    return {"host": train * 4 * listed["size"] ** 2 + (prepared if jax.default_backend() == "cpu" else 0), "device": prepared}
+    return {
+        "host": train * 4 * listed["size"] ** 2
+        + (prepared if jax.default_backend() == "cpu" else 0),
+        "device": prepared,
+    }
 
 
 def available() -> dict[str, int]:
     """Bytes that may be used for it: half of the host's free memory, and what an accelerator has left but for a fifth, for network and activations."""
     host = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
     told = jax.local_devices()[0].memory_stats() or {}
-    return {"host": host, "device": (told["bytes_limit"] - told["bytes_in_use"]) * 4 // 5 if "bytes_limit" in told else host}
+    return {
+        "host": host,
+        "device": (told["bytes_limit"] - told["bytes_in_use"]) * 4 // 5
+        if "bytes_limit" in told
+        else host,
+    }
 
 
 def epoch_rows(
@@ -268,15 +361,23 @@ def epoch_rows(
     """
     number, whole = len(label), s.batch * s.accumulation
     if number < whole:
-        raise InputError(f"batch {s.batch} x accumulation {s.accumulation} = {whole} is larger than the training split ({number}); choose a smaller batch")
+        raise InputError(
+            f"batch {s.batch} x accumulation {s.accumulation} = {whole} is larger than the training split ({number}); choose a smaller batch"
+        )
     rng = np.random.default_rng([s.seed, 0, epoch])
     rows = rng.permutation(number)
     if s.balanced:
         kinds = [rows[label[rows] == kind] for kind in (0, 1)]
         rows = rng.permutation(np.concatenate([np.resize(kind, number // 2) for kind in kinds]))
         if len(rows) < whole:
-            raise InputError(f"balanced: a batch of {whole} is larger than the {len(rows)} stamps of a balanced epoch; choose a smaller batch")
+            raise InputError(
+                f"balanced: a batch of {whole} is larger than the {len(rows)} stamps of a balanced epoch; choose a smaller batch"
+            )
     rows = rows[: len(rows) // whole * whole]
-    turns = np.zeros_like(rows) if s.augment == "none" else augment.codes(rows, s.seed, epoch, s.augment).astype(rows.dtype)
+    turns = (
+        np.zeros_like(rows)
+        if s.augment == "none"
+        else augment.codes(rows, s.seed, epoch, s.augment).astype(rows.dtype)
+    )
     shape = (-1, s.accumulation * passes, s.batch // passes)
     return rows.reshape(shape).astype(np.int32), turns.reshape(shape).astype(np.int32)

@@ -65,7 +65,9 @@ class Run:
     """that each batch is cut into (memory.py)"""
 
 
-def scores(network: Network, state: State, images: jax.Array, compiled: Callable[..., Any]) -> np.ndarray:
+def scores(
+    network: Network, state: State, images: jax.Array, compiled: Callable[..., Any]
+) -> np.ndarray:
     """Logits of a split, on the host."""
     out = []
     for start in range(0, len(images), SCORED):
@@ -79,9 +81,19 @@ def validated(logits: np.ndarray, val: Split) -> dict[str, float | None]:
     """The epoch's figures on the validation split; None where the split cannot support one."""
     target, weight = np.asarray(val.target), np.asarray(val.weight)
     label = (target > 0.5).astype(int)
-    found: dict[str, float | None] = dict.fromkeys(("val_loss", "val_auc", "val_precision_at_recall_0.9", "val_recall_at_precision_0.9", "val_ece"))
+    found: dict[str, float | None] = dict.fromkeys(
+        (
+            "val_loss",
+            "val_auc",
+            "val_precision_at_recall_0.9",
+            "val_recall_at_precision_0.9",
+            "val_ece",
+        )
+    )
     if len(label):
-        found["val_loss"] = float(np.mean(weight * np.asarray(optax.sigmoid_binary_cross_entropy(logits, target))))
+        found["val_loss"] = float(
+            np.mean(weight * np.asarray(optax.sigmoid_binary_cross_entropy(logits, target)))
+        )
     if 0 < label.sum() < len(label):
         probability = 1 / (1 + np.exp(-logits.astype(np.float64)))
         curve = metrics.curve(label, logits)
@@ -115,7 +127,9 @@ def _write(path: Path, lines: list[dict[str, Any]]) -> None:
         temporary.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
-def fit(run: Run, state: State, tick: Callable[[int, int, str], None] = lambda done, total, text: None) -> tuple[State, dict[str, Any]]:
+def fit(
+    run: Run, state: State, tick: Callable[[int, int, str], None] = lambda done, total, text: None
+) -> tuple[State, dict[str, Any]]:
     """Trains to the end; returns the best epoch's state and a summary.
 
     tick(updates done, updates in all, line to print or ""): called after every update. Raises InputError on a NaN loss (naming the batch's objects and the
@@ -129,7 +143,13 @@ def fit(run: Run, state: State, tick: Callable[[int, int, str], None] = lambda d
     if last.newest() is not None:
         state, note = last.restore(state, plain)
         kept_place = note["place"]
-        place = Place(**{**kept_place, "losses": tuple(kept_place["losses"]), "best": tuple(map(float, kept_place["best"]))})
+        place = Place(
+            **{
+                **kept_place,
+                "losses": tuple(kept_place["losses"]),
+                "best": tuple(map(float, kept_place["best"])),
+            }
+        )
     lines = [line for line in _lines(log) if line["epoch"] <= place.epoch]
     _write(log, lines)
     if s.tensorboard:
@@ -142,7 +162,11 @@ def fit(run: Run, state: State, tick: Callable[[int, int, str], None] = lambda d
         nonlocal saved
         place = replace(place, seconds=time.monotonic() - started)
         # epochs are counted too: the end of one is another checkpoint than that of its last update
-        last.save(int(state.step) + place.epoch, state, {"settings": plain, "place": {**asdict(place), "best": list(map(str, place.best))}})
+        last.save(
+            int(state.step) + place.epoch,
+            state,
+            {"settings": plain, "place": {**asdict(place), "best": list(map(str, place.best))}},
+        )
         saved = time.monotonic()
 
     # The next epoch's draws are made while this one trains: at survey size they take seconds.
@@ -152,12 +176,18 @@ def fit(run: Run, state: State, tick: Callable[[int, int, str], None] = lambda d
             if s.patience and place.epoch - max(place.best_epoch, 0) >= s.patience:
                 break
             rows, turns = drawn.result()
-            drawn = beside.submit(inputs.epoch_rows, run.train.label, s, place.epoch + 1, run.passes)
+            drawn = beside.submit(
+                inputs.epoch_rows, run.train.label, s, place.epoch + 1, run.passes
+            )
             total, began, first = len(rows) * s.epochs, time.monotonic(), place.update
             losses, pending = list(place.losses), None
-            for update, batch in enumerate(run.train.updates(rows[first:], turns[first:]), start=first):
+            for update, batch in enumerate(
+                run.train.updates(rows[first:], turns[first:]), start=first
+            ):
                 state, loss, finite = run.step(state, *batch)
-                if pending is not None:  # read one update late, so that the device never waits for the host
+                if (
+                    pending is not None
+                ):  # read one update late, so that the device never waits for the host
                     losses.append(_checked(*pending, run, last))
                 pending = (loss, finite, rows[update], place.epoch, update)
                 tick(place.epoch * len(rows) + update + 1, total, "")
@@ -171,25 +201,42 @@ def fit(run: Run, state: State, tick: Callable[[int, int, str], None] = lambda d
             trained = time.monotonic() - began
             logits = scores(run.network, state, run.val.images, score)
             if not np.isfinite(logits).all():
-                raise InputError(f"validation scores after epoch {place.epoch + 1} are not finite; last good checkpoint: {_good(last)}; lower learning_rate")
+                raise InputError(
+                    f"validation scores after epoch {place.epoch + 1} are not finite; last good checkpoint: {_good(last)}; lower learning_rate"
+                )
             found = validated(logits, run.val)
             line = {
                 "epoch": place.epoch + 1,
                 "train_loss": math.fsum(losses) / len(losses),
                 **found,
                 "learning_rate": float(run.rate(int(state.step) - 1)),
-                "images_per_second": round((len(rows) - first) * rows[0].size / max(trained, 1e-9), 1),
+                "images_per_second": round(
+                    (len(rows) - first) * rows[0].size / max(trained, 1e-9), 1
+                ),
                 "seconds": round(time.monotonic() - began, 3),
                 "unix_seconds": round(time.time(), 3),
             }
             lines.append(line)
             value = rank(found, place.epoch)
             improved = value > place.best
-            place = Place(place.epoch + 1, 0, (), *((value, place.epoch + 1) if improved else (place.best, place.best_epoch)))
+            place = Place(
+                place.epoch + 1,
+                0,
+                (),
+                *((value, place.epoch + 1) if improved else (place.best, place.best_epoch)),
+            )
             if improved:
-                best.save(place.epoch, _model(state), {"settings": plain, "epoch": place.epoch, "metrics": line})
+                best.save(
+                    place.epoch,
+                    _model(state),
+                    {"settings": plain, "epoch": place.epoch, "metrics": line},
+                )
             if kept is not None and place.epoch % s.keep_every == 0:
-                kept.save(place.epoch, _model(state), {"settings": plain, "epoch": place.epoch, "metrics": line})
+                kept.save(
+                    place.epoch,
+                    _model(state),
+                    {"settings": plain, "epoch": place.epoch, "metrics": line},
+                )
             _write(log, lines)
             if s.tensorboard:
                 curves.write(folder / "tensorboard", lines)
@@ -199,7 +246,12 @@ def fit(run: Run, state: State, tick: Callable[[int, int, str], None] = lambda d
     chosen, note = best.restore(_model(state), plain)
     chosen = jax.tree.map(jnp.asarray, chosen)
     state = replace(state, params=chosen["params"], statistics=chosen["statistics"])
-    return state, {"epochs": place.epoch, "best_epoch": place.best_epoch, "training_seconds": round(time.monotonic() - started, 1), **note["metrics"]}
+    return state, {
+        "epochs": place.epoch,
+        "best_epoch": place.best_epoch,
+        "training_seconds": round(time.monotonic() - started, 1),
+        **note["metrics"],
+    }
 
 
 def _model(state: State) -> dict[str, Any]:
@@ -217,11 +269,24 @@ def _good(last: Checkpoints) -> str:
     return str(last.folder / str(last.newest())) if last.newest() is not None else "none yet"
 
 
-def _checked(loss: Any, finite: Any, rows: np.ndarray, epoch: int, update: int, run: Run, last: Checkpoints) -> float:
+def _checked(
+    loss: Any, finite: Any, rows: np.ndarray, epoch: int, update: int, run: Run, last: Checkpoints
+) -> float:
     if not bool(finite):
         ids, listed = run.train.ids[rows.ravel()].tolist(), run.folder / "not_finite.json"
-        write_json(listed, {"epoch": epoch + 1, "update": update + 1, "loss": str(float(loss)), "last_good_checkpoint": _good(last), "galaxy_id": ids})
-        names = ", ".join(ids[:NAMED]) + (f" and {len(ids) - NAMED} more in {listed}" if len(ids) > NAMED else "")
+        write_json(
+            listed,
+            {
+                "epoch": epoch + 1,
+                "update": update + 1,
+                "loss": str(float(loss)),
+                "last_good_checkpoint": _good(last),
+                "galaxy_id": ids,
+            },
+        )
+        names = ", ".join(ids[:NAMED]) + (
+            f" and {len(ids) - NAMED} more in {listed}" if len(ids) > NAMED else ""
+        )
         raise InputError(
             f"loss {float(loss)} or its gradient is not finite in epoch {epoch + 1}, update {update + 1}; last good checkpoint: {_good(last)}; "
             f"lower learning_rate or look at the objects of this batch: {names}"
@@ -231,6 +296,10 @@ def _checked(loss: Any, finite: Any, rows: np.ndarray, epoch: int, update: int, 
 
 def describe(line: dict[str, Any], epochs: int, improved: bool) -> str:
     """An epoch in one line for people."""
-    auc = "no validation AUC (the split lacks lenses or non-lenses)" if line["val_auc"] is None else f"val AUC {line['val_auc']:.4f}"
+    auc = (
+        "no validation AUC (the split lacks lenses or non-lenses)"
+        if line["val_auc"] is None
+        else f"val AUC {line['val_auc']:.4f}"
+    )
     star = " (best)" if improved else ""
     return f"epoch {line['epoch']}/{epochs}: loss {line['train_loss']:.4f}, {auc}{star}, {line['images_per_second']:.0f} images/s, {line['seconds']:.1f} s"

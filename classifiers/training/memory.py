@@ -42,27 +42,51 @@ def limit() -> int | None:
         return told["bytes_limit"] - told["bytes_in_use"]
     if jax.default_backend() != "cpu" or not MEMINFO.is_file():
         return None
-    kilobytes = [int(line.split()[1]) for line in MEMINFO.read_text().splitlines() if line.startswith("MemAvailable:")]
+    kilobytes = [
+        int(line.split()[1])
+        for line in MEMINFO.read_text().splitlines()
+        if line.startswith("MemAvailable:")
+    ]
     return kilobytes[0] * 1024 // jax.local_device_count() if kilobytes else None
 
 
-def needed(step: jax.stages.Wrapped, state: State, train: inputs.Input, shape: tuple[int, int]) -> int | None:
+def needed(
+    step: jax.stages.Wrapped, state: State, train: inputs.Input, shape: tuple[int, int]
+) -> int | None:
     """Bytes that an update of (A, B) rows takes on each device beside what is there already; None when the compiler does not tell."""
     split, rows = train.like(shape)
     found: Any = step.lower(state, split, rows, rows).compile().memory_analysis()
     if found is None:
         return None
-    absent = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(split) if isinstance(x, jax.ShapeDtypeStruct))
+    absent = sum(
+        x.size * x.dtype.itemsize
+        for x in jax.tree.leaves(split)
+        if isinstance(x, jax.ShapeDtypeStruct)
+    )
     # the state is given away to the update and comes back in its place; of a stream, the next update's stamps arrive during this one
-    return found.temp_size_in_bytes + found.output_size_in_bytes - found.alias_size_in_bytes + found.generated_code_size_in_bytes + 2 * absent
+    return (
+        found.temp_size_in_bytes
+        + found.output_size_in_bytes
+        - found.alias_size_in_bytes
+        + found.generated_code_size_in_bytes
+        + 2 * absent
+    )
 
 
-def divided(step: jax.stages.Wrapped, state: State, train: inputs.Input, s: TrainSettings, available: int | None) -> Division:
+def divided(
+    step: jax.stages.Wrapped,
+    state: State,
+    train: inputs.Input,
+    s: TrainSettings,
+    available: int | None,
+) -> Division:
     """The fewest passes of a batch that fit. Raises InputError when not even a stamp a device does."""
     if available is None:
         return UNCUT
     each, whole, part = jax.local_device_count(), None, 0
-    for passes in (n for n in range(1, s.batch // each + 1) if s.batch % n == 0 and s.batch // n % each == 0):
+    for passes in (
+        n for n in range(1, s.batch // each + 1) if s.batch % n == 0 and s.batch // n % each == 0
+    ):
         found = needed(step, state, train, (s.accumulation * passes, s.batch // passes))
         if found is None:
             return UNCUT
@@ -78,7 +102,11 @@ def divided(step: jax.stages.Wrapped, state: State, train: inputs.Input, s: Trai
 def recorded(folder: Path) -> Division | None:
     """How the unfinished run in a folder divides its batches; None when there is none to go on from. Runs of before did not."""
     path = folder / "run_info.json"
-    if not path.is_file() or not (folder / "last").is_dir() or Checkpoints(folder / "last").newest() is None:
+    if (
+        not path.is_file()
+        or not (folder / "last").is_dir()
+        or Checkpoints(folder / "last").newest() is None
+    ):
         return None
     return json.loads(path.read_text()).get("division", UNCUT)
 
@@ -89,7 +117,11 @@ def described(division: Division, s: TrainSettings, resumed: bool, statistics: b
     if passes == 1 or whole is None or available is None:
         return ""
     why = f"needs {whole / 1e9:.3g} GB of memory, {available / 1e9:.3g} GB {'were free when this run began' if resumed else 'are free'}"
-    normalised = "; batch normalisation sees the passes and not the batch (docs/training.md has figures)" if statistics else ""
+    normalised = (
+        "; batch normalisation sees the passes and not the batch (docs/training.md has figures)"
+        if statistics
+        else ""
+    )
     return f"train: a batch of {s.batch} {why}: it is split into {passes} passes of {s.batch // passes}{normalised}"
 
 

@@ -25,7 +25,9 @@ def schedule(s: TrainSettings, steps_per_epoch: int) -> optax.Schedule:
         main = optax.constant_schedule(s.learning_rate)
     if not warmup:
         return main
-    return optax.join_schedules([optax.linear_schedule(s.learning_rate / warmup, s.learning_rate, warmup), main], [warmup])
+    return optax.join_schedules(
+        [optax.linear_schedule(s.learning_rate / warmup, s.learning_rate, warmup), main], [warmup]
+    )
 
 
 def frozen_names(names: Iterable[str], patterns: Iterable[str]) -> set[str]:
@@ -34,12 +36,16 @@ def frozen_names(names: Iterable[str], patterns: Iterable[str]) -> set[str]:
     for pattern in patterns:
         matched = {n for n in names if fnmatchcase(n, pattern)}
         if not matched:
-            raise InputError(f"freeze {pattern!r} matches no parameter; the names start with {', '.join(sorted({n.split('.')[0] for n in names}))}")
+            raise InputError(
+                f"freeze {pattern!r} matches no parameter; the names start with {', '.join(sorted({n.split('.')[0] for n in names}))}"
+            )
         found |= matched
     return found
 
 
-def optimiser(s: TrainSettings, steps_per_epoch: int, names: Iterable[str]) -> optax.GradientTransformation:
+def optimiser(
+    s: TrainSettings, steps_per_epoch: int, names: Iterable[str]
+) -> optax.GradientTransformation:
     """AdamW (Loshchilov & Hutter 2019), decay on every parameter as torch's; frozen parameters get no update at all.
 
     names: of the parameters, which are a flat dictionary.
@@ -51,4 +57,7 @@ def optimiser(s: TrainSettings, steps_per_epoch: int, names: Iterable[str]) -> o
     adamw = optax.adamw(schedule(s, steps_per_epoch), weight_decay=s.weight_decay)
     if not held:
         return adamw
-    return optax.partition({"train": adamw, "hold": optax.set_to_zero()}, {n: "hold" if n in held else "train" for n in names})
+    return optax.partition(
+        {"train": adamw, "hold": optax.set_to_zero()},
+        {n: "hold" if n in held else "train" for n in names},
+    )

@@ -20,7 +20,9 @@ class TrainSettings:
 
     model: str = "resnet18"
     """architecture: resnet18, efficientnet_v2_s or shielded_resnet"""
-    architecture: Annotated[dict[str, Any], tyro.conf.Suppress] = field(default_factory=lambda: {"widths": [16, 32, 64, 128]})
+    architecture: Annotated[dict[str, Any], tyro.conf.Suppress] = field(
+        default_factory=lambda: {"widths": [16, 32, 64, 128]}
+    )
     """fields of the architecture that differ from its defaults (in the configuration file only)"""
     preprocess: Preprocess = Preprocess(crop=64)
     epochs: Positive = 30

@@ -38,7 +38,14 @@ def network(s: TrainSettings) -> Network:
     return Network(model)
 
 
-def run_info(call: Invocation[TrainSettings], net: Network, split: dict[str, Any], way: str, manifest: Path, division: memory.Division) -> dict[str, Any]:
+def run_info(
+    call: Invocation[TrainSettings],
+    net: Network,
+    split: dict[str, Any],
+    way: str,
+    manifest: Path,
+    division: memory.Division,
+) -> dict[str, Any]:
     """Everything that tells this run from another; no part of it changes when the run is continued, but the time."""
     settings = json.loads(json.dumps(dataclasses.asdict(call.settings)))
     source, device = Path(call.source), jax.devices()[0]
@@ -57,7 +64,11 @@ def run_info(call: Invocation[TrainSettings], net: Network, split: dict[str, Any
         "seeds": {"training": call.settings.seed},
         "command": sys.argv,
         "versions": record.versions(),
-        "device": {"platform": device.platform, "kind": device.device_kind, "count": jax.local_device_count()},
+        "device": {
+            "platform": device.platform,
+            "kind": device.device_kind,
+            "count": jax.local_device_count(),
+        },
         "parameters": sum(v.size for v in net.params.values()),
         "splits": split,
         "input": way,
@@ -76,10 +87,17 @@ def work(call: Invocation[TrainSettings], step: record.Step, console: Console) -
     rows, _ = inputs.epoch_rows(train.label, s, 0)
     held = optimiser.frozen_names([*net.params, *net.statistics], s.freeze)
     update = optimiser.optimiser(s, len(rows), net.params)
-    compiled, state, begun = make_step(net, update, s.seed, frozenset(held), train.prepare), begin(net, update), memory.recorded(folder)
+    compiled, state, begun = (
+        make_step(net, update, s.seed, frozenset(held), train.prepare),
+        begin(net, update),
+        memory.recorded(folder),
+    )
     division = begun or memory.divided(compiled, state, train, s, memory.limit())
     devices.mesh(s.batch // division["passes"])  # refuses a run begun on other devices
-    counts = {name: {"lenses": int(x.label.sum()), "others": int((1 - x.label).sum())} for name, x in (("train", train), ("val", val))}
+    counts = {
+        name: {"lenses": int(x.label.sum()), "others": int((1 - x.label).sum())}
+        for name, x in (("train", train), ("val", val))
+    }
     info = run_info(call, net, counts, way, out / "manifest.parquet", division)
     write_json(folder / "run_info.json", info)
     sizes = ", ".join(f"{n} {c['lenses']} lenses + {c['others']} others" for n, c in counts.items())
@@ -91,40 +109,91 @@ def work(call: Invocation[TrainSettings], step: record.Step, console: Console) -
     )
     if said := memory.described(division, s, begun is not None, bool(net.statistics)):
         console.print(said, markup=False, soft_wrap=True)
-    columns_shown = [TextColumn("train"), BarColumn(), TextColumn("{task.percentage:3.0f}%  {task.fields[speed]}"), TimeElapsedColumn(), TimeRemainingColumn()]
-    with Progress(*columns_shown, console=console, disable=not console.is_terminal, transient=True) as progress:
+    columns_shown = [
+        TextColumn("train"),
+        BarColumn(),
+        TextColumn("{task.percentage:3.0f}%  {task.fields[speed]}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    ]
+    with Progress(
+        *columns_shown, console=console, disable=not console.is_terminal, transient=True
+    ) as progress:
         task = progress.add_task("train", total=len(rows) * s.epochs, speed="")
         per_update = s.batch * s.accumulation
 
         def tick(done: int, total: int, text: str) -> None:
             speed = (progress.tasks[0].speed or 0.0) * per_update
-            progress.update(task, completed=done, total=total, speed=f"{speed:.0f} images/s" if speed else "")
+            progress.update(
+                task, completed=done, total=total, speed=f"{speed:.0f} images/s" if speed else ""
+            )
             if text:
                 console.print(text, markup=False, soft_wrap=True)
 
-        run = loop.Run(folder, s, net, compiled, optimiser.schedule(s, len(rows)), train, val.split, division["passes"])
+        run = loop.Run(
+            folder,
+            s,
+            net,
+            compiled,
+            optimiser.schedule(s, len(rows)),
+            train,
+            val.split,
+            division["passes"],
+        )
         with memory.explained(s, division["passes"]):
             state, summary = loop.fit(run, state, tick)
     notes = {k: info[k] for k in ("manifest_sha256", "parameters", "splits")}
-    described = {"model": s.model, "config": models.complete(s.model, s.architecture), "seed": s.seed, "shuffled_labels": s.shuffle_labels, **notes}
-    described |= {"epoch": summary["epoch"], "val_auc": summary["val_auc"], "checkpoint": "best", "settings": info["settings"]}
-    frozen.save(folder, frozen.freeze(net.model(state.params, state.statistics), s.preprocess, described))
+    described = {
+        "model": s.model,
+        "config": models.complete(s.model, s.architecture),
+        "seed": s.seed,
+        "shuffled_labels": s.shuffle_labels,
+        **notes,
+    }
+    described |= {
+        "epoch": summary["epoch"],
+        "val_auc": summary["val_auc"],
+        "checkpoint": "best",
+        "settings": info["settings"],
+    }
+    frozen.save(
+        folder, frozen.freeze(net.model(state.params, state.statistics), s.preprocess, described)
+    )
     # metrics.jsonl and run_info.json hold times: they may not make the steps after this one run again
     step.finish([f"training/{name}" for name in (frozen.NUMBERS, frozen.DESCRIPTION)], **summary)
-    auc = "none (the validation split lacks lenses or non-lenses)" if summary["val_auc"] is None else f"{summary['val_auc']:.4f}"
-    console.print(f"train: best epoch {summary['best_epoch']}, validation AUC {auc}; {folder / frozen.DESCRIPTION}", markup=False, soft_wrap=True)
+    auc = (
+        "none (the validation split lacks lenses or non-lenses)"
+        if summary["val_auc"] is None
+        else f"{summary['val_auc']:.4f}"
+    )
+    console.print(
+        f"train: best epoch {summary['best_epoch']}, validation AUC {auc}; {folder / frozen.DESCRIPTION}",
+        markup=False,
+        soft_wrap=True,
+    )
 
 
 def refuse_others(call: Invocation[TrainSettings]) -> None:
     """Raises InputError, naming the keys, when an unfinished run of other settings left checkpoints here: going on would throw its work away."""
     folder = call.out / "training" / "last"
-    if folder.is_dir() and record.read(call.out, "train") is None and (last := Checkpoints(folder)).newest() is not None:
+    if (
+        folder.is_dir()
+        and record.read(call.out, "train") is None
+        and (last := Checkpoints(folder)).newest() is not None
+    ):
         last.require(loop.settings_of(call.settings))
 
 
 def main(call: Invocation[TrainSettings]) -> int:
     """Runs the step unless it is up to date; 0 when done, or when SIGTERM came and all is saved."""
-    step = record.Step(call.out, "train", call.settings, after=("survey",), owns=("training",), external=external(call.settings))
+    step = record.Step(
+        call.out,
+        "train",
+        call.settings,
+        after=("survey",),
+        owns=("training",),
+        external=external(call.settings),
+    )
     if step.current() and not call.force:
         print("train: up to date")
         return 0
@@ -137,10 +206,17 @@ def main(call: Invocation[TrainSettings]) -> int:
         with interrupt.immediate(), step, memory.explained(call.settings):
             work(call, step, console)
     except interrupt.Terminated:
-        console.print("train: stopped by SIGTERM, everything is saved; the same command continues here", markup=False)
+        console.print(
+            "train: stopped by SIGTERM, everything is saved; the same command continues here",
+            markup=False,
+        )
     return 0
 
 
 def external(s: TrainSettings) -> list[Path]:
     """Files outside the run directory that training reads."""
-    return [Path(s.initial) / name for name in (frozen.DESCRIPTION, frozen.NUMBERS)] if s.initial else []
+    return (
+        [Path(s.initial) / name for name in (frozen.DESCRIPTION, frozen.NUMBERS)]
+        if s.initial
+        else []
+    )

@@ -53,7 +53,9 @@ def command(argv: list[str]) -> int:
     if call.force:
         step.restart()
     s = call.settings
-    print(f"simulate: {s.bricks} bricks of {s.brick_pixels} x {s.brick_pixels} pixels, {s.lenses} lenses, seed {s.seed} -> {call.out / 'survey'}")
+    print(
+        f"simulate: {s.bricks} bricks of {s.brick_pixels} x {s.brick_pixels} pixels, {s.lenses} lenses, seed {s.seed} -> {call.out / 'survey'}"
+    )
     with step:
         outputs, counts = simulate(call.out / "survey", s)
         step.finish(outputs=[p.relative_to(call.out) for p in outputs], **counts)
@@ -72,7 +74,9 @@ def simulate(root: Path, s: SimulateSettings) -> tuple[list[Path], dict[str, int
     places = footprint(s.bricks, s.brick_pixels, np.random.default_rng([s.seed, 0]))
     parts = root / "parts"
     console = Console(stderr=True)
-    for i in track(range(len(places)), "simulating bricks", console=console, disable=not console.is_terminal):
+    for i in track(
+        range(len(places)), "simulating bricks", console=console, disable=not console.is_terminal
+    ):
         if not (parts / f"{places[i].name}.npy").is_file():
             _one_brick(root, parts, places, i, s)
     return _assemble(root, parts, places, s)
@@ -90,7 +94,9 @@ def _one_brick(root: Path, parts: Path, places: list[Brick], i: int, s: Simulate
 
     n, brick = len(places), places[i]
     role = ROLES[i] if n >= 3 * len(ROLES) and i < len(ROLES) else ""
-    mock = mock_brick(brick, s.brick_pixels, _share(s.galaxies, n, i), _share(s.lenses, n, i), s.seed, role)
+    mock = mock_brick(
+        brick, s.brick_pixels, _share(s.galaxies, n, i), _share(s.lenses, n, i), s.seed, role
+    )
     write_coadd(root, brick, mock.coadd, wcs(brick, s.brick_pixels))
     write_truth(parts / f"{brick.name}.parquet", mock.truth)
     _lenses_to(parts / f"{brick.name}.csv", mock.lenses)
@@ -103,7 +109,9 @@ def _lenses_to(path: Path, frame: pd.DataFrame) -> None:
         frame.to_csv(temporary, index=False)
 
 
-def _assemble(root: Path, parts: Path, places: list[Brick], s: SimulateSettings) -> tuple[list[Path], dict[str, int]]:
+def _assemble(
+    root: Path, parts: Path, places: list[Brick], s: SimulateSettings
+) -> tuple[list[Path], dict[str, int]]:
     """Sweep files, brick table, lens list and truth from the bricks' parts, which are then removed."""
     import shutil
 
@@ -114,7 +122,9 @@ def _assemble(root: Path, parts: Path, places: list[Brick], s: SimulateSettings)
     outside = [brick_containing(*position) for position in OUTSIDE]
     rows = {b.name: np.load(parts / f"{b.name}.npy", allow_pickle=False) for b in places}
     truth = [pd.read_parquet(parts / f"{b.name}.parquet") for b in places]
-    lenses = [pd.read_csv(parts / f"{b.name}.csv", dtype={"zlens": str, "grading": str}) for b in places]
+    lenses = [
+        pd.read_csv(parts / f"{b.name}.csv", dtype={"zlens": str, "grading": str}) for b in places
+    ]
     for brick in outside:
         mock = mock_brick(brick, 300, 12, 0, s.seed)
         mock.rows["RA"][:2] = np.nan  # rows whose position was lost
@@ -137,5 +147,11 @@ def _assemble(root: Path, parts: Path, places: list[Brick], s: SimulateSettings)
         left.unlink()
     files = sorted(p for p in root.rglob("*") if p.is_file())
     made = int((everything["kind"] == "lens").sum())
-    counts = {"bricks": len(places), "sweeps": len(tiles), "objects": len(everything), "lenses": made, "listed": len(listed)}
+    counts = {
+        "bricks": len(places),
+        "sweeps": len(tiles),
+        "objects": len(everything),
+        "lenses": made,
+        "listed": len(listed),
+    }
     return files, counts

@@ -22,7 +22,20 @@ PIXEL = 0.262  # arcsec
 TILE = 5  # deg
 
 # South-west corners (deg) of the sweep tiles that the survey is scattered over. All are names of DR10 south files.
-TILES = ((0, 0), (10, -5), (30, -15), (35, 5), (130, 15), (150, 0), (165, 25), (185, 10), (215, 5), (240, 20), (330, -5), (345, 10))
+TILES = (
+    (0, 0),
+    (10, -5),
+    (30, -15),
+    (35, 5),
+    (130, 15),
+    (150, 0),
+    (165, 25),
+    (185, 10),
+    (215, 5),
+    (240, 20),
+    (330, -5),
+    (345, 10),
+)
 # Bricks that have catalogue rows and no images, outside the declination limits of the selection (spec: -18 < dec < 32).
 OUTSIDE = ((30.6, -18.9), (160.6, 32.6))
 
@@ -68,13 +81,22 @@ def brick_containing(ra: float, dec: float) -> Brick:
     name = f"{math.floor(centre_ra * 10 + 1e-9):04d}{'p' if centre_dec >= 0 else 'm'}{math.floor(abs(centre_dec) * 10 + 1e-9):03d}"
     brickid = 1 + column + sum(columns_of_row(r) for r in range(row))
     half = BRICK_SIZE / 2
-    return Brick(name, brickid, centre_ra, centre_dec, column * width, (column + 1) * width, centre_dec - half, centre_dec + half)
+    return Brick(
+        name,
+        brickid,
+        centre_ra,
+        centre_dec,
+        column * width,
+        (column + 1) * width,
+        centre_dec - half,
+        centre_dec + half,
+    )
 
 
 def sweep_name(ra: float, dec: float) -> str:
     """Name of the sweep file of a position (deg): sweep-<south-west corner>-<north-east corner>.fits."""
     west, south = math.floor(ra / TILE) * TILE, math.floor(dec / TILE) * TILE
-    corner = lambda r, d: f"{r:03d}{'p' if d >= 0 else 'm'}{abs(d):03d}"  # noqa: E731
+    corner = lambda r, d: f"{r:03d}{'p' if d >= 0 else 'm'}{abs(d):03d}"
     return f"sweep-{corner(west, south)}-{corner(west + TILE, south + TILE)}.fits"
 
 
@@ -93,7 +115,9 @@ def wcs(brick: Brick, size: int):
 def corners(brick: Brick, size: int) -> tuple[Float[np.ndarray, "5"], Float[np.ndarray, "5"]]:
     """RA and Dec (deg) of the centre and the four corners of the simulated part of a brick."""
     low, middle, high = -0.5, (size - 1) / 2, size - 0.5
-    ra, dec = wcs(brick, size).all_pix2world([middle, low, low, high, high], [middle, low, high, low, high], 0)
+    ra, dec = wcs(brick, size).all_pix2world(
+        [middle, low, low, high, high], [middle, low, high, low, high], 0
+    )
     return np.asarray(ra), np.asarray(dec)
 
 
@@ -129,7 +153,9 @@ def footprint(n: int, size: int, rng: np.random.Generator) -> list[Brick]:
             in_tile[tile] += 1
             chosen.append((name, brick))
     if len(chosen) < n:
-        raise InputError(f"bricks: {n} of {size} pixels do not fit, each in its own HEALPix cell; only {len(chosen)} do: ask for fewer or smaller ones")
+        raise InputError(
+            f"bricks: {n} of {size} pixels do not fit, each in its own HEALPix cell; only {len(chosen)} do: ask for fewer or smaller ones"
+        )
     return [brick for name, brick in sorted(chosen, key=lambda item: item[0] != "train")]
 
 
@@ -137,5 +163,8 @@ def _candidates(rng: np.random.Generator) -> Iterator[tuple[tuple[int, int], Bri
     """Bricks inside the tiles, at random, tile after tile."""
     for _ in range(400):
         for tile in TILES:
-            ra, dec = tile[0] + TILE * rng.uniform(0.05, 0.95), tile[1] + TILE * rng.uniform(0.05, 0.95)
+            ra, dec = (
+                tile[0] + TILE * rng.uniform(0.05, 0.95),
+                tile[1] + TILE * rng.uniform(0.05, 0.95),
+            )
             yield tile, brick_containing(ra, dec)

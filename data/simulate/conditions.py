@@ -18,11 +18,17 @@ M5_R = (23.87, 23.98, 24.06, 24.15, 24.29, 24.52, 25.06, 25.22, 25.69)
 EBV = (0.0174, 0.0203, 0.0235, 0.0323, 0.0476, 0.0768, 0.1185, 0.1580, 0.2312)
 SEEING_DEPTH = -0.30  # rank correlation of the first two in the same table
 
-M5_ONE_EXPOSURE = np.array([23.85, 23.40, 22.50])  # g, r, z: depth of one exposure; n exposures reach 1.25 log10 n deeper
+M5_ONE_EXPOSURE = np.array(
+    [23.85, 23.40, 22.50]
+)  # g, r, z: depth of one exposure; n exposures reach 1.25 log10 n deeper
 M5_OFFSET = np.array([0.45, 0.0, -0.85])  # g, r, z: depth against r
 FWHM_RATIO = np.array([1.05, 1.0, 0.94])  # g, r, z: FWHM against r
-EXTINCTION = np.array([3.214, 2.165, 1.211])  # A / E(B-V) in DECam g, r, z (Legacy Surveys, DR8 and later)
-SKY = np.array([22.0, 21.0, 19.0])  # sky brightness, mag/arcsec^2, that sets the Poisson noise of objects
+EXTINCTION = np.array(
+    [3.214, 2.165, 1.211]
+)  # A / E(B-V) in DECam g, r, z (Legacy Surveys, DR8 and later)
+SKY = np.array(
+    [22.0, 21.0, 19.0]
+)  # sky brightness, mag/arcsec^2, that sets the Poisson noise of objects
 MOFFAT_BETA = 3.5  # of every PSF
 
 
@@ -52,11 +58,18 @@ def transmission(ebv: Float[np.ndarray, "..."]) -> Float[np.ndarray, "... 3"]:
     return 10 ** (-0.4 * np.asarray(ebv)[..., None] * EXTINCTION)
 
 
-def exposure_map(exposures: int, size: int, rng: np.random.Generator) -> Int[np.ndarray, "size size"]:
+def exposure_map(
+    exposures: int, size: int, rng: np.random.Generator
+) -> Int[np.ndarray, "size size"]:
     """Number of exposures at every pixel of a brick: each exposure may have a gap between two chips running across it."""
     count = np.full((size, size), exposures, np.int16)
     for _ in range(exposures):
-        crosses, vertical, start, width = rng.random() < 0.35, rng.random() < 0.5, rng.integers(-60, size), rng.integers(40, 140)
+        crosses, vertical, start, width = (
+            rng.random() < 0.35,
+            rng.random() < 0.5,
+            rng.integers(-60, size),
+            rng.integers(40, 140),
+        )
         if crosses:
             strip = slice(max(start, 0), max(start + width, 0))
             count[(slice(None), strip) if vertical else (strip, slice(None))] -= 1

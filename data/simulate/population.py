@@ -40,13 +40,22 @@ G_R = (0.85, 0.95, 1.22, 1.50, 1.66, 1.72, 1.76, 1.80, 1.80, 1.75)
 R_Z = (0.62, 0.66, 0.75, 0.85, 0.96, 1.14, 1.36, 1.58, 1.78, 1.95)
 
 
-def counts_law(rng: np.random.Generator, n: int, bright: float, faint: float, slope: float) -> Float[np.ndarray, " n"]:
+def counts_law(
+    rng: np.random.Generator, n: int, bright: float, faint: float, slope: float
+) -> Float[np.ndarray, " n"]:
     """n magnitudes between bright and faint from dN/dm ~ 10^(slope m)."""
     u, low, high = rng.random(n), 10 ** (slope * bright), 10 ** (slope * faint)
     return np.log10(low + u * (high - low)) / slope
 
 
-def truncated_normal(rng: np.random.Generator, mean: np.ndarray | float, sigma: float, low: float, high: float, n: int) -> Float[np.ndarray, " n"]:
+def truncated_normal(
+    rng: np.random.Generator,
+    mean: np.ndarray | float,
+    sigma: float,
+    low: float,
+    high: float,
+    n: int,
+) -> Float[np.ndarray, " n"]:
     """n draws from a normal distribution cut off at low and high; mean a number or (n,)."""
     from scipy.special import ndtr, ndtri
 
@@ -74,7 +83,14 @@ def red_galaxies(rng: np.random.Generator, z_mag: Float[np.ndarray, " n"]) -> pd
     )
 
 
-def _blue(rng: np.random.Generator, z_mag: np.ndarray, g_r: tuple[float, float], r_z: tuple[float, float], size: float, q: np.ndarray) -> pd.DataFrame:
+def _blue(
+    rng: np.random.Generator,
+    z_mag: np.ndarray,
+    g_r: tuple[float, float],
+    r_z: tuple[float, float],
+    size: float,
+    q: np.ndarray,
+) -> pd.DataFrame:
     """Star-forming galaxies: normal colours (mean, sigma), log-normal sizes around `size` at z = 19."""
     n = len(z_mag)
     rz, gr = rng.normal(*r_z, n), rng.normal(*g_r, n)
@@ -84,7 +100,9 @@ def _blue(rng: np.random.Generator, z_mag: np.ndarray, g_r: tuple[float, float],
             "mag_g": z_mag + rz + gr,
             "mag_r": z_mag + rz,
             "mag_z": z_mag,
-            "r_eff": np.clip(size * 10 ** (-0.13 * (z_mag - 19) + rng.normal(0, 0.12, n)), 0.3, 5.0),
+            "r_eff": np.clip(
+                size * 10 ** (-0.13 * (z_mag - 19) + rng.normal(0, 0.12, n)), 0.3, 5.0
+            ),
             "q": q,
             "phi": rng.uniform(0, np.pi, n),
         }
@@ -94,7 +112,9 @@ def _blue(rng: np.random.Generator, z_mag: np.ndarray, g_r: tuple[float, float],
 def _of_kind(kind: str, n: int, rng: np.random.Generator) -> pd.DataFrame:
     """n bright galaxies of one kind: `red_galaxies` columns and n, the Sersic index."""
     z = counts_law(rng, n, 16.3, 20.05, 0.48)
-    inclined = np.sqrt(np.clip(rng.random(n) ** 2 * 0.96 + 0.04, 0, 1))  # axis ratio of a thin disc seen from anywhere
+    inclined = np.sqrt(
+        np.clip(rng.random(n) ** 2 * 0.96 + 0.04, 0, 1)
+    )  # axis ratio of a thin disc seen from anywhere
     if kind in ("red", "merger", "tidal"):
         frame = red_galaxies(rng, z if kind != "tidal" else counts_law(rng, n, 16.5, 19.5, 0.3))
         frame["n"] = np.clip(rng.normal(2.9, 0.8, n), 1.5, 6.0)
@@ -103,13 +123,34 @@ def _of_kind(kind: str, n: int, rng: np.random.Generator) -> pd.DataFrame:
         frame["r_eff"] = rng.uniform(2.0, 4.5, n)
         frame["n"] = rng.uniform(2.5, 5.5, n)
     elif kind == "clumpy":
-        frame = _blue(rng, counts_law(rng, n, 17.8, 20.0, 0.3), (0.25, 0.12), (0.12, 0.12), 1.1, rng.uniform(0.4, 1, n))
+        frame = _blue(
+            rng,
+            counts_law(rng, n, 17.8, 20.0, 0.3),
+            (0.25, 0.12),
+            (0.12, 0.12),
+            1.1,
+            rng.uniform(0.4, 1, n),
+        )
         frame["n"] = rng.uniform(0.6, 1.2, n)
     elif kind == "edge_on":
-        frame = _blue(rng, counts_law(rng, n, 16.8, 20.0, 0.35), (0.8, 0.22), (0.5, 0.15), 1.8, rng.uniform(0.12, 0.28, n))
+        frame = _blue(
+            rng,
+            counts_law(rng, n, 16.8, 20.0, 0.35),
+            (0.8, 0.22),
+            (0.5, 0.15),
+            1.8,
+            rng.uniform(0.12, 0.28, n),
+        )
         frame["n"] = rng.uniform(0.7, 1.3, n)
     elif kind in ("spiral", "ring"):
-        frame = _blue(rng, counts_law(rng, n, 16.2, 19.4, 0.3), (0.8, 0.2), (0.5, 0.12), 1.9 if kind == "spiral" else 1.5, rng.uniform(0.55, 1, n))
+        frame = _blue(
+            rng,
+            counts_law(rng, n, 16.2, 19.4, 0.3),
+            (0.8, 0.2),
+            (0.5, 0.12),
+            1.9 if kind == "spiral" else 1.5,
+            rng.uniform(0.55, 1, n),
+        )
         frame["n"] = rng.uniform(0.9, 2.5, n) if kind == "spiral" else rng.uniform(2.5, 5.5, n)
     elif kind == "compact":
         frame = _blue(rng, z, (0.9, 0.35), (0.65, 0.25), 0.55, rng.uniform(0.6, 1, n))
@@ -120,16 +161,25 @@ def _of_kind(kind: str, n: int, rng: np.random.Generator) -> pd.DataFrame:
     return frame.assign(kind=kind)
 
 
-def fitted_types(rng: np.random.Generator, frame: pd.DataFrame, types: dict[str, float]) -> pd.DataFrame:
+def fitted_types(
+    rng: np.random.Generator, frame: pd.DataFrame, types: dict[str, float]
+) -> pd.DataFrame:
     """Gives every galaxy the Tractor type of its fit, and the light that goes with it: DEV n = 4, EXP n = 1, REX round, n = 1, small."""
     frame = frame.assign(type=rng.choice(list(types), len(frame), p=list(types.values())))
-    frame["n"] = frame["n"].mask(frame["type"] == "DEV", 4.0).mask(frame["type"].isin(["EXP", "REX"]), 1.0)
+    frame["n"] = (
+        frame["n"].mask(frame["type"] == "DEV", 4.0).mask(frame["type"].isin(["EXP", "REX"]), 1.0)
+    )
     rex = frame["type"] == "REX"
-    frame["q"], frame["r_eff"] = frame["q"].mask(rex, 1.0), frame["r_eff"].mask(rex, np.minimum(frame["r_eff"] * 0.75, 1.0))
+    frame["q"], frame["r_eff"] = (
+        frame["q"].mask(rex, 1.0),
+        frame["r_eff"].mask(rex, np.minimum(frame["r_eff"] * 0.75, 1.0)),
+    )
     return frame
 
 
-def scatter(rng: np.random.Generator, n: int, size: int, margin: float, taken: Float[np.ndarray, "k 2"]) -> Float[np.ndarray, "n 2"]:
+def scatter(
+    rng: np.random.Generator, n: int, size: int, margin: float, taken: Float[np.ndarray, "k 2"]
+) -> Float[np.ndarray, "n 2"]:
     """n pixel positions at least CORE from each other and from `taken`, three per cent of them without the margin to the edge."""
     points = [tuple(p) for p in taken]
     limit = (CORE / PIXEL) ** 2
@@ -147,15 +197,28 @@ def bright_galaxies(rng: np.random.Generator, n: int) -> pd.DataFrame:
     """About n galaxies down to z = 20.05, without positions; a merger's companion follows it, with `companion` set."""
     shares = np.array([share for share, _ in KINDS.values()])
     number = rng.multinomial(n, shares / shares.sum())
-    parts = [fitted_types(rng, _of_kind(kind, k, rng), KINDS[kind][1]) for kind, k in zip(KINDS, number) if k]
+    parts = [
+        fitted_types(rng, _of_kind(kind, k, rng), KINDS[kind][1])
+        for kind, k in zip(KINDS, number)
+        if k
+    ]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
 
 def companions(rng: np.random.Generator, mergers: pd.DataFrame) -> pd.DataFrame:
     """A second galaxy of comparable flux 3-6 arcsec from each merging one, with its pixel position."""
     n = len(mergers)
-    dim, angle, gap = rng.uniform(0.0, 1.0, n), rng.uniform(0, 2 * np.pi, n), rng.uniform(3.0, 6.0, n) / PIXEL
-    other = mergers.assign(q=rng.uniform(0.5, 1, n), phi=rng.uniform(0, np.pi, n), x=mergers["x"] + gap * np.cos(angle), y=mergers["y"] + gap * np.sin(angle))
+    dim, angle, gap = (
+        rng.uniform(0.0, 1.0, n),
+        rng.uniform(0, 2 * np.pi, n),
+        rng.uniform(3.0, 6.0, n) / PIXEL,
+    )
+    other = mergers.assign(
+        q=rng.uniform(0.5, 1, n),
+        phi=rng.uniform(0, np.pi, n),
+        x=mergers["x"] + gap * np.cos(angle),
+        y=mergers["y"] + gap * np.sin(angle),
+    )
     for column in ("mag_g", "mag_r", "mag_z"):
         other[column] = mergers[column] + dim + rng.normal(0, 0.05, n)
     return other
@@ -178,7 +241,9 @@ def clutter(rng: np.random.Generator, n: int, size: int) -> pd.DataFrame:
             "r_eff": np.clip(0.45 * 10 ** (-0.10 * (z - 21.5) + rng.normal(0, 0.2, n)), 0.12, 1.5),
             "q": np.where(rex, 1.0, rng.uniform(0.3, 1.0, n)),
             "phi": rng.uniform(0, np.pi, n),
-            "n": np.where(types == "DEV", 4.0, np.where(types == "SER", rng.uniform(0.8, 3.0, n), 1.0)),
+            "n": np.where(
+                types == "DEV", 4.0, np.where(types == "SER", rng.uniform(0.8, 3.0, n), 1.0)
+            ),
             "x": rng.uniform(-0.5, size - 0.5, n),
             "y": rng.uniform(-0.5, size - 0.5, n),
         }
@@ -189,7 +254,12 @@ def stars(rng: np.random.Generator, n: int, size: int) -> pd.DataFrame:
     """Stars, z 12.5-22.5, with the colours of dwarfs; about one in a brick saturates."""
     z = counts_law(rng, n, 12.0, 22.5, 0.16)
     g_r = np.clip(rng.choice([0.5, 1.45], n, p=[0.45, 0.55]) + rng.normal(0, 0.15, n), 0.15, 1.7)
-    r_z = 0.12 + 0.42 * g_r + np.where(g_r > 1.2, rng.exponential(0.45, n), 0) + rng.normal(0, 0.03, n)
+    r_z = (
+        0.12
+        + 0.42 * g_r
+        + np.where(g_r > 1.2, rng.exponential(0.45, n), 0)
+        + rng.normal(0, 0.03, n)
+    )
     return pd.DataFrame(
         {
             "kind": "star",
@@ -208,14 +278,20 @@ def stars(rng: np.random.Generator, n: int, size: int) -> pd.DataFrame:
     )
 
 
-def components(frame: pd.DataFrame, flux: Float[np.ndarray, "k 3"], rng: np.random.Generator) -> tuple[Rows, np.ndarray]:
+def components(
+    frame: pd.DataFrame, flux: Float[np.ndarray, "k 3"], rng: np.random.Generator
+) -> tuple[Rows, np.ndarray]:
     """Light of every galaxy of the table (point sources and duplicates excluded): component rows, and the table row (int) that each belongs to."""
     rows, owner = [], []
     kinds, types = frame["kind"].to_numpy(str), frame["type"].to_numpy(str)
     r_eff, n, q, phi = (frame[c].to_numpy(float) for c in ("r_eff", "n", "q", "phi"))
     for i in np.flatnonzero(~np.isin(types, ["PSF", "DUP"])):
         structure = shapes.STRUCTURE.get(str(kinds[i]))
-        part = structure(flux[i], r_eff[i], q[i], phi[i], rng) if structure else shapes.sersic(flux[i], r_eff[i], n[i], q[i], phi[i])
+        part = (
+            structure(flux[i], r_eff[i], q[i], phi[i], rng)
+            if structure
+            else shapes.sersic(flux[i], r_eff[i], n[i], q[i], phi[i])
+        )
         rows.append(part)
         owner.append(np.full(len(part), i))
     if not rows:

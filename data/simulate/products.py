@@ -55,9 +55,20 @@ def coadd_header(brick: Brick, size: int, band: str, kind: str, wcs: Any) -> Any
     h["SURVEY"] = ("SIMULATED", "modelled on DECaLS; not DECam data")
     h["DRVERSIO"] = (10000, "release whose format this follows")
     for key, value, comment in (
-        *(("BRICKNAM", brick.name, "LegacySurvey brick RRRr[pm]DDd"), ("BRICKID", brick.brickid, "LegacySurvey brick id")),
-        *(("RAMIN", brick.ra1, "Brick RA min"), ("RAMAX", brick.ra2, "Brick RA max"), ("DECMIN", brick.dec1, "Brick Dec min")),
-        *(("DECMAX", brick.dec2, "Brick Dec max"), ("BRICKRA", brick.ra, "Brick center"), ("BRICKDEC", brick.dec, "Brick center")),
+        *(
+            ("BRICKNAM", brick.name, "LegacySurvey brick RRRr[pm]DDd"),
+            ("BRICKID", brick.brickid, "LegacySurvey brick id"),
+        ),
+        *(
+            ("RAMIN", brick.ra1, "Brick RA min"),
+            ("RAMAX", brick.ra2, "Brick RA max"),
+            ("DECMIN", brick.dec1, "Brick Dec min"),
+        ),
+        *(
+            ("DECMAX", brick.dec2, "Brick Dec max"),
+            ("BRICKRA", brick.ra, "Brick center"),
+            ("BRICKDEC", brick.dec, "Brick center"),
+        ),
         ("FILTER", band, "band"),
     ):
         h[key] = (value, comment)
@@ -98,11 +109,26 @@ def write_coadd(root: Path, brick: Brick, coadd: Coadd, wcs: Any) -> None:
         image, invvar = (np.ascontiguousarray(a[..., b]) for a in (coadd.image, coadd.invvar))
         step, seed = float(coadd.sigma[b]) / 10, 1 + brick.brickid % 9999
         header = coadd_header(brick, size, band, "image", wcs)
-        hdu = fits.CompImageHDU(image, header, compression_type="RICE_1", tile_shape=tile, quantize_level=-step, quantize_method=2, dither_seed=seed)
+        hdu = fits.CompImageHDU(
+            image,
+            header,
+            compression_type="RICE_1",
+            tile_shape=tile,
+            quantize_level=-step,
+            quantize_method=2,
+            dither_seed=seed,
+        )
         _save(fits.HDUList([_primary(), hdu]), path)
         header = coadd_header(brick, size, band, "invvar", wcs)
         step = float(invvar.max()) / 20000
-        hdu = fits.CompImageHDU(invvar, header, compression_type="RICE_1", tile_shape=tile, quantize_level=-step, quantize_method=-1)
+        hdu = fits.CompImageHDU(
+            invvar,
+            header,
+            compression_type="RICE_1",
+            tile_shape=tile,
+            quantize_level=-step,
+            quantize_method=-1,
+        )
         _save(fits.HDUList([_primary(), hdu]), path.with_name(path.name.replace("image", "invvar")))
 
 
@@ -117,15 +143,30 @@ def write_table(path: Path, rows: np.ndarray, *, name: str = "", compress: bool 
 
 def brick_table(bricks: list[Brick]) -> np.ndarray:
     """Rows of survey-bricks.fits: the geometry of the bricks that the survey has."""
-    dtype = [("BRICKNAME", "S8"), ("BRICKID", ">i4"), *((c, ">f8") for c in ("RA", "DEC", "RA1", "RA2", "DEC1", "DEC2"))]
-    rows = [(b.name, b.brickid, b.ra, b.dec, b.ra1, b.ra2, b.dec1, b.dec2) for b in sorted(bricks, key=lambda b: b.brickid)]
+    dtype = [
+        ("BRICKNAME", "S8"),
+        ("BRICKID", ">i4"),
+        *((c, ">f8") for c in ("RA", "DEC", "RA1", "RA2", "DEC1", "DEC2")),
+    ]
+    rows = [
+        (b.name, b.brickid, b.ra, b.dec, b.ra1, b.ra2, b.dec1, b.dec2)
+        for b in sorted(bricks, key=lambda b: b.brickid)
+    ]
     return np.array(rows, dtype)
 
 
 def write_lenses(path: Path, frame: pd.DataFrame) -> None:
     """The lens list in lenscat's CSV format, sorted by position."""
     frame = frame.sort_values(["ra", "dec"])
-    values = [frame["name"], frame["ra"].map("{:.5f}".format), frame["dec"].map("{:.5f}".format), frame["zlens"], frame["type"], frame["grading"], frame["ref"]]
+    values = [
+        frame["name"],
+        frame["ra"].map("{:.5f}".format),
+        frame["dec"].map("{:.5f}".format),
+        frame["zlens"],
+        frame["type"],
+        frame["grading"],
+        frame["ref"],
+    ]
     with replacing(path) as temporary:
         pd.DataFrame(dict(zip(LENSCAT, values))).to_csv(temporary, index=False, lineterminator="\n")
 
@@ -135,6 +176,8 @@ def write_truth(path: Path, frame: pd.DataFrame) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    table = pa.Table.from_pandas(frame.sort_values("galaxy_id"), preserve_index=False).replace_schema_metadata({"note": NOTE})
+    table = pa.Table.from_pandas(
+        frame.sort_values("galaxy_id"), preserve_index=False
+    ).replace_schema_metadata({"note": NOTE})
     with replacing(path) as temporary:
         pq.write_table(table, temporary)

@@ -29,13 +29,19 @@ def environment(tmp_path_factory) -> dict[str, str]:
             link = folder / "bin" / program.name
             if not program.name.startswith("java") and not link.is_symlink():
                 link.symlink_to(program)
-    kept = {k: v for k, v in os.environ.items() if k not in ("JAVA_HOME", "PATH", "HOME", "LENSJAX_DATA")}
+    kept = {
+        k: v
+        for k, v in os.environ.items()
+        if k not in ("JAVA_HOME", "PATH", "HOME", "LENSJAX_DATA")
+    }
     return {**kept, "HOME": str(folder), "PATH": f"{Path(sys.executable).parent}:{folder / 'bin'}"}
 
 
 def lensjax(environment: dict[str, str], *words: object) -> subprocess.CompletedProcess:
     command = [sys.executable, "-m", "lensjax.cli", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT, timeout=900)
+    return subprocess.run(
+        command, capture_output=True, text=True, env=environment, cwd=ROOT, timeout=900
+    )
 
 
 @pytest.fixture(scope="session")
@@ -48,7 +54,11 @@ def small(tmp_path_factory, environment) -> Path:
 
 
 def digest(out: Path, pattern: str) -> dict[str, str]:
-    return {str(p.relative_to(out)): hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(out.glob(pattern)) if p.is_file()}
+    return {
+        str(p.relative_to(out)): hashlib.sha256(p.read_bytes()).hexdigest()
+        for p in sorted(out.glob(pattern))
+        if p.is_file()
+    }
 
 
 def test_every_step_leaves_a_record_and_the_report_says_simulated(small):
@@ -57,16 +67,20 @@ def test_every_step_leaves_a_record_and_the_report_says_simulated(small):
         assert record["outputs"] and record["peak_memory_mb"] < 8000
     page = (small / "report" / "index.html").read_text()
     assert "SIMULATED" in page
-    assert "src=\"http" not in page and "<link" not in page and "<script src" not in page
+    assert 'src="http' not in page and "<link" not in page and "<script src" not in page
 
 
 def test_the_second_run_finds_everything_up_to_date(small, environment):
-    before = {p: p.stat().st_mtime_ns for p in small.rglob("*") if p.is_file() and p.name != "config.yaml"}
+    before = {
+        p: p.stat().st_mtime_ns for p in small.rglob("*") if p.is_file() and p.name != "config.yaml"
+    }
     began = time.perf_counter()
     done = lensjax(environment, "run", HERE / "small.yaml", "--out", small)
     assert done.returncode == 0 and done.stderr.count("up to date") == len(STEPS)
     assert time.perf_counter() - began < 60  # seconds on a quiet machine; tests share theirs
-    assert {p: p.stat().st_mtime_ns for p in small.rglob("*") if p.is_file() and p.name != "config.yaml"} == before
+    assert {
+        p: p.stat().st_mtime_ns for p in small.rglob("*") if p.is_file() and p.name != "config.yaml"
+    } == before
 
 
 def test_tensorflow_datasets_opens_the_shards(small):
@@ -83,12 +97,35 @@ def test_tensorflow_datasets_opens_the_shards(small):
 def test_a_run_stopped_in_every_step_ends_like_an_uninterrupted_one(small, environment, tmp_path):
     """Ctrl-C in some steps, kill -9 of everything in others, each some time after the step began."""
     out = tmp_path / "stopped"
-    delays = {"simulate": 9.0, "survey": 8.0, "train": 8.0, "evaluate": 3.0, "audit": 9.0, "report": 1.0}
+    delays = {
+        "simulate": 9.0,
+        "survey": 8.0,
+        "train": 8.0,
+        "evaluate": 3.0,
+        "audit": 9.0,
+        "report": 1.0,
+    }
     killed = ("survey", "train")
     stopped = []
     for step, delay in delays.items():
-        command = [sys.executable, "-m", "lensjax.cli", "run", str(HERE / "small.yaml"), "--out", str(out)]
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment, cwd=ROOT, start_new_session=True)
+        command = [
+            sys.executable,
+            "-m",
+            "lensjax.cli",
+            "run",
+            str(HERE / "small.yaml"),
+            "--out",
+            str(out),
+        ]
+        process = subprocess.Popen(
+            command,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment,
+            cwd=ROOT,
+            start_new_session=True,
+        )
         marker, finished = out / "records" / f"{step}.started", out / "records" / f"{step}.json"
         while process.poll() is None and not marker.is_file():
             time.sleep(0.05)
@@ -107,7 +144,15 @@ def test_a_run_stopped_in_every_step_ends_like_an_uninterrupted_one(small, envir
     assert set(stopped) >= {"simulate", "survey", "train", "audit"}
     done = lensjax(environment, "run", HERE / "small.yaml", "--out", out)
     assert done.returncode == 0, done.stderr[-3000:]
-    for pattern in ("manifest.parquet", "shards/**/*", "survey/**/*", "cutouts/**/*", "training/classifier.safetensors", "evaluation/*", "audit/*"):
+    for pattern in (
+        "manifest.parquet",
+        "shards/**/*",
+        "survey/**/*",
+        "cutouts/**/*",
+        "training/classifier.safetensors",
+        "evaluation/*",
+        "audit/*",
+    ):
         assert digest(out, pattern) == digest(small, pattern) != {}, pattern
     assert not [p for p in out.rglob("*") if "partial" in p.name]
 
@@ -181,18 +226,27 @@ def test_a_damaged_shard_is_refused_by_name(small, tmp_path, environment):
     shard = next((out / "shards").rglob("*train*00000*"))
     damage(shard)
     done = lensjax(environment, "train", HERE / "small.yaml", "--out", out)
-    assert done.returncode == 2 and shard.name in done.stderr and "record" in done.stderr and "Traceback" not in done.stderr
+    assert (
+        done.returncode == 2
+        and shard.name in done.stderr
+        and "record" in done.stderr
+        and "Traceback" not in done.stderr
+    )
     assert not (out / "records" / "train.json").exists()
 
 
 @pytest.mark.parametrize("what", ["sweep/sweep-*.fits", "coadd/*/*/*image-r.fits.fz"])
-def test_a_truncated_survey_file_is_refused_by_name_and_the_next_run_continues(small, tmp_path, environment, what):
+def test_a_truncated_survey_file_is_refused_by_name_and_the_next_run_continues(
+    small, tmp_path, environment, what
+):
     out = simulated_only(small, tmp_path)
     victim = sorted((out / "survey").glob(what))[0]
     whole = victim.read_bytes()
     victim.write_bytes(whole[: len(whole) // 3])
     done = lensjax(environment, "survey", HERE / "small.yaml", "--out", out)
-    assert done.returncode == 2 and victim.name in done.stderr and "Traceback" not in done.stderr, done.stderr[-2000:]
+    assert done.returncode == 2 and victim.name in done.stderr and "Traceback" not in done.stderr, (
+        done.stderr[-2000:]
+    )
     assert not (out / "manifest.parquet").exists()
     victim.write_bytes(whole)
     done = lensjax(environment, "survey", HERE / "small.yaml", "--out", out)
@@ -205,7 +259,12 @@ def test_a_lens_list_without_positions_is_refused_by_name(small, tmp_path, envir
     lenses = out / "survey" / "lenses.csv"
     pd.read_csv(lenses).drop(columns=["RA [deg]"]).to_csv(lenses, index=False)
     done = lensjax(environment, "survey", HERE / "small.yaml", "--out", out)
-    assert done.returncode == 2 and "lenses.csv" in done.stderr and "RA [deg]" in done.stderr and "Traceback" not in done.stderr
+    assert (
+        done.returncode == 2
+        and "lenses.csv" in done.stderr
+        and "RA [deg]" in done.stderr
+        and "Traceback" not in done.stderr
+    )
 
 
 def preprocessed(image: np.ndarray, crop: int = 64) -> np.ndarray:
@@ -228,10 +287,14 @@ def sliced(survey: Path, brick: str, ra: float, dec: float) -> np.ndarray:
 
     bands = []
     for band in "grz":
-        with fits.open(survey / "coadd" / brick[:3] / brick / f"legacysurvey-{brick}-image-{band}.fits.fz") as hdus:
+        with fits.open(
+            survey / "coadd" / brick[:3] / brick / f"legacysurvey-{brick}-image-{band}.fits.fz"
+        ) as hdus:
             x, y = WCS(hdus[1].header).all_world2pix(ra, dec, 0)
             position = (round(float(x)), round(float(y)))
-            bands.append(Cutout2D(hdus[1].data, position, 101, mode="partial", fill_value=np.nan).data)
+            bands.append(
+                Cutout2D(hdus[1].data, position, 101, mode="partial", fill_value=np.nan).data
+            )
     image = np.stack(bands, axis=-1)
     return np.where(image == 0, np.nan, image)
 
@@ -244,11 +307,15 @@ def test_a_lens_a_confuser_and_an_injection_by_hand_from_catalogue_row_to_score(
 
     network = frozen.load(small / "training")
     model = network.model
-    by_hand = lambda image: float(model(preprocessed(image)[None].astype(np.float32))[0])  # noqa: E731
+    by_hand = lambda image: float(model(preprocessed(image)[None].astype(np.float32))[0])
     manifest = pd.read_parquet(small / "manifest.parquet").set_index("galaxy_id")
     scores = pd.read_parquet(small / "evaluation" / "scores.parquet").set_index("galaxy_id")
-    catalogue = pd.concat([Table.read(p).to_pandas() for p in sorted((small / "survey" / "sweep").glob("*.fits"))])
-    catalogue["BRICKNAME"] = catalogue["BRICKNAME"].map(lambda b: b.decode() if isinstance(b, bytes) else b)
+    catalogue = pd.concat(
+        [Table.read(p).to_pandas() for p in sorted((small / "survey" / "sweep").glob("*.fits"))]
+    )
+    catalogue["BRICKNAME"] = catalogue["BRICKNAME"].map(
+        lambda b: b.decode() if isinstance(b, bytes) else b
+    )
     catalogue = catalogue.set_index(catalogue["BRICKNAME"] + "_" + catalogue["OBJID"].astype(str))
 
     usable = manifest[manifest.quality_ok]
@@ -261,10 +328,20 @@ def test_a_lens_a_confuser_and_an_injection_by_hand_from_catalogue_row_to_score(
             np.testing.assert_array_equal(stored["cutout"], image.astype(np.float32))
         assert by_hand(image) == pytest.approx(scores.loc[name].logit, abs=2e-3)
     row, listed = catalogue.loc[lens], pd.read_csv(small / "survey" / "lenses.csv")
-    away = np.hypot((listed["RA [deg]"] - row.RA) * np.cos(np.radians(row.DEC)), listed["DEC [deg]"] - row.DEC) * 3600
+    away = (
+        np.hypot(
+            (listed["RA [deg]"] - row.RA) * np.cos(np.radians(row.DEC)),
+            listed["DEC [deg]"] - row.DEC,
+        )
+        * 3600
+    )
     assert away.min() < 1.0 and manifest.loc[lens].tier in "AB"
     row = catalogue.loc[confuser]
-    assert row.FLUX_Z > 10 ** (0.4 * 2.5) and min(row.NOBS_G, row.NOBS_R, row.NOBS_Z) >= 3 and row.TYPE.strip() in (b"SER", b"DEV", b"REX", "SER", "DEV", "REX")
+    assert (
+        row.FLUX_Z > 10 ** (0.4 * 2.5)
+        and min(row.NOBS_G, row.NOBS_R, row.NOBS_Z) >= 3
+        and row.TYPE.strip() in (b"SER", b"DEV", b"REX", "SER", "DEV", "REX")
+    )
 
     injections = pd.read_parquet(small / "audit" / "injections.parquet")
     injected = injections.sort_values("arc_snr").iloc[-1]
@@ -272,7 +349,9 @@ def test_a_lens_a_confuser_and_an_injection_by_hand_from_catalogue_row_to_score(
     assert host.label == 0 and host.split != "train"
     arc = rendered_by_lenstronomy(injected, (host.psfsize_g, host.psfsize_r, host.psfsize_z))
     with np.load(small / host.cutout_path, allow_pickle=False) as stored:
-        assert by_hand(np.nan_to_num(stored["cutout"])) == pytest.approx(injected.logit_before, abs=2e-3)
+        assert by_hand(np.nan_to_num(stored["cutout"])) == pytest.approx(
+            injected.logit_before, abs=2e-3
+        )
         assert abs(injected.logit - injected.logit_before) > 0.1
         assert by_hand(stored["cutout"] + arc) == pytest.approx(injected.logit, abs=2e-2)
 
@@ -292,7 +371,10 @@ def rendered_by_lenstronomy(injected: pd.Series, fwhm: tuple[float, float, float
 
     data = np.frombuffer(bytes.fromhex(injected.key), dtype=">u4").astype(np.uint32)
     key = jax.random.fold_in(jax.random.wrap_key_data(jnp.asarray(data), impl="threefry2x32"), 0)
-    scene = jax.tree.map(lambda leaf: np.asarray(leaf)[0], audit_prior("arclike", (23.0, 26.0)).sample(key, 1, theta_e=injected.theta_e))
+    scene = jax.tree.map(
+        lambda leaf: np.asarray(leaf)[0],
+        audit_prior("arclike", (23.0, 26.0)).sample(key, 1, theta_e=injected.theta_e),
+    )
     lens, shear, s = scene.lens, scene.shear, scene.source
     assert 22.5 - 2.5 * np.log10(s.flux[1]) == pytest.approx(injected.source_mag, abs=1e-4)
     k, size, pixel = 9, 101, 0.262
@@ -300,16 +382,31 @@ def rendered_by_lenstronomy(injected: pd.Series, fwhm: tuple[float, float, float
     x, y = np.meshgrid(axis, axis)
     model = LensModel(["SIE", "SHEAR"])
     e1, e2 = phi_q2_ellipticity(float(lens.phi), float(lens.q))
-    shear_at_centre = {"gamma1": float(shear.gamma1), "gamma2": float(shear.gamma2), "ra_0": 0.0, "dec_0": 0.0}
-    sie = {"theta_E": float(lens.theta_e), "e1": e1, "e2": e2, "center_x": float(lens.x), "center_y": float(lens.y)}
+    shear_at_centre = {
+        "gamma1": float(shear.gamma1),
+        "gamma2": float(shear.gamma2),
+        "ra_0": 0.0,
+        "dec_0": 0.0,
+    }
+    sie = {
+        "theta_E": float(lens.theta_e),
+        "e1": e1,
+        "e2": e2,
+        "center_x": float(lens.x),
+        "center_y": float(lens.y),
+    }
     bx, by = model.ray_shooting(x, y, [sie, shear_at_centre])
     e1, e2 = phi_q2_ellipticity(float(s.phi), float(s.q))
-    b = 1.9992 * s.n - 0.3271  # lenstronomy's b_n: 3 % off at n = 0.5, so its radius is changed to give the profile of the exact one
+    b = (
+        1.9992 * s.n - 0.3271
+    )  # lenstronomy's b_n: 3 % off at n = 0.5, so its radius is changed to give the profile of the exact one
     radius = float(s.r_eff * np.sqrt(s.q) * (b / gammaincinv(2 * s.n, 0.5)) ** s.n)
     shape = {"R_sersic": radius, "n_sersic": float(s.n), "e1": e1, "e2": e2}
     profile = {"amp": 1.0, **shape, "center_x": float(s.x), "center_y": float(s.y)}
     light = LightModel(["SERSIC_ELLIPSE"]).surface_brightness(bx, by, [profile])
     total = 2 * np.pi * s.n * radius**2 * np.exp(b) * b ** (-2 * s.n) * gamma(2 * s.n)
     centre = slice(k // 2, None, k)
-    blurred = [gaussian_filter(light, f / 2.3548200450309493 / pixel * k)[centre, centre] for f in fwhm]
+    blurred = [
+        gaussian_filter(light, f / 2.3548200450309493 / pixel * k)[centre, centre] for f in fwhm
+    ]
     return np.stack(blurred, axis=-1) * s.flux / total * pixel**2

@@ -23,11 +23,33 @@ def run(survey_data, tmp_path_factory) -> Path:
     finder = folder / "elsewhere" / "training"
     finder.mkdir(parents=True)
     frozen.save(finder, frozen.untrained())
-    manifest.write(finder.parent / "manifest.parquet", manifest.schema().empty_table())  # trained on nothing
-    words = ["run", "real", "--out", str(folder / "out"), "--set", f"evaluate.classifier={finder}", f"audit.classifier={finder}"]
-    words += ["audit.theta_e=[1.0, 2.0]", "audit.injections=10", "audit.sensitivity_sample=8", "evaluate.resamples=40"]
+    manifest.write(
+        finder.parent / "manifest.parquet", manifest.schema().empty_table()
+    )  # trained on nothing
+    words = [
+        "run",
+        "real",
+        "--out",
+        str(folder / "out"),
+        "--set",
+        f"evaluate.classifier={finder}",
+        f"audit.classifier={finder}",
+    ]
+    words += [
+        "audit.theta_e=[1.0, 2.0]",
+        "audit.injections=10",
+        "audit.sensitivity_sample=8",
+        "evaluate.resamples=40",
+    ]
     environment = {**os.environ, "LENSJAX_DATA": str(survey_data)}
-    done = subprocess.run([sys.executable, "-m", "lensjax.cli", *words], capture_output=True, text=True, env=environment, cwd=ROOT, timeout=900)
+    done = subprocess.run(
+        [sys.executable, "-m", "lensjax.cli", *words],
+        capture_output=True,
+        text=True,
+        env=environment,
+        cwd=ROOT,
+        timeout=900,
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     return folder / "out"
 

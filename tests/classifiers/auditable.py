@@ -33,7 +33,11 @@ class SmoothFinder:
 
 
 def smooth_finder(size: int = PIXELS.size) -> SmoothFinder:
-    ring = np.exp(-0.5 * ((PIXELS.radius() if size == PIXELS.size else lj.PixelGrid(size).radius()) - 6.0) ** 2 / 9.0)
+    ring = np.exp(
+        -0.5
+        * ((PIXELS.radius() if size == PIXELS.size else lj.PixelGrid(size).radius()) - 6.0) ** 2
+        / 9.0
+    )
     return SmoothFinder(jnp.asarray(ring[..., None] * np.array([300.0, 300.0, 100.0]), jnp.float32))
 
 
@@ -57,8 +61,14 @@ def rows(n: int, seed: int = 0) -> list[dict]:
                 "dec": 0.0,
                 "healpix_128": i,
                 "quality_ok": True,
-                **{f"psfsize_{b}": float(w * (1.0 + 0.6 * rng.random())) for b, w in zip("grz", (1.1, 1.0, 0.95))},
-                **{f"psfdepth_{b}": float(d * (0.5 + rng.random())) for b, d in zip("grz", (1500.0, 800.0, 250.0))},
+                **{
+                    f"psfsize_{b}": float(w * (1.0 + 0.6 * rng.random()))
+                    for b, w in zip("grz", (1.1, 1.0, 0.95))
+                },
+                **{
+                    f"psfdepth_{b}": float(d * (0.5 + rng.random()))
+                    for b, d in zip("grz", (1500.0, 800.0, 250.0))
+                },
             }
         )
     return made
@@ -68,7 +78,9 @@ def image(row: dict, seed: int) -> np.ndarray:
     """A round galaxy with the noise of the row's depth; every seventh has missing pixels."""
     rng = np.random.default_rng(seed)
     width = np.array([row[f"psfsize_{b}"] for b in "grz"]) / 2.3548 / PIXELS.scale
-    sigma = np.sqrt(1 / (4 * np.pi * width**2) / np.array([row[f"psfdepth_{b}"] for b in "grz"]))  # sum(psf^2) of a Gaussian
+    sigma = np.sqrt(
+        1 / (4 * np.pi * width**2) / np.array([row[f"psfdepth_{b}"] for b in "grz"])
+    )  # sum(psf^2) of a Gaussian
     light = np.exp(-PIXELS.radius() / 4.0)[..., None] * np.array([0.05, 0.2, 0.4])
     stamp = (light + sigma * rng.normal(size=light.shape)).astype(np.float32)
     if seed % 7 == 0:
@@ -80,10 +92,18 @@ def run_directory(out: Path, n: int = 96, finder: bool = True, **columns) -> Pat
     """finder: with a frozen classifier, and the record of its training · columns: replace a column of the manifest by one value."""
     table = [{**r, **columns} for r in rows(n)]
     for i, row in enumerate(table):
-        write_npz(out / row["cutout_path"], image({**rows(n)[i]}, i), {k: row[k] for k in ("galaxy_id", "ra", "dec")})
+        write_npz(
+            out / row["cutout_path"],
+            image({**rows(n)[i]}, i),
+            {k: row[k] for k in ("galaxy_id", "ra", "dec")},
+        )
     manifest.write(out / "manifest.parquet", pa.Table.from_pylist(table))
     paths = frozen.save(out / "training", frozen.untrained(crop=PIXELS.size)) if finder else []
-    for name, files in (("survey", ["manifest.parquet"]), *([("train", paths)] if finder else []), ("evaluate", [])):
+    for name, files in (
+        ("survey", ["manifest.parquet"]),
+        *([("train", paths)] if finder else []),
+        ("evaluate", []),
+    ):
         with record.Step(out, name, Settings()) as step:
             step.finish([Path(f).relative_to(out) if Path(f).is_absolute() else f for f in files])
     return out

@@ -20,8 +20,12 @@ def stamps(lens: np.ndarray, size: int = 32, seed: int = 0, contrast: float = 1.
     r = np.hypot(x, y)[None]
     blob = np.exp(-0.5 * (r / width) ** 2)[..., None] * np.array([0.3, 1.0, 1.5])
     radius = rng.uniform(5, 9, (n, 1, 1))
-    ring = np.exp(-0.5 * ((r - radius) / 1.2) ** 2)[..., None] * np.array([0.12, 0.1, 0.08]) * contrast
-    return (blob + ring * lens[:, None, None, None] + rng.normal(0, 0.02, (n, size, size, 3))).astype(np.float32)
+    ring = (
+        np.exp(-0.5 * ((r - radius) / 1.2) ** 2)[..., None] * np.array([0.12, 0.1, 0.08]) * contrast
+    )
+    return (
+        blob + ring * lens[:, None, None, None] + rng.normal(0, 0.02, (n, size, size, 3))
+    ).astype(np.float32)
 
 
 def table(n: int, share: float = 0.25, seed: int = 0) -> list[dict]:
@@ -62,8 +66,13 @@ class Settings:
 def survey(out: Path, rows: list[dict], images: np.ndarray) -> Path:
     """Writes shards and the record of a finished step `survey` into a run directory."""
     folder = out / "shards" / shards.NAME / shards.VERSION
-    planned = shards.plan([r["split"] for r in rows], order_key([r["galaxy_id"] for r in rows]), 100)
-    written = [shards.write(folder / s.file, (shards.example(images[i], rows[i]) for i in s.rows)) for s in planned]
+    planned = shards.plan(
+        [r["split"] for r in rows], order_key([r["galaxy_id"] for r in rows]), 100
+    )
+    written = [
+        shards.write(folder / s.file, (shards.example(images[i], rows[i]) for i in s.rows))
+        for s in planned
+    ]
     shards.finish(folder, planned, written, images.shape[1])
     with record.Step(out, "survey", Settings()) as step:
         step.finish([folder / shards.INDEX])

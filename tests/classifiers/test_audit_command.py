@@ -33,14 +33,28 @@ def test_outputs_agree_with_one_another(finished):
     assert whole["k"].sum() == (rows["score"] > 0.5).sum() == summary["completeness"]["p0.5"]["k"]
     assert set(rows["split"]) == {"val", "test"} and not (finished / "audit/parts").exists()
     with np.load(finished / "audit/gallery.npz") as gallery:
-        assert gallery["stamp"].shape == gallery["host"].shape and len(gallery["kind"]) == len(gallery["stamp"])
-        found = dict(zip(rows["galaxy_id"] + rows["theta_e"].astype(str) + rows["source_mag"].astype(str), rows["score"]))
-        names = [g + str(t) + str(m) for g, t, m in zip(gallery["galaxy_id"], gallery["theta_e"], gallery["source_mag"])]
+        assert gallery["stamp"].shape == gallery["host"].shape and len(gallery["kind"]) == len(
+            gallery["stamp"]
+        )
+        found = dict(
+            zip(
+                rows["galaxy_id"] + rows["theta_e"].astype(str) + rows["source_mag"].astype(str),
+                rows["score"],
+            )
+        )
+        names = [
+            g + str(t) + str(m)
+            for g, t, m in zip(gallery["galaxy_id"], gallery["theta_e"], gallery["source_mag"])
+        ]
         assert [found[n] for n in names] == gallery["score"].tolist()
-        np.testing.assert_allclose(gallery["stamp"], gallery["host"] + gallery["arc"], rtol=1e-6, atol=1e-9)
+        np.testing.assert_allclose(
+            gallery["stamp"], gallery["host"] + gallery["arc"], rtol=1e-6, atol=1e-9
+        )
 
 
-def test_second_run_is_up_to_date_and_an_interrupted_one_ends_with_the_same_bytes(finished, tmp_path, monkeypatch, capsys):
+def test_second_run_is_up_to_date_and_an_interrupted_one_ends_with_the_same_bytes(
+    finished, tmp_path, monkeypatch, capsys
+):
     assert command(["--out", str(finished), *FLAGS]) == 0
     assert "up to date" in capsys.readouterr().out
     out = tmp_path / "again"
@@ -59,12 +73,26 @@ def test_second_run_is_up_to_date_and_an_interrupted_one_ends_with_the_same_byte
     monkeypatch.setattr(Campaign, "inject", interrupted)
     with pytest.raises(KeyboardInterrupt):
         command(["--out", str(out), *FLAGS])
-    assert len(list((out / "audit/parts").glob("site-*.parquet"))) == 1 and not (out / "records/audit.json").exists()
+    assert (
+        len(list((out / "audit/parts").glob("site-*.parquet"))) == 1
+        and not (out / "records/audit.json").exists()
+    )
     made = []
-    monkeypatch.setattr(Campaign, "inject", lambda self, chunk, tick: (made.append(chunk.name), whole(self, chunk, tick))[1])
+    monkeypatch.setattr(
+        Campaign,
+        "inject",
+        lambda self, chunk, tick: (made.append(chunk.name), whole(self, chunk, tick))[1],
+    )
     assert command(["--out", str(out), *FLAGS]) == 0
     assert made and calls[0] not in made
-    for name in ("injections.parquet", "completeness.parquet", "completeness.csv", "marginals.csv", "summary.json", "gallery.npz"):
+    for name in (
+        "injections.parquet",
+        "completeness.parquet",
+        "completeness.csv",
+        "marginals.csv",
+        "summary.json",
+        "gallery.npz",
+    ):
         assert sha256(out / "audit" / name) == sha256(finished / "audit" / name), name
 
 

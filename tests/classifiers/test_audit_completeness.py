@@ -16,7 +16,15 @@ AXES = Axes((1.0, 2.0), (1.0, 1.2, 1.4), (23.0, 24.0))
 
 def cells() -> pd.DataFrame:
     found = [
-        {"theta_e": t, "psf_fwhm": s.psf_fwhm, "depth_m5": s.depth_m5, "psf_lo": s.psf[0], "psf_hi": s.psf[1], "depth_lo": s.depth[0], "depth_hi": s.depth[1]}
+        {
+            "theta_e": t,
+            "psf_fwhm": s.psf_fwhm,
+            "depth_m5": s.depth_m5,
+            "psf_lo": s.psf[0],
+            "psf_hi": s.psf[1],
+            "depth_lo": s.depth[0],
+            "depth_hi": s.depth[1],
+        }
         for s in AXES.sites()
         for t in AXES.theta_e
     ]
@@ -44,17 +52,23 @@ def test_jeffreys_interval_is_the_beta_quantile_of_scipy():
     k, n = np.array([0, 1, 7, 200, 200]), np.array([5, 10, 7, 200, 431])
     low, high = completeness.jeffreys(k, n, 0.95)
     for i in range(len(k)):
-        assert (low[i], high[i]) == pytest.approx(stats.beta(k[i] + 0.5, n[i] - k[i] + 0.5).interval(0.95))
+        assert (low[i], high[i]) == pytest.approx(
+            stats.beta(k[i] + 0.5, n[i] - k[i] + 0.5).interval(0.95)
+        )
     assert np.isnan(completeness.jeffreys(np.array(0), np.array(0), 0.68)).all()
 
 
 def test_intervals_are_those_of_the_published_table(survey_data):
-    path = survey_data / "reference/ls_dr10_selection_function/grid_no_poisson_selection_function.csv"
+    path = (
+        survey_data / "reference/ls_dr10_selection_function/grid_no_poisson_selection_function.csv"
+    )
     if not path.is_file():
         pytest.skip("no published table")
     table = pd.read_csv(path).query("n_injections > 0")
     for level, name in ((0.68, "ci68"), (0.95, "ci95")):
-        low, high = completeness.jeffreys(table["n_detected"].to_numpy(), table["n_injections"].to_numpy(), level)
+        low, high = completeness.jeffreys(
+            table["n_detected"].to_numpy(), table["n_injections"].to_numpy(), level
+        )
         np.testing.assert_allclose(low, table[f"{name}_lo"], rtol=1e-6, atol=1e-12)
         np.testing.assert_allclose(high, table[f"{name}_hi"], rtol=1e-6)
 
@@ -64,9 +78,16 @@ def test_table_is_what_counting_by_hand_gives_and_small_cells_say_so():
     table = completeness.table(rows, cells(), {"p0.5": 0.5}, (23.0, 24.0, 25.0, 26.0), 25)
     assert len(table) == 4 * 4
     for line in table.to_dict("records"):
-        low, high = (0, 99) if line["source_mag_bin"] == "all" else map(float, line["source_mag_bin"].split("-"))
+        low, high = (
+            (0, 99)
+            if line["source_mag_bin"] == "all"
+            else map(float, line["source_mag_bin"].split("-"))
+        )
         inside = [
-            r for r in rows.to_dict("records") if (r["theta_e"], r["cell_psf_fwhm"]) == (line["theta_e"], line["psf_fwhm"]) and low <= r["source_mag"] < high
+            r
+            for r in rows.to_dict("records")
+            if (r["theta_e"], r["cell_psf_fwhm"]) == (line["theta_e"], line["psf_fwhm"])
+            and low <= r["source_mag"] < high
         ]
         assert (line["n"], line["k"]) == (len(inside), sum(r["score"] > 0.5 for r in inside))
         assert line["k_before"] == sum(r["score_before"] > 0.5 for r in inside)
@@ -81,13 +102,19 @@ def test_empty_cells_are_listed_without_a_value():
     rows = injections().query("theta_e == 1.0")
     table = completeness.table(rows, cells(), {"p0.5": 0.5}, (23.0, 26.0), 10)
     empty = table[table["theta_e"] == 2.0]
-    assert (empty["n"] == 0).all() and empty["completeness"].isna().all() and (empty["status"] == "insufficient").all()
+    assert (
+        (empty["n"] == 0).all()
+        and empty["completeness"].isna().all()
+        and (empty["status"] == "insufficient").all()
+    )
 
 
 def test_marginals_add_up_and_resampling_hosts_widens_the_interval_of_clustered_hosts():
     rows = injections(400)
     rows["score"] = rows["galaxy_id"].isin(list("abcd")).astype(float)  # the host decides
-    found = completeness.marginals(rows, {"p0.5": 0.5}, (23.0, 24.0, 26.0), (0.0, 10.0, 100.0), 10, seed=1)
+    found = completeness.marginals(
+        rows, {"p0.5": 0.5}, (23.0, 24.0, 26.0), (0.0, 10.0, 100.0), 10, seed=1
+    )
     total = found[found["axis"] == "all"].iloc[0]
     for axis in ("theta_e", "psf_fwhm", "source_mag", "arc_snr_bin"):
         assert found[found["axis"] == axis]["k"].sum() == total["k"]
@@ -100,14 +127,20 @@ def test_selection_function_interpolates_and_refuses_to_guess(tmp_path):
     table.to_parquet(tmp_path / "c.parquet")
     table.to_csv(tmp_path / "c.csv", index=False)
     ask = completeness.SelectionFunction.load(tmp_path / "c.parquet")
-    value = table.query("source_mag_bin == 'all'").set_index(["theta_e", "psf_fwhm"])["completeness"]
+    value = table.query("source_mag_bin == 'all'").set_index(["theta_e", "psf_fwhm"])[
+        "completeness"
+    ]
     assert float(ask(1.0, 1.1, 23.5)) == pytest.approx(value[1.0, 1.1])
     assert float(ask(1.5, 1.2, 23.5)) == pytest.approx(value.mean())
     assert np.isnan(ask([0.9, 1.5, 1.5], [1.2, 1.5, 1.2], [23.5, 23.5, 24.1])).all()
-    np.testing.assert_allclose(completeness.SelectionFunction.load(tmp_path / "c.csv")(1.5, 1.2, 23.5), ask(1.5, 1.2, 23.5))
+    np.testing.assert_allclose(
+        completeness.SelectionFunction.load(tmp_path / "c.csv")(1.5, 1.2, 23.5), ask(1.5, 1.2, 23.5)
+    )
     table.loc[(table["theta_e"] == 2.0) & (table["psf_fwhm"] == 1.3), "status"] = "insufficient"
     holed = completeness.SelectionFunction(table)
-    assert np.isnan(holed(1.5, 1.2, 23.5)) and float(holed(1.0, 1.2, 23.5)) == pytest.approx(value[1.0].mean())
+    assert np.isnan(holed(1.5, 1.2, 23.5)) and float(holed(1.0, 1.2, 23.5)) == pytest.approx(
+        value[1.0].mean()
+    )
     with pytest.raises(InputError, match="p0.9"):
         ask(1.0, 1.1, 23.5, threshold_name="p0.9")
     with pytest.raises(InputError, match="no such completeness table"):
@@ -120,13 +153,18 @@ def test_two_stages_tell_invisible_from_missed():
     assert (found["observable"]["k"], found["observable"]["n"]) == (3, 5)
     assert (found["recall_observable"]["k"], found["recall_observable"]["n"]) == (2, 3)
     assert (found["recall_unobservable"]["k"], found["recall_unobservable"]["n"]) == (1, 2)
-    assert realism.saturation(np.array([0.95] * 19 + [0.5]))["flag"] and not realism.saturation(np.array([0.95, 0.5]))["flag"]
+    assert (
+        realism.saturation(np.array([0.95] * 19 + [0.5]))["flag"]
+        and not realism.saturation(np.array([0.95, 0.5]))["flag"]
+    )
 
 
 def test_the_preset_of_the_specification_has_385_cells():
     axes = AuditSettings(grid="spec_grid").axes(np.array([1.2]), np.array([23.0]))
     assert axes.cells() == 385 and axes.theta_e[0] == 0.5 and axes.theta_e[-1] == 3.0
-    assert [s.psf_fwhm for s in axes.sites()][::5] == pytest.approx([0.9, 1.05, 1.2, 1.35, 1.5, 1.65, 1.8])
+    assert [s.psf_fwhm for s in axes.sites()][::5] == pytest.approx(
+        [0.9, 1.05, 1.2, 1.35, 1.5, 1.65, 1.8]
+    )
     assert [s.depth_m5 for s in axes.sites()][:5] == pytest.approx([22.5, 23.0, 23.5, 24.0, 24.5])
 
 

@@ -44,7 +44,9 @@ def test_what_another_run_trained_on_is_refused_by_name_and_by_position():
     hosts.refuse(found, elsewhere, positions)
     with pytest.raises(InputError, match="was in the classifier's training split"):
         hosts.refuse(found, elsewhere.assign(galaxy_id=found.ids[3]), positions)
-    near = positions[positions["galaxy_id"] == found.ids[5]].assign(galaxy_id="other", dec=lambda t: t["dec"] + 1.5 / 3600)
+    near = positions[positions["galaxy_id"] == found.ids[5]].assign(
+        galaxy_id="other", dec=lambda t: t["dec"] + 1.5 / 3600
+    )
     with pytest.raises(InputError, match=f'{found.ids[5]} lies within 2"'):
         hosts.refuse(found, near, positions)
     hosts.refuse(found, near.assign(dec=near["dec"] + 3 / 3600), positions)
@@ -53,7 +55,9 @@ def test_what_another_run_trained_on_is_refused_by_name_and_by_position():
 def test_missing_psf_follows_the_documented_ratios_or_is_refused():
     psf = np.array([[1.1, 1.0, 0.9], [np.nan, 1.0, np.nan], [1.05, np.nan, np.nan], [np.nan] * 3])
     full, source = hosts.completed_psf(psf, (1.3, 1.2, 1.1))
-    np.testing.assert_allclose(full, [[1.1, 1.0, 0.9], [1.05, 1.0, 0.94], [1.05, 1.0, 0.94], [1.3, 1.2, 1.1]])
+    np.testing.assert_allclose(
+        full, [[1.1, 1.0, 0.9], [1.05, 1.0, 0.94], [1.05, 1.0, 0.94], [1.3, 1.2, 1.1]]
+    )
     assert list(source) == ["catalogue", "from r", "from other bands", "assumed"]
     blank = manifest().assign(psfsize_g=np.nan, psfsize_r=np.nan, psfsize_z=np.nan)
     with pytest.raises(InputError, match=r"audit\.psf_fwhm"):
@@ -63,7 +67,11 @@ def test_missing_psf_follows_the_documented_ratios_or_is_refused():
 
 def test_depth_measured_on_a_stamp_is_that_of_its_noise():
     rng = np.random.default_rng(0)
-    psf, depth, grid = np.array([1.3, 1.2, 1.1]), np.array([1500.0, 800.0, 250.0]), lj.PixelGrid(101)
+    psf, depth, grid = (
+        np.array([1.3, 1.2, 1.1]),
+        np.array([1500.0, 800.0, 250.0]),
+        lj.PixelGrid(101),
+    )
     sigma = np.asarray(lj.pixel_sigma(jnp.asarray(depth), lj.Gaussian(jnp.asarray(psf)), grid))
     stamp = (rng.normal(size=(101, 101, 3)) * sigma).astype(np.float32)
     stamp[40:60, 40:60] += 5.0
@@ -80,7 +88,9 @@ def plan_of(degrade: bool, per_host: int = 4) -> tuple[hosts.Hosts, list[plan.Ch
 def test_matched_hosts_lie_in_their_cell_and_are_used_at_most_so_often():
     found, chunks = plan_of(False)
     for chunk in chunks:
-        assert chunk.site.holds(found.psf[chunk.host, 1], hosts.depth_m5(found.psfdepth[chunk.host, 1])).all()
+        assert chunk.site.holds(
+            found.psf[chunk.host, 1], hosts.depth_m5(found.psfdepth[chunk.host, 1])
+        ).all()
         for theta_e in (1.0, 2.0):
             used = chunk.host[chunk.theta_e == theta_e]
             assert len(used) == 30 and np.bincount(used).max() <= 4
@@ -100,28 +110,58 @@ def test_keys_are_names_and_do_not_repeat():
     keys = {tuple(k) for c in chunks for k in c.key}
     assert len(keys) == sum(map(len, chunks))
     shuffled = manifest().sample(frac=1, random_state=0)
-    again = plan.chunks(hosts.candidates(shuffled, ("test", "val")), Axes((1.0, 2.0), (1.0, 1.3, 1.6), (23.0, 25.0)), 30, 4, False, seed=1)
+    again = plan.chunks(
+        hosts.candidates(shuffled, ("test", "val")),
+        Axes((1.0, 2.0), (1.0, 1.3, 1.6), (23.0, 25.0)),
+        30,
+        4,
+        False,
+        seed=1,
+    )
     for a, b in zip(chunks, again):
         assert (a.key == b.key).all() and (a.host == b.host).all()
     assert found.size.tolist() == [PIXELS.size] * len(found)
 
 
-def test_hosts_without_table_values_and_of_two_stamp_sizes_are_planned_apart_and_said_in_words(tmp_path):
-    table = manifest(24).assign(**{f"{name}_{b}": np.nan for name in ("psfsize", "psfdepth") for b in "grz"}, label=0)
+def test_hosts_without_table_values_and_of_two_stamp_sizes_are_planned_apart_and_said_in_words(
+    tmp_path,
+):
+    table = manifest(24).assign(
+        **{f"{name}_{b}": np.nan for name in ("psfsize", "psfdepth") for b in "grz"}, label=0
+    )
     table.loc[table.index % 2 == 0, "size"] = 40
     for i, row in enumerate(table.to_dict("records")):
         stamp = image(rows(24)[i], i)[: row["size"], : row["size"]]
-        write_npz(tmp_path / row["cutout_path"], stamp, {k: row[k] for k in ("galaxy_id", "ra", "dec")})
+        write_npz(
+            tmp_path / row["cutout_path"], stamp, {k: row[k] for k in ("galaxy_id", "ra", "dec")}
+        )
     s = AuditSettings(psf_fwhm=(1.12, 0.96, 0.84), theta_e=(1.0,))
     found, measured = hosts.with_depth(hosts.candidates(table, None, s.psf_fwhm), tmp_path)
-    assert measured.all() and np.isfinite(found.psfdepth).all() and set(found.psf_source) == {"assumed"}
+    assert (
+        measured.all()
+        and np.isfinite(found.psfdepth).all()
+        and set(found.psf_source) == {"assumed"}
+    )
     axes = s.axes(found.psf[:, 1], hosts.depth_m5(found.psfdepth[:, 1]))
     chunks = plan.chunks(found, axes, s.injections, s.per_host, False, s.seed)
-    assert len(axes.psf_edges) == 2 and {c.size for c in chunks} == {40, 48} and all((found.size[c.host] == c.size).all() for c in chunks)
+    assert (
+        len(axes.psf_edges) == 2
+        and {c.size for c in chunks} == {40, 48}
+        and all((found.size[c.host] == c.size).all() for c in chunks)
+    )
     assert sum(map(len, chunks)) == 24 * s.per_host and len({c.name for c in chunks}) == len(chunks)
-    cells = plan.cells(found, axes, False).assign(source_mag_bin="all", threshold_name="p0.5", n=48, status="insufficient")
+    cells = plan.cells(found, axes, False).assign(
+        source_mag_bin="all", threshold_name="p0.5", n=48, status="insufficient"
+    )
     words = " ".join(summary.limitations(s, found, measured, cells, None, False))
-    for phrase in ("24 hosts have no PSF", '0.96"', "24 hosts have no depth", "2 of 2 cells have fewer than 200", "No value is offered", "no labelled lenses"):
+    for phrase in (
+        "24 hosts have no PSF",
+        '0.96"',
+        "24 hosts have no depth",
+        "2 of 2 cells have fewer than 200",
+        "No value is offered",
+        "no labelled lenses",
+    ):
         assert phrase in words, phrase
 
 
@@ -129,4 +169,7 @@ def test_the_sample_for_the_sensitivity_does_not_depend_on_the_order_of_chunks()
     _, chunks = plan_of(False)
     chosen = {tuple(chunks[i].key[r]) for i, rs in plan.sample(chunks, 25) for r in rs}
     backwards = chunks[::-1]
-    assert chosen == {tuple(backwards[i].key[r]) for i, rs in plan.sample(backwards, 25) for r in rs} and len(chosen) == 25
+    assert (
+        chosen == {tuple(backwards[i].key[r]) for i, rs in plan.sample(backwards, 25) for r in rs}
+        and len(chosen) == 25
+    )

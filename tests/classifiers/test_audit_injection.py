@@ -26,7 +26,9 @@ def batch(n: int = N) -> Batch:
 
 
 def experiment(gain: float = 1e12) -> Experiment:
-    return Experiment(smooth_finder(), audit_prior("arclike", (21.0, 24.0)), PIXELS, degrade=True, gain=gain)
+    return Experiment(
+        smooth_finder(), audit_prior("arclike", (21.0, 24.0)), PIXELS, degrade=True, gain=gain
+    )
 
 
 @pytest.fixture(scope="module")
@@ -39,21 +41,33 @@ def test_the_order_of_a_batch_does_not_matter(plain):
     order = np.array([3, 1, 5, 0, 2, 4])
     shuffled = jax.tree.map(lambda leaf: leaf[order], batch())
     again = observe(experiment(), shuffled, unchanged())
-    np.testing.assert_allclose(np.asarray(again["logit"]), np.asarray(plain["logit"])[order], rtol=1e-6)
-    np.testing.assert_array_equal(np.asarray(again["scenes"].source.flux), np.asarray(plain["scenes"].source.flux)[order])
+    np.testing.assert_allclose(
+        np.asarray(again["logit"]), np.asarray(plain["logit"])[order], rtol=1e-6
+    )
+    np.testing.assert_array_equal(
+        np.asarray(again["scenes"].source.flux), np.asarray(plain["scenes"].source.flux)[order]
+    )
 
 
 def test_an_injection_is_host_plus_arc_and_the_signal_to_noise_that_of_the_arc(plain):
     one = batch()
     arc = np.asarray(plain["arc"], np.float64)
-    np.testing.assert_allclose(plain["host"], one.host, atol=2e-4)  # rounding leaves a thousandth of the sky noise
+    np.testing.assert_allclose(
+        plain["host"], one.host, atol=2e-4
+    )  # rounding leaves a thousandth of the sky noise
     np.testing.assert_allclose(plain["stamp"], plain["host"] + arc, atol=1e-5)
     np.testing.assert_allclose(plain["scenes"].lens.theta_e, one.theta_e, rtol=1e-6)
     width = np.asarray(one.psf) / 2.3548 / PIXELS.scale
-    sigma = np.sqrt(1 / (4 * np.pi * width**2) / np.asarray(one.psfdepth))  # sum(psf^2) of a Gaussian
-    np.testing.assert_allclose(plain["snr"], np.sqrt(((arc / sigma[:, None, None]) ** 2).sum((1, 2, 3))), rtol=0.01)
+    sigma = np.sqrt(
+        1 / (4 * np.pi * width**2) / np.asarray(one.psfdepth)
+    )  # sum(psf^2) of a Gaussian
+    np.testing.assert_allclose(
+        plain["snr"], np.sqrt(((arc / sigma[:, None, None]) ** 2).sum((1, 2, 3))), rtol=0.01
+    )
     ring = (PIXELS.radius() >= 4) & (PIXELS.radius() <= 16)
-    np.testing.assert_allclose(plain["arc_snr"], arc[:, ring, 1].sum(1) / sigma[:, 1] / np.sqrt(ring.sum()), rtol=0.01)
+    np.testing.assert_allclose(
+        plain["arc_snr"], arc[:, ring, 1].sum(1) / sigma[:, 1] / np.sqrt(ring.sum()), rtol=0.01
+    )
 
 
 def test_arcs_lie_at_the_einstein_radius_and_outshine_their_sources(plain):
@@ -92,13 +106,19 @@ def test_photon_noise_follows_the_gain(plain):
     noisy = observe(experiment(gain=150.0), batch(), unchanged())
     noise = np.asarray(noisy["stamp"] - plain["stamp"])
     bright = np.asarray(plain["arc"]) > 1e-3
-    np.testing.assert_allclose((noise[bright] / np.sqrt(np.asarray(plain["arc"])[bright] / 150.0)).std(), 1.0, rtol=0.1)
+    np.testing.assert_allclose(
+        (noise[bright] / np.sqrt(np.asarray(plain["arc"])[bright] / 150.0)).std(), 1.0, rtol=0.1
+    )
 
 
 def test_gradient_agrees_with_finite_differences_of_a_smooth_finder():
     table = sensitivity.table(experiment(), [(N, batch()), (N - 2, batch())]).set_index("parameter")
     assert (table["injections"] == 2 * N - 2).all()
-    typical = table["gradient_error"] * np.sqrt(table["injections"])  # of one injection: the mean may cancel
-    assert ((table["gradient"] - table["finite_difference"]).abs() < 0.01 * typical).all(), table.to_string()
+    typical = table["gradient_error"] * np.sqrt(
+        table["injections"]
+    )  # of one injection: the mean may cancel
+    assert ((table["gradient"] - table["finite_difference"]).abs() < 0.01 * typical).all(), (
+        table.to_string()
+    )
     assert table.loc["source magnitude", "gradient"] < 0  # fainter sources are found less often
     assert (typical > 1e-4).all()

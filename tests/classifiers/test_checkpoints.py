@@ -10,7 +10,11 @@ import pytest
 from classifiers.checkpoints import Checkpoints
 from lensjax.errors import InputError
 
-TREE = {"params": {"a.kernel": jnp.arange(6.0).reshape(2, 3)}, "step": jnp.asarray(7, jnp.int32), "none": {}}
+TREE = {
+    "params": {"a.kernel": jnp.arange(6.0).reshape(2, 3)},
+    "step": jnp.asarray(7, jnp.int32),
+    "none": {},
+}
 NOTE = {"settings": {"seed": 1, "epochs": 3}}
 
 
@@ -21,7 +25,11 @@ def test_round_trip_keeps_every_bit_and_the_newest(tmp_path):
         kept.save(number, {**TREE, "step": jnp.asarray(number, jnp.int32)}, NOTE)
     tree, note = Checkpoints(tmp_path).restore(TREE, NOTE["settings"])
     assert kept.newest() == 2 and [p.name for p in tmp_path.iterdir() if p.name.isdigit()] == ["2"]
-    assert np.array_equal(tree["params"]["a.kernel"], TREE["params"]["a.kernel"]) and tree["step"] == 2 and tree["step"].dtype == np.int32
+    assert (
+        np.array_equal(tree["params"]["a.kernel"], TREE["params"]["a.kernel"])
+        and tree["step"] == 2
+        and tree["step"].dtype == np.int32
+    )
     assert note["settings"] == NOTE["settings"]
 
 
@@ -64,11 +72,21 @@ def test_a_checkpoint_without_room_is_not_begun(tmp_path, monkeypatch, number):
             kept.save(again, TREE, NOTE)
         assert stopped.value.errno == number and stopped.value.filename == str(tmp_path)
     assert min(asked) >= sum(np.asarray(x).nbytes for x in TREE["params"].values())
-    assert [p.name for p in tmp_path.iterdir()] == ["1"] and Checkpoints(tmp_path).restore(TREE, NOTE["settings"])[0]["step"] == 7
+    assert [p.name for p in tmp_path.iterdir()] == ["1"] and Checkpoints(tmp_path).restore(
+        TREE, NOTE["settings"]
+    )[0]["step"] == 7
 
 
-@pytest.mark.parametrize("error", [ValueError("RESOURCE_EXHAUSTED: Failed to write 9 bytes: No space left on device"), OSError(28, "No space left on device")])
-def test_a_full_disk_is_an_oserror_and_leaves_the_checkpoint_before_it(tmp_path, monkeypatch, error):
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError("RESOURCE_EXHAUSTED: Failed to write 9 bytes: No space left on device"),
+        OSError(28, "No space left on device"),
+    ],
+)
+def test_a_full_disk_is_an_oserror_and_leaves_the_checkpoint_before_it(
+    tmp_path, monkeypatch, error
+):
     """The words are tensorstore's; test_training_survival fills a real file system where that is permitted."""
     kept = Checkpoints(tmp_path)
     kept.save(1, TREE, NOTE)
@@ -82,4 +100,7 @@ def test_a_full_disk_is_an_oserror_and_leaves_the_checkpoint_before_it(tmp_path,
         kept.save(2, TREE, NOTE)
     assert stopped.value.errno == 28 and not list(tmp_path.glob("*tmp*"))
     again = Checkpoints(tmp_path)
-    assert again.newest() == 1 and again.restore(TREE, NOTE["settings"])[1]["settings"] == NOTE["settings"]
+    assert (
+        again.newest() == 1
+        and again.restore(TREE, NOTE["settings"])[1]["settings"] == NOTE["settings"]
+    )

@@ -26,7 +26,10 @@ def classifier(tmp_path_factory):
 @pytest.fixture(scope="module")
 def evaluated(classifier, tmp_path_factory):
     out = galaxies.small_survey(tmp_path_factory.mktemp("run"), 300)
-    assert command(["--out", str(out), "--classifier", str(classifier), "--on", "test", *ARGUMENTS]) == 0
+    assert (
+        command(["--out", str(out), "--classifier", str(classifier), "--on", "test", *ARGUMENTS])
+        == 0
+    )
     return out
 
 
@@ -43,7 +46,10 @@ def test_figures_are_those_of_the_test_scores(evaluated):
     found = json.loads((evaluated / "evaluation" / "metrics.json").read_text())
     scores = pd.read_parquet(evaluated / "evaluation" / "scores.parquet").query("split == 'test'")
     auc = found["figures"]["roc_auc"]
-    assert auc["value"] == pytest.approx(roc_auc_score(scores["label"], scores["score"])) and auc["lo95"] <= auc["value"] <= auc["hi95"]
+    assert (
+        auc["value"] == pytest.approx(roc_auc_score(scores["label"], scores["score"]))
+        and auc["lo95"] <= auc["value"] <= auc["hi95"]
+    )
     assert found["on"] == "test" and found["lenses"] == scores["label"].sum()
     roc = pd.read_csv(evaluated / "evaluation" / "roc.csv")
     assert roc["recall"].iloc[-1] == 1 and roc["false_positive_rate"].iloc[-1] == 1
@@ -51,17 +57,34 @@ def test_figures_are_those_of_the_test_scores(evaluated):
 
 def test_thresholds_come_from_validation_negatives_and_refuse(evaluated):
     table = pd.read_csv(evaluated / "evaluation" / "thresholds.csv").set_index("name")
-    assert list(table.columns) == ["threshold", "fpr_target", "fpr", "fpr_lo95", "fpr_hi95", "n_negatives", "status"]
-    negatives = pd.read_parquet(evaluated / "evaluation" / "scores.parquet").query("split == 'val' and label == 0")
+    assert list(table.columns) == [
+        "threshold",
+        "fpr_target",
+        "fpr",
+        "fpr_lo95",
+        "fpr_hi95",
+        "n_negatives",
+        "status",
+    ]
+    negatives = pd.read_parquet(evaluated / "evaluation" / "scores.parquet").query(
+        "split == 'val' and label == 0"
+    )
     assert (table["n_negatives"] == len(negatives)).all()
     assert table.loc["p0.5", "fpr"] == pytest.approx((negatives["score"] > 0.5).mean())
-    assert table.loc["fpr0.001", "status"].startswith("insufficient") and np.isnan(table.loc["fpr0.001", "threshold"])
+    assert table.loc["fpr0.001", "status"].startswith("insufficient") and np.isnan(
+        table.loc["fpr0.001", "threshold"]
+    )
 
 
 def test_every_negative_is_in_one_confuser_row(evaluated):
     table = pd.read_csv(evaluated / "evaluation" / "confusers.csv").query("threshold == 0.5")
-    scores = pd.read_parquet(evaluated / "evaluation" / "scores.parquet").query("split == 'test' and label == 0")
-    assert table["n"].sum() == len(scores) and table["false_positives"].sum() == (scores["score"] > 0.5).sum()
+    scores = pd.read_parquet(evaluated / "evaluation" / "scores.parquet").query(
+        "split == 'test' and label == 0"
+    )
+    assert (
+        table["n"].sum() == len(scores)
+        and table["false_positives"].sum() == (scores["score"] > 0.5).sum()
+    )
     assert {"ring_proxy", "edge_on_proxy", "none"} <= set(table["category"])
 
 
@@ -82,7 +105,10 @@ def test_five_lenses_and_nothing_else_give_words(classifier, tmp_path):
     assert command(["--out", str(out), "--classifier", str(classifier), *ARGUMENTS]) == 0
     found = json.loads((out / "evaluation" / "metrics.json").read_text())
     assert found["on"] == "all" and found["lenses"] == 5
-    assert all(f["value"] is None and f["status"].startswith("insufficient: 5 lenses and 0 non-lenses") for f in found["figures"].values())
+    assert all(
+        f["value"] is None and f["status"].startswith("insufficient: 5 lenses and 0 non-lenses")
+        for f in found["figures"].values()
+    )
     assert len(pd.read_parquet(out / "evaluation" / "scores.parquet")) == 5
     assert pd.read_csv(out / "evaluation" / "roc.csv").empty
 
@@ -96,7 +122,13 @@ def test_without_a_classifier_it_says_what_to_do(evaluated, tmp_path):
 
 
 def test_bins_are_named_by_their_edges():
-    assert strata.binned(np.array([0.5, 0.9, 1.3, 9.0, np.nan]), (0.9, 1.2, 1.8)).tolist() == ["< 0.9", "0.9-1.2", "1.2-1.8", ">= 1.8", "unknown"]
+    assert strata.binned(np.array([0.5, 0.9, 1.3, 9.0, np.nan]), (0.9, 1.2, 1.8)).tolist() == [
+        "< 0.9",
+        "0.9-1.2",
+        "1.2-1.8",
+        ">= 1.8",
+        "unknown",
+    ]
 
 
 def test_scoring_pads_the_last_batch(classifier):

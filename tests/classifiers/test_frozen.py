@@ -23,7 +23,9 @@ def stamps():
 
 
 def test_logits_are_the_model_after_preprocessing(finder, stamps):
-    assert np.allclose(finder.logits(stamps), finder.model(raw_robust(stamps, finder.preprocess)), atol=1e-6)
+    assert np.allclose(
+        finder.logits(stamps), finder.model(raw_robust(stamps, finder.preprocess)), atol=1e-6
+    )
     assert finder.logits(stamps).shape == (3,) and finder.features(stamps).shape == (3, 8)
 
 
@@ -54,7 +56,9 @@ def test_damaged_files_are_refused_in_one_line(finder, tmp_path, damage):
         frozen.save(tmp_path / "other", frozen.untrained(seed=1))
         numbers.write_bytes((tmp_path / "other" / frozen.NUMBERS).read_bytes())
     elif damage == "key":
-        description.write_text(json.dumps({**json.loads(description.read_text()), "config": {"widht": 3}}))
+        description.write_text(
+            json.dumps({**json.loads(description.read_text()), "config": {"widht": 3}})
+        )
     else:
         numbers.write_bytes(numbers.read_bytes()[:-100])
     with pytest.raises(InputError) as refused:

@@ -14,17 +14,24 @@ LAYER = (64, 26, 26, 64), (3, 3, 64, 64)
 
 
 def convolution(x, w):
-    return jax.lax.conv_general_dilated(x, w, (1, 1), [(1, 1), (1, 1)], dimension_numbers=("NHWC", "HWIO", "NHWC"))
+    return jax.lax.conv_general_dilated(
+        x, w, (1, 1), [(1, 1), (1, 1)], dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
 
 
 def test_convolutions_are_eigens_and_the_numbers_and_gradients_the_same():
     rng = np.random.default_rng(0)
     x, w = (rng.normal(size=shape).astype(np.float32) for shape in ((4, *LAYER[0][1:]), LAYER[1]))
-    both = lambda x, w: (convolution(x, w), *jax.grad(lambda x, w: (convolution(x, w) ** 2).sum(), (0, 1))(x, w))  # noqa: E731
+    both = lambda x, w: (
+        convolution(x, w),
+        *jax.grad(lambda x, w: (convolution(x, w) ** 2).sum(), (0, 1))(x, w),
+    )
     for found, wanted in zip(host.jit(both)(x, w), jax.jit(both)(x, w)):
         assert np.abs(found - wanted).max() < 2e-6 * np.abs(wanted).max()
     if jax.default_backend() == "cpu":
-        ours, plain = (f.lower(x, w).compile().as_text() for f in (host.jit(convolution), jax.jit(convolution)))
+        ours, plain = (
+            f.lower(x, w).compile().as_text() for f in (host.jit(convolution), jax.jit(convolution))
+        )
         assert "ynn" in plain and "ynn" not in ours
 
 
@@ -51,7 +58,13 @@ before = [faults() for _ in range(3)][-1]
 assert host.keep_memory()
 print(before, [faults() for _ in range(3)][-1])
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, env={"JAX_PLATFORMS": "cpu", "PATH": ""})
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={"JAX_PLATFORMS": "cpu", "PATH": ""},
+    )
     assert done.returncode == 0, done.stderr
     before, after = map(int, done.stdout.split())
     assert before > 10 and after < before / 5
@@ -61,7 +74,16 @@ def test_the_benchmark_of_convolutions_compares_ways_that_agree(tmp_path):
     from benchmarks import convolutions
 
     out = tmp_path / "convolutions.json"
-    convolutions.main(convolutions.Question(layers=((4, 5), (3, 6)), batch=2, repeats=1, keep_memory=False, out=out))
+    convolutions.main(
+        convolutions.Question(
+            layers=((4, 5), (3, 6)), batch=2, repeats=1, keep_memory=False, out=out
+        )
+    )
     found = json.loads(out.read_text())["convolutions"]
-    assert [(f["channels"], f["way"]) for f in found] == [(c, way) for c in (4, 3) for way in convolutions.WAYS]
-    assert all(f["error"] < 5e-6 and min(f["forward"], f["image_gradient"], f["kernel_gradient"]) > 0 for f in found)
+    assert [(f["channels"], f["way"]) for f in found] == [
+        (c, way) for c in (4, 3) for way in convolutions.WAYS
+    ]
+    assert all(
+        f["error"] < 5e-6 and min(f["forward"], f["image_gradient"], f["kernel_gradient"]) > 0
+        for f in found
+    )

@@ -50,14 +50,23 @@ def test_the_layer_table_of_each_module_adds_up_to_its_number(shapes):
     assert f"{PARAMETERS[name]:,}" in table
     groups: dict[str, int] = {}
     for path, leaf in nnx.to_flat_state(nnx.state(model, nnx.Param)):
-        group = ".".join(map(str, path[:2])) if path[0] in ("features_", "stages", "shields") else str(path[0])
+        group = (
+            ".".join(map(str, path[:2]))
+            if path[0] in ("features_", "stages", "shields")
+            else str(path[0])
+        )
         groups[group] = groups.get(group, 0) + leaf.size
     if name == "resnet18":
         rows = [groups[f"layer{i}"] for i in range(1, 5)] + [groups["conv1"], groups["fc"]]
     elif name == "efficientnet_v2_s":
         rows = [groups[f"features_.{i}"] for i in range(8)] + [groups["classifier"]]
     else:
-        rows = [groups["stages.0"] + groups["shields.0"], groups["stages.4"] + groups["shields.4"], groups["stem"], groups["dense"]]
+        rows = [
+            groups["stages.0"] + groups["shields.0"],
+            groups["stages.4"] + groups["shields.4"],
+            groups["stem"],
+            groups["dense"],
+        ]
     for number in rows:
         assert re.search(rf"(?<![\d,]){number:,}(?![\d,])", table), number
 
@@ -73,7 +82,9 @@ def test_logits_features_and_maps_agree_in_shape_at_even_and_odd_sides(shapes):
         return model(images), model.features(images), maps
 
     for side in (64, 101):
-        logits, features, maps = jax.eval_shape(everything, state, jax.ShapeDtypeStruct((2, side, side, 3), jnp.float32))
+        logits, features, maps = jax.eval_shape(
+            everything, state, jax.ShapeDtypeStruct((2, side, side, 3), jnp.float32)
+        )
         assert logits.shape == (2,) and features.shape == (2, list(maps.values())[-1].shape[-1])
         assert next(iter(maps)) == "stage0" and all(m.shape[0] == 2 for m in maps.values())
         assert len(maps) == MAPS[name] and list(maps) == sorted(maps)
@@ -82,9 +93,18 @@ def test_logits_features_and_maps_agree_in_shape_at_even_and_odd_sides(shapes):
 def test_the_widths_of_the_shielded_network_are_settings():
     fields = {"stem_width": 16, "middles": [8, 12], "widths": [24, 40], "blocks": [1, 2]}
     model = nnx.eval_shape(lambda: create("shielded_resnet", fields, nnx.Rngs(0)))
-    assert model.dense.kernel.shape == (40, 1) and model.stages[1][1].conv2.kernel.shape == (3, 3, 12, 12)
-    first = 16 * 8 + 2 * 8 + 9 * 8 * 8 + 2 * 8 + 8 * 24 + 24 + 16 * 24 + 24  # conv1, norm2, conv2, norm3, conv3 and the projection with bias
-    assert sum(leaf.size for leaf in jax.tree.leaves(nnx.state(model.stages[0], nnx.Param))) == first
+    assert model.dense.kernel.shape == (40, 1) and model.stages[1][1].conv2.kernel.shape == (
+        3,
+        3,
+        12,
+        12,
+    )
+    first = (
+        16 * 8 + 2 * 8 + 9 * 8 * 8 + 2 * 8 + 8 * 24 + 24 + 16 * 24 + 24
+    )  # conv1, norm2, conv2, norm3, conv3 and the projection with bias
+    assert (
+        sum(leaf.size for leaf in jax.tree.leaves(nnx.state(model.stages[0], nnx.Param))) == first
+    )
 
 
 def test_dropout_and_stochastic_depth_act_only_with_a_key():
@@ -100,11 +120,19 @@ def test_dropout_and_stochastic_depth_act_only_with_a_key():
 
 
 def test_bfloat16_computes_in_half_precision_and_keeps_float32_parameters():
-    model = create("shielded_resnet", {"stem_width": 8, "middles": [8], "widths": [8], "blocks": [1]}, nnx.Rngs(0), jnp.bfloat16)
+    model = create(
+        "shielded_resnet",
+        {"stem_width": 8, "middles": [8], "widths": [8], "blocks": [1]},
+        nnx.Rngs(0),
+        jnp.bfloat16,
+    )
     model.eval()
     assert {leaf.dtype for leaf in jax.tree.leaves(nnx.state(model))} == {jnp.dtype("float32")}
     images = jnp.ones((1, 16, 16, 3))
-    assert model.maps(images)["stage1_shield"].dtype == jnp.bfloat16 and model(images).dtype == jnp.float32
+    assert (
+        model.maps(images)["stage1_shield"].dtype == jnp.bfloat16
+        and model(images).dtype == jnp.float32
+    )
 
 
 def test_unknown_names_and_keys_are_refused():

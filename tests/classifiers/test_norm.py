@@ -48,7 +48,9 @@ def test_running_statistics_move_as_torchs_do_with_the_unbiased_variance():
     before = [np.asarray(v[...], np.float64) for v in (module.mean, module.var)]
     module.train()
     module(jnp.asarray(x, jnp.float32))
-    for running, old, batch in zip((module.mean, module.var), before, (x.mean((0, 1, 2)), x.var((0, 1, 2), ddof=1))):
+    for running, old, batch in zip(
+        (module.mean, module.var), before, (x.mean((0, 1, 2)), x.var((0, 1, 2), ddof=1))
+    ):
         np.testing.assert_allclose(running[...], MOMENTUM * old + (1 - MOMENTUM) * batch, rtol=1e-5)
 
 
@@ -56,10 +58,21 @@ def test_torchs_batch_norm_says_the_same():
     torch = pytest.importorskip("torch", reason="extra `torch`")
     x, module = images((3, 2, 2, 5)), norm(5)
     other = torch.nn.BatchNorm2d(5, eps=EPSILON, momentum=1 - MOMENTUM)
-    names_of = {"weight": module.scale, "bias": module.bias, "running_mean": module.mean, "running_var": module.var}
-    other.load_state_dict({k: torch.tensor(np.asarray(v[...])) for k, v in names_of.items()} | {"num_batches_tracked": torch.tensor(0)})
+    names_of = {
+        "weight": module.scale,
+        "bias": module.bias,
+        "running_mean": module.mean,
+        "running_var": module.var,
+    }
+    other.load_state_dict(
+        {k: torch.tensor(np.asarray(v[...])) for k, v in names_of.items()}
+        | {"num_batches_tracked": torch.tensor(0)}
+    )
     module.train()
-    ours, theirs = module(jnp.asarray(x, jnp.float32)), other(torch.tensor(x.transpose(0, 3, 1, 2), dtype=torch.float32))
+    ours, theirs = (
+        module(jnp.asarray(x, jnp.float32)),
+        other(torch.tensor(x.transpose(0, 3, 1, 2), dtype=torch.float32)),
+    )
     np.testing.assert_allclose(ours, theirs.detach().numpy().transpose(0, 2, 3, 1), atol=1e-5)
     np.testing.assert_allclose(module.mean[...], other.running_mean.numpy(), rtol=1e-5)
     np.testing.assert_allclose(module.var[...], other.running_var.numpy(), rtol=1e-5)
@@ -69,7 +82,9 @@ def test_in_use_the_running_statistics_take_the_batchs_place_and_stay():
     x, module = images((2, 3, 3, 4)), norm(4)
     module.eval()
     kept = [np.asarray(v[...]) for v in (module.mean, module.var)]
-    scale, bias, mean, var = (np.asarray(v[...], np.float64) for v in (module.scale, module.bias, module.mean, module.var))
+    scale, bias, mean, var = (
+        np.asarray(v[...], np.float64) for v in (module.scale, module.bias, module.mean, module.var)
+    )
     found = module(jnp.asarray(x, jnp.float32))
     np.testing.assert_allclose(found, (x - mean) / np.sqrt(var + EPSILON) * scale + bias, atol=1e-5)
     assert all(np.array_equal(a, v[...]) for a, v in zip(kept, (module.mean, module.var)))
@@ -79,7 +94,9 @@ def test_a_constant_or_single_value_has_a_finite_norm_and_gradient():
     for x in (jnp.full((4, 2, 2, 3), 5.0), jnp.ones((1, 1, 1, 3))):
         module = norm(3)
         module.train()
-        value, slope = jax.value_and_grad(lambda x, module=module: jnp.sum(nnx.clone(module)(x) ** 2))(x)
+        value, slope = jax.value_and_grad(
+            lambda x, module=module: jnp.sum(nnx.clone(module)(x) ** 2)
+        )(x)
         assert np.isfinite(value) and np.isfinite(slope).all()
         module(x)
         assert np.isfinite(module.var[...]).all()
@@ -89,10 +106,15 @@ def test_half_precision_keeps_its_statistics_in_full():
     x, module = images((6, 5, 4, 7)), norm(7, jnp.bfloat16)
     module.train()
     found = module(jnp.asarray(x, jnp.bfloat16))
-    assert found.dtype == jnp.bfloat16 and module.mean[...].dtype == module.var[...].dtype == jnp.float32
+    assert (
+        found.dtype == jnp.bfloat16
+        and module.mean[...].dtype == module.var[...].dtype == jnp.float32
+    )
     exact = norm(7)
     exact.train()
-    np.testing.assert_allclose(found.astype(np.float32), exact(jnp.asarray(x, jnp.float32)), atol=0.04)
+    np.testing.assert_allclose(
+        found.astype(np.float32), exact(jnp.asarray(x, jnp.float32)), atol=0.04
+    )
 
 
 def test_every_architecture_has_this_normalisation_and_no_other():

@@ -25,9 +25,16 @@ SMALL = {"widths": [8, 8, 8, 16], "blocks": [1, 1, 1, 1]}
 
 def state_dict(model) -> dict[str, np.ndarray]:
     """A torch state dict for a model's shapes, with torch's counters."""
-    shapes = {pretrained.torch_name(n): pretrained.to_torch(a).shape for n, a in weights.flatten(model).items()}
+    shapes = {
+        pretrained.torch_name(n): pretrained.to_torch(a).shape
+        for n, a in weights.flatten(model).items()
+    }
     found = {name: torchvision_reference.weight(name, shape) for name, shape in shapes.items()}
-    return found | {n.replace("running_var", "num_batches_tracked"): np.array(3) for n in found if n.endswith("running_var")}
+    return found | {
+        n.replace("running_var", "num_batches_tracked"): np.array(3)
+        for n in found
+        if n.endswith("running_var")
+    }
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +47,12 @@ def drawn(name: str):
     model = nnx.eval_shape(lambda: create(name, {}, nnx.Rngs(0)))
     leaves = nnx.to_flat_state(nnx.state(model, nnx.Any(nnx.Param, nnx.BatchStat)))
     own = {".".join(map(str, path)): np.zeros(leaf.shape, np.float32) for path, leaf in leaves}
-    arrays = {n: pretrained.from_torch(torchvision_reference.weight(pretrained.torch_name(n), pretrained.to_torch(a).shape)) for n, a in own.items()}
+    arrays = {
+        n: pretrained.from_torch(
+            torchvision_reference.weight(pretrained.torch_name(n), pretrained.to_torch(a).shape)
+        )
+        for n, a in own.items()
+    }
     weights.restore(model, arrays, "drawn")
     return model
 
@@ -62,8 +74,16 @@ def test_logits_are_torchvisions(name):
     graph, state = nnx.split(model)
     run = jax.jit(lambda state, x: nnx.merge(graph, state)(x))
     for side in torchvision_reference.SIDES:
-        found, wanted = np.asarray(run(state, torchvision_reference.images(side))), np.array(expected[name][str(side)])
-        assert np.abs(found - wanted).max() < 1e-4 * np.abs(wanted).max(), (name, side, found, wanted)
+        found, wanted = (
+            np.asarray(run(state, torchvision_reference.images(side))),
+            np.array(expected[name][str(side)]),
+        )
+        assert np.abs(found - wanted).max() < 1e-4 * np.abs(wanted).max(), (
+            name,
+            side,
+            found,
+            wanted,
+        )
 
 
 @pytest.mark.parametrize("name", [*NAMES, "shielded_resnet"])
@@ -73,17 +93,40 @@ def test_onnx_gives_the_same_logits(name):
     model = drawn(name)
     recorded = json.loads((Path(__file__).parent / "torchvision_logits.json").read_text())
     for side in torchvision_reference.SIDES:
-        images, source = torchvision_reference.images(side), frozen.freeze(model, Preprocess(crop=side), {"model": name})
+        images, source = (
+            torchvision_reference.images(side),
+            frozen.freeze(model, Preprocess(crop=side), {"model": name}),
+        )
         program = onnxfile.program(source)
         kinds = [node.op_type for node in program.graph.node]
-        assert kinds.count("Conv") == sum(isinstance(layer, nnx.Conv) for _, layer in nnx.iter_modules(model))
+        assert kinds.count("Conv") == sum(
+            isinstance(layer, nnx.Conv) for _, layer in nnx.iter_modules(model)
+        )
         session = onnxruntime.InferenceSession(program.SerializeToString())
-        found, features = session.run(["logits", "features"], {"images": images.transpose(0, 3, 1, 2)})
-        wanted = np.array(recorded[name][str(side)]) if name in recorded else np.asarray(jax.jit(lambda f, x: f.model(x))(source, images))
-        assert np.abs(found - wanted).max() < 1e-4 * np.abs(wanted).max(), (name, side, found, wanted)
+        found, features = session.run(
+            ["logits", "features"], {"images": images.transpose(0, 3, 1, 2)}
+        )
+        wanted = (
+            np.array(recorded[name][str(side)])
+            if name in recorded
+            else np.asarray(jax.jit(lambda f, x: f.model(x))(source, images))
+        )
+        assert np.abs(found - wanted).max() < 1e-4 * np.abs(wanted).max(), (
+            name,
+            side,
+            found,
+            wanted,
+        )
         if name == "shielded_resnet":
-            np.testing.assert_allclose(features, jax.jit(lambda f, x: f.model.features(x))(source, images), rtol=1e-4, atol=1e-5)
-        one = session.run(["logits"], {"images": images[:1].transpose(0, 3, 1, 2)})[0]  # the batch is open
+            np.testing.assert_allclose(
+                features,
+                jax.jit(lambda f, x: f.model.features(x))(source, images),
+                rtol=1e-4,
+                atol=1e-5,
+            )
+        one = session.run(["logits"], {"images": images[:1].transpose(0, 3, 1, 2)})[
+            0
+        ]  # the batch is open
         assert np.allclose(one, found[:1], rtol=1e-4)
 
 
@@ -98,9 +141,15 @@ def test_a_primitive_without_translation_to_onnx_is_named(small):
 
 
 def test_export_and_import_give_back_every_number(small, tmp_path):
-    source = frozen.freeze(small, Preprocess(crop=32), {"model": "resnet18", "config": models.complete("resnet18", SMALL)})
+    source = frozen.freeze(
+        small,
+        Preprocess(crop=32),
+        {"model": "resnet18", "config": models.complete("resnet18", SMALL)},
+    )
     pretrained.exported(source, tmp_path)
-    again = pretrained.imported(tmp_path / "model.safetensors", "resnet18", SMALL, Preprocess(crop=32))
+    again = pretrained.imported(
+        tmp_path / "model.safetensors", "resnet18", SMALL, Preprocess(crop=32)
+    )
     stamps = np.random.default_rng(0).normal(size=(2, 32, 32, 3)).astype("f4")
     assert np.array_equal(source.logits(stamps), again.logits(stamps))
     assert {"config.json", "README.md", "model.safetensors"} == {p.name for p in tmp_path.iterdir()}
@@ -108,9 +157,14 @@ def test_export_and_import_give_back_every_number(small, tmp_path):
 
 
 def test_a_head_of_a_thousand_classes_is_replaced_and_said_so(small):
-    tensors = state_dict(small) | {"fc.weight": np.zeros((1000, 16), "f4"), "fc.bias": np.zeros(1000, "f4")}
+    tensors = state_dict(small) | {
+        "fc.weight": np.zeros((1000, 16), "f4"),
+        "fc.bias": np.zeros(1000, "f4"),
+    }
     arrays, replaced = pretrained.converted(tensors, small, "file")
-    assert replaced == ["fc.bias", "fc.weight"] and np.array_equal(arrays["fc.kernel"], weights.flatten(small)["fc.kernel"])
+    assert replaced == ["fc.bias", "fc.weight"] and np.array_equal(
+        arrays["fc.kernel"], weights.flatten(small)["fc.kernel"]
+    )
     assert np.array_equal(arrays["conv1.kernel"], tensors["conv1.weight"].transpose(2, 3, 1, 0))
 
 
@@ -121,13 +175,21 @@ def test_every_tensor_is_accounted_for(small):
     tensors["extra.num_batches_tracked"] = np.array(3)
     with pytest.raises(InputError) as refused:
         pretrained.converted(tensors, small, "file.pth")
-    for part in ("missing layer1.0.conv1.weight", "unknown extra.num_batches_tracked, extra.weight", "bn1.bias has shape (9,) instead of (8,)"):
+    for part in (
+        "missing layer1.0.conv1.weight",
+        "unknown extra.num_batches_tracked, extra.weight",
+        "bn1.bias has shape (9,) instead of (8,)",
+    ):
         assert part in str(refused.value)
     with pytest.raises(InputError, match="NaN"):
-        pretrained.converted(state_dict(small) | {"bn1.bias": np.full(8, np.nan, "f4")}, small, "file.pth")
+        pretrained.converted(
+            state_dict(small) | {"bn1.bias": np.full(8, np.nan, "f4")}, small, "file.pth"
+        )
 
 
-def saved(path: Path, tensors: dict, *, compress: bool = False, evil: object = None, short: bool = False) -> Path:
+def saved(
+    path: Path, tensors: dict, *, compress: bool = False, evil: object = None, short: bool = False
+) -> Path:
     """What torch.save writes, without torch: protocol-2 pickle with persistent ids, storages as stored members."""
 
     class Named:
@@ -146,7 +208,11 @@ def saved(path: Path, tensors: dict, *, compress: bool = False, evil: object = N
         """Writes globals by name, though no module holds them."""
 
         def persistent_id(self, item):
-            return ("storage", Named("torch", "FloatStorage"), item.key, "cpu", item.array.size) if isinstance(item, Storage) else None
+            return (
+                ("storage", Named("torch", "FloatStorage"), item.key, "cpu", item.array.size)
+                if isinstance(item, Storage)
+                else None
+            )
 
         def save(self, item, save_persistent_id=True):
             if isinstance(item, Named):
@@ -154,15 +220,28 @@ def saved(path: Path, tensors: dict, *, compress: bool = False, evil: object = N
             elif isinstance(item, Tensor):
                 strides = tuple(s // 4 for s in item.array.strides)
                 self.save(Named("torch._utils", "_rebuild_tensor_v2"))
-                self.save((Storage(item.key, item.array), 0, item.array.shape, strides, False, OrderedDict()))
+                self.save(
+                    (
+                        Storage(item.key, item.array),
+                        0,
+                        item.array.shape,
+                        strides,
+                        False,
+                        OrderedDict(),
+                    )
+                )
                 self.write(pickle.REDUCE)
             else:
                 super().save(item, save_persistent_id)
 
     stream = io.BytesIO()
-    content = OrderedDict((name, Tensor(str(i), array)) for i, (name, array) in enumerate(tensors.items()))
+    content = OrderedDict(
+        (name, Tensor(str(i), array)) for i, (name, array) in enumerate(tensors.items())
+    )
     Pickler(stream, 2).dump({"state_dict": content, **({"x": evil} if evil else {})})
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED if compress else zipfile.ZIP_STORED) as archive:
+    with zipfile.ZipFile(
+        path, "w", zipfile.ZIP_DEFLATED if compress else zipfile.ZIP_STORED
+    ) as archive:
         archive.writestr("archive/data.pkl", stream.getvalue())
         for i, array in enumerate(tensors.values()):
             archive.writestr(f"archive/data/{i}", array.tobytes("A")[: -4 if short else None])
@@ -170,9 +249,14 @@ def saved(path: Path, tensors: dict, *, compress: bool = False, evil: object = N
 
 
 def test_a_pth_is_read_without_torch(tmp_path):
-    tensors = {"module.a.weight": np.arange(6, dtype="f4").reshape(2, 3), "b": np.arange(6, dtype="f4").reshape(2, 3).T}
+    tensors = {
+        "module.a.weight": np.arange(6, dtype="f4").reshape(2, 3),
+        "b": np.arange(6, dtype="f4").reshape(2, 3).T,
+    }
     found = torchfile.read(saved(tmp_path / "x.pth", tensors))
-    assert np.array_equal(found["a.weight"], tensors["module.a.weight"]) and np.array_equal(found["b"], tensors["b"])
+    assert np.array_equal(found["a.weight"], tensors["module.a.weight"]) and np.array_equal(
+        found["b"], tensors["b"]
+    )
 
 
 class Bomb:
@@ -211,16 +295,50 @@ def test_npz_and_unknown_suffixes(small, tmp_path):
 
 def test_the_verb_exports_and_imports_the_same_bytes(small, tmp_path):
     preprocess = Preprocess(crop=32, annulus=(0.5, 1.0))
-    frozen.save(tmp_path / "a", frozen.freeze(small, preprocess, {"model": "resnet18", "config": models.complete("resnet18", SMALL)}))
+    frozen.save(
+        tmp_path / "a",
+        frozen.freeze(
+            small, preprocess, {"model": "resnet18", "config": models.complete("resnet18", SMALL)}
+        ),
+    )
     assert command(["export", str(tmp_path / "a"), "--to", str(tmp_path / "b"), "--onnx"]) == 0
-    assert {p.name for p in (tmp_path / "b").iterdir()} == {"config.json", "README.md", "model.onnx", "model.safetensors"}
+    assert {p.name for p in (tmp_path / "b").iterdir()} == {
+        "config.json",
+        "README.md",
+        "model.onnx",
+        "model.safetensors",
+    }
     fields = json.dumps(SMALL)
-    assert command(["import", str(tmp_path / "b/model.safetensors"), "--to", str(tmp_path / "c"), "--architecture", fields, "--crop", "32"]) == 0
-    assert (tmp_path / "a" / frozen.NUMBERS).read_bytes() == (tmp_path / "c" / frozen.NUMBERS).read_bytes()
-    assert command(["import", str(tmp_path / "b"), "--to", str(tmp_path / "d")]) == 0  # a folder needs no flags
-    assert (tmp_path / "a" / frozen.NUMBERS).read_bytes() == (tmp_path / "d" / frozen.NUMBERS).read_bytes()
+    assert (
+        command(
+            [
+                "import",
+                str(tmp_path / "b/model.safetensors"),
+                "--to",
+                str(tmp_path / "c"),
+                "--architecture",
+                fields,
+                "--crop",
+                "32",
+            ]
+        )
+        == 0
+    )
+    assert (tmp_path / "a" / frozen.NUMBERS).read_bytes() == (
+        tmp_path / "c" / frozen.NUMBERS
+    ).read_bytes()
+    assert (
+        command(["import", str(tmp_path / "b"), "--to", str(tmp_path / "d")]) == 0
+    )  # a folder needs no flags
+    assert (tmp_path / "a" / frozen.NUMBERS).read_bytes() == (
+        tmp_path / "d" / frozen.NUMBERS
+    ).read_bytes()
     assert frozen.load(tmp_path / "d").preprocess == preprocess
-    for content in ("{}", "[", '{"architecture": "resnet18", "config": 3, "preprocess": {}, "trained": {}}'):
+    for content in (
+        "{}",
+        "[",
+        '{"architecture": "resnet18", "config": 3, "preprocess": {}, "trained": {}}',
+    ):
         (tmp_path / "b/config.json").write_text(content)
         with pytest.raises(InputError, match=r"config\.json|resnet18"):
             command(["import", str(tmp_path / "b"), "--to", str(tmp_path / "e")])

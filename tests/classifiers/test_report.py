@@ -19,7 +19,17 @@ from data import record
 from data.manifest import read as read_manifest
 from lensjax.cli import main
 
-SECTIONS = ("verdict", "run", "survey", "gallery", "training", "evaluation", "completeness", "sensitivity", "limitations")
+SECTIONS = (
+    "verdict",
+    "run",
+    "survey",
+    "gallery",
+    "training",
+    "evaluation",
+    "completeness",
+    "sensitivity",
+    "limitations",
+)
 rng = np.random.default_rng(0)
 
 
@@ -37,13 +47,26 @@ def finish(out: Path, name: str, *files: str, **notes) -> None:
 
 def add_training(out: Path) -> None:
     (out / "training").mkdir(exist_ok=True)
-    lines = [{"epoch": i + 1, "train_loss": 0.5 / (i + 1), "val_loss": 0.6 / (i + 1), "val_auc": 0.8 + i / 50, "seconds": 1.0} for i in range(5)]
+    lines = [
+        {
+            "epoch": i + 1,
+            "train_loss": 0.5 / (i + 1),
+            "val_loss": 0.6 / (i + 1),
+            "val_auc": 0.8 + i / 50,
+            "seconds": 1.0,
+        }
+        for i in range(5)
+    ]
     (out / "training/metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     finish(out, "train", best_epoch=5)
 
 
 def figure(value: float | None, status: str = "ok") -> dict:
-    bounds = {f"{side}{level}": None if value is None else value + sign * level / 1000 for side, sign in (("lo", -1), ("hi", 1)) for level in (68, 95)}
+    bounds = {
+        f"{side}{level}": None if value is None else value + sign * level / 1000
+        for side, sign in (("lo", -1), ("hi", 1))
+        for level in (68, 95)
+    }
     return {"value": value, **bounds, "status": status}
 
 
@@ -52,21 +75,42 @@ def add_evaluation(out: Path, enough: bool = True) -> None:
     folder.mkdir(exist_ok=True)
     table = read_manifest(out / "manifest.parquet").to_pandas()
     score = np.clip(0.7 * table["label"] + 0.3 * rng.random(len(table)), 0, 1)
-    table.assign(score=score, logit=0.0)[["galaxy_id", "split", "label", "score"]].to_parquet(folder / "scores.parquet")
+    table.assign(score=score, logit=0.0)[["galaxy_id", "split", "label", "score"]].to_parquet(
+        folder / "scores.parquet"
+    )
     reason = "insufficient: 5 lenses, at least 10 needed"
     found = figure(0.93) if enough else figure(None, reason)
     metrics = {"on": "test", "lenses": 5, "others": 20, "figures": {"roc_auc": found, "ece": found}}
-    metrics |= {"thresholds": {"0.5": {"recall": found, "precision": found, "false_positive_rate": found}}, "splits": {"test": {"roc_auc": found}}}
-    (folder / "metrics.json").write_text(json.dumps(metrics | {"classifier": {"model": "shielded_resnet"}}))
-    thresholds = [{"name": "p0.5", "threshold": 0.5, "status": "ok"}, {"name": "fpr0.001", "threshold": None, "status": reason}]
+    metrics |= {
+        "thresholds": {"0.5": {"recall": found, "precision": found, "false_positive_rate": found}},
+        "splits": {"test": {"roc_auc": found}},
+    }
+    (folder / "metrics.json").write_text(
+        json.dumps(metrics | {"classifier": {"model": "shielded_resnet"}})
+    )
+    thresholds = [
+        {"name": "p0.5", "threshold": 0.5, "status": "ok"},
+        {"name": "fpr0.001", "threshold": None, "status": reason},
+    ]
     pd.DataFrame(thresholds).to_csv(folder / "thresholds.csv", index=False)
     grid = np.linspace(1, 0, 21)
-    curve = pd.DataFrame({"threshold": grid, "false_positive_rate": (1 - grid) ** 3, "recall": 1 - grid**3})
+    curve = pd.DataFrame(
+        {"threshold": grid, "false_positive_rate": (1 - grid) ** 3, "recall": 1 - grid**3}
+    )
     curve.head(len(curve) if enough else 0).to_csv(folder / "roc.csv", index=False)
-    bins = pd.DataFrame({"scope": "all", "bin": range(5), "n": 5, "mean_score": np.linspace(0, 1, 5), "fraction_lenses": np.linspace(0, 0.9, 5)})
+    bins = pd.DataFrame(
+        {
+            "scope": "all",
+            "bin": range(5),
+            "n": 5,
+            "mean_score": np.linspace(0, 1, 5),
+            "fraction_lenses": np.linspace(0, 0.9, 5),
+        }
+    )
     bins.to_csv(folder / "reliability.csv", index=False)
     kinds = [
-        {"category": c, "threshold": 0.5, "n": 20, "false_positives": 1, "fpr": f["value"], **f} for c, f in (("ring_proxy", figure(0.1)), ("none", found))
+        {"category": c, "threshold": 0.5, "n": 20, "false_positives": 1, "fpr": f["value"], **f}
+        for c, f in (("ring_proxy", figure(0.1)), ("none", found))
     ]
     pd.DataFrame(kinds).drop(columns="value").to_csv(folder / "confusers.csv", index=False)
     finish(out, "evaluate", "evaluation/metrics.json")
@@ -90,33 +134,118 @@ def add_audit(out: Path) -> None:
         )
         for c in chunks
     )
-    random = {"source_mag": rng.uniform(23, 26, len(rows)), "arc_snr": rng.uniform(0, 60, len(rows)), "snr": rng.uniform(1, 90, len(rows))}
-    rows = rows.assign(**random, score=rng.random(len(rows)), score_before=0.1).reset_index(drop=True)
+    random = {
+        "source_mag": rng.uniform(23, 26, len(rows)),
+        "arc_snr": rng.uniform(0, 60, len(rows)),
+        "snr": rng.uniform(1, 90, len(rows)),
+    }
+    rows = rows.assign(**random, score=rng.random(len(rows)), score_before=0.1).reset_index(
+        drop=True
+    )
     rows.to_parquet(folder / "injections.parquet")
     thresholds = {"p0.3": 0.3, "p0.5": 0.5}
-    table = completeness.table(rows, plan.cells(found, axes, False), thresholds, s.magnitude_edges, s.sufficient)
-    marginal = completeness.marginals(rows, thresholds, s.magnitude_edges, (0.0, 10.0, 1e6), s.sufficient, 1)
-    columns = ["parameter", "unit", "gradient", "gradient_error", "finite_difference", "step", "relative_difference", "difference_error", "injections"]
-    magnitude = ("source magnitude", "per 0.1 mag fainter", -0.011, 0.002, -0.0108, 0.4, 0.02, 0.0002, 40)
-    width = ("PSF width of the arc", "per 10 % wider", -0.004, 0.001, -0.0041, 0.2, 0.024, 0.0001, 40)
+    table = completeness.table(
+        rows, plan.cells(found, axes, False), thresholds, s.magnitude_edges, s.sufficient
+    )
+    marginal = completeness.marginals(
+        rows, thresholds, s.magnitude_edges, (0.0, 10.0, 1e6), s.sufficient, 1
+    )
+    columns = [
+        "parameter",
+        "unit",
+        "gradient",
+        "gradient_error",
+        "finite_difference",
+        "step",
+        "relative_difference",
+        "difference_error",
+        "injections",
+    ]
+    magnitude = (
+        "source magnitude",
+        "per 0.1 mag fainter",
+        -0.011,
+        0.002,
+        -0.0108,
+        0.4,
+        0.02,
+        0.0002,
+        40,
+    )
+    width = (
+        "PSF width of the arc",
+        "per 10 % wider",
+        -0.004,
+        0.001,
+        -0.0041,
+        0.2,
+        0.024,
+        0.0001,
+        40,
+    )
     gradients = pd.DataFrame([magnitude, width], columns=columns)
-    for name, content in (("completeness", table), ("marginals", marginal), ("sensitivity", gradients)):
+    for name, content in (
+        ("completeness", table),
+        ("marginals", marginal),
+        ("sensitivity", gradients),
+    ):
         content.to_parquet(folder / f"{name}.parquet")
-    words = summary.summarise(out, s, axes, found, np.zeros(len(found), bool), {"model": "m"}, rows, table, marginal, gradients, thresholds, 0.5)
+    words = summary.summarise(
+        out,
+        s,
+        axes,
+        found,
+        np.zeros(len(found), bool),
+        {"model": "m"},
+        rows,
+        table,
+        marginal,
+        gradients,
+        thresholds,
+        0.5,
+    )
     (folder / "summary.json").write_text(json.dumps(words))
-    images = {name: rng.normal(size=(4, PIXELS.size, PIXELS.size, 3)).astype(np.float32) for name in ("host", "arc", "stamp")}
-    numbers = {name: rng.uniform(0, 1, 4) for name in ("theta_e", "source_mag", "arc_mag", "snr", "arc_snr", "score_before", "score", "host_psf_fwhm")}
-    names = {"kind": np.array(["found", "found", "ordinary", "ordinary"]), "galaxy_id": rows["galaxy_id"].to_numpy()[:4].astype(str)}
+    images = {
+        name: rng.normal(size=(4, PIXELS.size, PIXELS.size, 3)).astype(np.float32)
+        for name in ("host", "arc", "stamp")
+    }
+    numbers = {
+        name: rng.uniform(0, 1, 4)
+        for name in (
+            "theta_e",
+            "source_mag",
+            "arc_mag",
+            "snr",
+            "arc_snr",
+            "score_before",
+            "score",
+            "host_psf_fwhm",
+        )
+    }
+    names = {
+        "kind": np.array(["found", "found", "ordinary", "ordinary"]),
+        "galaxy_id": rows["galaxy_id"].to_numpy()[:4].astype(str),
+    }
     np.savez(folder / "gallery.npz", **names, **images, **numbers)
     finish(out, "audit")
 
 
 def add_counts(out: Path) -> None:
     (out / "counts").mkdir()
-    pool = {"file": ["sweep-a.fits", "total"], "rows": [100, 100], "type": [40, 40], "z_mag": [50, 50], "kept": [10, 10]}
+    pool = {
+        "file": ["sweep-a.fits", "total"],
+        "rows": [100, 100],
+        "type": [40, 40],
+        "z_mag": [50, 50],
+        "kept": [10, 10],
+    }
     pd.DataFrame(pool).to_csv(out / "counts/pool.csv", index=False)
-    pd.DataFrame({"quantity": ["listed", "matched"], "value": ["9", "8"]}).to_csv(out / "counts/crossmatch.csv", index=False)
-    refused = "stage,path,row,reason\nvalidation,<script>alert(1)</script>.npz,x,no data in band g\n"
+    pd.DataFrame({"quantity": ["listed", "matched"], "value": ["9", "8"]}).to_csv(
+        out / "counts/crossmatch.csv", index=False
+    )
+    refused = (
+        "stage,path,row,reason\nvalidation,<script>alert(1)</script>.npz,x,no data in band g\n"
+    )
     (out / "quarantine.csv").write_text(refused)
 
 
@@ -125,14 +254,26 @@ class Page(HTMLParser):
 
     def __init__(self, text: str):
         super().__init__()
-        self.ids, self.loads, self.links, self.silent, self.scripts, self.words = set(), [], [], 0, 0, []
+        self.ids, self.loads, self.links, self.silent, self.scripts, self.words = (
+            set(),
+            [],
+            [],
+            0,
+            0,
+            [],
+        )
         self.feed(text)
 
     def handle_starttag(self, tag, attrs):
         given = dict(attrs)
         self.ids.add(given.get("id"))
         self.links += [given["href"]] if tag == "a" else []
-        self.loads += [v for k, v in attrs if k in ("src", "srcset", "data", "poster", "background") or (k == "href" and tag in ("link", "image", "use"))]
+        self.loads += [
+            v
+            for k, v in attrs
+            if k in ("src", "srcset", "data", "poster", "background")
+            or (k == "href" and tag in ("link", "image", "use"))
+        ]
         self.silent += tag == "img" and not given.get("alt")
         self.scripts += tag == "script"
 
@@ -166,9 +307,18 @@ def test_every_section_is_there_and_the_page_says_that_the_survey_is_simulated(w
     assert set(SECTIONS) <= page.ids
     words = " ".join(page.words)
     assert "SIMULATED" in re.search(r"<title>(.*?)</title>", text_of(whole)).group(1)
-    for phrase in ("score above 0.5", "resampling hosts", "observable", "epoch 5 was kept", "outranks another galaxy", "what each cut removed".capitalize()):
+    for phrase in (
+        "score above 0.5",
+        "resampling hosts",
+        "observable",
+        "epoch 5 was kept",
+        "outranks another galaxy",
+        "what each cut removed".capitalize(),
+    ):
         assert phrase in words, phrase
-    assert text_of(whole).count("<svg") >= 11 and text_of(whole).count("data:image/png;base64,") > 20
+    assert (
+        text_of(whole).count("<svg") >= 11 and text_of(whole).count("data:image/png;base64,") > 20
+    )
 
 
 def test_nothing_is_loaded_from_elsewhere_and_text_from_files_is_escaped(whole):
@@ -184,12 +334,28 @@ def test_every_table_lies_beside_the_page_in_both_formats(whole):
     links = [link for link in Page(text_of(whole)).links if not link.startswith("#")]
     assert links and all((whole / "report" / link).is_file() for link in links)
     names = {Path(link).stem for link in links}
-    assert {"completeness", "marginals", "sensitivity", "injections", "steps", "cuts", "epochs", "figures", "confusers", "quarantine"} <= names
+    assert {
+        "completeness",
+        "marginals",
+        "sensitivity",
+        "injections",
+        "steps",
+        "cuts",
+        "epochs",
+        "figures",
+        "confusers",
+        "quarantine",
+    } <= names
     for name in names:
-        a, b = (pd.read_csv(whole / f"report/tables/{name}.csv"), pd.read_parquet(whole / f"report/tables/{name}.parquet"))
+        a, b = (
+            pd.read_csv(whole / f"report/tables/{name}.csv"),
+            pd.read_parquet(whole / f"report/tables/{name}.parquet"),
+        )
         assert list(a.columns) == list(b.columns) and len(a) == len(b)
     source = pd.read_parquet(whole / "audit/completeness.parquet")
-    pd.testing.assert_frame_equal(pd.read_parquet(whole / "report/tables/completeness.parquet"), source)
+    pd.testing.assert_frame_equal(
+        pd.read_parquet(whole / "report/tables/completeness.parquet"), source
+    )
 
 
 def test_identifiers_of_the_figures_do_not_collide(whole):
@@ -209,13 +375,23 @@ def test_missing_parts_are_said_in_words(survey_only):
     page = Page(text_of(survey_only))
     words = " ".join(page.words)
     assert set(SECTIONS) <= page.ids
-    for phrase in ("No injections were made", "No training in this run", "No evaluation in this run", "Nothing was refused", "real data"):
+    for phrase in (
+        "No injections were made",
+        "No training in this run",
+        "No evaluation in this run",
+        "Nothing was refused",
+        "real data",
+    ):
         assert phrase in words, phrase
     assert "SIMULATED" not in words
     add_evaluation(survey_only, enough=False)
     assert command(["--out", str(survey_only)]) == 0
     words = " ".join(Page(text_of(survey_only)).words)
-    assert "no ROC can be given: insufficient: 5 lenses" in words and "No number for ROC AUC" in words and "No threshold fpr0.001" in words
+    assert (
+        "no ROC can be given: insufficient: 5 lenses" in words
+        and "No number for ROC AUC" in words
+        and "No threshold fpr0.001" in words
+    )
 
 
 def test_without_a_survey_it_says_what_to_run(tmp_path, capsys):

@@ -66,13 +66,23 @@ def division(folder):
 def test_the_fewest_passes_that_fit_are_taken(parts, sizes):
     step, data = parts[2], parts[3]
     assert sizes[1] > sizes[2] > sizes[4] > 0
-    choose = lambda available, **changes: memory.divided(step, fresh(parts), data, settings(**changes), available)  # noqa: E731
+    choose = lambda available, **changes: memory.divided(
+        step, fresh(parts), data, settings(**changes), available
+    )
     assert choose(None) == memory.UNCUT
     for passes, size in sizes.items():
-        assert choose(size) == {"passes": passes, "whole": sizes[1], "part": size, "available": size}
+        assert choose(size) == {
+            "passes": passes,
+            "whole": sizes[1],
+            "part": size,
+            "available": size,
+        }
     assert choose(sizes[2] - 1)["passes"] == 4
     assert choose(sizes[4], batch=8, accumulation=2)["passes"] == 2  # passes of 4, as above
-    with pytest.raises(InputError, match=r"batch 16: not enough memory on the device; even a pass of 1 takes [\d,]+ bytes and 1,000 are free"):
+    with pytest.raises(
+        InputError,
+        match=r"batch 16: not enough memory on the device; even a pass of 1 takes [\d,]+ bytes and 1,000 are free",
+    ):
         choose(1000)
 
 
@@ -113,12 +123,18 @@ def test_a_stream_counts_the_stamps_that_are_not_there_yet(survey, sizes, parts)
 
 def test_rows_of_a_divided_batch_are_those_of_the_batch(parts):
     label = parts[3].label
-    for whole, cut in zip(inputs.epoch_rows(label, settings(), 3), inputs.epoch_rows(label, settings(), 3, 4)):
-        assert cut.shape[1:] == (4, 4) and np.array_equal(whole.reshape(len(whole), -1), cut.reshape(len(cut), -1))
+    for whole, cut in zip(
+        inputs.epoch_rows(label, settings(), 3), inputs.epoch_rows(label, settings(), 3, 4)
+    ):
+        assert cut.shape[1:] == (4, 4) and np.array_equal(
+            whole.reshape(len(whole), -1), cut.reshape(len(cut), -1)
+        )
 
 
 @pytest.mark.parametrize("available", [None, 10**15])
-def test_with_room_enough_it_is_one_pass_and_the_same_bits_as_without_asking(train, uninterrupted, parts, monkeypatch, capsys, available):
+def test_with_room_enough_it_is_one_pass_and_the_same_bits_as_without_asking(
+    train, uninterrupted, parts, monkeypatch, capsys, available
+):
     allow(monkeypatch, available)
     folder = train("run")
     assert division(folder)["passes"] == 1 and "split into" not in capsys.readouterr().err
@@ -126,7 +142,9 @@ def test_with_room_enough_it_is_one_pass_and_the_same_bits_as_without_asking(tra
     assert same(numbers(folder), weights.flatten(parts[0].model(state.params, state.statistics)))
 
 
-def test_without_batch_statistics_a_divided_run_is_the_undivided_one(train, sizes, monkeypatch, capsys):
+def test_without_batch_statistics_a_divided_run_is_the_undivided_one(
+    train, sizes, monkeypatch, capsys
+):
     """A network in evaluation mode takes no batch statistics, so that cutting a batch changes nothing but the order of sums."""
 
     def without(s):
@@ -143,13 +161,19 @@ def test_without_batch_statistics_a_divided_run_is_the_undivided_one(train, size
         found.append(flat(numbers(folder)))
     passes = division(folder)["passes"]
     assert passes > 1 and division(folder)["available"] == sizes[1] // 2 < division(folder)["whole"]
-    assert f"split into {passes} passes of {16 // passes}" in " ".join(capsys.readouterr().err.split())
+    assert f"split into {passes} passes of {16 // passes}" in " ".join(
+        capsys.readouterr().err.split()
+    )
     begun = network(settings())
-    moved = np.linalg.norm(found[0] - flat(weights.flatten(begun.model(begun.params, begun.statistics))))
+    moved = np.linalg.norm(
+        found[0] - flat(weights.flatten(begun.model(begun.params, begun.statistics)))
+    )
     assert not np.array_equal(*found) and np.linalg.norm(found[1] - found[0]) < 1e-5 * moved
 
 
-def test_a_killed_run_goes_on_with_its_passes_whatever_the_memory(train, sizes, monkeypatch, capsys):
+def test_a_killed_run_goes_on_with_its_passes_whatever_the_memory(
+    train, sizes, monkeypatch, capsys
+):
     allow(monkeypatch, sizes[2])
     whole = train("whole")
     for later in (None, 10**15, sizes[4]):
@@ -161,7 +185,10 @@ def test_a_killed_run_goes_on_with_its_passes_whatever_the_memory(train, sizes, 
         capsys.readouterr()
         folder = train(name, checkpoint_seconds=1e-9)
         assert division(folder) == division(whole) and division(folder)["passes"] == 2
-        assert "batch of 16 needs" in (said := " ".join(capsys.readouterr().err.split())) and "when this run began" in said
+        assert (
+            "batch of 16 needs" in (said := " ".join(capsys.readouterr().err.split()))
+            and "when this run began" in said
+        )
         assert same(numbers(folder), numbers(whole))
 
 
@@ -171,15 +198,26 @@ def test_a_run_of_before_goes_on_in_one_pass(train, sizes, tmp_path, monkeypatch
     with pytest.raises(Killed):
         train("old", die_at=11, checkpoint_seconds=1e-9)
     path = tmp_path / "old" / "training" / "run_info.json"
-    path.write_text(json.dumps({k: v for k, v in json.loads(path.read_text()).items() if k != "division"}))
+    path.write_text(
+        json.dumps({k: v for k, v in json.loads(path.read_text()).items() if k != "division"})
+    )
     allow(monkeypatch, sizes[2])
     assert division(train("old", checkpoint_seconds=1e-9)) == memory.UNCUT
 
 
 def test_memory_that_runs_out_names_the_same_effective_batch():
-    with pytest.raises(InputError, match="batch 16: not enough memory on the device; --batch 8 --accumulation 2 has"), memory.explained(settings()):
+    with (
+        pytest.raises(
+            InputError,
+            match="batch 16: not enough memory on the device; --batch 8 --accumulation 2 has",
+        ),
+        memory.explained(settings()),
+    ):
         raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory")
-    with pytest.raises(InputError, match="batch 4: not enough memory on the device; --batch 2 --accumulation 24 has"):
+    with pytest.raises(
+        InputError,
+        match="batch 4: not enough memory on the device; --batch 2 --accumulation 24 has",
+    ):
         with memory.explained(settings(accumulation=3), 4):
             raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory")
     with pytest.raises(jax.errors.JaxRuntimeError, match="INTERNAL"), memory.explained(settings()):

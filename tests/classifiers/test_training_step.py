@@ -45,8 +45,18 @@ def test_accumulation_equals_the_large_batch_where_no_statistics_are_taken(parts
             net._training = net._evaluation
         step, found = make_step(net, update, 0), []
         for shape in ((1, 16), (2, 8)):
-            state, loss, _ = step(jax.tree.map(jnp.copy, begin(net, update)), train, rows.reshape(shape), 0 * rows.reshape(shape))
-            found.append(np.concatenate([np.ravel(state.params[k] - net.params[k]) for k in net.params] + [np.ravel(loss)]))
+            state, loss, _ = step(
+                jax.tree.map(jnp.copy, begin(net, update)),
+                train,
+                rows.reshape(shape),
+                0 * rows.reshape(shape),
+            )
+            found.append(
+                np.concatenate(
+                    [np.ravel(state.params[k] - net.params[k]) for k in net.params]
+                    + [np.ravel(loss)]
+                )
+            )
         differ[statistics] = np.linalg.norm(found[1] - found[0]) / np.linalg.norm(found[0])
     assert differ[False] < 1e-6 and 0.02 < differ[True] < 2, differ
 
@@ -68,8 +78,14 @@ def test_frozen_parameters_and_statistics_do_not_move(parts):
 
 def test_schedules_reach_their_marks():
     cosine = optimiser.schedule(settings(epochs=10, warmup_epochs=1), 20)
-    assert cosine(20) == pytest.approx(0.01) and cosine(0) < 0.001 and cosine(200) == pytest.approx(0, abs=1e-9)
-    step = optimiser.schedule(settings(schedule="step", step_epochs=[4], epochs=10, warmup_epochs=0), 20)
+    assert (
+        cosine(20) == pytest.approx(0.01)
+        and cosine(0) < 0.001
+        and cosine(200) == pytest.approx(0, abs=1e-9)
+    )
+    step = optimiser.schedule(
+        settings(schedule="step", step_epochs=[4], epochs=10, warmup_epochs=0), 20
+    )
     assert step(79) == pytest.approx(0.01) and step(80) == pytest.approx(0.005)
 
 
@@ -79,26 +95,58 @@ def test_half_precision_keeps_parameters_statistics_and_moments_in_float32(parts
         net = network(settings(precision=precision))
         update = optimiser.optimiser(settings(), 5, net.params)
         rows = np.arange(16, dtype=np.int32)[None]
-        state, loss, finite = make_step(net, update, 0)(jax.tree.map(jnp.copy, begin(net, update)), train, rows, 0 * rows)
-        assert bool(finite) and {str(leaf.dtype) for leaf in jax.tree.leaves(state)} == {"float32", "int32"}
+        state, loss, finite = make_step(net, update, 0)(
+            jax.tree.map(jnp.copy, begin(net, update)), train, rows, 0 * rows
+        )
+        assert bool(finite) and {str(leaf.dtype) for leaf in jax.tree.leaves(state)} == {
+            "float32",
+            "int32",
+        }
         losses.append(float(loss))
     assert losses[0] != losses[1] and losses[0] == pytest.approx(losses[1], rel=0.02)
 
 
-def test_fine_tuning_starts_from_a_classifier_with_its_head_or_a_new_one(uninterrupted, parts, tmp_path):
+def test_fine_tuning_starts_from_a_classifier_with_its_head_or_a_new_one(
+    uninterrupted, parts, tmp_path
+):
     state = uninterrupted[1]
     trained = parts[0].model(state.params, state.statistics)
-    frozen.save(tmp_path, frozen.freeze(trained, Preprocess(crop=24), {"model": "shielded_resnet", "config": models.complete("shielded_resnet", TINY)}))
-    kept, renewed = (network(settings(initial=str(tmp_path), new_head=new, seed=7)) for new in (False, True))
-    assert same(kept.params, state.params) and same(kept.statistics, state.statistics) and same(renewed.statistics, state.statistics)
+    frozen.save(
+        tmp_path,
+        frozen.freeze(
+            trained,
+            Preprocess(crop=24),
+            {"model": "shielded_resnet", "config": models.complete("shielded_resnet", TINY)},
+        ),
+    )
+    kept, renewed = (
+        network(settings(initial=str(tmp_path), new_head=new, seed=7)) for new in (False, True)
+    )
+    assert (
+        same(kept.params, state.params)
+        and same(kept.statistics, state.statistics)
+        and same(renewed.statistics, state.statistics)
+    )
     head = {name for name in state.params if name.startswith("dense.")}
-    assert {name for name in state.params if not np.array_equal(renewed.params[name], state.params[name])} == head
+    assert {
+        name
+        for name in state.params
+        if not np.array_equal(renewed.params[name], state.params[name])
+    } == head
     # only the new head is trained
-    s = settings(initial=str(tmp_path), new_head=True, freeze=["stem*", "stages*", "shields*"], epochs=1)
+    s = settings(
+        initial=str(tmp_path), new_head=True, freeze=["stem*", "stages*", "shields*"], epochs=1
+    )
     update, rows = optimiser.optimiser(s, 5, renewed.params), np.arange(16, dtype=np.int32)[None]
     held = frozenset(optimiser.frozen_names([*renewed.params, *renewed.statistics], s.freeze))
-    after, _, _ = make_step(renewed, update, 0, held)(jax.tree.map(jnp.copy, begin(renewed, update)), parts[3].split, rows, 0 * rows)
-    assert {name for name in state.params if not np.array_equal(after.params[name], renewed.params[name])} == head
+    after, _, _ = make_step(renewed, update, 0, held)(
+        jax.tree.map(jnp.copy, begin(renewed, update)), parts[3].split, rows, 0 * rows
+    )
+    assert {
+        name
+        for name in state.params
+        if not np.array_equal(after.params[name], renewed.params[name])
+    } == head
     assert same(after.statistics, renewed.statistics)
     with pytest.raises(InputError, match="does not fit the model: missing"):
         network(settings(initial=str(tmp_path), architecture={**TINY, "blocks": [2]}))
@@ -127,6 +175,12 @@ assert min(moved.values()) > 1e-4, moved
 same = jax.tree.map(lambda a, b: np.allclose(a, b, rtol=0, atol=1e-5), *found)
 assert all(jax.tree.leaves(same)), same
 """
-    out = subprocess.run([sys.executable, "-c", code], env={**os.environ, "JAX_NUM_CPU_DEVICES": "2"}, capture_output=True, text=True, timeout=300)
+    out = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "JAX_NUM_CPU_DEVICES": "2"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     assert out.returncode == 0, out.stderr
     assert out.stdout.splitlines() == ["True 2", "False 1"]

@@ -33,17 +33,29 @@ def test_a_run_killed_at_any_update_ends_with_the_same_bits(uninterrupted, parts
             raise Killed
 
     with pytest.raises(Killed):
-        loop.fit(make_run(tmp_path, parts, checkpoint_seconds=1e-9 if at == 4 else 1e9), fresh(parts), die)
+        loop.fit(
+            make_run(tmp_path, parts, checkpoint_seconds=1e-9 if at == 4 else 1e9),
+            fresh(parts),
+            die,
+        )
     state, _ = loop.fit(make_run(tmp_path, parts), fresh(parts))
     folder, whole, _ = uninterrupted
     assert same(state.params, whole.params) and same(state.statistics, whole.statistics)
     assert same(newest(tmp_path, parts), newest(folder, parts))
-    keep = lambda path: [{k: v for k, v in json.loads(x).items() if "second" not in k} for x in (path / "metrics.jsonl").read_text().splitlines()]  # noqa: E731
+    keep = lambda path: [
+        {k: v for k, v in json.loads(x).items() if "second" not in k}
+        for x in (path / "metrics.jsonl").read_text().splitlines()
+    ]
     assert keep(tmp_path) == keep(folder)
 
 
-@pytest.mark.parametrize(("number", "raised"), [(signal.SIGTERM, interrupt.Terminated), (signal.SIGINT, KeyboardInterrupt)])
-def test_a_signal_saves_and_the_run_goes_on_from_that_update(uninterrupted, parts, tmp_path, number, raised):
+@pytest.mark.parametrize(
+    ("number", "raised"),
+    [(signal.SIGTERM, interrupt.Terminated), (signal.SIGINT, KeyboardInterrupt)],
+)
+def test_a_signal_saves_and_the_run_goes_on_from_that_update(
+    uninterrupted, parts, tmp_path, number, raised
+):
     seen = []
 
     def send(done, total, text):
@@ -66,20 +78,33 @@ def test_a_checkpoint_of_other_settings_is_refused_by_key(uninterrupted, parts):
 def test_a_loss_that_is_not_finite_stops_and_names_the_batch(parts, tmp_path, monkeypatch):
     train = parts[3]
     (first, _), (rows, _) = (inputs.epoch_rows(train.label, settings(), epoch) for epoch in (0, 1))
-    victim = np.setdiff1d(rows, first)[0]  # left out of the first epoch, so that there is a checkpoint before it
+    victim = np.setdiff1d(rows, first)[
+        0
+    ]  # left out of the first epoch, so that there is a checkpoint before it
     update = int(np.argwhere(rows == victim)[0, 0])
-    poisoned = dataclasses.replace(train, split=dataclasses.replace(train.split, weight=train.split.weight.at[victim].set(jnp.nan)))
+    poisoned = dataclasses.replace(
+        train,
+        split=dataclasses.replace(train.split, weight=train.split.weight.at[victim].set(jnp.nan)),
+    )
     broken = dataclasses.replace(make_run(tmp_path, parts), train=poisoned)
     with pytest.raises(InputError, match="not finite") as stopped:
         loop.fit(broken, fresh(parts))
     assert train.ids[victim] in str(stopped.value) and "last good checkpoint" in str(stopped.value)
     good = str(stopped.value).split("last good checkpoint: ")[1].split(";")[0]
-    assert Path(good).is_dir() and np.isfinite(np.concatenate([np.ravel(v) for v in newest(tmp_path, parts).params.values()])).all()
+    assert (
+        Path(good).is_dir()
+        and np.isfinite(
+            np.concatenate([np.ravel(v) for v in newest(tmp_path, parts).params.values()])
+        ).all()
+    )
     monkeypatch.setattr(loop, "NAMED", 4)
     with pytest.raises(InputError, match=r"and 12 more in .*not_finite\.json"):
         loop.fit(broken, fresh(parts))
     listed = json.loads((tmp_path / "not_finite.json").read_text())
-    assert listed["galaxy_id"] == train.ids[rows[update, 0]].tolist() and (listed["epoch"], listed["update"]) == (2, update + 1)
+    assert listed["galaxy_id"] == train.ids[rows[update, 0]].tolist() and (
+        listed["epoch"],
+        listed["update"],
+    ) == (2, update + 1)
 
 
 def test_no_moment_of_a_run_is_without_a_whole_checkpoint(parts, tmp_path, monkeypatch):
@@ -90,7 +115,9 @@ def test_no_moment_of_a_run_is_without_a_whole_checkpoint(parts, tmp_path, monke
     def watched(path, *args, **kwargs):
         folder = Path(path).parent
         if folder == tmp_path / "last" and Path(path).name.isdigit():
-            remaining.append([p.name for p in folder.iterdir() if p.name.isdigit() and p.name != Path(path).name])
+            remaining.append(
+                [p.name for p in folder.iterdir() if p.name.isdigit() and p.name != Path(path).name]
+            )
         return remove(path, *args, **kwargs)
 
     monkeypatch.setattr(shutil, "rmtree", watched)
@@ -102,9 +129,11 @@ def test_no_moment_of_a_run_is_without_a_whole_checkpoint(parts, tmp_path, monke
 def running(line, folder, number):
     """The command as a process, as soon as it has written a checkpoint of this number or later."""
     last = folder / "training" / "last"
-    newest = lambda: max((int(p.name) for p in last.glob("[0-9]*") if p.name.isdigit()), default=-1)  # noqa: E731
+    newest = lambda: max((int(p.name) for p in last.glob("[0-9]*") if p.name.isdigit()), default=-1)
     number = max(number, newest() + 1)
-    with subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        line, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as process:
         while newest() < number:
             assert process.poll() is None, process.stderr.read()
             time.sleep(0.001)
@@ -128,28 +157,59 @@ def test_the_command_survives_kill_9_and_sigterm_and_gives_a_classifier(tmp_path
         process.terminate()
         said = process.stderr.read()
     assert process.returncode == 0 and "everything is saved" in said
-    with pytest.raises(InputError, match=r"last/\d+: checkpoint of other settings \(learning_rate: 0.01, not 0.02\).*--force"):
+    with pytest.raises(
+        InputError,
+        match=r"last/\d+: checkpoint of other settings \(learning_rate: 0.01, not 0.02\).*--force",
+    ):
         command([str(config), "--out", str(out), "--learning-rate", "0.02"])
     assert not (out / "records" / "train.json").exists()
     assert command([str(config), "--out", str(out)]) == 0
     one, two = (frozen.load(folder / "training") for folder in (whole, out))
-    assert one.info["weights_sha256"] == two.info["weights_sha256"] and weights.finite(weights.flatten(one.model))
-    lines = [json.loads(x)["epoch"] for x in (out / "training" / "metrics.jsonl").read_text().splitlines()]
-    assert lines == list(range(1, 16)) and not list((out / "training").rglob("*orbax-checkpoint-tmp*"))
+    assert one.info["weights_sha256"] == two.info["weights_sha256"] and weights.finite(
+        weights.flatten(one.model)
+    )
+    lines = [
+        json.loads(x)["epoch"]
+        for x in (out / "training" / "metrics.jsonl").read_text().splitlines()
+    ]
+    assert lines == list(range(1, 16)) and not list(
+        (out / "training").rglob("*orbax-checkpoint-tmp*")
+    )
     assert command([str(config), "--out", str(whole)]) == 0  # up to date
     info = json.loads((whole / "training" / "run_info.json").read_text())
-    assert info["config"] == str(config) and info["config_sha256"] == sha256(config) and info["seeds"] == {"training": 42}
-    assert info["device"] == {"platform": "cpu", "kind": jax.devices()[0].device_kind, "count": 1} and info["versions"]["jax"] == jax.__version__
-    assert info["utc"].endswith("+00:00") and info["parameters"] == sum(v.size for v in jax.tree.leaves(nnx.state(one.model, nnx.Param)))
-    assert {"commit", "command", "manifest_sha256", "shards_sha256", "settings", "splits", "input"} <= set(info)
+    assert (
+        info["config"] == str(config)
+        and info["config_sha256"] == sha256(config)
+        and info["seeds"] == {"training": 42}
+    )
+    assert (
+        info["device"] == {"platform": "cpu", "kind": jax.devices()[0].device_kind, "count": 1}
+        and info["versions"]["jax"] == jax.__version__
+    )
+    assert info["utc"].endswith("+00:00") and info["parameters"] == sum(
+        v.size for v in jax.tree.leaves(nnx.state(one.model, nnx.Param))
+    )
+    assert {
+        "commit",
+        "command",
+        "manifest_sha256",
+        "shards_sha256",
+        "settings",
+        "splits",
+        "input",
+    } <= set(info)
 
 
 @pytest.mark.slow
 def test_a_full_disk_stops_with_one_line(tmp_path):
     """On a file system of its own, a few pages larger than the survey. test_checkpoints shows that nothing half-written stays."""
     private = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
-    if subprocess.run([*private, f"mount -t tmpfs tmpfs {tmp_path}"], capture_output=True).returncode:
-        pytest.skip("mounting a small file system is not permitted here; tests/classifiers/test_checkpoints.py raises the same error by hand")
+    if subprocess.run(
+        [*private, f"mount -t tmpfs tmpfs {tmp_path}"], capture_output=True
+    ).returncode:
+        pytest.skip(
+            "mounting a small file system is not permitted here; tests/classifiers/test_checkpoints.py raises the same error by hand"
+        )
     config, survey, small = tmp_path / "config.yaml", tmp_path / "survey", tmp_path / "small"
     config.write_text(json.dumps({"train": {**SETTINGS, "epochs": 2, "checkpoint_seconds": 1e-9}}))
     galaxies.small_survey(survey, 160)
@@ -163,4 +223,6 @@ free=$(df --output=avail -B1 {small} | tail -1); head -c $((free - 65536)) /dev/
     done = subprocess.run([*private, script], capture_output=True, text=True)
     assert done.returncode == 2, done.stderr
     (said,) = [line for line in done.stderr.splitlines() if line.startswith("lensjax:")]
-    assert "the disk is full" in said and "/training/last" in said and "Traceback" not in done.stderr
+    assert (
+        "the disk is full" in said and "/training/last" in said and "Traceback" not in done.stderr
+    )

@@ -9,8 +9,22 @@ from classifiers.training import TrainSettings, inputs, loop, optimiser
 from classifiers.training.step import begin
 from data.config import validated
 
-TINY = {"stem_width": 8, "stem_kernel": 5, "stem_stride": 2, "middles": [8], "widths": [8], "blocks": [1]}
-SETTINGS = {"model": "shielded_resnet", "architecture": TINY, "preprocess": {"crop": 24}, "epochs": 8, "batch": 16, "learning_rate": 0.01}
+TINY = {
+    "stem_width": 8,
+    "stem_kernel": 5,
+    "stem_stride": 2,
+    "middles": [8],
+    "widths": [8],
+    "blocks": [1],
+}
+SETTINGS = {
+    "model": "shielded_resnet",
+    "architecture": TINY,
+    "preprocess": {"crop": 24},
+    "epochs": 8,
+    "batch": 16,
+    "learning_rate": 0.01,
+}
 
 
 def settings(**changes):
@@ -20,7 +34,15 @@ def settings(**changes):
 def make_run(folder, parts, **changes):
     net, _, step, train, val = parts
     s = settings(**changes)
-    return loop.Run(folder, s, net, step, optimiser.schedule(s, len(inputs.epoch_rows(train.label, s, 0)[0])), train, val.split)
+    return loop.Run(
+        folder,
+        s,
+        net,
+        step,
+        optimiser.schedule(s, len(inputs.epoch_rows(train.label, s, 0)[0])),
+        train,
+        val.split,
+    )
 
 
 def fresh(parts):
@@ -33,7 +55,9 @@ def newest(folder, parts):
 
 
 def same(a, b):
-    return all(np.array_equal(x, y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True))
+    return all(
+        np.array_equal(x, y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
+    )
 
 
 class Killed(Exception):

@@ -17,15 +17,34 @@ def dr10(n=3) -> dict:
         "EBV": np.full(n, 0.1, np.float32), "SERSIC": np.full(n, 2.5, np.float32), "NOBS_I": np.ones(n, np.int16),
     }  # fmt: skip
     columns |= {f"SHAPE_{part}": np.full(n, 0.2, np.float32) for part in ("R", "E1", "E2")}
-    columns |= {f"NOBS_{b}": np.full(n, 5, np.int16) for b in "GRZ"} | {f"FLUX_{b}": np.full(n, 9.0, np.float32) for b in "GRZ"}
-    return columns | {f"{name}_{b}": np.full(n, 1.5, np.float32) for name in ("PSFSIZE", "PSFDEPTH", "GALDEPTH") for b in "GRZ"}
+    columns |= {f"NOBS_{b}": np.full(n, 5, np.int16) for b in "GRZ"} | {
+        f"FLUX_{b}": np.full(n, 9.0, np.float32) for b in "GRZ"
+    }
+    return columns | {
+        f"{name}_{b}": np.full(n, 1.5, np.float32)
+        for name in ("PSFSIZE", "PSFDEPTH", "GALDEPTH")
+        for b in "GRZ"
+    }
 
 
 def dr8(kinds: list[str]) -> dict:
     n = len(kinds)
-    columns = {k: v for k, v in dr10(n).items() if not k.startswith(("SERSIC", "SHAPE_", "PSFSIZE"))}
-    shapes = {f"SHAPE{m}_{p}": np.full(n, v, np.float32) for m, v in (("DEV", 0.25), ("EXP", 0.5)) for p in ("R", "E1", "E2")}
-    return columns | shapes | {"RELEASE": np.full(n, 8000, np.int16), "TYPE": np.array([k.ljust(4) for k in kinds], "S4")}
+    columns = {
+        k: v for k, v in dr10(n).items() if not k.startswith(("SERSIC", "SHAPE_", "PSFSIZE"))
+    }
+    shapes = {
+        f"SHAPE{m}_{p}": np.full(n, v, np.float32)
+        for m, v in (("DEV", 0.25), ("EXP", 0.5))
+        for p in ("R", "E1", "E2")
+    }
+    return (
+        columns
+        | shapes
+        | {
+            "RELEASE": np.full(n, 8000, np.int16),
+            "TYPE": np.array([k.ljust(4) for k in kinds], "S4"),
+        }
+    )
 
 
 def write(path, columns, checksum=False):
@@ -39,29 +58,47 @@ def test_dr10_has_every_column_with_its_type(tmp_path):
     c = catalogue.read(write(tmp_path / "sweep.fits", dr10()))
     assert set(catalogue.COLUMNS) <= set(c)
     assert c["galaxy_id"].tolist() == ["0001m002_0", "0001m002_1", "0001m002_2"]
-    assert c["maskbits"].dtype == np.int64 and c["ra"].dtype == np.float64 and c["type"].tolist() == ["SER", "DEV", "PSF"]
+    assert (
+        c["maskbits"].dtype == np.int64
+        and c["ra"].dtype == np.float64
+        and c["type"].tolist() == ["SER", "DEV", "PSF"]
+    )
     table = catalogue.to_arrow(c)
-    assert table.column_names == list(catalogue.COLUMNS) and not any(table[n].null_count for n in table.column_names)
+    assert table.column_names == list(catalogue.COLUMNS) and not any(
+        table[n].null_count for n in table.column_names
+    )
 
 
 def test_dr8_shapes_follow_the_type_and_blanks_are_stripped(tmp_path):
-    c = catalogue.read(write(tmp_path / "sweep.fits", dr8(["DEV", "EXP", "REX", "PSF", "COMP", "SIMP"])))
+    c = catalogue.read(
+        write(tmp_path / "sweep.fits", dr8(["DEV", "EXP", "REX", "PSF", "COMP", "SIMP"]))
+    )
     assert c["type"].tolist() == ["DEV", "EXP", "REX", "PSF", "COMP", "SIMP"]
     np.testing.assert_array_equal(c["shape_r"], [0.25, 0.5, 0.5, 0.0, np.nan, np.nan])
     np.testing.assert_array_equal(c["sersic"], [4.0, 1.0, 1.0, 0.0, np.nan, np.nan])
     assert "psfsize_g" not in c and "maskbits" in c
-    assert catalogue.to_arrow(c)["psfsize_g"].null_count == 6 and catalogue.to_arrow(c)["sersic"].null_count == 2
+    assert (
+        catalogue.to_arrow(c)["psfsize_g"].null_count == 6
+        and catalogue.to_arrow(c)["sersic"].null_count == 2
+    )
 
 
 def test_maskbits_before_dr8_do_not_count_and_the_refusal_says_why(tmp_path):
-    c = catalogue.read(write(tmp_path / "sweep.fits", dr8(["DEV"]) | {"RELEASE": np.full(1, 7000, np.int32)}))
+    c = catalogue.read(
+        write(tmp_path / "sweep.fits", dr8(["DEV"]) | {"RELEASE": np.full(1, 7000, np.int32)})
+    )
     assert "maskbits" not in c
-    with pytest.raises(InputError, match=r"old.fits \(RELEASE 7000\): the pool needs MASKBITS.*bits MEDIUM, GALAXY, CLUSTER"):
+    with pytest.raises(
+        InputError,
+        match=r"old.fits \(RELEASE 7000\): the pool needs MASKBITS.*bits MEDIUM, GALAXY, CLUSTER",
+    ):
         catalogue.require(c, ["ra", "maskbits"], "old.fits", "the pool")
 
 
 def test_positions_alone_are_a_catalogue(tmp_path):
-    c = catalogue.read(write(tmp_path / "positions.fits", {"ra": np.array([1.0]), "dec": np.array([2.0])}))
+    c = catalogue.read(
+        write(tmp_path / "positions.fits", {"ra": np.array([1.0]), "dec": np.array([2.0])})
+    )
     assert set(c) == {"ra", "dec"}
     (tmp_path / "t.csv").write_text("Ra,DEC,other\n1,2,x\n")
     assert catalogue.read(tmp_path / "t.csv")["dec"].tolist() == [2.0]
@@ -75,10 +112,15 @@ def test_parquet_and_csv_agree_with_fits(tmp_path):
     text = {k: v.astype(str) if v.dtype.kind == "S" else v for k, v in dr10().items()}
     pd.DataFrame(text).to_parquet(tmp_path / "t.parquet")
     pd.DataFrame(text).to_csv(tmp_path / "t.csv", index=False)
-    a, b, c = (catalogue.read(p) for p in (write(tmp_path / "t.fits", dr10()), tmp_path / "t.parquet", tmp_path / "t.csv"))
+    a, b, c = (
+        catalogue.read(p)
+        for p in (write(tmp_path / "t.fits", dr10()), tmp_path / "t.parquet", tmp_path / "t.csv")
+    )
     for name in catalogue.COLUMNS:
         np.testing.assert_array_equal(a[name], b[name])
-        np.testing.assert_allclose(a[name], c[name], rtol=1e-6) if a[name].dtype.kind == "f" else np.testing.assert_array_equal(a[name], c[name])
+        np.testing.assert_allclose(a[name], c[name], rtol=1e-6) if a[
+            name
+        ].dtype.kind == "f" else np.testing.assert_array_equal(a[name], c[name])
 
 
 def test_an_empty_catalogue_is_one(tmp_path):
@@ -99,13 +141,26 @@ def damage(path, kind):
     elif kind == "bit flip":
         path.write_bytes(whole[:-2900] + bytes([whole[-2900] ^ 16]) + whole[-2899:])
     elif kind == "absurd row count":
-        path.write_bytes(whole.replace(b"NAXIS2  =                  300", b"NAXIS2  =         300000000000"))
+        path.write_bytes(
+            whole.replace(b"NAXIS2  =                  300", b"NAXIS2  =         300000000000")
+        )
     elif kind == "header noise":
         path.write_bytes(whole[:2880] + bytes(range(1, 81)) * 36 + whole[5760:])
     return path
 
 
-@pytest.mark.parametrize("kind", ["truncated", "truncated in the header", "html", "empty", "bit flip", "absurd row count", "header noise"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "truncated",
+        "truncated in the header",
+        "html",
+        "empty",
+        "bit flip",
+        "absurd row count",
+        "header noise",
+    ],
+)
 def test_damaged_files_are_refused_by_name(tmp_path, kind):
     path = damage(write(tmp_path / "sweep-bad.fits", dr10(300), checksum=True), kind)
     with pytest.raises(InputError, match="sweep-bad.fits: ") as caught:
@@ -151,12 +206,23 @@ def test_real_releases(survey_data):
     folder = survey_data / "tractor"
     c = catalogue.read(folder / "sweep_dr8" / "sweep-330m005-340p000.fits")
     row = dict(zip(c["galaxy_id"], zip(c["type"], c["sersic"], np.round(c["shape_r"], 5))))
-    assert row["3381m017_69"] == ("REX", 1.0, 0.31096) and row["3381m017_99"] == ("DEV", 4.0, 0.96592)
+    assert row["3381m017_69"] == ("REX", 1.0, 0.31096) and row["3381m017_99"] == (
+        "DEV",
+        4.0,
+        0.96592,
+    )
     assert "maskbits" in c
-    for old, gone in (("sweep_dr3", {"maskbits", "ebv", "psfsize_r"}), ("sweep_dr7", {"maskbits", "psfsize_r"})):
+    for old, gone in (
+        ("sweep_dr3", {"maskbits", "ebv", "psfsize_r"}),
+        ("sweep_dr7", {"maskbits", "psfsize_r"}),
+    ):
         c = catalogue.read(folder / old / "sweep-330m005-340p000.fits")
         assert gone.isdisjoint(c) and len(c["ra"]) == 6
     c = catalogue.read(folder / "tractor_dr9" / "tractor-1054p567.fits")
-    assert set(catalogue.COLUMNS) <= set(c) and c["galaxy_id"].tolist() == ["1054p567_2657"] and "brick_primary" in c
+    assert (
+        set(catalogue.COLUMNS) <= set(c)
+        and c["galaxy_id"].tolist() == ["1054p567_2657"]
+        and "brick_primary" in c
+    )
     c = catalogue.read(folder / "dr10_lrg" / "lrg_parent_total_lrg_v3.parquet")
     assert len(c["ra"]) == 6826 and "galaxy_id" not in c and (c["type"] == "SER").sum() == 1854

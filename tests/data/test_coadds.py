@@ -7,15 +7,37 @@ import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
 
-from data.coadds import image_path, pixel_positions, pixel_scale, read_brick, read_cube, read_image, slice_out
+from data.coadds import (
+    image_path,
+    pixel_positions,
+    pixel_scale,
+    read_brick,
+    read_cube,
+    read_image,
+    slice_out,
+)
 from lensjax.errors import InputError
 
 NAME = "1500p100"
 
 
 def brick_header(size: int) -> fits.Header:
-    values = {"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL1": 150.05, "CRVAL2": 10.0, "CRPIX1": (size + 1) / 2, "CRPIX2": (size + 1) / 2}
-    values |= {"CD1_1": -0.262 / 3600, "CD1_2": 0.0, "CD2_1": 0.0, "CD2_2": 0.262 / 3600, "DATE": "2020-01-02", "DRVERSIO": 10000}
+    values = {
+        "CTYPE1": "RA---TAN",
+        "CTYPE2": "DEC--TAN",
+        "CRVAL1": 150.05,
+        "CRVAL2": 10.0,
+        "CRPIX1": (size + 1) / 2,
+        "CRPIX2": (size + 1) / 2,
+    }
+    values |= {
+        "CD1_1": -0.262 / 3600,
+        "CD1_2": 0.0,
+        "CD2_1": 0.0,
+        "CD2_2": 0.262 / 3600,
+        "DATE": "2020-01-02",
+        "DRVERSIO": 10000,
+    }
     return fits.Header(values)
 
 
@@ -23,19 +45,36 @@ def brick_pixels(size: int, band: str, seed: int = 0) -> np.ndarray:
     return np.random.default_rng((seed, ord(band))).normal(0.02, 0.01, (size, size)).astype("f4")
 
 
-def write_brick(root: Path, size: int = 220, name: str = NAME, bands: str = "grz", plain: bool = True, seed: int = 0) -> None:
+def write_brick(
+    root: Path,
+    size: int = 220,
+    name: str = NAME,
+    bands: str = "grz",
+    plain: bool = True,
+    seed: int = 0,
+) -> None:
     """A brick in the survey's layout; plain: uncompressed pixels in the compressed file's place, so that values can be compared exactly."""
     for band in bands:
         path = root / "coadd" / name[:3] / name / f"legacysurvey-{name}-image-{band}.fits.fz"
         path.parent.mkdir(parents=True, exist_ok=True)
-        make = fits.ImageHDU if plain else lambda d, h: fits.CompImageHDU(d, h, compression_type="RICE_1", quantize_method=2)
-        fits.HDUList([fits.PrimaryHDU(), make(brick_pixels(size, band, seed), brick_header(size))]).writeto(path, checksum=True)
+        make = (
+            fits.ImageHDU
+            if plain
+            else lambda d, h: fits.CompImageHDU(d, h, compression_type="RICE_1", quantize_method=2)
+        )
+        fits.HDUList(
+            [fits.PrimaryHDU(), make(brick_pixels(size, band, seed), brick_header(size))]
+        ).writeto(path, checksum=True)
 
 
 def test_a_slice_is_the_image_about_the_nearest_pixel(tmp_path):
     write_brick(tmp_path)
     brick = read_brick(tmp_path, NAME)
-    assert brick.missing == () and brick.source == f"coadd/150/{NAME}" and brick.images.shape == (220, 220, 3)
+    assert (
+        brick.missing == ()
+        and brick.source == f"coadd/150/{NAME}"
+        and brick.images.shape == (220, 220, 3)
+    )
     wcs = WCS(brick_header(220))
     for x, y in ((110.0, 97.0), (110.4, 97.6), (60.3, 150.49)):
         position = wcs.pixel_to_world(x, y)
@@ -45,7 +84,10 @@ def test_a_slice_is_the_image_about_the_nearest_pixel(tmp_path):
         i, j = round(y), round(x)
         np.testing.assert_array_equal(cut.image[50, 50], brick.images[i, j])
         np.testing.assert_array_equal(cut.image, brick.images[i - 50 : i + 51, j - 50 : j + 51])
-        assert cut.inside and cut.offset == (pytest.approx(x - j, abs=1e-6), pytest.approx(y - i, abs=1e-6))
+        assert cut.inside and cut.offset == (
+            pytest.approx(x - j, abs=1e-6),
+            pytest.approx(y - i, abs=1e-6),
+        )
     assert brick.images[3, 4, 2] == brick_pixels(220, "z")[3, 4]
 
 
@@ -58,7 +100,12 @@ def test_an_even_cutout_has_its_object_at_half_its_size():
 def test_beyond_the_edge_is_nan_and_an_object_off_the_image_is_told():
     images = np.ones((50, 60, 3), "f4")
     cut = slice_out(images, 2.0, 48.0, 21)
-    assert cut.inside and np.isnan(cut.image[:, :8]).all() and np.isnan(cut.image[12:]).all() and (cut.image[:12, 8:] == 1).all()
+    assert (
+        cut.inside
+        and np.isnan(cut.image[:, :8]).all()
+        and np.isnan(cut.image[12:]).all()
+        and (cut.image[:12, 8:] == 1).all()
+    )
     for x, y in ((-0.6, 5), (59.6, 5), (1e9, 1e9), (np.nan, 3)):
         off = slice_out(images, x, y, 21)
         assert not off.inside
@@ -77,7 +124,11 @@ def test_a_pixel_of_exactly_zero_has_no_data(tmp_path):
 def test_a_missing_band_is_listed_and_no_band_is_refused(tmp_path):
     write_brick(tmp_path, bands="gz")
     brick = read_brick(tmp_path, NAME)
-    assert brick.missing == ("r",) and np.isnan(brick.images[..., 1]).all() and np.isfinite(brick.images[..., ::2]).all()
+    assert (
+        brick.missing == ("r",)
+        and np.isnan(brick.images[..., 1]).all()
+        and np.isfinite(brick.images[..., ::2]).all()
+    )
     with pytest.raises(InputError, match="no image of brick 0001m002"):
         read_brick(tmp_path, "0001m002")
 
@@ -103,14 +154,18 @@ def test_a_damaged_file_is_named(tmp_path, harm):
         content = b"<html><body>502 Bad Gateway</body></html>" if harm == "page" else b""
     path.write_bytes(content)
     if harm == "table":
-        fits.BinTableHDU.from_columns([fits.Column("a", "E", array=[1.0])]).writeto(path, overwrite=True)
+        fits.BinTableHDU.from_columns([fits.Column("a", "E", array=[1.0])]).writeto(
+            path, overwrite=True
+        )
     with pytest.raises(InputError, match=r"image-r\.fits\.fz") as refused:
         read_brick(tmp_path, NAME)
     assert "\n" not in str(refused.value)
 
 
 def test_an_image_larger_than_a_brick_is_refused_before_it_is_read(tmp_path):
-    header = fits.Header({"SIMPLE": True, "BITPIX": -32, "NAXIS": 2, "NAXIS1": 1_000_000, "NAXIS2": 1_000_000})
+    header = fits.Header(
+        {"SIMPLE": True, "BITPIX": -32, "NAXIS": 2, "NAXIS1": 1_000_000, "NAXIS2": 1_000_000}
+    )
     (tmp_path / "big.fits").write_bytes(header.tostring().encode() + bytes(2880))
     with pytest.raises(InputError, match=r"big\.fits"):
         read_image(tmp_path / "big.fits")
@@ -119,11 +174,17 @@ def test_an_image_larger_than_a_brick_is_refused_before_it_is_read(tmp_path):
 def test_a_cube_is_ordered_by_its_header(tmp_path):
     planes = np.arange(1, 4 * 25 + 1, dtype="f4").reshape(4, 5, 5)
     for cards in ({"BANDS": "zrgi"}, {"BAND0": "z", "BAND1": "r", "BAND2": "g", "BAND3": "i"}):
-        fits.PrimaryHDU(planes, fits.Header({**cards, "CD1_1": -0.262 / 3600, "CD2_2": 0.262 / 3600})).writeto(tmp_path / "a.fits", overwrite=True)
+        fits.PrimaryHDU(
+            planes, fits.Header({**cards, "CD1_1": -0.262 / 3600, "CD2_2": 0.262 / 3600})
+        ).writeto(tmp_path / "a.fits", overwrite=True)
         image, header = read_cube(tmp_path / "a.fits")
         np.testing.assert_array_equal(image, np.stack([planes[2], planes[1], planes[0]], -1))
         assert pixel_scale(header) == pytest.approx(0.262)
-    for cards, message in (({}, "no band names"), ({"BANDS": "zrg"}, "bands 'zrg'"), ({"BANDS": "griY"}, "without z")):
+    for cards, message in (
+        ({}, "no band names"),
+        ({"BANDS": "zrg"}, "bands 'zrg'"),
+        ({"BANDS": "griY"}, "without z"),
+    ):
         fits.PrimaryHDU(planes, fits.Header(cards)).writeto(tmp_path / "a.fits", overwrite=True)
         with pytest.raises(InputError, match=message):
             read_cube(tmp_path / "a.fits")

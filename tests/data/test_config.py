@@ -68,7 +68,12 @@ def test_a_missing_file_names_the_presets():
 def test_flags_override_the_file(tmp_path: Path):
     path = tmp_path / "mine.yaml"
     path.write_text("train: {epochs: 7, name: b}\n")
-    call = config.invocation("train", Sample, [str(path), "--name", "c", "--inner.clip", "20", "--out", str(tmp_path / "o")], "help")
+    call = config.invocation(
+        "train",
+        Sample,
+        [str(path), "--name", "c", "--inner.clip", "20", "--out", str(tmp_path / "o")],
+        "help",
+    )
     assert call.settings == Sample(epochs=7, name="c", inner=Inner(clip=20.0))
     assert call.out == tmp_path / "o" and not call.force
     assert config.invocation("train", Sample, [str(path)], "help").out == Path("runs/mine")

@@ -9,7 +9,15 @@ import pytest
 from data.cutouts import read_npz, write_npz
 from lensjax.errors import InputError
 
-META = {"galaxy_id": "1500p100_7", "ra": 150.0123456789, "dec": -3.5, "size": 11, "quality_ok": True, "tier": "", "psfsize_z": float("nan")}
+META = {
+    "galaxy_id": "1500p100_7",
+    "ra": 150.0123456789,
+    "dec": -3.5,
+    "size": 11,
+    "quality_ok": True,
+    "tier": "",
+    "psfsize_z": float("nan"),
+}
 
 
 def image(size: int = 11) -> np.ndarray:
@@ -43,7 +51,9 @@ def test_a_round_trip_keeps_everything_and_numpy_reads_it_too(tmp_path):
     found, meta = read_npz(path)
     np.testing.assert_array_equal(found, image())
     assert found.dtype == np.float32 and list(meta) == list(META)
-    assert {k: v for k, v in meta.items() if k != "psfsize_z"} == {k: v for k, v in META.items() if k != "psfsize_z"} and np.isnan(meta["psfsize_z"])
+    assert {k: v for k, v in meta.items() if k != "psfsize_z"} == {
+        k: v for k, v in META.items() if k != "psfsize_z"
+    } and np.isnan(meta["psfsize_z"])
     with np.load(path, allow_pickle=False) as z:
         np.testing.assert_array_equal(z["cutout"], image())
         assert z["meta_galaxy_id"] == META["galaxy_id"]
@@ -85,7 +95,12 @@ def test_a_flipped_byte_is_refused(tmp_path):
 
 def test_a_bomb_is_refused_before_it_is_expanded(tmp_path):
     path = tmp_path / "bomb.npz"
-    archive(path, cutout=header("{'descr': '<f4', 'fortran_order': False, 'shape': (8192, 8192, 1)}\n") + bytes(8192 * 8192 * 4), **SCALARS)
+    archive(
+        path,
+        cutout=header("{'descr': '<f4', 'fortran_order': False, 'shape': (8192, 8192, 1)}\n")
+        + bytes(8192 * 8192 * 4),
+        **SCALARS,
+    )
     assert path.stat().st_size < 300_000
     with pytest.raises(InputError, match=r"bomb\.npz: cutout\.npy expands to"):
         read_npz(path)
@@ -97,7 +112,11 @@ def test_a_bomb_is_refused_before_it_is_expanded(tmp_path):
 @pytest.mark.parametrize(
     ("member", "reason"),
     [
-        (header("{'descr': '<f4', 'fortran_order': False, 'shape': (1000000, 1000000, 1)}\n") + bytes(16), "announces 4000000000000 bytes"),
+        (
+            header("{'descr': '<f4', 'fortran_order': False, 'shape': (1000000, 1000000, 1)}\n")
+            + bytes(16),
+            "announces 4000000000000 bytes",
+        ),
         (header("{'descr': '<f4', 'fortran_order': False, 'shape': (-1, 3)}\n"), "broken header"),
         (header("{'descr': '<f4', 'fortran_order': False}\n"), "broken header"),
         (header("[" * 3000), "broken header"),
@@ -135,4 +154,9 @@ def test_reads_the_real_cutouts(survey_data):
     for path in files:
         found, meta = read_npz(path)
         assert found.shape == (101, 101, 3) and np.isfinite(found).all()
-        assert meta["bands_requested"] == "grz" and meta["size"] == 101 and meta["pixel_scale"] == 0.262 and isinstance(meta["nobs_z"], int)
+        assert (
+            meta["bands_requested"] == "grz"
+            and meta["size"] == 101
+            and meta["pixel_scale"] == 0.262
+            and isinstance(meta["nobs_z"], int)
+        )

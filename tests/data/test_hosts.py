@@ -15,10 +15,16 @@ def test_des_stamps_are_in_nanomaggies_and_in_band_order(tmp_path):
     tmp_path = tmp_path / "DES_set-1"
     tmp_path.mkdir()
     for i, band in enumerate("grz"):
-        fits.PrimaryHDU(np.full((2, 9, 9), 1000.0 * (i + 1), "f4")).writeto(tmp_path / f"{band}.fits")
+        fits.PrimaryHDU(np.full((2, 9, 9), 1000.0 * (i + 1), "f4")).writeto(
+            tmp_path / f"{band}.fits"
+        )
     (image, meta), second = des_stamps(tmp_path)
     np.testing.assert_allclose(image[4, 4], [1, 2, 3])
-    assert [meta["galaxy_id"], second[1]["galaxy_id"]] == ["DESset1_0", "DESset1_1"] and meta["pixel_scale"] == 0.263 and np.isnan(meta["ra"])
+    assert (
+        [meta["galaxy_id"], second[1]["galaxy_id"]] == ["DESset1_0", "DESset1_1"]
+        and meta["pixel_scale"] == 0.263
+        and np.isnan(meta["ra"])
+    )
     fits.PrimaryHDU(np.ones((2, 9, 8), "f4")).writeto(tmp_path / "z.fits", overwrite=True)
     with pytest.raises(InputError, match="different shapes"):
         list(des_stamps(tmp_path))
@@ -35,7 +41,12 @@ def test_the_real_stamps_convert_and_pass(survey_data, tmp_path):
     write_npz(tmp_path / "a.npz", *stamps[3])
     image, meta = read_npz(tmp_path / "a.npz")
     np.testing.assert_array_equal(image, stamps[3][0])
-    assert meta["galaxy_id"] == "deslrghostsgrizY_3" and meta["size"] == 91 and meta["quality_ok"] and meta["layer"] == "des"
+    assert (
+        meta["galaxy_id"] == "deslrghostsgrizY_3"
+        and meta["size"] == 91
+        and meta["quality_ok"]
+        and meta["layer"] == "des"
+    )
 
 
 def test_the_real_cube_gives_four_tiles_with_positions(survey_data):
@@ -46,7 +57,11 @@ def test_the_real_cube_gives_four_tiles_with_positions(survey_data):
     joined = np.block([[[tiles[0][0]], [tiles[1][0]]], [[tiles[2][0]], [tiles[3][0]]]])
     np.testing.assert_array_equal(joined, whole[11:213, 11:213])
     for image, meta in tiles:
-        assert rejected(image) == "" and meta["pixel_scale"] == pytest.approx(0.262) and meta["layer"] == "ls-dr5"
+        assert (
+            rejected(image) == ""
+            and meta["pixel_scale"] == pytest.approx(0.262)
+            and meta["layer"] == "ls-dr5"
+        )
         assert abs(meta["ra"] - 146.7142) < 0.006 and abs(meta["dec"] + 1.0413) < 0.006
     # Up and to the east of the centre: x grows to the west, y to the north.
     assert tiles[0][1]["ra"] > tiles[1][1]["ra"] and tiles[0][1]["dec"] < tiles[2][1]["dec"]

@@ -25,7 +25,10 @@ def test_reads_lenscat_format(tmp_path):
 
 
 def test_rows_without_a_position_are_listed_with_their_line(tmp_path):
-    (tmp_path / "l.csv").write_text(LIST + "bad,,1,-,galaxy,probable,x\nhms,10:20:30,1,-,galaxy,probable,x\nfar,400,1,-,galaxy,probable,x\npole,1,91,-,a,b,x\n")
+    (tmp_path / "l.csv").write_text(
+        LIST
+        + "bad,,1,-,galaxy,probable,x\nhms,10:20:30,1,-,galaxy,probable,x\nfar,400,1,-,galaxy,probable,x\npole,1,91,-,a,b,x\n"
+    )
     found, refused = lenses.read(tmp_path / "l.csv")
     assert len(found) == 3 and [line for line, _ in refused] == [5, 6, 7, 8]
     assert "'10:20:30'" in refused[1][1]
@@ -33,7 +36,12 @@ def test_rows_without_a_position_are_listed_with_their_line(tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("name,ra_hms,grading\na,b,c\n", "no column RA or DEC"), ("name,RA\na,1\n", "no column DEC"), ('a,"b\nc', "not a CSV"), ("", "not a CSV")],
+    [
+        ("name,ra_hms,grading\na,b,c\n", "no column RA or DEC"),
+        ("name,RA\na,1\n", "no column DEC"),
+        ('a,"b\nc', "not a CSV"),
+        ("", "not a CSV"),
+    ],
 )
 def test_a_list_without_positions_is_refused(tmp_path, text, message):
     (tmp_path / "l.csv").write_text(text)
@@ -48,7 +56,10 @@ def test_separations_agree_with_astropy():
 
     rng = np.random.default_rng(2)
     ra, dec = rng.uniform(0, 360, 300), np.degrees(np.arcsin(rng.uniform(-1, 1, 300)))
-    ra2, dec2 = ra + rng.normal(0, 20, 300) / 3600, np.clip(dec + rng.normal(0, 20, 300) / 3600, -90, 90)
+    ra2, dec2 = (
+        ra + rng.normal(0, 20, 300) / 3600,
+        np.clip(dec + rng.normal(0, 20, 300) / 3600, -90, 90),
+    )
     index, separation = lenses.SkyTree(ra, dec).nearest(ra2, dec2)
     theirs = SkyCoord(ra2, dec2, unit="deg").match_to_catalog_sky(SkyCoord(ra, dec, unit="deg"))
     np.testing.assert_array_equal(index, theirs[0])

@@ -29,9 +29,22 @@ def test_gives_back_every_record_and_field(folder):
         index = [[r["galaxy_id"] for r in table].index(g) for g in found["galaxy_id"]]
         assert sorted(index) == [i for i, r in enumerate(table) if r["split"] == split]
         np.testing.assert_array_equal(found["image"], images[index])
-        for name in ("ra", "dec", "label", "sample_weight", "tier", "split", "nobs_z", "healpix_128"):
+        for name in (
+            "ra",
+            "dec",
+            "label",
+            "sample_weight",
+            "tier",
+            "split",
+            "nobs_z",
+            "healpix_128",
+        ):
             assert found[name].tolist() == [table[i][name] for i in index], name
-        assert found["ra"].dtype == np.float64 and found["label"].dtype == np.int64 and found["sample_weight"].dtype == np.float32
+        assert (
+            found["ra"].dtype == np.float64
+            and found["label"].dtype == np.int64
+            and found["sample_weight"].dtype == np.float32
+        )
         assert (found["pool"] == "").all() and np.isnan(found["psfsize_r"]).all()
 
 
@@ -65,10 +78,17 @@ def test_any_flipped_byte_is_found_and_its_record_named(folder, record, place):
     for _ in range(record):
         start += 16 + struct.unpack_from("<Q", content, start)[0]
     length = struct.unpack_from("<Q", content, start)[0]
-    at = {"length": 0, "length checksum": 9, "data": 12 + length // 2, "data checksum": 12 + length + 1}[place]
+    at = {
+        "length": 0,
+        "length checksum": 9,
+        "data": 12 + length // 2,
+        "data checksum": 12 + length + 1,
+    }[place]
     content[start + at] ^= 0x10
     (folder / FIRST).write_bytes(content)
-    with pytest.raises(InputError, match=f"{FIRST}, record {record}: the checksum of its {place.split()[0]}"):
+    with pytest.raises(
+        InputError, match=f"{FIRST}, record {record}: the checksum of its {place.split()[0]}"
+    ):
         load_split(folder, "train", ("label",))
 
 
@@ -103,7 +123,10 @@ def test_counts_must_agree_with_the_index_even_when_checksums_do(folder):
 
 
 def test_a_record_that_is_no_cutout_is_named(folder):
-    for record, reason in ((b"\xff\xff not protobuf", "not a tf.train.Example"), (b"", "record 0: not a cutout")):
+    for record, reason in (
+        (b"\xff\xff not protobuf", "not a tf.train.Example"),
+        (b"", "record 0: not a cutout"),
+    ):
         tfrecord.write(folder / FIRST, [record] * 3)
         index = json.loads((folder / shards.INDEX).read_text())
         index["shards"][0].update(shards.described(folder / FIRST, 3))
@@ -120,5 +143,7 @@ def test_an_index_that_is_not_one_is_refused(folder):
 
 def test_needs_no_tensorflow(folder):
     code = "import sys; sys.modules['tensorflow'] = None; from data.loader import load_split; print(len(load_split(sys.argv[1], 'train')['label']))"
-    found = subprocess.run([sys.executable, "-c", code, str(folder)], capture_output=True, text=True, check=True)
+    found = subprocess.run(
+        [sys.executable, "-c", code, str(folder)], capture_output=True, text=True, check=True
+    )
     assert found.stdout.split()[-1] == "7"

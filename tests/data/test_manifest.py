@@ -37,7 +37,10 @@ def test_equal_tables_are_equal_bytes(tmp_path):
 
 
 def test_healpix_stored_as_double_is_accepted(tmp_path):
-    pq.write_table(rows(healpix_128=[1.0, 2.0, None, 4.0], a_column_of_another_project=[1, 2, 3, 4]), tmp_path / "m.parquet")
+    pq.write_table(
+        rows(healpix_128=[1.0, 2.0, None, 4.0], a_column_of_another_project=[1, 2, 3, 4]),
+        tmp_path / "m.parquet",
+    )
     table = manifest.read(tmp_path / "m.parquet")
     assert table["healpix_128"].to_pylist() == [1, 2, None, 4]
 
@@ -72,12 +75,44 @@ def test_missing_and_unreadable_files_are_one_line(tmp_path):
 
 
 def test_assembled_from_cutouts_and_sample_the_catalogue_wins_and_hosts_are_marked():
-    cutouts = pa.table({"galaxy_id": ["b_1", "a_2", "host_0"], "cutout_path": ["x", "y", "z"], "ra": [1.0, 2.0, None], "size": [101, 101, 91]})
+    cutouts = pa.table(
+        {
+            "galaxy_id": ["b_1", "a_2", "host_0"],
+            "cutout_path": ["x", "y", "z"],
+            "ra": [1.0, 2.0, None],
+            "size": [101, 101, 91],
+        }
+    )
     cutouts = cutouts.append_column("quality_ok", pa.array([True, False, True]))
-    sample = pa.table({"galaxy_id": ["a_2", "b_1", "c_3"], "label": [1, 0, 0], "split": ["val", "train", "test"], "ra": [2.5, None, 3.0]})
+    sample = pa.table(
+        {
+            "galaxy_id": ["a_2", "b_1", "c_3"],
+            "label": [1, 0, 0],
+            "split": ["val", "train", "test"],
+            "ra": [2.5, None, 3.0],
+        }
+    )
     sample = sample.append_column("sample_weight", pa.array([0.5, 1.0, 1.0]))
-    rows = manifest.assembled(cutouts, sample.append_column("other", pa.array([1, 2, 3]))).to_pylist()
-    picked = [{k: r[k] for k in ("galaxy_id", "cutout_path", "label", "split", "sample_weight", "ra", "size", "quality_ok", "healpix_128")} for r in rows]
+    rows = manifest.assembled(
+        cutouts, sample.append_column("other", pa.array([1, 2, 3]))
+    ).to_pylist()
+    picked = [
+        {
+            k: r[k]
+            for k in (
+                "galaxy_id",
+                "cutout_path",
+                "label",
+                "split",
+                "sample_weight",
+                "ra",
+                "size",
+                "quality_ok",
+                "healpix_128",
+            )
+        }
+        for r in rows
+    ]
     assert [tuple(r.values()) for r in picked] == [
         ("a_2", "y", 1, "val", 0.5, 2.5, 101, False, None),
         ("b_1", "x", 0, "train", 1.0, 1.0, 101, True, None),

@@ -47,7 +47,9 @@ def test_equals_numpy_bit_for_bit_compiled_or_not(name):
 
 
 def test_checksum_is_locked():
-    digest = hashlib.sha256(np.asarray(compiled(stamps(2), PRESETS["raw_robust"])).tobytes()).hexdigest()
+    digest = hashlib.sha256(
+        np.asarray(compiled(stamps(2), PRESETS["raw_robust"])).tobytes()
+    ).hexdigest()
     assert digest == "4e6e55c705b92a96278da0b3da17a9e99e9390e64264ad906b1d3758c9e85c85"
 
 
@@ -56,15 +58,21 @@ def test_the_quotient_is_the_formula_to_the_last_bit_but_one():
     out = np.asarray(compiled(images, p))[0]
     ring = np.nan_to_num(images[0]).reshape(-1, 3)[annulus_pixels(p)]
     m = np.median(ring, 0)
-    exact = np.clip((np.nan_to_num(images[0]) - m) / (np.median(np.abs(ring - m), 0) + 1e-8), -10, 10)
+    exact = np.clip(
+        (np.nan_to_num(images[0]) - m) / (np.median(np.abs(ring - m), 0) + 1e-8), -10, 10
+    )
     np.testing.assert_allclose(out, exact, rtol=3e-7)
 
 
 def test_leading_axes_and_vmap_give_the_same_bits():
     images = stamps(4, 33)
     batch = np.asarray(compiled(images, SMALL))
-    np.testing.assert_array_equal(np.asarray(compiled(images.reshape(2, 2, 33, 33, 3), SMALL)).reshape(batch.shape), batch)
-    np.testing.assert_array_equal(np.asarray(jax.jit(jax.vmap(lambda x: raw_robust(x, SMALL)))(images)), batch)
+    np.testing.assert_array_equal(
+        np.asarray(compiled(images.reshape(2, 2, 33, 33, 3), SMALL)).reshape(batch.shape), batch
+    )
+    np.testing.assert_array_equal(
+        np.asarray(jax.jit(jax.vmap(lambda x: raw_robust(x, SMALL)))(images)), batch
+    )
     np.testing.assert_array_equal(np.asarray(compiled(images[0], SMALL)), batch[0])
 
 
@@ -89,14 +97,18 @@ def test_middle_pixel_of_an_odd_stamp_is_pixel_32_of_the_even_crop():
 @pytest.mark.parametrize(("a", "b"), [(3.7, 0.0), (0.02, 0.5), (250.0, -4.0)])
 def test_does_not_change_under_scaling_and_shift(a, b):
     image = np.random.default_rng(1).normal(0, 1, (32, 32, 3)).astype("f4")
-    np.testing.assert_allclose(compiled(np.float32(a) * image + np.float32(b), SMALL), compiled(image, SMALL), atol=2e-4)
+    np.testing.assert_allclose(
+        compiled(np.float32(a) * image + np.float32(b), SMALL), compiled(image, SMALL), atol=2e-4
+    )
 
 
 def test_median_is_numpys_for_odd_even_tied_and_signed_values():
     rng = np.random.default_rng(2)
     for n in (1, 2, 5, 16, 1001):
         plain, tied = rng.normal(size=(n, 3)), rng.integers(-2, 3, (n, 3))
-        x = np.hstack([plain, tied, np.zeros((n, 1)), plain * 10.0 ** rng.integers(-30, 30, (n, 3))]).astype(np.float32)
+        x = np.hstack(
+            [plain, tied, np.zeros((n, 1)), plain * 10.0 ** rng.integers(-30, 30, (n, 3))]
+        ).astype(np.float32)
         np.testing.assert_array_equal(np.asarray(jax.jit(median)(x)), np.median(x, 0))
 
 
@@ -125,7 +137,9 @@ def test_blank_stamps_are_zero_flagged_and_have_finite_gradients():
         image = np.full((32, 32, 3), fill, "f4")
         assert (np.asarray(compiled(image, SMALL)) == 0).all() and np.isfinite(slope(image)).all()
         image[16, 16] = 1.0
-        assert (np.asarray(compiled(image, SMALL))[16, 16] == peak).all() and np.isfinite(slope(image)).all()
+        assert (np.asarray(compiled(image, SMALL))[16, 16] == peak).all() and np.isfinite(
+            slope(image)
+        ).all()
     assert np.asarray(flat(np.zeros((2, 32, 32, 3), "f4"), SMALL)).tolist() == [True, True]
     assert np.asarray(flat(stamps(1, 33), SMALL)).tolist() == [False]
 

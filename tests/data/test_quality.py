@@ -29,7 +29,11 @@ def test_a_missing_band_is_rejected_by_name(fill):
     image = stamp()
     image[..., 1] = fill
     assert rejected(image) == "no data in band r"
-    assert features(image)["has_r"] is False and features(image)["has_g"] is True and features(image)["nan_count_r"] == 101 * 101
+    assert (
+        features(image)["has_r"] is False
+        and features(image)["has_g"] is True
+        and features(image)["nan_count_r"] == 101 * 101
+    )
 
 
 def test_central_nan_counts_from_two_percent_on():
@@ -53,7 +57,11 @@ def test_any_nan_near_the_centre_is_rejected():
 def test_nan_outside_the_centre_is_kept_and_counted():
     image = stamp()
     image[:20] = np.nan
-    assert rejected(image) == "" and features(image)["nan_count_z"] == 2020 and features(image)["nan_frac"] == pytest.approx(20 / 101)
+    assert (
+        rejected(image) == ""
+        and features(image)["nan_count_z"] == 2020
+        and features(image)["nan_frac"] == pytest.approx(20 / 101)
+    )
 
 
 def test_a_background_that_is_mostly_blank_is_rejected():
@@ -69,8 +77,18 @@ def test_features_of_a_disk_are_what_they_are_called():
     image[np.hypot(x, y) <= 8] = 3.0
     image[50, 50, 1] = 9.0
     found = features(image)
-    assert found["core_brightness_r"] == 3 and found["core_max_r"] == 9 and found["radial_gradient_r"] == 3
-    assert found["annulus_brightness_r"] == found["annulus_std_r"] == found["outer_brightness_r"] == found["mad_r"] == 0
+    assert (
+        found["core_brightness_r"] == 3
+        and found["core_max_r"] == 9
+        and found["radial_gradient_r"] == 3
+    )
+    assert (
+        found["annulus_brightness_r"]
+        == found["annulus_std_r"]
+        == found["outer_brightness_r"]
+        == found["mad_r"]
+        == 0
+    )
     assert found["mean_r"] == pytest.approx(image[..., 1].mean())
 
 
@@ -104,4 +122,6 @@ def test_the_real_stamp_with_bad_pixels_is_rejected(survey_data):
 def test_the_background_is_where_preprocessing_measures_it(size):
     p = Preprocess(crop=size)
     assert p.annulus == BACKGROUND
-    np.testing.assert_array_equal(np.flatnonzero(_masks(size, size)["background"]), annulus_pixels(p))
+    np.testing.assert_array_equal(
+        np.flatnonzero(_masks(size, size)["background"]), annulus_pixels(p)
+    )

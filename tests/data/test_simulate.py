@@ -19,7 +19,11 @@ SMALL = SimulateSettings(seed=7, bricks=12, brick_pixels=240, galaxies=260, lens
 
 
 def digests(root):
-    return {p.relative_to(root).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(root.rglob("*")) if p.is_file()}
+    return {
+        p.relative_to(root).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest()
+        for p in sorted(root.rglob("*"))
+        if p.is_file()
+    }
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +90,9 @@ def test_coadds_have_the_survey_s_header_and_layout(survey):
     path = coadds.image_path(survey, bricks[0], "r")
     assert path.parent.parent.name == bricks[0][:3]
     with fits.open(path, disable_image_compression=True) as stored:
-        assert stored[1].header["ZCMPTYPE"] == "RICE_ONE" or stored[1].header["ZCMPTYPE"] == "RICE_1"
+        assert (
+            stored[1].header["ZCMPTYPE"] == "RICE_ONE" or stored[1].header["ZCMPTYPE"] == "RICE_1"
+        )
         assert stored[1].header["ZQUANTIZ"] == "SUBTRACTIVE_DITHER_2"
         assert all(hdu.verify_checksum() == 1 for hdu in stored)
         assert "20" not in stored[1].header.comments["CHECKSUM"]  # no date
@@ -103,7 +109,9 @@ def test_coadds_have_the_survey_s_header_and_layout(survey):
 def test_catalogue_positions_point_at_the_objects(survey, truth):
     """Stars and smooth galaxies without neighbours: the centroid of the pixels lies where the catalogue says."""
     offsets = []
-    for name, group in truth[truth.kind.isin(["star", "red", "compact"]) & truth.mag_r.between(17, 20.5)].groupby("brickname"):
+    for name, group in truth[
+        truth.kind.isin(["star", "red", "compact"]) & truth.mag_r.between(17, 20.5)
+    ].groupby("brickname"):
         if not (survey / "coadd" / name[:3] / name).is_dir():
             continue
         brick = coadds.read_brick(survey, name)
@@ -112,17 +120,28 @@ def test_catalogue_positions_point_at_the_objects(survey, truth):
         others = truth[(truth.brickname == name) & (truth.mag_r < 22.5)][["x", "y"]].to_numpy()
         for px, py in zip(x, y):
             stamp = coadds.slice_out(brick.images, px, py, 15)
-            if np.sum(np.hypot(*(others - [px, py]).T) < 22) == 1 and np.isfinite(stamp.image[..., 1]).all():
+            if (
+                np.sum(np.hypot(*(others - [px, py]).T) < 22) == 1
+                and np.isfinite(stamp.image[..., 1]).all()
+            ):
                 light = stamp.image[..., 1] - np.median(stamp.image[..., 1])
                 yy, xx = np.mgrid[-7:8, -7:8]
-                offsets.append([np.sum(light * xx) / light.sum() - stamp.offset[0], np.sum(light * yy) / light.sum() - stamp.offset[1]])
+                offsets.append(
+                    [
+                        np.sum(light * xx) / light.sum() - stamp.offset[0],
+                        np.sum(light * yy) / light.sum() - stamp.offset[1],
+                    ]
+                )
     assert len(offsets) >= 5
     assert np.abs(np.median(offsets, axis=0)).max() < 0.15
 
 
 def catalogue_rows(survey, ids):
     tables = [catalogue.read(p) for p in sorted((survey / "sweep").iterdir())]
-    merged = {k: np.concatenate([t[k] for t in tables]) for k in ("galaxy_id", "ra", "dec", "flux_r", "type", "nobs_z")}
+    merged = {
+        k: np.concatenate([t[k] for t in tables])
+        for k in ("galaxy_id", "ra", "dec", "flux_r", "type", "nobs_z")
+    }
     return catalogue.take(merged, np.isin(merged["galaxy_id"], list(ids)))
 
 
@@ -130,7 +149,13 @@ def catalogue_rows(survey, ids):
 def test_a_galaxy_s_flux_ends_up_in_the_pixels(n, r_eff, q):
     canvas = np.zeros((301, 301, 3), np.float32)
     flux = np.array([2.0, 5.0, 9.0])
-    pixels.draw_components(canvas, sersic(flux, r_eff, n, q, 0.4), np.array([150.3]), np.array([149.8]), np.array([1.4, 1.3, 1.2]))
+    pixels.draw_components(
+        canvas,
+        sersic(flux, r_eff, n, q, 0.4),
+        np.array([150.3]),
+        np.array([149.8]),
+        np.array([1.4, 1.3, 1.2]),
+    )
     assert np.allclose(canvas.sum((0, 1)), flux, rtol=0.05 if n > 2 else 0.01)
     yy, xx = np.mgrid[:301, :301]
     assert np.sum(canvas[..., 1] * xx) / canvas[..., 1].sum() == pytest.approx(150.3, abs=0.02)
@@ -156,9 +181,13 @@ def test_the_psf_has_its_fwhm_and_unit_flux():
 
 def test_blank_sky_has_the_depth_that_the_catalogue_claims():
     """Photometry of nothing with the PSF scatters by 1/sqrt(psfdepth)."""
-    seen = conditions.Conditions(np.array([1.5, 1.4, 1.3]), np.array([24.6, 24.2, 23.2]), np.array([4, 4, 4]), 0.05)
+    seen = conditions.Conditions(
+        np.array([1.5, 1.4, 1.3]), np.array([24.6, 24.2, 23.2]), np.array([4, 4, 4]), 0.05
+    )
     nexp = np.full((420, 420, 3), 4, np.int16)
-    sky = pixels.expose(np.zeros((420, 420, 3), np.float32), nexp, seen, np.random.default_rng(0)).image
+    sky = pixels.expose(
+        np.zeros((420, 420, 3), np.float32), nexp, seen, np.random.default_rng(0)
+    ).image
     y, x = np.mgrid[-10:11, -10:11].astype(float)
     profile = pixels.point_source(x, y, seen.psfsize)
     blocks = sky.reshape(20, 21, 20, 21, 3).transpose(0, 2, 1, 3, 4)
@@ -169,7 +198,9 @@ def test_blank_sky_has_the_depth_that_the_catalogue_claims():
 
 def test_what_the_survey_contains(survey, truth):
     listed, refused = lenses.read(survey / "lenses.csv")
-    assert not refused and len(listed.named("DESI")) >= 20 and len(listed) > len(listed.named("DESI"))
+    assert (
+        not refused and len(listed.named("DESI")) >= 20 and len(listed) > len(listed.named("DESI"))
+    )
     assert set(listed.grading) == {"confident", "probable"}
     hosts = truth[truth.kind == "lens"]
     assert len(hosts) == 24 and hosts.theta_e.between(0.7, 3.0).all()
@@ -179,9 +210,22 @@ def test_what_the_survey_contains(survey, truth):
     counters: Counter = Counter()
     for path in sorted((survey / "sweep").iterdir()):
         counters.update(select(catalogue.read(path), Selection(), listed.tree(), path)[1])
-    for cut in ("not_finite_position", "declination", "type", "maskbits", "nobs_g", "nobs_r", "nobs_z", "z_mag", "near_lens", "kept"):
+    for cut in (
+        "not_finite_position",
+        "declination",
+        "type",
+        "maskbits",
+        "nobs_g",
+        "nobs_r",
+        "nobs_z",
+        "z_mag",
+        "near_lens",
+        "kept",
+    ):
         assert counters[cut] > 0, cut
-    missing = [p.name for p in (survey / "coadd").glob("*/*") if coadds.read_brick(survey, p.name).missing]
+    missing = [
+        p.name for p in (survey / "coadd").glob("*/*") if coadds.read_brick(survey, p.name).missing
+    ]
     assert len(missing) == 1
     images = [coadds.read_image(p)[0] for p in (survey / "coadd").rglob("*image-z*")]
     assert any(np.isnan(i).any() for i in images) and any((i == 0).any() for i in images)
@@ -193,9 +237,10 @@ def test_the_default_pool_is_large_and_mixed_enough(monkeypatch):
     from data.simulate import strong
     from data.simulate.bricks import footprint
 
-    nothing = lambda *args: None  # noqa: E731
-    blank = lambda seed, galaxies, *rest: strong.Arcs(  # noqa: E731
-        np.zeros((len(galaxies), 101, 101, 3), np.float32), pd.DataFrame({k: np.zeros(len(galaxies)) for k in strong.TRUTH})
+    nothing = lambda *args: None
+    blank = lambda seed, galaxies, *rest: strong.Arcs(
+        np.zeros((len(galaxies), 101, 101, 3), np.float32),
+        pd.DataFrame({k: np.zeros(len(galaxies)) for k in strong.TRUTH}),
     )
     monkeypatch.setattr(pixels, "draw_components", nothing)
     monkeypatch.setattr(pixels, "draw_stars", nothing)
@@ -203,13 +248,25 @@ def test_the_default_pool_is_large_and_mixed_enough(monkeypatch):
     s, counters = SimulateSettings(), Counter()
     for brick in footprint(s.bricks, s.brick_pixels, np.random.default_rng([s.seed, 0]))[4:18]:
         made = mock.mock_brick(brick, s.brick_pixels, s.galaxies // s.bricks, 7, s.seed)
-        rows = {n.lower(): made.rows[n].astype(str) if made.rows[n].dtype.kind == "S" else made.rows[n] for n in DTYPE.names}
-        kept = select(catalogue.standard(rows, brick.name), Selection(), SkyTree(made.lenses.ra.to_numpy(), made.lenses.dec.to_numpy()))[1]
+        rows = {
+            n.lower(): made.rows[n].astype(str) if made.rows[n].dtype.kind == "S" else made.rows[n]
+            for n in DTYPE.names
+        }
+        kept = select(
+            catalogue.standard(rows, brick.name),
+            Selection(),
+            SkyTree(made.lenses.ra.to_numpy(), made.lenses.dec.to_numpy()),
+        )[1]
         counters.update(kept)
     assert counters["kept"] / 14 * s.bricks > 3800
-    proxies = sum(counters[c] for c in ("ring_proxy", "edge_on_proxy", "blue_clumpy", "large_galaxy"))
+    proxies = sum(
+        counters[c] for c in ("ring_proxy", "edge_on_proxy", "blue_clumpy", "large_galaxy")
+    )
     assert 0.16 < proxies / counters["kept"] < 0.25
-    assert all(counters[c] > 0 for c in ("ring_proxy", "edge_on_proxy", "blue_clumpy", "large_galaxy", "merger_neighbour"))
+    assert all(
+        counters[c] > 0
+        for c in ("ring_proxy", "edge_on_proxy", "blue_clumpy", "large_galaxy", "merger_neighbour")
+    )
 
 
 def test_galdepth_is_that_of_the_reference_galaxy():
@@ -231,7 +288,18 @@ def test_galdepth_is_that_of_the_reference_galaxy():
 def test_the_verb_refuses_nonsense_and_skips_finished_work(tmp_path, capsys):
     with pytest.raises(InputError, match="brick_pixels|brick-pixels"):
         command(["--out", str(tmp_path), "--brick-pixels", "20"])
-    flags = ["--out", str(tmp_path), "--bricks", "1", "--brick-pixels", "160", "--galaxies", "2", "--lenses", "1"]
+    flags = [
+        "--out",
+        str(tmp_path),
+        "--bricks",
+        "1",
+        "--brick-pixels",
+        "160",
+        "--galaxies",
+        "2",
+        "--lenses",
+        "1",
+    ]
     assert command(flags) == 0
     before = digests(tmp_path / "survey")
     assert command(flags) == 0

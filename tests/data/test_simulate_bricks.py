@@ -5,7 +5,16 @@ import csv
 import numpy as np
 import pytest
 
-from data.simulate.bricks import OUTSIDE, TILES, brick_containing, corners, footprint, quotas, sweep_name, wcs
+from data.simulate.bricks import (
+    OUTSIDE,
+    TILES,
+    brick_containing,
+    corners,
+    footprint,
+    quotas,
+    sweep_name,
+    wcs,
+)
 from data.splits import healpix_128, split
 from lensjax.errors import InputError
 
@@ -13,13 +22,21 @@ from lensjax.errors import InputError
 def test_a_brick_has_the_name_number_and_limits_of_a_real_coadd_header():
     brick = brick_containing(95.9, 80.45)
     assert (brick.name, brick.brickid) == ("0959p805", 657438)
-    assert np.allclose([brick.ra, brick.dec, brick.ra1, brick.ra2], [95.9504132231405, 80.5, 95.206611570248, 96.6942148760331])
+    assert np.allclose(
+        [brick.ra, brick.dec, brick.ra1, brick.ra2],
+        [95.9504132231405, 80.5, 95.206611570248, 96.6942148760331],
+    )
     assert (brick.dec1, brick.dec2) == (80.375, 80.625)
 
 
 @pytest.mark.parametrize(
     ("ra", "dec", "name"),
-    [(0.061098, -5.95079, "0001m060"), (0.261567, -37.324272, "0001m372"), (0.694317, 27.08937, "0006p270"), (359.855713, -3.049319, "3598m030")],
+    [
+        (0.061098, -5.95079, "0001m060"),
+        (0.261567, -37.324272, "0001m372"),
+        (0.694317, 27.08937, "0006p270"),
+        (359.855713, -3.049319, "3598m030"),
+    ],
 )
 def test_real_objects_fall_into_their_bricks(ra, dec, name):
     assert brick_containing(ra, dec).name == name
@@ -30,8 +47,12 @@ def test_every_brick_and_sweep_file_exists_in_dr10(survey_data):
         real = {row["brickname"] for row in csv.DictReader(handle)}
     urls = (survey_data / "tractor/dr10_lrg/dr10_south_sweep_urls.txt").read_text()
     bricks = footprint(48, 1200, np.random.default_rng(3))
-    assert sum(b.name in real for b in bricks) > 40  # the table lists bricks with luminous red galaxies, nearly all
-    names = {sweep_name(b.ra, b.dec) for b in bricks} | {sweep_name(*position) for position in OUTSIDE}
+    assert (
+        sum(b.name in real for b in bricks) > 40
+    )  # the table lists bricks with luminous red galaxies, nearly all
+    names = {sweep_name(b.ra, b.dec) for b in bricks} | {
+        sweep_name(*position) for position in OUTSIDE
+    }
     assert all(name in urls for name in names)
     assert all(sweep_name(ra + 1, dec + 1) in urls for ra, dec in TILES)
 
@@ -45,7 +66,11 @@ def test_bricks_have_a_cell_each_and_the_shares_of_the_splits(seed):
     assert len(np.unique(cells)) == 48
     assert all(-18 < b.dec < 32 for b in bricks)
     names, counts = np.unique(split(cells), return_counts=True)
-    assert dict(zip(names.tolist(), counts.tolist())) == quotas(48) == {"train": 34, "val": 7, "test": 7}
+    assert (
+        dict(zip(names.tolist(), counts.tolist()))
+        == quotas(48)
+        == {"train": 34, "val": 7, "test": 7}
+    )
 
 
 def test_too_many_bricks_are_refused():
@@ -59,6 +84,8 @@ def test_world_coordinates_are_the_surveys():
     ra, dec = w.all_pix2world([149.5], [149.5], 0)
     assert np.allclose([ra[0], dec[0]], [brick.ra, brick.dec])
     east, _ = w.all_pix2world([148.5], [149.5], 0)
-    assert (east[0] - brick.ra) * np.cos(np.radians(brick.dec)) * 3600 == pytest.approx(0.262, rel=1e-4)
+    assert (east[0] - brick.ra) * np.cos(np.radians(brick.dec)) * 3600 == pytest.approx(
+        0.262, rel=1e-4
+    )
     x, y = w.all_world2pix(*w.all_pix2world([3.0, 290.0], [7.5, 12.25], 0), 0)
     assert np.allclose([x, y], [[3.0, 290.0], [7.5, 12.25]], atol=1e-6)

@@ -52,7 +52,13 @@ def test_order_key_is_the_first_eight_bytes():
 def manifest(n=1000):
     cells = np.arange(n) // 2
     ids = np.array([f"b_{i}" for i in range(n)])
-    return {"galaxy_id": ids, "cutout_path": ids, "healpix_128": cells, "split": splits.split(cells), "label": (np.arange(n) % 11 == 0).astype(int)}
+    return {
+        "galaxy_id": ids,
+        "cutout_path": ids,
+        "healpix_128": cells,
+        "split": splits.split(cells),
+        "label": (np.arange(n) % 11 == 0).astype(int),
+    }
 
 
 def test_verify_counts():
@@ -61,7 +67,9 @@ def test_verify_counts():
     assert sum(figures["counts"].values()) == 20_000
 
 
-@pytest.mark.parametrize(("column", "value"), [("galaxy_id", "b_0"), ("cutout_path", "b_0"), ("healpix_128", 0)])
+@pytest.mark.parametrize(
+    ("column", "value"), [("galaxy_id", "b_0"), ("cutout_path", "b_0"), ("healpix_128", 0)]
+)
 def test_verify_refuses_a_leak_by_name(column, value):
     table = manifest()
     table[column] = table[column].copy()

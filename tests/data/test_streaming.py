@@ -19,7 +19,10 @@ def folder(tmp_path):
 
 @pytest.mark.parametrize("threads", [0, 3])
 def test_rows_come_in_the_order_asked_for(folder, threads):
-    images, source = load_split(folder, "train", ("image",))["image"], streaming.records(folder, "train")
+    images, source = (
+        load_split(folder, "train", ("image",))["image"],
+        streaming.records(folder, "train"),
+    )
     assert len(source) == len(images) == 7
     rows = [3, 0, 6, 1, 1]
     found = list(streaming.batches(source, rows, 2, threads=threads))
@@ -28,7 +31,10 @@ def test_rows_come_in_the_order_asked_for(folder, threads):
 
 
 def test_processes_that_read_ahead_keep_the_order(folder):
-    images, source = load_split(folder, "train", ("image",))["image"], streaming.records(folder, "train")
+    images, source = (
+        load_split(folder, "train", ("image",))["image"],
+        streaming.records(folder, "train"),
+    )
     rows = [6, 2, 5, 0, 4, 1, 3]
     found = [np.array(batch) for batch in streaming.batches(source, rows, 2, workers=2)]
     assert [len(f) for f in found] == [2, 2, 2, 1]

@@ -13,12 +13,16 @@ NEAR_THE_CENTRE = {
     "a cell of three pixels": lj.Scene(
         lj.SIE(0.58808279, 0.62069547, 0.47027218, 0.03733259, 0.01037563),
         lj.Shear(0.02755935, 0.12975408),
-        lj.Sersic(jnp.ones(1), 0.07815478, 0.72947598, 0.6509707, 1.83778679, 0.46615034, 0.30972019),
+        lj.Sersic(
+            jnp.ones(1), 0.07815478, 0.72947598, 0.6509707, 1.83778679, 0.46615034, 0.30972019
+        ),
     ),
     "one pixel beside it": lj.Scene(
         lj.SIE(0.78981638, 0.91639823, 0.19433033, -0.04852659, -0.01055291),
         lj.Shear(0.02104092, 0.00314859),
-        lj.Sersic(jnp.ones(1), 0.07459272, 2.15894866, 0.54506975, 2.61635423, 0.34399021, -0.5171032),
+        lj.Sersic(
+            jnp.ones(1), 0.07459272, 2.15894866, 0.54506975, 2.61635423, 0.34399021, -0.5171032
+        ),
         lj.Clumps(*(jnp.array([v]) for v in (0.29848397, 0.6427241, 0.12041814, 0.25871098))),
     ),
 }
@@ -28,7 +32,12 @@ NEAR_THE_CENTRE = {
 @pytest.mark.parametrize("name", NEAR_THE_CENTRE)
 def test_images_beside_the_centre_of_the_lens_are_converged(name, tol):
     scene = NEAR_THE_CENTRE[name]
-    points = converged_points(lensed_sersic(jax.tree.map(lambda leaf: np.asarray(leaf, float), scene)), GRID, margin=8, accuracy=2e-7)
+    points = converged_points(
+        lensed_sersic(jax.tree.map(lambda leaf: np.asarray(leaf, float), scene)),
+        GRID,
+        margin=8,
+        accuracy=2e-7,
+    )
     truth = points.convolved(GRID, 1.37)
     image = np.asarray(lj.render(scene, GRID, lj.Gaussian(1.37), tol)[..., 0], float)
     assert np.abs(image - truth).max() < tol * truth.max()

@@ -23,7 +23,10 @@ def test_they_are_those_of_a_sort(size, share):
 
 
 @settings(max_examples=50, deadline=None)
-@given(st.lists(st.sampled_from([0.0, -1.0, 1e-30, 1.0, 1.0, 2.0, 3e38]), min_size=300, max_size=300), st.integers(1, 299))
+@given(
+    st.lists(st.sampled_from([0.0, -1.0, 1e-30, 1.0, 1.0, 2.0, 3e38]), min_size=300, max_size=300),
+    st.integers(1, 299),
+)
 def test_ties_zeros_and_negatives_fill_up_without_repeats(values, count):
     places = np.asarray(largest(jnp.asarray(values, jnp.float32), count))
     clipped = np.maximum(np.asarray(values), 0)
@@ -42,6 +45,8 @@ def test_asking_for_more_than_there_are_gives_all():
 def test_a_batch_is_its_items_and_double_precision_is_allowed():
     values = np.random.default_rng(0).random((6, 720))
     one_by_one = [np.asarray(largest(jnp.asarray(v), 50)) for v in values]
-    np.testing.assert_array_equal(jax.vmap(lambda v: largest(v, 50))(jnp.asarray(values)), one_by_one)
+    np.testing.assert_array_equal(
+        jax.vmap(lambda v: largest(v, 50))(jnp.asarray(values)), one_by_one
+    )
     with jax.enable_x64(True):
         np.testing.assert_array_equal(largest(jnp.asarray(values[0]), 50), one_by_one[0])

@@ -14,7 +14,11 @@ PRESETS = ("raw_notes", "arclike")
 def found(tmp_path_factory):
     out = tmp_path_factory.mktemp("conformance") / "found.json"
     script = Path(__file__).resolve().parents[2] / "benchmarks" / "conformance.py"
-    subprocess.run([sys.executable, str(script), "--images", "40", "--accuracy", "1e-6", "--out", str(out)], check=True, timeout=1200)
+    subprocess.run(
+        [sys.executable, str(script), "--images", "40", "--accuracy", "1e-6", "--out", str(out)],
+        check=True,
+        timeout=1200,
+    )
     return json.loads(out.read_text())
 
 
@@ -31,7 +35,9 @@ def found(tmp_path_factory):
 def test_rays(found, lens, deflection, potential, jacobian, magnification):
     numbers = found["rays"][lens]
     assert found["draws"] >= 500
-    for value, limit in zip(numbers.values(), (deflection, potential, jacobian, magnification), strict=True):
+    for value, limit in zip(
+        numbers.values(), (deflection, potential, jacobian, magnification), strict=True
+    ):
         assert value < limit, numbers
 
 

@@ -14,7 +14,15 @@ def test_the_documented_example_runs():
     exec(compile(code, "rendering.md", "exec"), scope)
     images, snr, by_scene = np.asarray(scope["images"]), np.asarray(scope["snr"]), scope["by_scene"]
     assert images.shape == (32, 101, 101, 3) and np.isfinite(images).all()
-    assert all(np.isfinite(leaf).all() for leaf in (*by_scene.source.flux, by_scene.source.r_eff, by_scene.lens.theta_e, scope["by_psf"].fwhm))
+    assert all(
+        np.isfinite(leaf).all()
+        for leaf in (
+            *by_scene.source.flux,
+            by_scene.source.r_eff,
+            by_scene.lens.theta_e,
+            scope["by_psf"].fwhm,
+        )
+    )
     # the ratio is linear in the flux of its band, and knows nothing of the others'
     flux = np.asarray(scope["scenes"].source.flux)
     np.testing.assert_allclose(np.asarray(by_scene.source.flux)[:, 1] * flux[:, 1], snr, rtol=1e-3)
@@ -22,5 +30,7 @@ def test_the_documented_example_runs():
     # the arcs are in the images: in the annulus the sums over the noise are the ratios, give or take the noise itself
     y, x = np.mgrid[:101, :101] - 50
     mask = (np.hypot(x, y) >= 4) & (np.hypot(x, y) <= 16)
-    found = (images - np.asarray(scope["host"]))[:, mask, 1].sum(1) / (float(scope["sigma"][1]) * np.sqrt(mask.sum()))
+    found = (images - np.asarray(scope["host"]))[:, mask, 1].sum(1) / (
+        float(scope["sigma"][1]) * np.sqrt(mask.sum())
+    )
     np.testing.assert_allclose(found, snr, atol=1.5, rtol=0.1)

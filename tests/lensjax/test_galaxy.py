@@ -48,7 +48,11 @@ def test_the_spline_goes_through_every_pixel_and_is_scipys_between():
         np.testing.assert_allclose(at, image, atol=1e-5 * image.max())
         between = np.random.default_rng(1).uniform(-1, 1, (2, 300))
         theirs = RectBivariateSpline(y, x, image, kx=3, ky=3).ev(between[1], between[0])
-        np.testing.assert_allclose(surface_brightness(galaxy, *between) * image.sum() * 0.01, theirs, atol=1e-4 * image.max())
+        np.testing.assert_allclose(
+            surface_brightness(galaxy, *between) * image.sum() * 0.01,
+            theirs,
+            atol=1e-4 * image.max(),
+        )
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +60,9 @@ def cosmos(survey_data):
     """Galaxies of the GalSim COSMOS sample, as the HST saw them."""
     from astropy.io import fits
 
-    with fits.open(survey_data / "sources" / "cosmos_paltas" / "real_galaxy_images_23.5_n1.fits") as hdus:
+    with fits.open(
+        survey_data / "sources" / "cosmos_paltas" / "real_galaxy_images_23.5_n1.fits"
+    ) as hdus:
         return [np.asarray(hdu.data, np.float64) for hdu in hdus]
 
 
@@ -74,12 +80,27 @@ def test_arcs_of_real_galaxies_agree_with_lenstronomys_interpolated_source(cosmo
     t = (np.arange(41 * count) - (41 * count - 1) / 2) * grid.scale / count
     x, y = (a.ravel() for a in np.meshgrid(t, t))
     f = 0.3 / 1.7
-    k = [{"theta_E": 1.5, "e1": f * np.cos(0.6), "e2": f * np.sin(0.6)}, {"gamma1": 0.03, "gamma2": -0.02}]
+    k = [
+        {"theta_E": 1.5, "e1": f * np.cos(0.6), "e2": f * np.sin(0.6)},
+        {"gamma1": 0.03, "gamma2": -0.02},
+    ]
     bx, by = LensModel(["SIE", "SHEAR"]).ray_shooting(x, y, k)
 
     def theirs(image, scale):
-        source = {"image": image / image.sum() / scale**2, "amp": 1.0, "center_x": 0.15, "center_y": -0.1, "phi_G": 0.4, "scale": scale}
-        return Points(x, y, LightModel(["INTERPOL"]).surface_brightness(bx, by, [source]) * (grid.scale / count) ** 2).convolved(grid, fwhm)
+        source = {
+            "image": image / image.sum() / scale**2,
+            "amp": 1.0,
+            "center_x": 0.15,
+            "center_y": -0.1,
+            "phi_G": 0.4,
+            "scale": scale,
+        }
+        return Points(
+            x,
+            y,
+            LightModel(["INTERPOL"]).surface_brightness(bx, by, [source])
+            * (grid.scale / count) ** 2,
+        ).convolved(grid, fwhm)
 
     @jax.jit
     def ours(image):
@@ -105,12 +126,22 @@ def test_gradients_through_a_galaxy_image():
 
     def total(p):
         galaxy = lj.GalaxyImage(jnp.ones(3), image, p[0], p[1], p[2], p[3])
-        return jnp.sum(surface_brightness(galaxy, jnp.linspace(-0.2, 0.2, 7), 0.05) * jnp.arange(7.0))
+        return jnp.sum(
+            surface_brightness(galaxy, jnp.linspace(-0.2, 0.2, 7), 0.05) * jnp.arange(7.0)
+        )
 
     from jax.test_util import check_grads
 
     with jax.enable_x64(True):
-        check_grads(jax.jit(total), (jnp.array([0.03, 0.4, 0.011, 0.023]),), order=1, modes=("fwd", "rev"), eps=1e-6, atol=1e-4, rtol=1e-4)
+        check_grads(
+            jax.jit(total),
+            (jnp.array([0.03, 0.4, 0.011, 0.023]),),
+            order=1,
+            modes=("fwd", "rev"),
+            eps=1e-6,
+            atol=1e-4,
+            rtol=1e-4,
+        )
 
 
 def test_an_empty_image_is_refused():

@@ -9,7 +9,11 @@ import lensjax as lj
 
 GRID = lj.PixelGrid(101)
 PSF = lj.Gaussian(jnp.array([1.3, 1.2, 1.1]))
-SCENE = lj.Scene(lj.SIE(1.5, 0.7, 0.3), lj.Shear(0.03, -0.02), lj.Sersic(jnp.array([0.2, 0.25, 0.3]), 0.2, 1.0, 0.6, 0.8, 0.2, 0.1))
+SCENE = lj.Scene(
+    lj.SIE(1.5, 0.7, 0.3),
+    lj.Shear(0.03, -0.02),
+    lj.Sersic(jnp.array([0.2, 0.25, 0.3]), 0.2, 1.0, 0.6, 0.8, 0.2, 0.1),
+)
 
 
 @pytest.fixture(scope="module")
@@ -23,9 +27,17 @@ def test_injection_adds_and_keeps_the_hosts_noise(arc):
     noiseless = lj.inject(host, arc, gain=1e12, key=jax.random.key(1))
     np.testing.assert_allclose(noiseless, host + arc, atol=1e-5)
     # paired: the same host, arc and key; only the noise differs, with variance arc / gain
-    noisy = jax.vmap(lambda k: lj.inject(host, arc, gain=jnp.array([100.0, 150.0, 300.0]), key=k))(jax.random.split(jax.random.key(2), 200)) - host - arc
+    noisy = (
+        jax.vmap(lambda k: lj.inject(host, arc, gain=jnp.array([100.0, 150.0, 300.0]), key=k))(
+            jax.random.split(jax.random.key(2), 200)
+        )
+        - host
+        - arc
+    )
     bright = np.asarray(arc[..., 1] > 0.3 * arc[..., 1].max())
-    pull = np.asarray(noisy)[:, bright] / np.sqrt(np.asarray(arc)[bright] / np.array([100.0, 150.0, 300.0]))
+    pull = np.asarray(noisy)[:, bright] / np.sqrt(
+        np.asarray(arc)[bright] / np.array([100.0, 150.0, 300.0])
+    )
     np.testing.assert_allclose(pull.std((0, 1)), 1.0, rtol=0.03)
 
 
@@ -54,11 +66,23 @@ def test_a_degraded_galaxy_is_the_galaxy_seen_with_the_target_psf():
 
 
 def test_degrading_conserves_flux():
-    host = lj.render(lj.Scene(source=lj.Sersic(jnp.array([5.0, 2.0, 1.0]), 0.5, 1.0, 0.7, 0.3, 0.4, -0.3)), GRID, lj.Gaussian(1.1))
-    out = lj.degrade(host, jnp.full(3, 1.1), jnp.array([1.2, 1.5, 1.8]), 40.0, 40.0, jax.random.key(0))
+    host = lj.render(
+        lj.Scene(source=lj.Sersic(jnp.array([5.0, 2.0, 1.0]), 0.5, 1.0, 0.7, 0.3, 0.4, -0.3)),
+        GRID,
+        lj.Gaussian(1.1),
+    )
+    out = lj.degrade(
+        host, jnp.full(3, 1.1), jnp.array([1.2, 1.5, 1.8]), 40.0, 40.0, jax.random.key(0)
+    )
     np.testing.assert_allclose(out.sum((0, 1)), host.sum((0, 1)), rtol=1e-5)
     even = jnp.full_like(host, 0.3)
-    np.testing.assert_allclose(lj.degrade(even, jnp.full(3, 1.1), jnp.array([1.2, 1.5, 1.8]), 40.0, 40.0, jax.random.key(0)), even, rtol=1e-5)
+    np.testing.assert_allclose(
+        lj.degrade(
+            even, jnp.full(3, 1.1), jnp.array([1.2, 1.5, 1.8]), 40.0, 40.0, jax.random.key(0)
+        ),
+        even,
+        rtol=1e-5,
+    )
 
 
 @pytest.mark.parametrize("own", [25.0, 24.0])
@@ -66,20 +90,33 @@ def test_degraded_noise_is_white_with_the_pixel_variance_and_the_depth_of_the_ta
     fwhm, target = jnp.array([1.0, 1.1, 1.0]), jnp.array([1.0, 1.2, 1.6])
     depth = lj.psfdepth_from_m5(23.0)
     sigma = lj.pixel_sigma(lj.psfdepth_from_m5(own), lj.Gaussian(fwhm), GRID)
-    run = jax.jit(jax.vmap(lambda k: lj.degrade(lj.sky_noise(jax.random.fold_in(k, 0), sigma, GRID), fwhm, target, own, 23.0, k)))
+    run = jax.jit(
+        jax.vmap(
+            lambda k: lj.degrade(
+                lj.sky_noise(jax.random.fold_in(k, 0), sigma, GRID), fwhm, target, own, 23.0, k
+            )
+        )
+    )
     images = np.asarray(run(jax.random.split(jax.random.key(3), 24)))[:, 8:-8, 8:-8]
     expected = np.asarray(lj.pixel_sigma(depth, lj.Gaussian(target), GRID))
     np.testing.assert_allclose(images.std((0, 1, 2)), expected, rtol=0.02)
-    neighbours = [(images[:, i:] * images[:, : images.shape[1] - i]).mean((0, 1, 2)) / expected**2 for i in (1, 2, 4)]
+    neighbours = [
+        (images[:, i:] * images[:, : images.shape[1] - i]).mean((0, 1, 2)) / expected**2
+        for i in (1, 2, 4)
+    ]
     np.testing.assert_allclose(neighbours, 0.0, atol=0.02)
     stamp = np.asarray(lj.Gaussian(target).stamp(lj.PixelGrid(15)))
-    fits = [(images[:, i : i + 15, j : j + 15] * stamp).sum((1, 2)) / (stamp**2).sum((0, 1)) for i in range(0, 70, 10) for j in range(0, 70, 10)]
+    fits = [
+        (images[:, i : i + 15, j : j + 15] * stamp).sum((1, 2)) / (stamp**2).sum((0, 1))
+        for i in range(0, 70, 10)
+        for j in range(0, 70, 10)
+    ]
     np.testing.assert_allclose(np.concatenate(fits).std(0), 1 / np.sqrt(depth), rtol=0.06)
 
 
 def test_gradients_of_degradation_are_finite_where_nothing_is_added():
     host = lj.sky_noise(jax.random.key(5), jnp.full(3, 0.01), lj.PixelGrid(21))
-    f = lambda t, d: (lj.degrade(host, jnp.full(3, 1.3), t, 23.0, d, jax.random.key(6)) ** 2).sum()  # noqa: E731
+    f = lambda t, d: (lj.degrade(host, jnp.full(3, 1.3), t, 23.0, d, jax.random.key(6)) ** 2).sum()
     slopes = jax.jit(jax.grad(f, (0, 1)))
     for t in (1.3, 1.1, 1.6):
         assert all(np.isfinite(g).all() for g in slopes(jnp.full(3, t), jnp.full(3, 23.0)))
@@ -87,5 +124,12 @@ def test_gradients_of_degradation_are_finite_where_nothing_is_added():
 
 def test_a_target_that_is_no_worse_leaves_the_host_alone():
     host = lj.sky_noise(jax.random.key(5), jnp.full(3, 0.01), GRID)
-    out = lj.degrade(host, jnp.full(3, 1.3), jnp.full(3, 1.1), jnp.full(3, 23.0), jnp.full(3, 24.0), jax.random.key(6))
+    out = lj.degrade(
+        host,
+        jnp.full(3, 1.3),
+        jnp.full(3, 1.1),
+        jnp.full(3, 23.0),
+        jnp.full(3, 24.0),
+        jax.random.key(6),
+    )
     np.testing.assert_allclose(out, host, atol=1e-6)

@@ -22,27 +22,48 @@ def integral(light, half=60.0):
     r = np.logspace(-7, np.log10(half), 3000)
     phi = np.linspace(0, 2 * np.pi, 65)[:-1]
     x, y = r[:, None] * np.cos(phi), r[:, None] * np.sin(phi)
-    ring = np.asarray(surface_brightness(light, x + np.asarray(light.x if hasattr(light, "x") else 0.0), y)).mean(1) * 2 * np.pi * r
+    ring = (
+        np.asarray(
+            surface_brightness(light, x + np.asarray(light.x if hasattr(light, "x") else 0.0), y)
+        ).mean(1)
+        * 2
+        * np.pi
+        * r
+    )
     return np.trapezoid(ring * r, np.log(r))
 
 
 @pytest.mark.parametrize("n", [0.5, 1.0, 2.5, 4.0])
 def test_b_makes_r_eff_the_half_light_radius(n):
-    np.testing.assert_allclose(gammainc(2 * n, float(sersic_b(n))), 0.5, atol=2e-4 if n < 1 else 2e-5)
+    np.testing.assert_allclose(
+        gammainc(2 * n, float(sersic_b(n))), 0.5, atol=2e-4 if n < 1 else 2e-5
+    )
 
 
-@pytest.mark.parametrize("n, r_eff, q", [(0.5, 0.4, 1.0), (1.0, 0.15, 0.6), (2.5, 0.05, 0.3), (4.0, 0.5, 0.8)])
+@pytest.mark.parametrize(
+    "n, r_eff, q", [(0.5, 0.4, 1.0), (1.0, 0.15, 0.6), (2.5, 0.05, 0.3), (4.0, 0.5, 0.8)]
+)
 def test_the_source_plane_integral_is_one(n, r_eff, q):
-    np.testing.assert_allclose(integral(lj.Sersic(1.0, r_eff, n, q, 0.4)), 1.0, atol=2e-4 if n < 4 else 2e-3)
+    np.testing.assert_allclose(
+        integral(lj.Sersic(1.0, r_eff, n, q, 0.4)), 1.0, atol=2e-4 if n < 4 else 2e-3
+    )
 
 
 def test_clumps_leave_the_total_alone():
     galaxy = lj.Sersic(2.0, 0.3, 1.0, 0.6, 0.8)
-    clumps = lj.Clumps(jnp.array([0.2, 0.15, 0.0]), jnp.array([0.5, -0.8, 0.1]), jnp.array([0.3, 0.2, 0.0]), jnp.array([0.2, 0.3, 0.25]))
+    clumps = lj.Clumps(
+        jnp.array([0.2, 0.15, 0.0]),
+        jnp.array([0.5, -0.8, 0.1]),
+        jnp.array([0.3, 0.2, 0.0]),
+        jnp.array([0.2, 0.3, 0.25]),
+    )
     light = ClumpySersic(galaxy, clumps)
     x, y = np.meshgrid(*[(np.arange(1200) - 599.5) * 0.01] * 2)
     np.testing.assert_allclose(np.sum(surface_brightness(light, x, y)) * 1e-4, 1.0, atol=1e-3)
-    moved = np.asarray(surface_brightness(light, x, y) - 0.65 * surface_brightness(galaxy, x, y)).sum() * 1e-4
+    moved = (
+        np.asarray(surface_brightness(light, x, y) - 0.65 * surface_brightness(galaxy, x, y)).sum()
+        * 1e-4
+    )
     np.testing.assert_allclose(moved, 0.35, rtol=1e-6)
 
 
@@ -54,7 +75,9 @@ def test_clump_flux_is_exact_over_the_prior():
         c = ClumpySersic(galaxy, clumps).coefficients()
         return c["share"] + sum(2 * jnp.pi * k["peak"] / (-2 * k["rate"]) for k in c["knots"])
 
-    np.testing.assert_allclose(jax.jit(jax.vmap(total))(scenes.source, scenes.clumps), 1.0, atol=1e-6)
+    np.testing.assert_allclose(
+        jax.jit(jax.vmap(total))(scenes.source, scenes.clumps), 1.0, atol=1e-6
+    )
 
 
 def test_gaussian_light():
@@ -68,11 +91,19 @@ def test_gradients_forward_and_reverse(q, x, y):
     def f(p):
         return jnp.log(surface_brightness(lj.Sersic(1.0, p[0], p[1], p[2], p[3], p[4], p[5]), x, y))
 
-    check_grads(f, (jnp.array([0.3, 1.5, q, 0.4, 0.02, -0.01]),), order=1, modes=("fwd", "rev"), atol=1e-5, rtol=1e-5, eps=1e-6)
+    check_grads(
+        f,
+        (jnp.array([0.3, 1.5, q, 0.4, 0.02, -0.01]),),
+        order=1,
+        modes=("fwd", "rev"),
+        atol=1e-5,
+        rtol=1e-5,
+        eps=1e-6,
+    )
 
 
 @pytest.mark.parametrize("n", [0.5, 1.0, 4.0])
 def test_gradients_are_finite_on_the_source_centre(n):
-    f = lambda p: surface_brightness(lj.Sersic(1.0, p[0], p[1], p[2], p[3], p[4], p[5]), 0.0, 0.0)  # noqa: E731
+    f = lambda p: surface_brightness(lj.Sersic(1.0, p[0], p[1], p[2], p[3], p[4], p[5]), 0.0, 0.0)
     p = jnp.array([0.3, n, 0.7, 0.4, 0.0, 0.0])
     assert np.isfinite(jax.grad(f)(p)).all() and np.isfinite(jax.jacfwd(f)(p)).all()

@@ -16,7 +16,9 @@ def test_zero_point_and_round_trip():
 
 def test_depth_is_five_sigma():
     np.testing.assert_allclose(lj.depth_m5(1.0), 22.5 - 2.5 * np.log10(5.0), rtol=1e-6)
-    np.testing.assert_allclose(lj.psfdepth_from_m5(lj.depth_m5(jnp.array([30.0, 700.0]))), [30.0, 700.0], rtol=1e-5)
+    np.testing.assert_allclose(
+        lj.psfdepth_from_m5(lj.depth_m5(jnp.array([30.0, 700.0]))), [30.0, 700.0], rtol=1e-5
+    )
 
 
 def test_a_flux_without_magnitude_is_nan_and_its_gradient_is_not():

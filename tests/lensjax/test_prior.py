@@ -13,7 +13,13 @@ import lensjax as lj
 from lensjax.prior import lens_like_host, prior_from, scene
 
 KEY = jax.random.key(7)
-KNOTS = {"probability": 0.6, "number": [1, 3], "fraction": [0.15, 0.45], "spread": 1.0, "size": [0.15, 0.35]}
+KNOTS = {
+    "probability": 0.6,
+    "number": [1, 3],
+    "fraction": [0.15, 0.45],
+    "spread": 1.0,
+    "size": [0.15, 0.35],
+}
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +30,7 @@ def notes():
 def test_offset_law_is_uniform_in_area(notes):
     s = notes.sample(KEY, 4000, theta_e=1.5)
     r = np.hypot(s.source.x - s.lens.x, s.source.y - s.lens.y) / 1.5
-    law = lambda t: np.clip((t**2 - 0.01) / 0.99, 0, 1)  # noqa: E731
+    law = lambda t: np.clip((t**2 - 0.01) / 0.99, 0, 1)
     assert stats.kstest(r, law).pvalue > 0.01
     assert stats.kstest(r, stats.uniform(0.1, 0.9).cdf).pvalue < 1e-6
 
@@ -73,7 +79,13 @@ def test_draws_and_log_prob_follow_the_table(name):
     expected = np.zeros(4000)
     for k, law in laws.items():
         below = law.cdf(0.1) if k == "beta" else 0.0
-        assert stats.kstest(p[k], lambda t, law=law, below=below: np.clip((law.cdf(t) - below) / (1 - below), 0, 1)).pvalue > 1e-3, k
+        assert (
+            stats.kstest(
+                p[k],
+                lambda t, law=law, below=below: np.clip((law.cdf(t) - below) / (1 - below), 0, 1),
+            ).pvalue
+            > 1e-3
+        ), k
         one = law.logpdf(np.asarray(p[k], float)) - np.log1p(-below)
         np.testing.assert_allclose(prior.parameters[k].log_prob(p[k]), one, atol=2e-3, err_msg=k)
         expected += one
@@ -83,7 +95,12 @@ def test_draws_and_log_prob_follow_the_table(name):
 
 def test_knots_follow_the_table(notes):
     assert notes.knots == (1, 3)
-    assert notes.clumps == {"probability": (0.6,), "fraction": (0.15, 0.45), "spread": (1.0,), "size": (0.15, 0.35)}
+    assert notes.clumps == {
+        "probability": (0.6,),
+        "fraction": (0.15, 0.45),
+        "spread": (1.0,),
+        "size": (0.15, 0.35),
+    }
 
 
 def test_colours_set_the_fluxes(notes):
@@ -111,7 +128,9 @@ def test_gradients_reach_the_assumptions(notes):
     """d(draw)/d(number) in closed form, with the noise behind a draw read off the draw itself."""
     draw = jax.jit(lambda prior: prior.draw(KEY, 500))
     p = {k: np.asarray(v, float) for k, v in draw(notes).items()}
-    slopes = jax.jit(jax.grad(lambda prior: sum(v.sum() for v in prior.draw(KEY, 500).values())))(notes).parameters
+    slopes = jax.jit(jax.grad(lambda prior: sum(v.sum() for v in prior.draw(KEY, 500).values())))(
+        notes
+    ).parameters
     u, z = (p["r_eff"] - 0.05) / 0.2, (p["g_r"] - 0.2) / 0.25
     w = (p["beta"] ** 2 - 0.01) / 0.99
     closed = {
@@ -123,7 +142,9 @@ def test_gradients_reach_the_assumptions(notes):
     for k, expected in closed.items():
         np.testing.assert_allclose(slopes[k].numbers, expected, rtol=2e-3, atol=2e-3, err_msg=k)
     of_scene = jax.jit(jax.grad(lambda prior: prior.sample(KEY, 500).source.r_eff.mean()))(notes)
-    np.testing.assert_allclose(of_scene.parameters["r_eff"].numbers, np.array(closed["r_eff"]) / 500, rtol=2e-3)
+    np.testing.assert_allclose(
+        of_scene.parameters["r_eff"].numbers, np.array(closed["r_eff"]) / 500, rtol=2e-3
+    )
 
 
 def test_log_prob_is_the_density_of_the_draws(notes):
@@ -150,21 +171,32 @@ def test_lens_follows_its_host():
         ({"n": {"uniform": [0.2, 4.0]}}, "'n': 0.2 should be between 0.4 and 8"),
         ({"n": {"fixed": float("nan")}}, "'n': nan should be between"),
         ({"n": {"fixed": True}}, "'n': True should be 1 number"),
-        ({"lens_q": {"uniform": [0.5, 1.2]}}, "'lens_q': 1.2 should be larger than 0 and at most 1"),
+        (
+            {"lens_q": {"uniform": [0.5, 1.2]}},
+            "'lens_q': 1.2 should be larger than 0 and at most 1",
+        ),
         ({"theta_e": {"fixed": -1.0}}, "'theta_e': -1.0 should be 0 or larger"),
         ({"beta": {"area": [-0.1, 0.5]}}, "'beta': .*0 or larger"),
         ({"g_r": {"normal": [0.1, 0.0]}}, "'g_r': sigma 0 .*larger than 0"),
         ({"colour": {"fixed": 1.0}}, r"unknown \['colour'\]"),
         ({"gamma1": {"fixed": 0.0}}, r"unknown \['gamma1'\]"),
         ({"clumps": {"probability": 0.5}}, "clumps"),
-        ({"clumps": KNOTS | {"probability": 1.5}}, "'clumps.probability': 1.5 should be between 0 and 1"),
-        ({"clumps": KNOTS | {"fraction": [0.5, 1.2]}}, "'clumps.fraction': 1.2 should be between 0 and 1"),
+        (
+            {"clumps": KNOTS | {"probability": 1.5}},
+            "'clumps.probability': 1.5 should be between 0 and 1",
+        ),
+        (
+            {"clumps": KNOTS | {"fraction": [0.5, 1.2]}},
+            "'clumps.fraction': 1.2 should be between 0 and 1",
+        ),
         ({"clumps": KNOTS | {"number": [3, 1]}}, "'clumps.number': .*low, high"),
         ({"clumps": KNOTS | {"number": [1.5, 3]}}, "'clumps.number': .*whole numbers"),
     ],
 )
 def test_a_wrong_registry_is_refused_by_name(change, message):
-    entries = yaml.safe_load(files("lensjax").joinpath("priors.yaml").read_text())["raw_notes"] | change
+    entries = (
+        yaml.safe_load(files("lensjax").joinpath("priors.yaml").read_text())["raw_notes"] | change
+    )
     with pytest.raises(lj.InputError, match=message):
         prior_from("mine", entries)
 

@@ -17,7 +17,9 @@ def point(dx, dy, dtype=jnp.float32, grid=GRID):
     """Coefficients of a point dx, dy pixels (below 1/2) from the middle of the stamp."""
     side, first = padded(grid)
     out, c = np.zeros((side, side)), first + grid.size // 2
-    out[c - 2 : c + 3, c - 2 : c + 3] = np.outer(_spline(np.array([dy]))[0], _spline(np.array([dx]))[0])
+    out[c - 2 : c + 3, c - 2 : c + 3] = np.outer(
+        _spline(np.array([dy]))[0], _spline(np.array([dx]))[0]
+    )
     return jnp.asarray(out, dtype)
 
 
@@ -46,15 +48,23 @@ def test_narrow_and_wide_ones_go_by_transforms_alone_and_in_a_batch(fwhm):
     alone = psf_module.convolve(point(0.2, 0.1), lj.Gaussian(jnp.array([fwhm])), GRID)
     transforms = psf_module._by_fourier(point(0.2, 0.1), lj.Gaussian(jnp.array([fwhm])), GRID)
     np.testing.assert_allclose(alone, transforms, atol=1e-6 * float(alone.max()))
-    both = jax.vmap(lambda f: psf_module.convolve(point(0.2, 0.1), lj.Gaussian(f[None]), GRID))(jnp.array([1.2, fwhm]))
+    both = jax.vmap(lambda f: psf_module.convolve(point(0.2, 0.1), lj.Gaussian(f[None]), GRID))(
+        jnp.array([1.2, fwhm])
+    )
     np.testing.assert_allclose(both[1], alone, atol=1e-6 * float(alone.max()))
-    nested = jax.jit(jax.vmap(jax.vmap(lambda f: psf_module.convolve(point(0.2, 0.1), lj.Gaussian(f[None]), GRID))))(jnp.array([[1.2, fwhm]]))
+    nested = jax.jit(
+        jax.vmap(
+            jax.vmap(lambda f: psf_module.convolve(point(0.2, 0.1), lj.Gaussian(f[None]), GRID))
+        )
+    )(jnp.array([[1.2, fwhm]]))
     np.testing.assert_allclose(nested[0], both, atol=1e-6 * float(alone.max()))
 
 
 def test_a_batch_of_compact_ones_makes_no_transform():
     """The choice is one for the batch: not both sides for every item."""
-    compiled = jax.jit(jax.vmap(lambda f: psf_module.convolve(point(0.0, 0.0), lj.Gaussian(f[None]), GRID))).lower(jnp.asarray(WIDTHS, jnp.float32))
+    compiled = jax.jit(
+        jax.vmap(lambda f: psf_module.convolve(point(0.0, 0.0), lj.Gaussian(f[None]), GRID))
+    ).lower(jnp.asarray(WIDTHS, jnp.float32))
     assert "stablehlo.case" in compiled.as_text() or "stablehlo.if" in compiled.as_text()
 
 
@@ -71,6 +81,12 @@ def test_derivatives_in_both_modes_are_those_of_the_transforms(size):
         for argument in (1, 2):
             lines = jax.grad(loss, argument)(psf_module.convolve, nodes, width)
             transforms = jax.grad(loss, argument)(psf_module._by_fourier, nodes, width)
-            np.testing.assert_allclose(lines, transforms, atol=1e-4 * float(jnp.max(jnp.abs(transforms))))
-        forward = jax.jvp(lambda w: loss(psf_module.convolve, nodes, w), (width,), (jnp.ones(1),))[1]
-        np.testing.assert_allclose(forward, jax.grad(loss, 2)(psf_module.convolve, nodes, width)[0], rtol=1e-9)
+            np.testing.assert_allclose(
+                lines, transforms, atol=1e-4 * float(jnp.max(jnp.abs(transforms)))
+            )
+        forward = jax.jvp(lambda w: loss(psf_module.convolve, nodes, w), (width,), (jnp.ones(1),))[
+            1
+        ]
+        np.testing.assert_allclose(
+            forward, jax.grad(loss, 2)(psf_module.convolve, nodes, width)[0], rtol=1e-9
+        )

@@ -15,10 +15,21 @@ FILES = ["sweep/sweep-a.fits", "sweep/sweep-b.fits"]
 
 def run(spark, out, root, files=FILES, given=(), on_bad_file="stop", **settings):
     listed, _ = lenses.read(root / "lenses.csv")
-    refused = crossmatch(spark, out, root, files, list(given), listed, CrossmatchSettings(**settings), on_bad_file)
-    counts = pd.read_csv(out / "counts" / "crossmatch.csv", dtype=str).set_index("quantity")["value"].to_dict()
+    refused = crossmatch(
+        spark, out, root, files, list(given), listed, CrossmatchSettings(**settings), on_bad_file
+    )
+    counts = (
+        pd.read_csv(out / "counts" / "crossmatch.csv", dtype=str)
+        .set_index("quantity")["value"]
+        .to_dict()
+    )
     unmatched = pd.read_csv(out / "counts" / "unmatched.csv").set_index("name")["reason"].to_dict()
-    return pq.read_table(out / "positives" / "positives.parquet").to_pandas(), counts, unmatched, refused
+    return (
+        pq.read_table(out / "positives" / "positives.parquet").to_pandas(),
+        counts,
+        unmatched,
+        refused,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -29,20 +40,36 @@ def root(tmp_path_factory):
 def test_matches_what_was_put_there(root, tmp_path, spark):
     found, counts, unmatched, refused = run(spark, tmp_path, root)
     assert refused == [] and len(found) == LENSES and found["galaxy_id"].is_unique
-    expected = {f"DESI-{name}{i}": f"0{seed}{(7 * i + 3) % 3:02d}m005_{7 * i + 3}" for seed, name in ((1, "a"), (2, "b")) for i in range(LENSES // 2)}
+    expected = {
+        f"DESI-{name}{i}": f"0{seed}{(7 * i + 3) % 3:02d}m005_{7 * i + 3}"
+        for seed, name in ((1, "a"), (2, "b"))
+        for i in range(LENSES // 2)
+    }
     assert dict(zip(found["lens_name"], found["galaxy_id"], strict=True)) == expected
-    np.testing.assert_allclose(found["separation_arcsec"], 0.1 * np.cos(np.radians(found["dec"])), rtol=1e-3)
+    np.testing.assert_allclose(
+        found["separation_arcsec"], 0.1 * np.cos(np.radians(found["dec"])), rtol=1e-3
+    )
     assert counts["selected by name"] == str(LENSES + 2) and counts["listed"] == str(LENSES + 5)
     assert (counts["tier A"], counts["tier B"]) == ("2", str(LENSES - 2))
-    assert counts["separation arcsec, quantile 0.50"] == f"{found['separation_arcsec'].median():.4f}"
-    assert unmatched["DESI-far"].startswith("outside the footprint") and unmatched["DESI-2as"].startswith("outside the footprint")
+    assert (
+        counts["separation arcsec, quantile 0.50"] == f"{found['separation_arcsec'].median():.4f}"
+    )
+    assert unmatched["DESI-far"].startswith("outside the footprint") and unmatched[
+        "DESI-2as"
+    ].startswith("outside the footprint")
     assert {"nobs_z_bin", "type_bin", "tier", "flux_r"} <= set(found.columns)
 
 
 def test_reasons_for_no_match(root, tmp_path):
     table = sweep(1)
-    near = [("DESI-3as", table["RA"][5], table["DEC"][5] + 3 / 3600, "probable"), ("DESI-odd", table["RA"][6], table["DEC"][6], "rumour")]
-    pair = [("DESI-x", table["RA"][8], table["DEC"][8] + 0.5 / 3600, "probable"), ("DESI-y", table["RA"][8], table["DEC"][8] + 0.2 / 3600, "confident")]
+    near = [
+        ("DESI-3as", table["RA"][5], table["DEC"][5] + 3 / 3600, "probable"),
+        ("DESI-odd", table["RA"][6], table["DEC"][6], "rumour"),
+    ]
+    pair = [
+        ("DESI-x", table["RA"][8], table["DEC"][8] + 0.5 / 3600, "probable"),
+        ("DESI-y", table["RA"][8], table["DEC"][8] + 0.2 / 3600, "confident"),
+    ]
     (tmp_path / "sweep").mkdir()
     table.write(tmp_path / "sweep" / "s.fits")
     write_lenses(tmp_path / "lenses.csv", [*near, *pair])
@@ -51,7 +78,11 @@ def test_reasons_for_no_match(root, tmp_path):
     assert unmatched["DESI-3as"] == "no catalogue row within 1 arcsec (nearest at 3.00)"
     assert unmatched["DESI-odd"] == "grading 'rumour' has no tier"
     assert unmatched["DESI-x"] == "same object as DESI-y (0102m005_8)"
-    assert counts["unmatched, no catalogue row within 1 arcsec"] == counts["unmatched, same object"] == "1"
+    assert (
+        counts["unmatched, no catalogue row within 1 arcsec"]
+        == counts["unmatched, same object"]
+        == "1"
+    )
     wider, *_ = run(None, tmp_path / "wide", tmp_path, ["sweep/s.fits"], radius=4.0)
     assert sorted(wider["lens_name"]) == ["DESI-3as", "DESI-y"]
     everything, *_ = run(None, tmp_path / "all", tmp_path, ["sweep/s.fits"], tiers={"rumour": "B"})
@@ -66,7 +97,9 @@ def test_positions_alone_are_matched_but_cannot_be_named(root, tmp_path):
     found, _, unmatched, _ = run(None, tmp_path / "out", tmp_path, ["sweep/positions.fits"])
     assert len(found) == 0 and "no BRICKNAME and OBJID" in unmatched["DESI-1"]
     write_cutout(tmp_path / "given", sweep(1)[3])
-    found, _, unmatched, _ = run(None, tmp_path / "with", tmp_path, ["sweep/positions.fits"], ["given/0100m005_3.npz"])
+    found, _, unmatched, _ = run(
+        None, tmp_path / "with", tmp_path, ["sweep/positions.fits"], ["given/0100m005_3.npz"]
+    )
     assert found["galaxy_id"].tolist() == ["0100m005_3"] and unmatched == {}
 
 
@@ -77,7 +110,9 @@ def test_the_latest_release_wins(tmp_path):
     new["OBJID"] += 500
     new["RA"] += 0.4 / 3600
     new.write(tmp_path / "sweep" / "new.fits")
-    write_lenses(tmp_path / "lenses.csv", [("DESI-1", new["RA"][3] - 0.4 / 3600, new["DEC"][3], "probable")])
+    write_lenses(
+        tmp_path / "lenses.csv", [("DESI-1", new["RA"][3] - 0.4 / 3600, new["DEC"][3], "probable")]
+    )
     found, *_ = run(None, tmp_path / "out", tmp_path, ["sweep/old.fits", "sweep/new.fits"])
     assert found["galaxy_id"].tolist() == ["0100m005_503"] and found["release"].tolist() == [10000]
 
@@ -85,11 +120,15 @@ def test_the_latest_release_wins(tmp_path):
 def test_unreadable_cutouts_stop_or_are_listed(root, tmp_path):
     (tmp_path / "sweep").mkdir()
     sweep(1).write(tmp_path / "sweep" / "s.fits")
-    write_lenses(tmp_path / "lenses.csv", [("DESI-1", sweep(1)["RA"][3], sweep(1)["DEC"][3], "probable")])
+    write_lenses(
+        tmp_path / "lenses.csv", [("DESI-1", sweep(1)["RA"][3], sweep(1)["DEC"][3], "probable")]
+    )
     (tmp_path / "bad.npz").write_bytes(b"PK nothing")
     with pytest.raises(InputError, match="bad.npz"):
         run(None, tmp_path / "out", tmp_path, ["sweep/s.fits"], ["bad.npz"])
-    found, *_, refused = run(None, tmp_path / "out2", tmp_path, ["sweep/s.fits"], ["bad.npz"], "quarantine")
+    found, *_, refused = run(
+        None, tmp_path / "out2", tmp_path, ["sweep/s.fits"], ["bad.npz"], "quarantine"
+    )
     assert len(found) == 1 and refused[0][0] == "bad.npz" and str(tmp_path) not in refused[0][1]
 
 
@@ -101,10 +140,27 @@ def test_a_name_that_no_lens_has(root, tmp_path):
 def test_real_lenscat_and_cutouts(survey_data, tmp_path):
     """The five DR10 cutouts lie within 0.5 arcsec of a DESI-named entry, all of grading probable; three LRGs are matched but have no name."""
     listed, _ = lenses.read(survey_data / "lenses" / "lenscat" / "catalog.csv")
-    given = sorted(str(p.relative_to(survey_data)) for p in (survey_data / "images" / "ls_dr10_lens_cutouts").glob("*.npz"))
-    crossmatch(None, tmp_path, survey_data, ["tractor/dr10_lrg/lrg_parent_total_lrg_v3.parquet"], given, listed, CrossmatchSettings())
+    given = sorted(
+        str(p.relative_to(survey_data))
+        for p in (survey_data / "images" / "ls_dr10_lens_cutouts").glob("*.npz")
+    )
+    crossmatch(
+        None,
+        tmp_path,
+        survey_data,
+        ["tractor/dr10_lrg/lrg_parent_total_lrg_v3.parquet"],
+        given,
+        listed,
+        CrossmatchSettings(),
+    )
     found = pq.read_table(tmp_path / "positives" / "positives.parquet").to_pandas()
-    assert sorted(found["galaxy_id"]) == ["0001m040_4091", "0001m060_2396", "0001m372_9677", "0006p270_2574", "3598m030_3212"]
+    assert sorted(found["galaxy_id"]) == [
+        "0001m040_4091",
+        "0001m060_2396",
+        "0001m372_9677",
+        "0006p270_2574",
+        "3598m030_3212",
+    ]
     assert (found["tier"] == "B").all() and found["separation_arcsec"].max() < 0.5
     reasons = pd.read_csv(tmp_path / "counts" / "unmatched.csv")["reason"]
     assert len(reasons) == 5104 - 5 and reasons.str.contains("no BRICKNAME and OBJID").sum() == 3

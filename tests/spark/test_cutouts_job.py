@@ -20,8 +20,21 @@ BRICKS = {"1500p100": (150.05, 10.0), "0001m002": (0.15, -0.25), "3598m030": (35
 
 
 def header(name: str) -> fits.Header:
-    values = {"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL1": BRICKS[name][0], "CRVAL2": BRICKS[name][1], "DRVERSIO": 10000}
-    values |= {"CRPIX1": (SIDE + 1) / 2, "CRPIX2": (SIDE + 1) / 2, "CD1_1": -0.262 / 3600, "CD1_2": 0.0, "CD2_1": 0.0, "CD2_2": 0.262 / 3600}
+    values = {
+        "CTYPE1": "RA---TAN",
+        "CTYPE2": "DEC--TAN",
+        "CRVAL1": BRICKS[name][0],
+        "CRVAL2": BRICKS[name][1],
+        "DRVERSIO": 10000,
+    }
+    values |= {
+        "CRPIX1": (SIDE + 1) / 2,
+        "CRPIX2": (SIDE + 1) / 2,
+        "CD1_1": -0.262 / 3600,
+        "CD1_2": 0.0,
+        "CD2_1": 0.0,
+        "CD2_2": 0.262 / 3600,
+    }
     return fits.Header(values | {"DATE": "2020-01-02"})
 
 
@@ -30,8 +43,12 @@ def write_survey(root: Path, bands: dict[str, str]) -> None:
         for band in present:
             path = image_path(root, name, band)
             path.parent.mkdir(parents=True, exist_ok=True)
-            pixels = np.random.default_rng((i, ord(band))).normal(0.02, 0.01, (SIDE, SIDE)).astype("f4")
-            hdu = fits.CompImageHDU(pixels, header(name), compression_type="RICE_1", quantize_method=2)
+            pixels = (
+                np.random.default_rng((i, ord(band))).normal(0.02, 0.01, (SIDE, SIDE)).astype("f4")
+            )
+            hdu = fits.CompImageHDU(
+                pixels, header(name), compression_type="RICE_1", quantize_method=2
+            )
             fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(path, checksum=True)
 
 
@@ -39,9 +56,29 @@ def objects_of(name: str, places: list[tuple[float, float]], label: int = 0) -> 
     rows = []
     for i, (x, y) in enumerate(places):
         ra, dec = WCS(header(name)).wcs_pix2world(x, y, 0)
-        row = {"galaxy_id": f"{name}_{i}", "ra": float(ra) % 360, "dec": float(dec), "brickname": name, "label": label, "source_cutout": None}
-        row |= {"cutout_type": "positive" if label else "negative", "tier": "A" if label else "N1", "weight": 1.0, "sample_weight": 1.0, "nobs_z": 4}
-        row |= {"match_type": "SER" if label else None, "type": "SER", "psfsize_z": 1.1, "split": "train", "pool": "N1", "healpix_128": 5}
+        row = {
+            "galaxy_id": f"{name}_{i}",
+            "ra": float(ra) % 360,
+            "dec": float(dec),
+            "brickname": name,
+            "label": label,
+            "source_cutout": None,
+        }
+        row |= {
+            "cutout_type": "positive" if label else "negative",
+            "tier": "A" if label else "N1",
+            "weight": 1.0,
+            "sample_weight": 1.0,
+            "nobs_z": 4,
+        }
+        row |= {
+            "match_type": "SER" if label else None,
+            "type": "SER",
+            "psfsize_z": 1.1,
+            "split": "train",
+            "pool": "N1",
+            "healpix_128": 5,
+        }
         rows.append(row)
     return rows
 
@@ -55,7 +92,9 @@ def example(tmp_path: Path) -> tuple[Path, Path]:
     """Three bricks (the second without r) and eight objects, of which one lies off the image."""
     root, out = tmp_path / "survey", tmp_path / "run"
     write_survey(root, {"1500p100": "grz", "0001m002": "gz", "3598m030": "grz"})
-    rows = objects_of("1500p100", [(130.2, 120.7), (100, 150), (20, 130)], label=1) + objects_of("0001m002", [(130, 130), (110, 110)])
+    rows = objects_of("1500p100", [(130.2, 120.7), (100, 150), (20, 130)], label=1) + objects_of(
+        "0001m002", [(130, 130), (110, 110)]
+    )
     rows += objects_of("3598m030", [(130, 130), (140.4, 99.6), (300, 130)])
     write_sample(out, rows[::-1])
     return root, out
@@ -64,14 +103,31 @@ def example(tmp_path: Path) -> tuple[Path, Path]:
 def test_every_object_has_its_cutout_or_a_reason(tmp_path):
     root, out = example(tmp_path)
     refused = make_cutouts(None, out, root, SETTINGS)
-    assert [(path, galaxy) for path, galaxy, _ in refused] == [("3598m030", "3598m030_2")] and "outside the 260 x 260 pixels" in refused[0][2]
+    assert [(path, galaxy) for path, galaxy, _ in refused] == [
+        ("3598m030", "3598m030_2")
+    ] and "outside the 260 x 260 pixels" in refused[0][2]
     made = {row["galaxy_id"]: row for row in objects(out)}
-    assert len(made) == 7 and made["0001m002_0"]["missing"] == "r" and made["1500p100_0"]["missing"] == ""
+    assert (
+        len(made) == 7
+        and made["0001m002_0"]["missing"] == "r"
+        and made["1500p100_0"]["missing"] == ""
+    )
     assert made["1500p100_0"]["cutout_path"] == "cutouts/1500p100/1500p100_0.npz"
     image, meta = read_npz(out / made["1500p100_0"]["cutout_path"])
-    np.testing.assert_array_equal(image, slice_out(read_brick(root, "1500p100").images, 130, 121).image)
-    assert (made["1500p100_0"]["offset_x"], made["1500p100_0"]["offset_y"]) == (pytest.approx(0.2, abs=1e-6), pytest.approx(-0.3, abs=1e-6))
-    assert meta["quality_ok"] and meta["layer"] == "ls-dr10" and meta["timestamp"] == "2020-01-02" and meta["nobs_z"] == 4 and meta["tier"] == "A"
+    np.testing.assert_array_equal(
+        image, slice_out(read_brick(root, "1500p100").images, 130, 121).image
+    )
+    assert (made["1500p100_0"]["offset_x"], made["1500p100_0"]["offset_y"]) == (
+        pytest.approx(0.2, abs=1e-6),
+        pytest.approx(-0.3, abs=1e-6),
+    )
+    assert (
+        meta["quality_ok"]
+        and meta["layer"] == "ls-dr10"
+        and meta["timestamp"] == "2020-01-02"
+        and meta["nobs_z"] == 4
+        and meta["tier"] == "A"
+    )
     assert meta["pixel_scale"] == 0.262 and meta["size"] == 101 and meta["bands_requested"] == "grz"
     image, meta = read_npz(out / made["0001m002_0"]["cutout_path"])
     assert np.isnan(image[..., 1]).all() and not meta["has_r"] and not meta["quality_ok"]
@@ -94,19 +150,38 @@ def test_a_damaged_brick_stops_the_job_or_loses_only_its_objects(tmp_path):
     with pytest.raises(InputError, match=r"legacysurvey-1500p100-image-g\.fits\.fz"):
         make_cutouts(None, out, root, SETTINGS)
     refused = make_cutouts(None, out, root, SETTINGS, "quarantine")
-    assert [galaxy for _, galaxy, _ in refused] == ["1500p100_0", "1500p100_1", "1500p100_2", "3598m030_2"]
-    assert {row["galaxy_id"] for row in objects(out)} == {"0001m002_0", "0001m002_1", "3598m030_0", "3598m030_1"}
+    assert [galaxy for _, galaxy, _ in refused] == [
+        "1500p100_0",
+        "1500p100_1",
+        "1500p100_2",
+        "3598m030_2",
+    ]
+    assert {row["galaxy_id"] for row in objects(out)} == {
+        "0001m002_0",
+        "0001m002_1",
+        "3598m030_0",
+        "3598m030_1",
+    }
 
 
 def test_existing_cutouts_are_copied_and_unreadable_ones_listed(tmp_path):
     root, out = tmp_path / "survey", tmp_path / "run"
     image = np.random.default_rng(0).normal(size=(101, 101, 3)).astype("f4")
-    write_npz(root / "given" / "a.npz", image, {"galaxy_id": "1500p100_0", "ra": 150.0, "dec": 10.0, "tier": "B"})
+    write_npz(
+        root / "given" / "a.npz",
+        image,
+        {"galaxy_id": "1500p100_0", "ra": 150.0, "dec": 10.0, "tier": "B"},
+    )
     (root / "given" / "b.npz").write_bytes(b"<html>")
-    rows = [{**row, "source_cutout": f"given/{name}.npz"} for row, name in zip(objects_of("1500p100", [(1, 1), (2, 2)]), "ab")]
+    rows = [
+        {**row, "source_cutout": f"given/{name}.npz"}
+        for row, name in zip(objects_of("1500p100", [(1, 1), (2, 2)]), "ab")
+    ]
     write_sample(out, rows)
     refused = make_cutouts(None, out, root, SETTINGS)
-    assert [(path, galaxy) for path, galaxy, _ in refused] == [("given/b.npz", "1500p100_1")] and "not a whole NPZ" in refused[0][2]
+    assert [(path, galaxy) for path, galaxy, _ in refused] == [
+        ("given/b.npz", "1500p100_1")
+    ] and "not a whole NPZ" in refused[0][2]
     copied, meta = read_npz(out / "cutouts/1500p100/1500p100_0.npz")
     np.testing.assert_array_equal(copied, image)
     assert meta["tier"] == "B"
@@ -115,21 +190,29 @@ def test_existing_cutouts_are_copied_and_unreadable_ones_listed(tmp_path):
 def test_hosts_of_other_surveys_become_cutouts(tmp_path, survey_data):
     out = tmp_path
     write_sample(out, [{"galaxy_id": "x", "brickname": "y", "source_cutout": "none.npz"}])
-    s = CutoutSettings(stamps=("images/des_lrg_hosts_grizY",), cubes=("images/ls_dr5_grz/grz_225px_0p262.fits",))
+    s = CutoutSettings(
+        stamps=("images/des_lrg_hosts_grizY",), cubes=("images/ls_dr5_grz/grz_225px_0p262.fits",)
+    )
     refused = make_cutouts(None, out, survey_data, s)
     assert [galaxy for _, galaxy, _ in refused] == ["x"]
     made = objects(out)
     assert len(made) == 38 + 4
-    assert read_npz(out / made[0]["cutout_path"])[0].shape == (91, 91, 3) and read_npz(out / made[-1]["cutout_path"])[0].shape == (101, 101, 3)
+    assert read_npz(out / made[0]["cutout_path"])[0].shape == (91, 91, 3) and read_npz(
+        out / made[-1]["cutout_path"]
+    )[0].shape == (101, 101, 3)
     with pytest.raises(InputError, match="two hosts or bricks"):
         make_cutouts(None, out, survey_data, CutoutSettings(stamps=("a/des", "b/des")))
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+    return {
+        str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()
+    }
 
 
-def test_spark_and_a_plain_loop_write_the_same_bytes_and_a_rerun_only_what_is_missing(tmp_path, spark):
+def test_spark_and_a_plain_loop_write_the_same_bytes_and_a_rerun_only_what_is_missing(
+    tmp_path, spark
+):
     root, out = example(tmp_path)
     make_cutouts(None, out, root, SETTINGS)
     first = files(out / "cutouts")

@@ -35,17 +35,36 @@ def test_pool_agrees_with_the_plain_selection_and_counts_add_up(root, tmp_path, 
         assert all(table.loc[file, name] == value for name, value in counters.items())
         kept += len(pool)
     total = table.loc["total"]
-    cuts = ("not_primary", "not_finite_position", "declination", "type", "maskbits", "nobs", "flux_z_not_positive", "z_mag", "near_lens", "kept")
-    assert total["rows"] == 2 * ROWS == sum(total[c] for c in cuts) and total["kept"] == kept == total["N1"] + total["N2"]
+    cuts = (
+        "not_primary",
+        "not_finite_position",
+        "declination",
+        "type",
+        "maskbits",
+        "nobs",
+        "flux_z_not_positive",
+        "z_mag",
+        "near_lens",
+        "kept",
+    )
+    assert (
+        total["rows"] == 2 * ROWS == sum(total[c] for c in cuts)
+        and total["kept"] == kept == total["N1"] + total["N2"]
+    )
     assert total["N2"] == sum(total[c] for c in CATEGORIES) > 0
-    assert total["near_lens"] > 0 and pool["confuser_category"].isna().sum() == (pool["pool"] == "N1").sum()
+    assert (
+        total["near_lens"] > 0
+        and pool["confuser_category"].isna().sum() == (pool["pool"] == "N1").sum()
+    )
 
 
 def test_loop_and_spark_write_the_same_bytes(root, tmp_path, spark):
     listed, _ = lenses.read(root / "lenses.csv")
     for name, session in (("loop", None), ("spark", spark)):
         negative_pool(session, tmp_path / name, root, FILES, listed, Selection())
-    loop, sparked = (sorted(p for p in (tmp_path / name).rglob("*") if p.is_file()) for name in ("loop", "spark"))
+    loop, sparked = (
+        sorted(p for p in (tmp_path / name).rglob("*") if p.is_file()) for name in ("loop", "spark")
+    )
     assert [sha256(p) for p in loop] == [sha256(p) for p in sparked]
 
 
@@ -60,14 +79,27 @@ def test_refused_files_stop_or_are_listed(root, tmp_path):
     write_lenses(tmp_path / "l.csv", [("x", 0.0, 0.0, "probable")])
     listed, _ = lenses.read(tmp_path / "l.csv")
     files = ["sweep/good.fits", "sweep/short.fits", "sweep/old.fits"]
-    with pytest.raises(InputError, match=r"short.fits: not a readable FITS table .* \(and 1 more refused\)"):
+    with pytest.raises(
+        InputError, match=r"short.fits: not a readable FITS table .* \(and 1 more refused\)"
+    ):
         negative_pool(None, tmp_path / "out", tmp_path, files, listed, Selection())
-    refused = negative_pool(None, tmp_path / "out", tmp_path, files, listed, Selection(), "quarantine")
-    assert [path for path, _ in refused] == files[1:] and "needs MASKBITS" in refused[1][1] and str(tmp_path) not in refused[1][1]
+    refused = negative_pool(
+        None, tmp_path / "out", tmp_path, files, listed, Selection(), "quarantine"
+    )
+    assert (
+        [path for path, _ in refused] == files[1:]
+        and "needs MASKBITS" in refused[1][1]
+        and str(tmp_path) not in refused[1][1]
+    )
     table = pd.read_csv(tmp_path / "out" / "counts" / "pool.csv").set_index("file")
-    assert table.loc["sweep/old.fits", "refused"] == refused[1][1] and table.loc["total", "refused"] == "2 files"
+    assert (
+        table.loc["sweep/old.fits", "refused"] == refused[1][1]
+        and table.loc["total", "refused"] == "2 files"
+    )
     with pytest.raises(InputError, match="no catalogue file can give a negative pool"):
-        negative_pool(None, tmp_path / "none", tmp_path, files[1:], listed, Selection(), "quarantine")
+        negative_pool(
+            None, tmp_path / "none", tmp_path, files[1:], listed, Selection(), "quarantine"
+        )
 
 
 def test_names_are_unique():
@@ -77,16 +109,40 @@ def test_names_are_unique():
 
 def test_real_extracts(survey_data, tmp_path):
     """DR8 gives three negatives by hand count (one REX, two DEV); DR3, DR7 and the LRG table are refused with what they lack; DR9 lies too far north."""
-    files = ["tractor/sweep_dr3/sweep-330m005-340p000.fits", "tractor/sweep_dr7/sweep-330m005-340p000.fits"]
-    files += [f"tractor/sweep_dr8/sweep-{name}.fits" for name in ("190m005-200p000", "310m005-320p000", "330m005-340p000")]
+    files = [
+        "tractor/sweep_dr3/sweep-330m005-340p000.fits",
+        "tractor/sweep_dr7/sweep-330m005-340p000.fits",
+    ]
+    files += [
+        f"tractor/sweep_dr8/sweep-{name}.fits"
+        for name in ("190m005-200p000", "310m005-320p000", "330m005-340p000")
+    ]
     files += [f"tractor/tractor_dr8/tractor-{name}.fits" for name in ("3301m002", "3301m007")]
-    files += ["tractor/tractor_dr9/tractor-1054p567.fits", "tractor/dr10_lrg/lrg_parent_total_lrg_v3.parquet"]
+    files += [
+        "tractor/tractor_dr9/tractor-1054p567.fits",
+        "tractor/dr10_lrg/lrg_parent_total_lrg_v3.parquet",
+    ]
     listed, _ = lenses.read(survey_data / "lenses" / "lenscat" / "catalog.csv")
-    refused = dict(negative_pool(None, tmp_path, survey_data, files, listed, Selection(), "quarantine"))
+    refused = dict(
+        negative_pool(None, tmp_path, survey_data, files, listed, Selection(), "quarantine")
+    )
     assert list(refused) == [files[0], files[1], files[-1]]
-    assert "needs MASKBITS" in refused[files[0]] and "OBJID, MASKBITS, NOBS_G, NOBS_R, NOBS_Z, SHAPE_R" in refused[files[-1]]
+    assert (
+        "needs MASKBITS" in refused[files[0]]
+        and "OBJID, MASKBITS, NOBS_G, NOBS_R, NOBS_Z, SHAPE_R" in refused[files[-1]]
+    )
     kept = pd.concat([pq.read_table(p).to_pandas() for p in outputs(tmp_path / "pool")])
     assert sorted(kept["galaxy_id"]) == ["3301m002_0", "3301m002_15", "3381m017_99"]
-    assert kept.set_index("galaxy_id")["pool"].to_dict() == {"3301m002_0": "N2", "3301m002_15": "N1", "3381m017_99": "N1"}
+    assert kept.set_index("galaxy_id")["pool"].to_dict() == {
+        "3301m002_0": "N2",
+        "3301m002_15": "N1",
+        "3381m017_99": "N1",
+    }
     total = pd.read_csv(tmp_path / "counts" / "pool.csv").set_index("file").loc["total"]
-    assert (total["rows"], total["type"], total["declination"], total["maskbits"], total["z_mag"]) == (29, 16, 1, 4, 5)
+    assert (
+        total["rows"],
+        total["type"],
+        total["declination"],
+        total["maskbits"],
+        total["z_mag"],
+    ) == (29, 16, 1, 4, 5)

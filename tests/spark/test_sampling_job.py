@@ -32,7 +32,11 @@ def out(tmp_path_factory):
 
 def run(spark, out, pool, settings=SETTINGS):
     figures = sample(spark, out, pool, settings)
-    return pq.read_table(out / "sample" / "sample.parquet").to_pandas(), figures, sha256(out / "sample" / "sample.parquet")
+    return (
+        pq.read_table(out / "sample" / "sample.parquet").to_pandas(),
+        figures,
+        sha256(out / "sample" / "sample.parquet"),
+    )
 
 
 def test_spark_and_plain_and_any_partitioning_give_the_same_bytes(out, tmp_path, spark):
@@ -49,28 +53,50 @@ def test_spark_and_plain_and_any_partitioning_give_the_same_bytes(out, tmp_path,
 
 def test_rows_carry_what_the_manifest_needs(out):
     rows, figures, _ = run(None, out, outputs(out / "pool"))
-    assert rows.columns.tolist() == list(COLUMNS) and rows["galaxy_id"].is_monotonic_increasing and rows["galaxy_id"].is_unique
+    assert (
+        rows.columns.tolist() == list(COLUMNS)
+        and rows["galaxy_id"].is_monotonic_increasing
+        and rows["galaxy_id"].is_unique
+    )
     positive = rows["label"] == 1
-    assert positive.sum() == 12 and set(rows.loc[positive, "tier"]) == {"A", "B"} and rows.loc[positive, "pool"].isna().all()
-    assert (rows.loc[~positive, "tier"] == rows.loc[~positive, "pool"]).all() and set(rows.loc[~positive, "pool"]) == {"N1", "N2"}
+    assert (
+        positive.sum() == 12
+        and set(rows.loc[positive, "tier"]) == {"A", "B"}
+        and rows.loc[positive, "pool"].isna().all()
+    )
+    assert (rows.loc[~positive, "tier"] == rows.loc[~positive, "pool"]).all() and set(
+        rows.loc[~positive, "pool"]
+    ) == {"N1", "N2"}
     assert (rows["sample_weight"] == rows["tier"].map(SAMPLE_WEIGHTS["audit"])).all()
     assert (rows["split"] == splits.split(splits.healpix_128(rows["ra"], rows["dec"]))).all()
-    assert rows.loc[positive, "lens_name"].str.startswith("DESI").all() and rows.loc[positive, "match_type"].equals(rows.loc[positive, "type"])
+    assert rows.loc[positive, "lens_name"].str.startswith("DESI").all() and rows.loc[
+        positive, "match_type"
+    ].equals(rows.loc[positive, "type"])
     table = pd.read_csv(out / "counts" / "sample.csv").set_index(["nobs_z_bin", "type_bin", "pool"])
     for key, n in rows[~positive].groupby(["nobs_z_bin", "type_bin", "pool"]).size().items():
         assert table.loc[key, "sampled"] == n
     total = table.reset_index().iloc[-1]
-    assert total["wanted"] == 48 == total["got"] + total["shortfall"] and total["sampled"] == (~positive).sum() == figures["sampled"]
+    assert (
+        total["wanted"] == 48 == total["got"] + total["shortfall"]
+        and total["sampled"] == (~positive).sum() == figures["sampled"]
+    )
     assert total["positives"] == 12
 
 
 def test_parity_weights_and_two_way_split(out):
-    rows, *_ = run(None, out, outputs(out / "pool"), SampleSettings(negatives_per_positive=2.0, weights="parity", scheme="70/30"))
+    rows, *_ = run(
+        None,
+        out,
+        outputs(out / "pool"),
+        SampleSettings(negatives_per_positive=2.0, weights="parity", scheme="70/30"),
+    )
     assert (rows["sample_weight"] == 1.0).all() and set(rows["split"]) <= {"train", "val"}
     assert rows.loc[rows["tier"] == "B", "weight"].eq(0.5).all()
 
 
-def test_an_object_listed_twice_is_kept_once_and_a_positive_is_never_a_negative(out, tmp_path, spark):
+def test_an_object_listed_twice_is_kept_once_and_a_positive_is_never_a_negative(
+    out, tmp_path, spark
+):
     pool = outputs(out / "pool")
     first = pq.read_table(pool[0]).to_pandas()
     positive = pq.read_table(out / "positives" / "positives.parquet").to_pandas()["galaxy_id"][0]
@@ -82,13 +108,18 @@ def test_an_object_listed_twice_is_kept_once_and_a_positive_is_never_a_negative(
         rows, figures, _ = run(session, out, everything, want_all)
         assert figures["pool"]["listed_twice"] == 20 and figures["pool"]["also_positive"] == 1
         assert (rows["flux_r"] > 0).all() and (rows["galaxy_id"] == positive).sum() == 1
-        assert figures["sampled"] == sum(len(pq.read_table(p)) for p in pool) and figures["unfilled"] == 1200 - figures["sampled"]
+        assert (
+            figures["sampled"] == sum(len(pq.read_table(p)) for p in pool)
+            and figures["unfilled"] == 1200 - figures["sampled"]
+        )
 
 
 def test_no_positive_is_refused(out, tmp_path):
     none = pq.read_table(out / "positives" / "positives.parquet").slice(0, 0)
     (tmp_path / "positives").mkdir()
     pq.write_table(none, tmp_path / "positives" / "positives.parquet")
-    pq.write_table(pq.read_table(out / "positives" / "given.parquet"), tmp_path / "positives" / "given.parquet")
+    pq.write_table(
+        pq.read_table(out / "positives" / "given.parquet"), tmp_path / "positives" / "given.parquet"
+    )
     with pytest.raises(InputError, match="no lens of the list matched"):
         sample(None, tmp_path, outputs(out / "pool"), SETTINGS)

