@@ -18,9 +18,9 @@ class BatchNorm(nnx.BatchNorm):
     In training mean and var are the batch's, and the running ones move towards them by 1 - momentum (torch's momentum is the weight of the batch).
     """
 
-    def __call__(
+    def __call__(  # type: ignore[override]  # it takes no mask
         self, x: Float[Array, "... c"], use_running_average: bool | None = None
-    ) -> Float[Array, "... c"]:  # type: ignore[override]  # no mask
+    ) -> Float[Array, "... c"]:
         wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
         if self.use_running_average if use_running_average is None else use_running_average:
             mean, var = self.mean[...], self.var[...]
