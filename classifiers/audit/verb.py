@@ -120,8 +120,10 @@ def run(out: Path, s: AuditSettings) -> dict[str, Any]:
     from classifiers import frozen
     from classifiers.audit import completeness, gallery, plan, sensitivity, summary
     from classifiers.audit.campaign import Campaign
-    from classifiers.audit.hosts import depth_m5, with_depth
+    from classifiers.audit.hosts import with_depth
     from classifiers.audit.injection import audit_prior
+    from classifiers.evaluation.thresholds import operating
+    from classifiers.photometry import depth_m5
 
     folder = out / "audit"
     folder.mkdir(parents=True, exist_ok=True)
@@ -160,7 +162,7 @@ def run(out: Path, s: AuditSettings) -> dict[str, Any]:
             campaign.experiment(chunks[sample[0][0]]), campaign.packed(sample)
         )
         write_table(gradients, folder, "sensitivity")
-    middle = min(thresholds.values(), key=lambda t: (abs(t - 0.5), t))
+    middle = operating(thresholds.values())
     picks = gallery.chosen(rows, middle, s.gate_snr)
     gallery.write(folder / "gallery.npz", picks, rows, campaign)
     found = summary.summarise(

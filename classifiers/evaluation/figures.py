@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from classifiers.evaluation import bootstrap, calibration, metrics
-from classifiers.evaluation.intervals import jeffreys
+from classifiers.intervals import jeffreys
 
 Figure = dict[str, Any]
 BOUNDS = ("lo68", "hi68", "lo95", "hi95")
