@@ -81,6 +81,8 @@ def train(call: Invocation[TrainSettings], console: Console) -> Done:
     """Reads, trains and freezes the best epoch."""
     s, out = call.settings, call.out
     folder = out / "training"
+    side = shards.index(shards.located(out))["size"]
+    s = dataclasses.replace(s, preprocess=s.preprocess.of(side))
     host.keep_memory()
     net = network(s)
     train, way = inputs.training(out, s)
