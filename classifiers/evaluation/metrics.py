@@ -16,8 +16,8 @@ from jaxtyping import Float, Int
 
 @dataclass(frozen=True)
 class Curve:
-    """threshold (K,): the distinct scores, highest first. above_true, above_false (..., K): weight of
-    the lenses and of the non-lenses whose score is at least the threshold."""
+    """threshold (K,): the distinct scores, highest first. above_true, above_false (..., K): weight
+    of the lenses and of the non-lenses whose score is at least the threshold."""
 
     threshold: Float[np.ndarray, " k"]
     above_true: Float[np.ndarray, "*r k"]

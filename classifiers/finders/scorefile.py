@@ -96,9 +96,9 @@ class Exchange:
     def write(
         self,
         name: str,
-        ids: Sequence[str],
+        ids: Sequence[str] | np.ndarray,
         stamps: Float[np.ndarray, "n h w c"],
-        columns: Mapping[str, Sequence[Any]],
+        columns: Mapping[str, Any],
     ) -> Path:
         """Writes a part, whole or not at all, and returns its path.
 
@@ -311,7 +311,7 @@ def _some(where: list[str]) -> str:
 
 
 def _fits(
-    ids: Sequence[str], stamps: np.ndarray, columns: Mapping[str, Sequence[Any]], survey: Survey
+    ids: Sequence[str] | np.ndarray, stamps: np.ndarray, columns: Mapping[str, Any], survey: Survey
 ) -> Any:
     """One image extension for each stamp, axes (c, h, w), with the WCS of its sky axes."""
     from astropy.io import fits
