@@ -244,7 +244,7 @@ def parts(out: Path, s: SurveySettings, i: Inputs) -> list[Part]:
         return make_cutouts(spark(), out, i.root, s.cutouts, s.on_bad_file), {}
 
     def validated(spark: Callable[[], SparkSession]) -> tuple[Refused, dict[str, Any]]:
-        return validate(spark(), out, s.cutouts.size), {}
+        return validate(spark(), out, s.cutouts.side()), {}
 
     def manifest(spark: Callable[[], SparkSession]) -> tuple[Refused, dict[str, Any]]:
         figures = write_manifest(out, s.sample.scheme)
@@ -264,7 +264,7 @@ def parts(out: Path, s: SurveySettings, i: Inputs) -> list[Part]:
         }
 
     def packed(spark: Callable[[], SparkSession]) -> tuple[Refused, dict[str, Any]]:
-        figures, left_out = write_shards(spark(), out, s.cutouts.size, s.shards, s.sample.seed)
+        figures, left_out = write_shards(spark(), out, s.cutouts.side(), s.shards, s.sample.seed)
         return [], figures | {"of another size": len(left_out)}
 
     folder = f"shards/{shards.NAME}/{shards.VERSION}"

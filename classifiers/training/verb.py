@@ -80,6 +80,8 @@ def work(call: Invocation[TrainSettings], step: record.Step, console: Console) -
     """Reads, trains, freezes the best epoch and finishes the step."""
     s, out = call.settings, call.out
     folder = out / "training"
+    side = shards.index(shards.located(out))["size"]
+    s = dataclasses.replace(s, preprocess=s.preprocess.of(side))
     host.keep_memory()
     net = network(s)
     train, way = inputs.training(out, s)
