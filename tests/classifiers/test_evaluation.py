@@ -142,12 +142,11 @@ def test_scoring_pads_the_last_batch(classifier):
 
 
 FUNCTION = """
-import numpy as np
 from pathlib import Path
-from classifiers import finders, frozen, onnxfile
+from classifiers import finders, frozen
 network = frozen.load(Path(__file__).parent / "flax")
 def score(stamps):
-    return 1 / (1 + np.exp(-np.asarray(network.logits(stamps), np.float64)))
+    return finders.scored(network, stamps, batch=64).score
 """
 COUNTED = ("thresholds.csv", "confusers.csv")
 
