@@ -1,11 +1,14 @@
-"""Evaluation of a frozen lens finder on held-out stamps.
+"""Evaluation of a lens finder on held-out stamps.
 
-settings    what is asked                        scoring     logits of every stamp
-metrics     ranking metrics, many resamples at once          calibration reliability, ECE, MCE
-bootstrap   resamples of objects or of sky cells             intervals   of a proportion
-figures     a number with its interval, or why there is none
-thresholds  scores for a wanted false-positive rate          strata      by tier, type, conditions, confuser
-verb        from a survey and a classifier to tables
+settings    what is asked
+scoring     scores of every stamp, by any finder
+metrics     ranking metrics, for many resamples at once
+calibration reliability, expected and maximum calibration error
+bootstrap   resamples of objects or of sky cells
+figures     a number with its interval, or the reason why there is none
+thresholds  scores for a wanted false-positive rate
+strata      the same figures by tier, type, conditions and kind of confuser
+verb        from a survey and a finder to tables
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ __all__ = ["EvaluateSettings", "command"]
 
 command = Verb(
     name="evaluate",
-    summary="Scores every stamp and measures the classifier: ROC, calibration, confusers, strata.",
+    summary="Scores every stamp and measures the finder: ROC, calibration, thresholds, strata.",
     settings=EvaluateSettings,
     after=("survey", "train"),
     owns=("evaluation",),
