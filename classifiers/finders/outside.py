@@ -135,9 +135,18 @@ def _where(names: list[str], wrong: np.ndarray) -> list[str]:
 
 
 def ours(settings: preprocess.Preprocess) -> Arrays:
-    """Our preprocessing as a function from numpy to numpy, compiled."""
+    """Our preprocessing as a function from numpy to numpy, compiled for the largest batch so far: a
+    smaller one is filled up."""
     compiled = jax.jit(lambda stamps: preprocess.raw_robust(stamps, settings))
-    return lambda stamps: np.asarray(compiled(stamps))
+    largest = 0
+
+    def run(stamps: np.ndarray) -> np.ndarray:
+        nonlocal largest
+        largest = max(largest, len(stamps))
+        full = np.pad(stamps, [(0, largest - len(stamps))] + [(0, 0)] * 3)
+        return np.asarray(compiled(full))[: len(stamps)]
+
+    return run
 
 
 def preparation(text: str, crop: int, folder: Path) -> tuple[Arrays | None, dict[str, Any]]:

@@ -19,8 +19,7 @@ Whoever sends stamps calls, part by part, and may stop and go on at any time:
         if not exchange.has(part.name):
             exchange.write(part.name, ids, stamps, {"host_id": hosts, "ra": ra, "dec": dec})
     exchange.complete()
-    path = exchange.answer()                   # None: the scores are not there yet
-    scores = read(path, ids)                   # in the order of ids
+    scores = exchange.scores(ids)              # says what to do while they are not there yet
 
 `identity` is any text that changes when the stamps would: a folder with stamps of another identity
 is refused, so that scores of one experiment are never taken for those of another.
@@ -97,9 +96,9 @@ class Exchange:
     def write(
         self,
         name: str,
-        ids: Sequence[str],
+        ids: Sequence[str] | np.ndarray,
         stamps: Float[np.ndarray, "n h w c"],
-        columns: Mapping[str, Sequence[Any]],
+        columns: Mapping[str, Any],
     ) -> Path:
         """Writes a part, whole or not at all, and returns its path.
 
@@ -149,6 +148,14 @@ class Exchange:
         if len(found) > 1:
             raise InputError(f"{self.folder}: has {' and '.join(ANSWERS)}; keep one of them")
         return found[0] if found else None
+
+    def scores(self, ids: Sequence[str]) -> Scores:
+        """Scores of the stamps `ids`, in this order. Raises InputError, saying what a person has to
+        do, while they are not there, and as `read` does."""
+        path = self.answer()
+        if path is None:
+            raise InputError(self.waiting())
+        return read(path, ids, self.id_name)
 
     def waiting(self) -> str:
         """What a person has to do now, in one sentence."""
@@ -304,7 +311,7 @@ def _some(where: list[str]) -> str:
 
 
 def _fits(
-    ids: Sequence[str], stamps: np.ndarray, columns: Mapping[str, Sequence[Any]], survey: Survey
+    ids: Sequence[str] | np.ndarray, stamps: np.ndarray, columns: Mapping[str, Any], survey: Survey
 ) -> Any:
     """One image extension for each stamp, axes (c, h, w), with the WCS of its sky axes."""
     from astropy.io import fits

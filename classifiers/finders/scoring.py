@@ -17,7 +17,7 @@ from classifiers.finders.outside import Outside, checked
 def scored(
     finder: Finder,
     stamps: Float[np.ndarray, "n h w c"],
-    ids: Sequence[Any] | None = None,
+    ids: Sequence[Any] | np.ndarray | None = None,
     batch: int = 256,
     tick: Callable[[int], None] = lambda n: None,
 ) -> Scores:

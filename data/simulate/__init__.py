@@ -21,10 +21,10 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from data.config import invocation, settings
+from data.config import Invocation, settings
 from data.files import replacing
-from data.record import Step
 from data.simulate.bricks import OUTSIDE, Brick, brick_containing, footprint, wcs
+from data.verb import Done, Verb
 
 
 @settings
@@ -43,27 +43,29 @@ class SimulateSettings:
     """strong lenses with a visible arc in all bricks together"""
 
 
-def command(argv: list[str]) -> int:
-    """Invents a small survey in DR10's formats: catalogues, images, lens list."""
-    call = invocation("simulate", SimulateSettings, argv, description=__doc__)
-    step = Step(call.out, "simulate", call.settings, owns=("survey",))
-    if step.current() and not call.force:
-        print("simulate: up to date")
-        return 0
-    if call.force:
-        step.restart()
-    s = call.settings
+command = Verb(
+    name="simulate",
+    summary="Invents a small survey in DR10's formats: catalogues, images, lens list.",
+    settings=SimulateSettings,
+    owns=("survey",),
+    work="data.simulate:work",
+    description=__doc__,
+)
+
+
+def work(call: Invocation[SimulateSettings]) -> Done:
+    """The step `simulate`: the survey below the run directory."""
+    s, root = call.settings, call.out / "survey"
     print(
-        f"simulate: {s.bricks} bricks of {s.brick_pixels} x {s.brick_pixels} pixels, {s.lenses} lenses, seed {s.seed} -> {call.out / 'survey'}"
+        f"simulate: {s.bricks} bricks of {s.brick_pixels} x {s.brick_pixels} pixels, "
+        f"{s.lenses} lenses, seed {s.seed} -> {root}"
     )
-    with step:
-        outputs, counts = simulate(call.out / "survey", s)
-        step.finish(outputs=[p.relative_to(call.out) for p in outputs], **counts)
-    print("simulate: " + ", ".join(f"{v} {k}" for k, v in counts.items()))
-    return 0
-
-
-command.settings = SimulateSettings  # type: ignore[attr-defined]
+    outputs, counts = simulate(root, s)
+    return Done(
+        [p.relative_to(call.out) for p in outputs],
+        counts,
+        [", ".join(f"{v} {k}" for k, v in counts.items())],
+    )
 
 
 def simulate(root: Path, s: SimulateSettings) -> tuple[list[Path], dict[str, int]]:
