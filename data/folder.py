@@ -9,10 +9,11 @@ run asks for another.
     rows, refused = read_table(folder, settings, survey)   # what the table says, row by row
     figures, refused = take_in(out, folder, settings, survey)     # sample/sample.parquet of a run
 
-The pixels are read by `data.stampfile.read_stamp`. `take_in` stands in for the steps from the catalogue to the sample; the steps after it (cutouts,
-validation, manifest, shards) are those of any survey. An object without a label is a host for the
-audit, and can be scored; it is in no training and in no figure of an evaluation. What is refused is
-named by file and row, and nothing is dropped silently.
+The pixels are read by `data.stampfile.read_stamp`. `take_in` stands in for the steps from the
+catalogue to the sample; the steps after it (cutouts, validation, manifest, shards) are those of any
+survey. An object without a label is a host for the audit, and can be scored; it is in no training
+and in no figure of an evaluation. What is refused is named by file and row, and nothing is dropped
+silently.
 """
 
 from __future__ import annotations
@@ -52,7 +53,8 @@ class Folder:
     """A table and the folder of cutouts that it belongs to."""
 
     table: str = ""
-    """table of the objects, relative to the folder: .csv, .parquet or .fits; empty: no such input"""
+    """table of the objects, relative to the folder: .csv, .parquet or .fits; empty: there is none
+    and the run starts from a catalogue"""
     columns: dict[str, str] = field(default_factory=dict)
     """column of ours to column of the table, where the names differ. Ours are id, ra, dec, label,
     split, tier, sample_weight, ebv, file, and, with the name of a band added, psfsize (FWHM,

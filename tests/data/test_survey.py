@@ -1,4 +1,4 @@
-"""Definitions of surveys: the shipped ones load, a definition written is read back, mistakes are named."""
+"""Definitions of surveys: the shipped ones load, what is written is read back, mistakes are named."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Cutouts and their validation for other surveys, for a folder of cutouts, and for hostile names."""
+"""Cutouts and their validation for other surveys, a folder of cutouts, and hostile names."""
 
 from dataclasses import replace
 from pathlib import Path
