@@ -11,10 +11,13 @@ from data import catalogue, coadds, lenses
 from data.selection import Selection, select
 from data.simulate import SimulateSettings, command, conditions, mock, pixels, products, simulate
 from data.simulate.bricks import brick_containing
-from data.simulate.measured import DTYPE
-from data.simulate.shapes import STRUCTURE, sersic
+from data.simulate.measured import dtype
+from data.simulate.shapes import STRUCTURE, sersic, young
+from data.survey import Survey, load
 from lensjax.errors import InputError
 
+DR10: Survey = load("ls_dr10")
+COLUMNS = dtype(DR10)
 SMALL = SimulateSettings(seed=7, bricks=12, brick_pixels=240, galaxies=260, lenses=24)
 
 
@@ -59,8 +62,8 @@ def test_interrupted_and_uninterrupted_runs_end_with_the_same_bytes(survey, tmp_
 
 def test_a_brick_does_not_depend_on_the_others():
     brick = brick_containing(150.1, 2.2)
-    first, second = (mock.mock_brick(brick, 160, 3, 1, 11) for _ in range(2))
-    other = mock.mock_brick(brick, 160, 3, 1, 12)
+    first, second = (mock.mock_brick(DR10, brick, 160, 3, 1, 11) for _ in range(2))
+    other = mock.mock_brick(DR10, brick, 160, 3, 1, 12)
     assert np.array_equal(first.coadd.image, second.coadd.image, equal_nan=True)
     assert first.rows.tobytes() == second.rows.tobytes()
     assert not np.array_equal(first.coadd.image, other.coadd.image, equal_nan=True)
@@ -74,9 +77,9 @@ def test_sweeps_have_the_survey_s_columns_and_say_that_they_are_simulated(survey
         with fits.open(path, checksum=True) as hdus:
             assert hdus[0].header["SIMULATD"] and "SIMULATED" in hdus[0].header.comments["SIMULATD"]
             rows = hdus[1].data
-            assert rows.dtype.names == DTYPE.names
+            assert rows.dtype.names == COLUMNS.names
             assert set(rows["TYPE"]) <= {"PSF", "REX", "EXP", "DEV", "SER", "DUP"}
-            for name in DTYPE.names:
+            for name in COLUMNS.names:
                 if name != "MASKBITS":  # 16 bits in DR9, 32 in DR10
                     assert rows.dtype[name] == real[name], name
 
@@ -150,6 +153,7 @@ def test_a_galaxy_s_flux_ends_up_in_the_pixels(n, r_eff, q):
     canvas = np.zeros((301, 301, 3), np.float32)
     flux = np.array([2.0, 5.0, 9.0])
     pixels.draw_components(
+        DR10,
         canvas,
         sersic(flux, r_eff, n, q, 0.4),
         np.array([150.3]),
@@ -166,7 +170,7 @@ def test_a_galaxy_s_flux_ends_up_in_the_pixels(n, r_eff, q):
 def test_structured_galaxies_conserve_flux(kind):
     rng, flux = np.random.default_rng(5), np.array([3.0, 8.0, 14.0])
     for _ in range(20):
-        rows = STRUCTURE[kind](flux, 1.7, 0.6, 0.3, rng)
+        rows = STRUCTURE[kind](flux, 1.7, 0.6, 0.3, young(DR10), rng)
         assert np.allclose(rows[:, :3].sum(0), flux)
         assert (rows[:, :3] > 0).all() and (rows[:, 3] > 0).all()
 
@@ -174,8 +178,8 @@ def test_structured_galaxies_conserve_flux(kind):
 def test_the_psf_has_its_fwhm_and_unit_flux():
     fwhm = np.array([1.5])
     y, x = np.mgrid[-60:61, -60:61].astype(float)
-    assert pixels.point_source(x, y, fwhm).sum() == pytest.approx(1, abs=1e-3)
-    half = pixels.point_source(np.array([0.0, 0.75 / 0.262]), np.zeros(2), fwhm)[:, 0]
+    assert pixels.point_source(DR10, x, y, fwhm).sum() == pytest.approx(1, abs=1e-3)
+    half = pixels.point_source(DR10, np.array([0.0, 0.75 / 0.262]), np.zeros(2), fwhm)[:, 0]
     assert half[1] / half[0] == pytest.approx(0.5, abs=1e-6)
 
 
@@ -186,10 +190,10 @@ def test_blank_sky_has_the_depth_that_the_catalogue_claims():
     )
     nexp = np.full((420, 420, 3), 4, np.int16)
     sky = pixels.expose(
-        np.zeros((420, 420, 3), np.float32), nexp, seen, np.random.default_rng(0)
+        DR10, np.zeros((420, 420, 3), np.float32), nexp, seen, np.random.default_rng(0)
     ).image
     y, x = np.mgrid[-10:11, -10:11].astype(float)
-    profile = pixels.point_source(x, y, seen.psfsize)
+    profile = pixels.point_source(DR10, x, y, seen.psfsize)
     blocks = sky.reshape(20, 21, 20, 21, 3).transpose(0, 2, 1, 3, 4)
     flux = np.einsum("abijc,ijc->abc", blocks, profile) / np.sum(profile**2, (0, 1))
     psfdepth = 25 / 10 ** (0.8 * (22.5 - seen.m5))
@@ -238,19 +242,19 @@ def test_the_default_pool_is_large_and_mixed_enough(monkeypatch):
     from data.simulate.bricks import footprint
 
     nothing = lambda *args: None
-    blank = lambda seed, galaxies, *rest: strong.Arcs(
+    blank = lambda survey, seed, galaxies, *rest: strong.Arcs(
         np.zeros((len(galaxies), 101, 101, 3), np.float32),
-        pd.DataFrame({k: np.zeros(len(galaxies)) for k in strong.TRUTH}),
+        pd.DataFrame({k: np.zeros(len(galaxies)) for k in strong.truth_columns(survey)}),
     )
     monkeypatch.setattr(pixels, "draw_components", nothing)
     monkeypatch.setattr(pixels, "draw_stars", nothing)
     monkeypatch.setattr(strong, "arcs", blank)
     s, counters = SimulateSettings(), Counter()
-    for brick in footprint(s.bricks, s.brick_pixels, np.random.default_rng([s.seed, 0]))[4:18]:
-        made = mock.mock_brick(brick, s.brick_pixels, s.galaxies // s.bricks, 7, s.seed)
+    for brick in footprint(DR10, s.bricks, 1200, np.random.default_rng([s.seed, 0]))[4:18]:
+        made = mock.mock_brick(DR10, brick, 1200, s.galaxies // s.bricks, 7, s.seed)
         rows = {
             n.lower(): made.rows[n].astype(str) if made.rows[n].dtype.kind == "S" else made.rows[n]
-            for n in DTYPE.names
+            for n in COLUMNS.names
         }
         kept = select(
             catalogue.standard(rows, brick.name),
@@ -279,10 +283,10 @@ def test_galdepth_is_that_of_the_reference_galaxy():
     r = np.hypot(x, y) * 0.262 / 0.45
     light = np.exp(-1.67834699 * r)
     light /= light.sum()
-    kernel = pixels.point_source(x, y, fwhm)[..., 0] / over**2
+    kernel = pixels.point_source(DR10, x, y, fwhm)[..., 0] / over**2
     image = np.fft.irfft2(np.fft.rfft2(light) * np.fft.rfft2(np.fft.ifftshift(kernel))) * over**2
-    ratio = np.mean(image**2) / np.mean(pixels.point_source(x, y, fwhm)[..., 0] ** 2)
-    assert galaxy_depth_ratio(fwhm)[0] == pytest.approx(ratio, rel=0.01)
+    ratio = np.mean(image**2) / np.mean(pixels.point_source(DR10, x, y, fwhm)[..., 0] ** 2)
+    assert galaxy_depth_ratio(DR10, fwhm)[0] == pytest.approx(ratio, rel=0.01)
 
 
 def test_the_verb_refuses_nonsense_and_skips_finished_work(tmp_path, capsys):
