@@ -39,6 +39,16 @@ class Frozen:
     meta: str = dataclasses.field(metadata={"static": True})
 
     @property
+    def name(self) -> str:
+        """The architecture."""
+        return str(self.info["model"])
+
+    @property
+    def differentiable(self) -> bool:
+        """True: `logits` is a pure function of JAX arrays."""
+        return True
+
+    @property
     def info(self) -> dict[str, Any]:
         """Where it comes from: model, config, and what training noted (manifest_sha256, seed, epoch, val_auc, ...)."""
         return json.loads(self.meta)

@@ -8,6 +8,7 @@ depends on the weights alone is computed while writing.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -256,7 +257,8 @@ def program(source: Frozen) -> Any:
         ir_version=IR,
         producer_name="lensjax",
     )
-    onnx.helper.set_model_props(model, {"lensjax": json.dumps(source.info, sort_keys=True)})
+    described = source.info | {"preprocess": dataclasses.asdict(source.preprocess)}
+    onnx.helper.set_model_props(model, {"lensjax": json.dumps(described, sort_keys=True)})
     onnx.checker.check_model(model)
     return model
 

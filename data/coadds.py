@@ -1,9 +1,13 @@
-"""Coadd bricks and FITS cubes of the Legacy Surveys, and cutouts sliced out of them.
+"""Coadded images of bricks, FITS cubes, and cutouts sliced out of them.
 
-A brick's images are legacysurvey-<brick>-image-<band>.fits.fz in nanomaggies, one WCS for all bands. A pixel of exactly 0 has no data there and becomes NaN.
+A survey's definition says how the files of a brick are named, which bands there are, and what one
+unit of a file is worth; images leave here in nanomaggies. All bands of a brick share one WCS. A
+pixel of exactly 0 has no data and becomes NaN.
 
-Centring: a cutout is centred on the pixel whose centre is nearest to the object (ties go up), which becomes pixel (size // 2, size // 2). The object is
-therefore up to half a pixel (0.13") from it in each axis; nothing is resampled. `Sliced.offset` is the rest: object minus pixel, in pixels (x, y).
+Centring: a cutout is placed so that the object is as near as whole pixels allow to its centre,
+(size - 1) / 2 in both axes, which is where the renderer has (0, 0). The object is therefore up to
+half a pixel from it in each axis; nothing is resampled. `Sliced.offset` is the rest: object minus
+centre, in pixels (x, y).
 """
 
 from __future__ import annotations
@@ -17,57 +21,70 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Float32
 
-from data.cutouts import BANDS, SIZE
+from data import provenance, wcs
+from data.names import safe_name
+from data.survey import Survey, default
+from data.wcs import pixel_scale
 from lensjax.errors import InputError
 
+__all__ = [
+    *("Brick", "Sliced", "image_path", "pixel_positions", "pixel_scale", "read_brick"),
+    *("read_cube", "read_image", "slice_out", "with_nan"),
+]
+
 LARGEST_IMAGE = 10_000**2
-WCS_KEYS = (
-    "CTYPE1",
-    "CTYPE2",
-    "CRVAL1",
-    "CRVAL2",
-    "CRPIX1",
-    "CRPIX2",
-    "CD1_1",
-    "CD1_2",
-    "CD2_1",
-    "CD2_2",
-)
 CURE = "fetch or make the file again"
 
 
 @dataclass(frozen=True)
 class Brick:
-    """Images (ny, nx, 3) float32 nanomaggies, NaN where there is no data, of the bands g, r, z; `missing` names the bands without a file."""
+    """The images of a brick.
+
+    images: (ny, nx, bands) float32 nanomaggies, NaN where there is no data. header: of the first
+    band that has a file. missing: the bands without a file. source: the folder of the files,
+    relative to the survey's. silent: what the headers do not say (`data.provenance`).
+    """
 
     name: str
-    images: Float32[np.ndarray, "ny nx 3"]
+    images: Float32[np.ndarray, "ny nx b"]
     header: Mapping[str, Any]
     missing: tuple[str, ...]
     source: str
+    silent: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Sliced:
-    """A cutout (size, size, 3), NaN outside the brick's image; `offset` (x, y) of the object from its middle pixel, in pixels; `inside`: whether the
-    object's own pixel lies on the image."""
+    """A cutout (size, size, bands), NaN outside the brick's image. `offset` (x, y) of the object
+    from its centre, in pixels; `inside`: whether the object's own pixel lies on the image."""
 
-    image: Float32[np.ndarray, "s s 3"]
+    image: Float32[np.ndarray, "s s b"]
     offset: tuple[float, float]
     inside: bool
 
 
-def image_path(root: str | Path, brickname: str, band: str) -> Path:
-    """Where a brick's image lies below a survey's folder; or flat in the folder itself, when it is there."""
-    name = f"legacysurvey-{brickname}-image-{band}.fits.fz"
+def image_path(
+    root: str | Path, brickname: str, band: str, survey: Survey | None = None, kind: str = "image"
+) -> Path:
+    """Where an image of a brick lies below a survey's folder; or flat in the folder itself, when it
+    is there. kind: "image" or "invvar". Raises InputError when the brick's name is not one."""
+    images = (survey or default()).images
+    brick = safe_name(brickname, "brick name", root)
+    fields = {"brick": brick, "brick3": brick[:3], "band": band}
+    name = (images.image if kind == "image" else images.invvar).format(**fields)
     flat = Path(root) / name
-    return flat if flat.is_file() else Path(root) / "coadd" / brickname[:3] / brickname / name
+    return flat if flat.is_file() else Path(root) / images.folder.format(**fields) / name
 
 
 def read_image(path: str | Path) -> tuple[np.ndarray, dict[str, Any]]:
-    """Pixels (float32) and header of the first image in a FITS file, plain or compressed; FITS checksums are verified where the file has them.
+    """Pixels (float32) and header of the image in a FITS file, plain or compressed.
 
-    Raises InputError naming the file when it is missing, not FITS, truncated, damaged, without an image, or larger than a brick can be.
+    The image is the first of two or three dimensions whose header does not call it something else
+    (a map of weights, a mask). Cards of the primary header that hold for the whole file are added
+    to its header. FITS checksums are verified where the file has them.
+    Raises InputError naming the file when it is missing, not FITS, truncated, damaged, without an
+    image of fluxes, or larger than a brick can be; and when several images of it show different
+    parts of the sky.
     """
     from astropy.io import fits
 
@@ -88,51 +105,99 @@ def read_image(path: str | Path) -> tuple[np.ndarray, dict[str, Any]]:
                     f"{path}: checksum of HDU {damaged[0]} is wrong, the file is damaged; {CURE}"
                 )
             with fits.open(path, memmap=False) as opened:
-                found = [hdu for hdu in opened if hdu.is_image and len(hdu.shape) in (2, 3)]
-                if not found:
-                    raise InputError(f"{path}: no image in it; {CURE}")
-                if np.prod(found[0].shape, dtype=np.float64) > LARGEST_IMAGE:
+                chosen = _image_of(opened, path)
+                shape = " x ".join(map(str, chosen.shape))
+                if np.prod(chosen.shape, dtype=np.float64) > LARGEST_IMAGE:
                     raise InputError(
-                        f"{path}: image of {' x '.join(map(str, found[0].shape))} pixels, more than a brick can have; {CURE}"
+                        f"{path}: image of {shape} pixels, more than a brick can have; {CURE}"
                     )
-                return np.asarray(found[0].data, np.float32), dict(found[0].header)
+                return np.asarray(chosen.data, np.float32), _cards(opened[0], chosen)
     except InputError:
         raise
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; {CURE}") from None
-    except Exception as error:  # astropy answers damage with nearly every type there is, TypeError and IndexError included
+    # astropy answers damage with nearly every type there is, TypeError and IndexError included.
+    except Exception as error:
         reason = next(iter(str(error).splitlines()), "") or type(error).__name__
         raise InputError(f"{path}: not a readable FITS image ({reason[:200]}); {CURE}") from None
 
 
-def read_brick(root: str | Path, brickname: str) -> Brick:
-    """The three images of a brick; bands without a file are NaN and listed in `missing`.
+def _image_of(hdus: Any, path: str | Path) -> Any:
+    """The HDU that holds the image of fluxes; see `read_image`."""
+    images = [hdu for hdu in hdus if hdu.is_image and len(hdu.shape) in (2, 3)]
+    if not images:
+        raise InputError(f"{path}: no image in it; {CURE}")
+    headers = [_cards(hdus[0], hdu) for hdu in images]
+    fluxes = [i for i, header in enumerate(headers) if not provenance.kind_problem(header)]
+    if not fluxes:
+        raise InputError(
+            f"{path}: {provenance.kind_problem(headers[0])} in its header: this is not an image of "
+            "fluxes; put the image there"
+        )
+    first, *others = fluxes
+    for other in others:
+        if not (wcs.has_wcs(headers[first]) and wcs.has_wcs(headers[other])):
+            continue
+        shape = images[first].shape[-2:]
+        if shape != images[other].shape[-2:] or not wcs.same(headers[first], headers[other], shape):
+            raise InputError(
+                f"{path}: two images with different WCS; leave the one that is meant in the file"
+            )
+    return images[first]
 
-    Raises InputError when a file is damaged, when no band has one, or when the bands differ in shape or WCS.
+
+def _cards(primary: Any, hdu: Any) -> dict[str, Any]:
+    """Header of an image as a dictionary, with the primary header's cards that hold for it."""
+    cards = {key: value for key, value in dict(hdu.header).items() if key}
+    shared = {k: primary.header[k] for k in provenance.SHARED_KEYS if k in primary.header}
+    return shared | cards
+
+
+def read_brick(root: str | Path, brickname: str, survey: Survey | None = None) -> Brick:
+    """The images of a brick; bands without a file are NaN and listed in `missing`.
+
+    Raises InputError when a file is damaged, when no band has one, when the bands differ in shape,
+    WCS or release, when some are simulated and some are not, when the pixel scale is not the
+    survey's, and when a header contradicts what the file is taken for (`data.provenance`).
     """
-    paths = {band: image_path(root, brickname, band) for band in BANDS}
+    survey = survey or default()
+    paths = {band: image_path(root, brickname, band, survey) for band in survey.bands}
     read = {band: read_image(path) for band, path in paths.items() if path.is_file()}
     if not read:
         raise InputError(
-            f"{paths['r'].parent}: no image of brick {brickname} in {', '.join(BANDS)}; {CURE}, or leave the brick out of the sample"
+            f"{paths[survey.reference].parent}: no image of brick {brickname} in "
+            f"{', '.join(survey.bands)}; {CURE}, or leave the brick out of the sample"
         )
     first = next(iter(read))
     shape, header = read[first][0].shape, read[first][1]
-    for band, (pixels, other) in read.items():
-        if pixels.shape != shape or any(other.get(key) != header.get(key) for key in WCS_KEYS):
-            raise InputError(f"{paths[band]}: shape or WCS differs from band {first}; {CURE}")
-    if len(shape) != 2 or not all(key in header for key in WCS_KEYS[:6]):
+    if len(shape) != 2 or not wcs.has_wcs(header):
         raise InputError(f"{paths[first]}: no two-dimensional image with a WCS; {CURE}")
-    images = np.full((*shape, 3), np.nan, np.float32)
-    for band, (pixels, _) in read.items():
-        images[..., BANDS.index(band)] = with_nan(pixels)
+    wcs.wcs(header, paths[first])
+    if problem := provenance.scale_problem(pixel_scale(header), survey.pixel_scale):
+        raise InputError(f"{paths[first]}: {problem}; name the right survey, or {CURE}")
+    silent: list[str] = []
+    images = np.full((*shape, len(survey.bands)), np.nan, np.float32)
+    factor = np.float32(survey.nanomaggies_per_unit)
+    for band, (pixels, other) in read.items():
+        path = paths[band]
+        silent += provenance.check(other, path, survey, band=band, brick=brickname)
+        if pixels.shape != shape or not wcs.has_wcs(other):
+            raise InputError(f"{path}: shape or WCS differs from band {first}; {CURE}")
+        if not wcs.same(header, other, shape):
+            raise InputError(f"{path}: shape or WCS differs from band {first}; {CURE}")
+        for what in (provenance.simulated, provenance.release):
+            if what(other) != what(header):
+                raise InputError(
+                    f"{path}: {what.__name__} {what(other)} by its header, {what(header)} in band "
+                    f"{first}; {CURE}"
+                )
+        images[..., survey.bands.index(band)] = with_nan(pixels) * factor
     try:
         source = paths[first].parent.relative_to(root).as_posix()
     except ValueError:
         source = ""
-    return Brick(
-        brickname, images, header, tuple(band for band in BANDS if band not in read), source
-    )
+    missing = tuple(band for band in survey.bands if band not in read)
+    return Brick(brickname, images, header, missing, source, tuple(dict.fromkeys(silent)))
 
 
 def with_nan(pixels: np.ndarray) -> np.ndarray:
@@ -143,69 +208,76 @@ def with_nan(pixels: np.ndarray) -> np.ndarray:
 def pixel_positions(
     brick: Brick, ra: Float[np.ndarray, " n"], dec: Float[np.ndarray, " n"]
 ) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
-    """Column and row (from 0, centres at integers) of positions in degrees; NaN for positions the projection cannot reach."""
-    x, y = wcs(brick.header).wcs_world2pix(
-        np.asarray(ra, np.float64), np.asarray(dec, np.float64), 0
-    )
-    return np.asarray(x), np.asarray(y)
-
-
-def wcs(header: Mapping[str, Any]) -> Any:
-    """The astropy WCS of an image, from the cards named in WCS_KEYS alone."""
-    from astropy.io import fits
-    from astropy.wcs import WCS
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return WCS(fits.Header({key: header[key] for key in WCS_KEYS if key in header}))
+    """Column and row (from 0, centres at integers) of positions in degrees; NaN for positions that
+    the projection cannot reach."""
+    return wcs.pixel_positions(brick.header, ra, dec)
 
 
 def slice_out(
-    images: Float32[np.ndarray, "ny nx 3"], x: float, y: float, size: int = SIZE
+    images: Float32[np.ndarray, "ny nx b"], x: float, y: float, size: int | None = None
 ) -> Sliced:
-    """The size x size pixels about position (x, y), a copy."""
-    ny, nx = images.shape[:2]
-    out = np.full((size, size, 3), np.nan, np.float32)
+    """The size x size pixels about position (x, y), a copy; size: the default survey's if none."""
+    size = size or default().stamp
+    ny, nx, bands = images.shape
+    out = np.full((size, size, bands), np.nan, np.float32)
     if not (np.isfinite(x) and np.isfinite(y)):
         return Sliced(out, (float("nan"), float("nan")), False)
+    # A stamp of odd size has the object's own pixel in its middle. The centre of one of even size
+    # is the corner of four pixels, and the object lies between the centres of these four.
     column, row = int(np.floor(x + 0.5)), int(np.floor(y + 0.5))
-    left, top = column - size // 2, row - size // 2
+    even = size % 2 == 0
+    left = (int(np.floor(x)) + 1 if even else column) - size // 2
+    top = (int(np.floor(y)) + 1 if even else row) - size // 2
     x0, x1, y0, y1 = max(left, 0), min(left + size, nx), max(top, 0), min(top + size, ny)
     if x0 < x1 and y0 < y1:
         out[y0 - top : y1 - top, x0 - left : x1 - left] = images[y0:y1, x0:x1]
-    return Sliced(out, (float(x) - column, float(y) - row), 0 <= column < nx and 0 <= row < ny)
+    offset = (float(x) - (left + (size - 1) / 2), float(y) - (top + (size - 1) / 2))
+    return Sliced(out, offset, 0 <= column < nx and 0 <= row < ny)
 
 
-def read_cube(path: str | Path) -> tuple[Float32[np.ndarray, "h w 3"], dict[str, Any]]:
-    """A FITS cube as the cutout service makes it, primary HDU (bands, H, W), as (H, W, g r z) with NaN where there is no data; and its header.
+def read_cube(
+    path: str | Path, survey: Survey | None = None
+) -> tuple[Float32[np.ndarray, "h w b"], dict[str, Any]]:
+    """A FITS cube as cutout services make it, (bands, H, W), as (H, W, bands of the survey) in
+    nanomaggies with NaN where there is no data; and its header.
 
-    Which plane is which band comes from the header (BANDS, or BAND0, BAND1, ...), never from the pixels. Raises InputError as `read_image` does, when
-    the header does not name the bands, and when g, r or z is not among them.
+    Which plane is which band comes from the header (BANDS, or BAND0, BAND1, ...), never from the
+    pixels. Raises InputError as `read_image` does, when the header does not name the bands once
+    each, when a band of the survey is not among them, and when it contradicts what the file is
+    taken for (`data.provenance`).
     """
+    survey = survey or default()
     pixels, header = read_image(path)
-    bands = str(
-        header.get("BANDS") or "".join(str(header.get(f"BAND{i}", "")).strip() for i in range(9))
-    ).strip()
+    provenance.check(header, path, survey)
+    bands = plane_bands(header, survey)
     if pixels.ndim != 3 or len(bands) != pixels.shape[0]:
-        named = f"bands {bands!r}" if bands else "no band names"
+        named = f"bands {''.join(bands)!r}" if bands else "no band names"
         raise InputError(
-            f"{path}: image {pixels.shape} with {named} in the header; expected one plane a band, named by BANDS"
+            f"{path}: image {pixels.shape} with {named} in the header; "
+            "expected one plane a band, named by BANDS"
         )
-    missing = [band for band in BANDS if band not in bands]
+    twice = [band for band in bands if bands.count(band) > 1]
+    if twice:
+        raise InputError(f"{path}: band {twice[0]} names two planes; {CURE}")
+    missing = [band for band in survey.bands if band not in bands]
     if missing:
         raise InputError(
-            f"{path}: bands {bands!r}, without {', '.join(missing)}; ask the cutout service for bands=grz"
+            f"{path}: bands {''.join(bands)!r}, without {', '.join(missing)}; "
+            f"ask the cutout service for bands={survey.bands_text}"
         )
-    planes = [with_nan(pixels[bands.index(band)]) for band in BANDS]
-    return np.ascontiguousarray(np.stack(planes, axis=-1)), header
+    planes = [with_nan(pixels[bands.index(band)]) for band in survey.bands]
+    image = np.stack(planes, axis=-1) * np.float32(survey.nanomaggies_per_unit)
+    return np.ascontiguousarray(image), header
 
 
-def pixel_scale(header: Mapping[str, Any]) -> float:
-    """Arcsec per pixel by the header's CD or CDELT; NaN when it has neither."""
-    if "CD1_1" in header:
-        area = abs(
-            header["CD1_1"] * header.get("CD2_2", 0.0)
-            - header.get("CD1_2", 0.0) * header.get("CD2_1", 0.0)
-        )
-        return 3600.0 * float(np.sqrt(area))
-    return 3600.0 * abs(float(header["CDELT1"])) if "CDELT1" in header else float("nan")
+def plane_bands(header: Mapping[str, Any], survey: Survey) -> list[str]:
+    """Bands of the planes of a cube, as its header names them: BANDS in one word or with commas, or
+    BAND0, BAND1, ...; empty when it does not."""
+    text = str(header.get("BANDS") or "").strip()
+    if not text:
+        numbered = [str(header.get(f"BAND{i}", "")).strip() for i in range(16)]
+        return [band for band in numbered if band]
+    separated = [part for part in text.replace(",", " ").split() if part]
+    if len(separated) > 1 or text in survey.bands:
+        return separated
+    return list(text)

@@ -18,6 +18,7 @@ import pydantic
 import yaml
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 
+from lensjax.cli import meant
 from lensjax.errors import InputError
 
 C = TypeVar("C")
@@ -81,7 +82,7 @@ def validated(cls: type[C], values: dict[str, Any], where: str) -> C:
             key = ".".join(str(part) for part in e["loc"])
             known = getattr(cls, "__dataclass_fields__", {})
             if e["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
-                problems.append(f"unknown key {key!r} (known: {', '.join(known)})")
+                problems.append(f"unknown key {key!r} ({meant(str(e['loc'][-1]), known)})")
             else:
                 problems.append(f"{key}: {e['msg']}, got {e['input']!r}" if key else e["msg"])
         raise InputError(f"{where}: " + "; ".join(problems)) from None

@@ -1,32 +1,39 @@
-"""Preprocessing `raw_robust`: the one function between a cutout and a classifier, at training, evaluation and injection scoring.
+"""Preprocessing `raw_robust`: the one function between a cutout and a classifier.
 
-Crop about the centre; then per band: NaN -> 0, median m and median absolute deviation MAD over an annulus, (x - m) / (MAD + 1e-8), clip.
+Training, evaluation and the scoring of injections all use it. It crops about the centre; then, in
+each band, it sets NaN to 0, takes the median m and the median absolute deviation MAD over an
+annulus, computes (x - m) / (MAD + 1e-8), and clips.
 
-The centre of a stamp is (size - 1) / 2 in both axes: the middle pixel of an odd stamp, the corner shared by the four middle pixels of
-an even one. A crop starts (H - crop) // 2 pixels from either edge, so the middle pixel of a 101-pixel stamp is pixel 32 of its 64-pixel
-crop, half a pixel from that crop's centre.
+The centre of a stamp is (size - 1) / 2 in both axes: the middle pixel of an odd stamp, the corner
+shared by the four middle pixels of an even one. A crop starts (H - crop) // 2 pixels from either
+edge. Where stamp and crop are not both odd or both even, the centre of the crop is therefore half a
+pixel from that of the stamp: the middle pixel of a 101-pixel stamp is pixel 32 of its 64-pixel
+crop.
 
-The median is the exact one (numpy's: mean of the two middle values of an even number), found by bisecting the ordered bit patterns of
-the floats: 32 counting passes that vectorise, 15 to 50 times faster than XLA's sort on a processor.
+The median is the exact one, that of numpy: the mean of the two middle values of an even number. It
+is found by bisecting the ordered bit patterns of the floats. These are 32 counting passes that
+vectorise; on a processor they are 15 to 50 times faster than XLA's sort.
 
-A stamp whose MAD is 0 in a band (blank, or more than half of the annulus one value) is still defined: what differs from the median
-goes to the clip, the rest to 0. `flat` names such stamps.
+A stamp whose MAD is 0 in a band (blank, or one value in more than half of the annulus) still has a
+result: what differs from the median goes to the clip, the rest to 0. `flat` names such stamps.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from data.config import settings
 from lensjax.errors import InputError
 
 EPSILON = 1e-8
+SMALLEST_CROP = 16
 Fraction = Annotated[float, Field(gt=0.0, le=1.0)]
 
 
@@ -34,18 +41,30 @@ Fraction = Annotated[float, Field(gt=0.0, le=1.0)]
 class Preprocess:
     """How a cutout becomes a classifier's input."""
 
-    crop: Annotated[int, Field(ge=16, le=1024)] = 101
-    """side of the central crop, pixels"""
+    crop: Annotated[int, Field(ge=0, le=1024)] = 0
+    """side of the central crop, pixels; 0 for the whole stamp"""
     annulus: tuple[Fraction, Fraction] = (0.65, 0.90)
-    """inner and outer radius of the background annulus, as fractions of the crop's half-width (crop // 2 pixels); inner <= r < outer"""
+    """inner and outer radius of the background annulus, as fractions of the crop's half-width
+    (crop // 2 pixels); a pixel at radius r belongs to it where inner <= r < outer"""
     clip: Annotated[float, Field(gt=0.0)] = 10.0
     """values beyond this many MAD are set to it"""
+
+    @model_validator(mode="after")
+    def _large_enough(self) -> Preprocess:
+        if 0 < self.crop < SMALLEST_CROP:
+            raise ValueError(f"crop {self.crop}: use at least {SMALLEST_CROP} pixels, or 0 for all")
+        return self
+
+    def of(self, side: int) -> Preprocess:
+        """The same settings with the crop that stamps of this side get: never 0."""
+        return self if self.crop else replace(self, crop=side)
 
 
 PRESETS = {
     "raw_robust": Preprocess(),
     "raw_robust_64": Preprocess(crop=64),
-    # 20 to 32 pixels of a 64-pixel crop: it sits in galaxy light and suppresses the contrast of arcs; for comparison with early models.
+    # 20 to 32 pixels of a 64-pixel crop. It lies in the light of galaxies and lowers the contrast
+    # of arcs; it is here for comparison with early models.
     "legacy_annulus": Preprocess(crop=64, annulus=(20 / 32, 32 / 32)),
 }
 
@@ -57,15 +76,21 @@ def preset(name: str) -> Preprocess:
     return PRESETS[name]
 
 
-def annulus_pixels(p: Preprocess) -> Int[np.ndarray, " n"]:
-    """Flat indices (row * crop + column) of the annulus pixels of a cropped stamp. Raises InputError when the annulus is empty."""
-    half, centre = p.crop // 2, (p.crop - 1) / 2
-    y, x = np.mgrid[: p.crop, : p.crop] - centre
+def annulus_pixels(p: Preprocess, side: int = 0) -> Int[np.ndarray, " n"]:
+    """Flat indices (row * crop + column) of the annulus pixels of a cropped stamp.
+
+    side: of the stamp, where the crop is the whole of it. Raises InputError when the annulus holds
+    too few pixels.
+    """
+    crop = p.of(side).crop
+    half, centre = crop // 2, (crop - 1) / 2
+    y, x = np.mgrid[:crop, :crop] - centre
     r = np.hypot(y, x)
     inside = np.flatnonzero((r >= p.annulus[0] * half) & (r < p.annulus[1] * half))
     if inside.size < 16:
         raise InputError(
-            f"annulus {p.annulus} of a {p.crop}-pixel crop holds {inside.size} pixels; widen it (inner < outer, fractions of the half-width)"
+            f"annulus {p.annulus} of a {crop}-pixel crop holds {inside.size} pixels; widen it "
+            "(inner < outer, fractions of the half-width)"
         )
     return inside
 
@@ -73,11 +98,16 @@ def annulus_pixels(p: Preprocess) -> Int[np.ndarray, " n"]:
 def cropped(
     images: Float[Array, "*batch h w c"], size: int
 ) -> Float[Array, "*batch {size} {size} c"]:
-    """The central size x size pixels. Raises InputError when the stamp is smaller or not square."""
+    """The central size x size pixels; all of them where size is 0.
+
+    Raises InputError when the stamp is smaller or not square.
+    """
     height, width = images.shape[-3:-1]
+    size = size or height
     if height != width or height < size:
         raise InputError(
-            f"a stamp of {height} x {width} pixels cannot be cropped to {size} x {size}; set crop to at most the stamp's side"
+            f"a stamp of {height} x {width} pixels cannot be cropped to {size} x {size}; "
+            "set crop to at most the stamp's side"
         )
     start = (height - size) // 2
     return images[..., start : start + size, start : start + size, :]
@@ -127,7 +157,8 @@ def _median_first(x: Float[Array, "n m"]) -> Float[Array, " m"]:
 
 @_median_first.defjvp
 def _median_first_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
-    """The derivative goes to the one or two middle values; values tied with one share it (one of the valid subgradients)."""
+    """The derivative goes to the one or two middle values. Values that are tied with one of them
+    share its part, which is one of the valid subgradients."""
     (x,), (dx,) = primals, tangents
     low, high = _middles(x, 0)
     at_low, at_high = x == low, x == high
@@ -146,10 +177,10 @@ def _background(
     filled: Float[Array, "*batch h w c"], p: Preprocess
 ) -> tuple[Float[Array, "*batch c"], Float[Array, "*batch c"]]:
     """Median and MAD of each band over the annulus of cropped stamps without NaN."""
-    pixels = filled.reshape(*filled.shape[:-3], -1, filled.shape[-1])[..., annulus_pixels(p), :]
-    first = jnp.moveaxis(
-        pixels, -2, 0
-    )  # pixels lead, so that every counting pass adds long contiguous rows
+    ring = annulus_pixels(p, filled.shape[-2])
+    pixels = filled.reshape(*filled.shape[:-3], -1, filled.shape[-1])[..., ring, :]
+    # The pixels lead, so that every counting pass adds long contiguous rows.
+    first = jnp.moveaxis(pixels, -2, 0)
     centre = median(first)
     return centre, median(jnp.abs(first - centre))
 
@@ -162,15 +193,17 @@ def _filled(images: Float[Array, "*batch h w c"], p: Preprocess) -> Float[Array,
 def raw_robust(
     images: Float[Array, "*batch h w c"], p: Preprocess = PRESETS["raw_robust"]
 ) -> Float[Array, "*batch s s c"]:
-    """Normalised stamps, float32, within ±clip, free of NaN; any leading axes; under jit, vmap and grad.
+    """Normalised stamps: float32, within ±clip, free of NaN. Works under jit, vmap and grad.
 
-    images: nanomaggies, bands last; NaN where there is no data. The result does not change under x -> a x + b (a > 0) away from the
-    clip and the 1e-8. Raises InputError when the stamp is smaller than the crop. Give a batch as leading axes rather than by vmap: same
-    values, and the medians run several times faster.
+    images: nanomaggies, bands last; NaN where there is no data; any leading axes. The result does
+    not change under x -> a x + b (a > 0) away from the clip and the 1e-8. Raises InputError when
+    the stamp is smaller than the crop. Give a batch as leading axes rather than by vmap: the values
+    are the same, and the medians run several times faster.
     """
     x = _filled(images, p)
     centre, mad = _background(x, p)
-    # Multiplied by a reciprocal, not divided: XLA makes this change in some compilations and not in others, which costs the last bit.
+    # Multiplied by a reciprocal instead of divided. XLA makes this change in some compilations and
+    # not in others, which would cost the last bit.
     scale = 1.0 / (mad + EPSILON)
     y = (x - centre[..., None, None, :]) * scale[..., None, None, :]
     return jnp.clip(jnp.where(jnp.isnan(y), 0.0, y), -p.clip, p.clip)
@@ -179,5 +212,6 @@ def raw_robust(
 def flat(
     images: Float[Array, "*batch h w c"], p: Preprocess = PRESETS["raw_robust"]
 ) -> Bool[Array, "*batch"]:
-    """Stamps with a MAD of exactly 0 in some band: blank or padded, not to be trained on or scored without saying so."""
+    """Stamps with a MAD of exactly 0 in some band. They are blank or padded, and must not be
+    trained on or scored without saying so."""
     return jnp.any(_background(_filled(images, p), p)[1] == 0.0, axis=-1)

@@ -8,6 +8,7 @@ project knows a band, a pixel scale or a zero point: whoever needs one takes it 
     survey = load("ls_dr10")              # a shipped definition, from data/surveys/
     survey = load("my/survey.yaml")       # one of your own, with the same keys
     survey = of_run(out)                  # the one that a run was made for
+    survey = default()                    # the one of a run that names none
 
 The channels of every stamp are `survey.bands`, in that order, on the last axis. Inside the project
 every image is in nanomaggies; files are converted where they are read (`nanomaggies_per_unit`).
@@ -17,8 +18,10 @@ from __future__ import annotations
 
 import math
 import re
+import string
+from functools import cache
 from importlib import resources
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
 
 import yaml
@@ -97,13 +100,32 @@ class Catalogue:
 @settings
 class Images:
     """How a survey names its coadded images. `{brick}`, `{brick3}` (first three letters) and
-    `{band}` are filled in."""
+    `{band}` are filled in; a name with other fields, or one that leads out of the survey's folder,
+    is refused."""
 
     folder: str = "coadd/{brick3}/{brick}"
     image: str = "legacysurvey-{brick}-image-{band}.fits.fz"
     invvar: str = "legacysurvey-{brick}-invvar-{band}.fits.fz"
     layer: str = ""
     """name of the layer in the cutout service, written to every cutout"""
+
+    @model_validator(mode="after")
+    def _stay_below(self) -> Images:
+        for key in ("folder", "image", "invvar"):
+            text = getattr(self, key)
+            try:
+                fields = {
+                    f: (c, s) for _, f, s, c in string.Formatter().parse(text) if f is not None
+                }
+            except ValueError as error:
+                raise ValueError(f"images.{key} {text!r}: {error}") from None
+            known = ("brick", "brick3", "band") if key != "folder" else ("brick", "brick3")
+            if wrong := [f for f, more in fields.items() if f not in known or any(more)]:
+                raise ValueError(f"images.{key} has field {wrong[0]!r}; use {', '.join(known)}")
+            parts = PurePosixPath(text).parts
+            if text.startswith("/") or ".." in parts or (key != "folder" and len(parts) != 1):
+                raise ValueError(f"images.{key} {text!r}: give a name below the survey's folder")
+        return self
 
 
 @settings
@@ -211,6 +233,12 @@ class Survey:
         """Factor from the unit of the image files to nanomaggies."""
         return float(10 ** (0.4 * (ZERO_POINT - self.zero_point)))
 
+    @property
+    def bands_text(self) -> str:
+        """The bands in order as one text, as cutouts record it: `grz`, or with commas between them
+        where a name has several letters."""
+        return ("" if all(len(b) == 1 for b in self.bands) else ",").join(self.bands)
+
     def pixels(self, arcsec: float) -> float:
         """A length on the sky in pixels."""
         return arcsec / self.pixel_scale
@@ -228,6 +256,12 @@ def names() -> list[str]:
     """Names of the shipped surveys."""
     found = resources.files("data") / "surveys"
     return sorted(p.name.removesuffix(".yaml") for p in found.iterdir() if _is_yaml(p.name))
+
+
+@cache
+def default() -> Survey:
+    """The survey of a run that names none."""
+    return load(DEFAULT)
 
 
 def load(source: str | Path) -> Survey:

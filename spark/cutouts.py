@@ -1,7 +1,8 @@
 """The sample → cutout files: each brick is read once and everything wanted of it sliced out.
 
-A task makes one folder, cutouts/<brickname>/, with the NPZ files and `objects.parquet`: a row for every object, with its file and checksum, or why it
-has none. Existing cutouts of the sample are copied, and external hosts converted, into folders of the same kind.
+A task makes one folder, cutouts/<brickname>/, with the NPZ files and `objects.parquet`. That table
+has a row for every object, with its file and checksum, or why it has none. Existing cutouts of the
+sample are copied, and external hosts converted, into folders of the same kind.
 """
 
 from __future__ import annotations
@@ -17,11 +18,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from data import hosts
+from data import hosts, provenance, wcs
 from data.coadds import Brick, pixel_positions, pixel_scale, read_brick, slice_out
 from data.config import settings
-from data.cutouts import BANDS, PIPELINE_VERSION, cutout_path, read_npz, write_npz
-from data.quality import features, rejected
+from data.cutouts import PIPELINE_VERSION, cutout_path, read_npz, write_npz
+from data.names import inside, safe_name
+from data.quality import measured
+from data.survey import Survey, default
 from lensjax.errors import InputError
 from spark.jobs import outputs, run_partitions
 
@@ -29,8 +32,6 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 OBJECTS = "objects.parquet"
-# Of the sample's columns, those a cutout file carries.
-CARRIED = ("tier", "weight", "nobs_z", "match_type", "type", "psfsize_z", "flux_r", "brickname")
 Refused = tuple[str, str, str]
 """(path, object, reason)"""
 
@@ -39,17 +40,26 @@ Refused = tuple[str, str, str]
 class CutoutSettings:
     """What a cutout is, and which external hosts are added."""
 
-    size: Annotated[int, Field(ge=32, le=1024)] = 101
-    """side, pixels"""
+    size: Annotated[int, Field(ge=0, le=1024)] = 0
+    """side, pixels; 0 for the survey's"""
     stamps: tuple[str, ...] = ()
-    """folders with g.fits, r.fits, z.fits of stamps at zero point 30 (DES), relative to the survey's folder; hosts of size and scale of their own"""
+    """folders with one file <band>.fits a band, each a stack of stamps, relative to the survey's
+    folder; hosts of size and scale of their own"""
+    stack: hosts.Stack = hosts.Stack()
+    """scale and zero point of these stamps"""
     cubes: tuple[str, ...] = ()
-    """FITS cubes of the cutout service, relative to the survey's folder, cut into hosts side by side"""
+    """FITS cubes of a cutout service, relative to the survey's folder, cut into hosts side by
+    side"""
+
+    def side(self, survey: Survey | None = None) -> int:
+        """Side of a cutout of the sample, pixels."""
+        return self.size or (survey or default()).stamp
 
 
 @dataclass(frozen=True)
 class Source:
-    """What one task makes cutouts of: rows of the sample in one brick, or a file or folder (`path`, relative) of external hosts."""
+    """What one task makes cutouts of: rows of the sample in one brick, or a file or folder (`path`,
+    relative) of external hosts."""
 
     kind: Literal["brick", "stamps", "cube"]
     name: str
@@ -63,21 +73,33 @@ def make_cutouts(
     root: Path,
     s: CutoutSettings,
     on_bad_file: Literal["stop", "quarantine"] = "stop",
+    survey: Survey | None = None,
 ) -> list[Refused]:
-    """Writes cutouts/ from sample/sample.parquet and the coadds below `root`; returns what has no cutout and why.
+    """Writes cutouts/ from sample/sample.parquet and the coadds below `root`; returns what has no
+    cutout and why. survey: the default survey if none.
 
-    Objects off their brick's image, and existing cutouts that cannot be read, are always returned; a brick that cannot be read is
-    an InputError when on_bad_file is "stop", else all of its objects are returned.
+    Objects off their brick's image, and existing cutouts that cannot be read, are always returned.
+    A brick that cannot be read is an InputError when on_bad_file is "stop"; else all of its objects
+    are returned. So it is with names that cannot be part of a path.
     """
     import pyarrow.parquet as pq
 
+    survey = survey or default()
     rows = (
         pq.read_table(out / "sample" / "sample.parquet", partitioning=None)
         .sort_by("galaxy_id")
         .to_pylist()
     )
+    refused: list[Refused] = []
     bricks: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
+        try:
+            cutout_path(row["brickname"], row["galaxy_id"])
+        except InputError as error:
+            if on_bad_file == "stop":
+                raise
+            refused.append(("sample/sample.parquet", str(row["galaxy_id"]), str(error)))
+            continue
         bricks.setdefault(row["brickname"], []).append(row)
     sources = [Source("brick", name, rows=bricks[name]) for name in sorted(bricks)]
     sources += [Source("stamps", hosts.source_name(path), path) for path in s.stamps]
@@ -85,19 +107,12 @@ def make_cutouts(
     twice = [name for name, n in Counter(source.name for source in sources).items() if n > 1]
     if twice:
         raise InputError(
-            f"cutouts: two hosts or bricks are called {twice[0]!r}; rename one of the files in survey.cutouts"
+            f"cutouts: two hosts or bricks are called {twice[0]!r}; "
+            "rename one of the files in survey.cutouts"
         )
-    work = partial(cut, root=root, size=s.size)
-    entries = run_partitions(
-        spark,
-        out / "cutouts",
-        [(source.name, source) for source in sources],
-        work,
-        "",
-        "cutouts",
-        on_bad_file,
-    )
-    refused: list[Refused] = []
+    work = partial(cut, root=root, size=s.side(survey), survey=survey, stack=s.stack)
+    items = [(source.name, source) for source in sources]
+    entries = run_partitions(spark, out / "cutouts", items, work, "", "cutouts", on_bad_file)
     for source, entry in zip(sources, entries, strict=True):
         if "error" in entry:
             lost = source.rows or [{"galaxy_id": ""}]
@@ -106,59 +121,102 @@ def make_cutouts(
             ]
         else:
             refused += [tuple(r) for r in entry["counters"]["refused"]]
+    _one_kind(entries)
     return refused
 
 
+def _one_kind(entries: list[dict[str, Any]]) -> None:
+    """Raises InputError when some bricks are simulated and some are not, by their headers."""
+    kinds: dict[bool, str] = {}
+    for entry in entries:
+        simulated = entry.get("counters", {}).get("simulated")
+        if simulated is not None:
+            kinds.setdefault(simulated, entry["name"])
+    if len(kinds) > 1:
+        raise InputError(
+            f"cutouts: brick {kinds[True]} is simulated and brick {kinds[False]} is not; "
+            "keep the two in folders of their own"
+        )
+
+
 def objects(out: Path) -> list[dict[str, Any]]:
-    """Rows of every objects.parquet that have a file, in the order of the job: galaxy_id, cutout_path, sha256, offset_x, offset_y (pixels)."""
+    """Rows of every objects.parquet that have a file, in the order of the job: galaxy_id,
+    cutout_path, sha256, offset_x, offset_y (pixels).
+
+    Raises InputError when a path among them leads out of the run's folder.
+    """
     import pyarrow.parquet as pq
 
-    return [
-        row
-        for folder in outputs(out / "cutouts")
-        for row in pq.read_table(folder / OBJECTS, partitioning=None).to_pylist()
-        if row["cutout_path"]
-    ]
+    found = []
+    for folder in outputs(out / "cutouts"):
+        for row in pq.read_table(folder / OBJECTS, partitioning=None).to_pylist():
+            if row["cutout_path"]:
+                inside(out, row["cutout_path"], folder / OBJECTS)
+                found.append(row)
+    return found
 
 
-def cut(source: Source, temporary: Path, *, root: Path, size: int) -> dict[str, Any]:
-    """The work on one source: its NPZ files and objects.parquet in the folder `temporary`; counts objects, cutouts, files with a missing band."""
+def cut(
+    source: Source,
+    temporary: Path,
+    *,
+    root: Path,
+    size: int = 0,
+    survey: Survey | None = None,
+    stack: hosts.Stack = hosts.Stack(),
+) -> dict[str, Any]:
+    """The work on one source: its NPZ files and objects.parquet in the folder `temporary`.
+
+    size: side of a cutout of the sample, pixels; 0 for the survey's. Returns the numbers of
+    objects, of cutouts and of files with a missing band; and, of a brick that was read, whether it
+    is simulated.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    survey = survey or default()
+    size = size or survey.stamp
     temporary.mkdir(parents=True, exist_ok=True)
+    kinds: set[bool] = set()
     if source.kind == "brick":
-        made = list(_of_sample(source, temporary, root, size))
+        made = list(_of_sample(source, temporary, root, size, survey, kinds))
     else:
         path = root / source.path
-        stamps = hosts.des_stamps(path) if source.kind == "stamps" else hosts.cube_tiles(path, size)
+        stamps = (
+            hosts.stamps(path, survey, stack)
+            if source.kind == "stamps"
+            else hosts.cube_tiles(path, size, survey)
+        )
         made = [_written(temporary, source.name, image, meta) for image, meta in stamps]
-    text, number = (
-        ("galaxy_id", "cutout_path", "sha256", "missing", "reason"),
-        ("offset_x", "offset_y"),
+    text = ("galaxy_id", "cutout_path", "sha256", "missing", "reason")
+    schema = pa.schema(
+        [(c, pa.string()) for c in text] + [(c, pa.float64()) for c in ("offset_x", "offset_y")]
     )
-    schema = pa.schema([(c, pa.string()) for c in text] + [(c, pa.float64()) for c in number])
     pq.write_table(pa.Table.from_pylist(made, schema), temporary / OBJECTS, store_schema=False)
     refused = [
         [row.pop("path", source.name), row["galaxy_id"], row["reason"]]
         for row in made
         if row["reason"]
     ]
-    return {
+    counters = {
         "objects": len(made),
         "cutouts": len(made) - len(refused),
         "missing_band": sum(bool(row.get("missing")) for row in made),
         "refused": refused,
     }
+    return counters | ({"simulated": kinds.pop()} if kinds else {})
 
 
-def _of_sample(source: Source, folder: Path, root: Path, size: int) -> Iterator[dict[str, Any]]:
-    """Copies what exists and slices the rest of a brick."""
+def _of_sample(
+    source: Source, folder: Path, root: Path, size: int, survey: Survey, kinds: set[bool]
+) -> Iterator[dict[str, Any]]:
+    """Copies what exists and slices the rest of a brick; `kinds` gets whether it is simulated."""
     sliced = []
     for row in source.rows:
         if row.get("source_cutout"):
             try:
                 image, meta = read_npz(root / row["source_cutout"])
+                made = _written(folder, source.name, image, meta)
             except InputError as error:
                 yield {
                     "galaxy_id": row["galaxy_id"],
@@ -166,23 +224,33 @@ def _of_sample(source: Source, folder: Path, root: Path, size: int) -> Iterator[
                     "path": row["source_cutout"],
                 }
                 continue
-            yield _written(folder, source.name, image, meta)
+            yield made
         else:
             sliced.append(row)
     if not sliced:
         return
-    brick = read_brick(root, source.name)
-    x, y = pixel_positions(brick, [r["ra"] for r in sliced], [r["dec"] for r in sliced])  # type: ignore[arg-type]
-    for row, column, line in zip(sliced, x, y):
+    brick = read_brick(root, source.name, survey)
+    kinds.add(provenance.simulated(brick.header))
+    release, lies = provenance.release(brick.header), wcs.orientation(brick.header)
+    remark = provenance.note(brick.silent, lies)
+    ra, dec = (np.array([row[name] for row in sliced], np.float64) for name in ("ra", "dec"))
+    for row, column, line in zip(sliced, *pixel_positions(brick, ra, dec)):
         piece = slice_out(brick.images, column, line, size)
+        ny, nx = brick.images.shape[:2]
         if not piece.inside:
-            ny, nx = brick.images.shape[:2]
-            reason = f"outside the {nx} x {ny} pixels of its brick's image (column {column:.0f}, row {line:.0f})"
+            reason = (
+                f"outside the {nx} x {ny} pixels of its brick's image "
+                f"(column {column:.0f}, row {line:.0f})"
+            )
             yield {"galaxy_id": row["galaxy_id"], "reason": reason}
             continue
-        made = _written(folder, source.name, piece.image, metadata(piece.image, row, brick))
+        if release and row.get("release") and int(row["release"]) // 1000 != release:
+            reason = f"of release {row['release']}, its brick's image of data release {release}"
+            yield {"galaxy_id": row["galaxy_id"], "reason": reason}
+            continue
+        meta = metadata(piece.image, row, brick, survey) | {"provenance": remark}
         yield {
-            **made,
+            **_written(folder, source.name, piece.image, meta),
             "offset_x": piece.offset[0],
             "offset_y": piece.offset[1],
             "missing": ",".join(brick.missing),
@@ -190,47 +258,61 @@ def _of_sample(source: Source, folder: Path, root: Path, size: int) -> Iterator[
 
 
 def _written(folder: Path, name: str, image: np.ndarray, meta: Mapping[str, Any]) -> dict[str, Any]:
-    path = folder / f"{meta['galaxy_id']}.npz"
+    galaxy_id = safe_name(meta["galaxy_id"], "galaxy_id", name)
+    path = folder / f"{galaxy_id}.npz"
     write_npz(path, image, meta)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     return {
-        "galaxy_id": meta["galaxy_id"],
-        "cutout_path": cutout_path(name, meta["galaxy_id"]),
+        "galaxy_id": galaxy_id,
+        "cutout_path": cutout_path(name, galaxy_id),
         "sha256": digest,
         "reason": "",
     }
 
 
-def metadata(image: np.ndarray, row: Mapping[str, Any], brick: Brick) -> dict[str, Any]:
-    """What a sliced cutout says of itself: origin, the catalogue's figures, the features of its pixels. A missing text is "", a missing number NaN."""
-    release = brick.header.get("DRVERSIO")
-    carried = {key: row.get(key) for key in CARRIED}
-    for key, value in carried.items():
-        if value is None:
-            carried[key] = (
-                ""
-                if key in ("tier", "match_type", "type")
-                else -1
-                if key == "nobs_z"
-                else float("nan")
-            )
+def carried(survey: Survey) -> dict[str, Any]:
+    """Columns of the sample that a cutout file carries, with what stands for a missing value: ""
+    for a text, -1 for a number of exposures, NaN for another number."""
+    nan, selection = float("nan"), survey.selection_band
+    return {
+        "tier": "",
+        "weight": nan,
+        f"nobs_{selection}": -1,
+        "match_type": "",
+        "type": "",
+        f"psfsize_{selection}": nan,
+        f"flux_{survey.reference}": nan,
+        "brickname": nan,
+    }
+
+
+def metadata(
+    image: np.ndarray, row: Mapping[str, Any], brick: Brick, survey: Survey
+) -> dict[str, Any]:
+    """What a sliced cutout says of itself: its origin, the catalogue's figures, the features of its
+    pixels."""
+    number = provenance.release(brick.header)
+    layer = f"ls-dr{number}" if number else survey.images.layer
+    files = survey.images.image.format(
+        brick=brick.name, brick3=brick.name[:3], band=f"{{{','.join(survey.bands)}}}"
+    )
+    scale = round(pixel_scale(brick.header), 6)
     return {
         "galaxy_id": row["galaxy_id"],
         "ra": float(row["ra"]),
         "dec": float(row["dec"]),
         "cutout_type": row.get("cutout_type") or "",
         "size": image.shape[0],
-        "pixel_scale": round(pixel_scale(brick.header), 6),
+        "pixel_scale": scale,
         "timestamp": str(brick.header.get("DATE", "")),
         "pipeline_version": PIPELINE_VERSION,
-        "cutout_url": f"{brick.source}/legacysurvey-{brick.name}-image-{{{','.join(BANDS)}}}.fits.fz",
-        "layer": "simulated"
-        if brick.header.get("SIMULATD")
-        else f"ls-dr{int(release) // 1000}"
-        if release
-        else "",
-        "bands_requested": BANDS,
-        **carried,
-        **features(image),
-        "quality_ok": not rejected(image, image.shape[0]),
+        "cutout_url": f"{brick.source}/{files}",
+        "layer": "simulated" if provenance.simulated(brick.header) else layer,
+        "survey": survey.name,
+        "bands_requested": survey.bands_text,
+        **{
+            name: missing if row.get(name) is None else row[name]
+            for name, missing in carried(survey).items()
+        },
+        **measured(image, survey, scale),
     }

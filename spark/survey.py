@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 from pydantic import Field
 
 from data import lenses, shards
-from data.config import data_directory, invocation, settings
+from data.config import Invocation, data_directory, settings
 from data.files import replacing
 from data.record import Step
 from data.selection import Selection
+from data.verb import Done, Reads, Verb
 from lensjax.errors import InputError
 from spark.crossmatch import CrossmatchSettings, crossmatch
 from spark.cutouts import CutoutSettings, make_cutouts
@@ -104,29 +105,36 @@ class Depends:
     values: dict[str, Any]
 
 
-def command(argv: list[str]) -> int:
-    """Sweeps to negative pool, positives, sample, cutouts, manifest and shards (Spark)."""
-    call = invocation("survey", SurveySettings, argv, description=__doc__ or "")
+command = Verb(
+    name="survey",
+    summary="Sweeps to negative pool, positives, sample, cutouts, manifest and shards (Spark).",
+    settings=SurveySettings,
+    after=("simulate",),
+    reads="spark.survey:reads",
+    work="spark.survey:work",
+    description=__doc__ or "",
+)
+
+
+def reads(s: SurveySettings, out: Path) -> Reads:
+    """The simulated survey of this run, or the files of `root`. Raises InputError as `locate` does."""
+    inputs = locate(out.absolute(), s)
+    return Reads(inputs.after, inputs.external)
+
+
+def work(call: Invocation[SurveySettings]) -> Done | None:
+    """The step `survey`; None when only some of its own steps were asked for."""
     s, out = call.settings, call.out.absolute()
     inputs = locate(out, s)
-    step = Step(out, "survey", s, after=inputs.after, external=inputs.external)
-    if step.current() and not call.force:
-        print("survey: up to date")
-        return 0
     print(
         f"survey: {len(inputs.catalogues)} catalogue files, {len(inputs.given)} existing cutouts, lens list {inputs.lens_list}, in {inputs.root}"
     )
-    if call.force:
-        step.restart()
-    with step, ExitStack() as stack:
+    with ExitStack() as stack:
         figures = run(out, s, inputs, call.force, stack)
-        if set(s.steps) == set(STEPS):
-            written = [o for part in parts(out, s, inputs) for o in part.outputs]
-            step.finish([*written, "quarantine.csv"], **figures)
-    return 0
-
-
-command.settings = SurveySettings  # type: ignore[attr-defined]
+    if set(s.steps) != set(STEPS):
+        return None
+    written = [o for part in parts(out, s, inputs) for o in part.outputs]
+    return Done([*written, "quarantine.csv"], figures)
 
 
 def run(
@@ -244,7 +252,7 @@ def parts(out: Path, s: SurveySettings, i: Inputs) -> list[Part]:
         return make_cutouts(spark(), out, i.root, s.cutouts, s.on_bad_file), {}
 
     def validated(spark: Callable[[], SparkSession]) -> tuple[Refused, dict[str, Any]]:
-        return validate(spark(), out, s.cutouts.size), {}
+        return validate(spark(), out, s.cutouts.side()), {}
 
     def manifest(spark: Callable[[], SparkSession]) -> tuple[Refused, dict[str, Any]]:
         figures = write_manifest(out, s.sample.scheme)
@@ -264,7 +272,7 @@ def parts(out: Path, s: SurveySettings, i: Inputs) -> list[Part]:
         }
 
     def packed(spark: Callable[[], SparkSession]) -> tuple[Refused, dict[str, Any]]:
-        figures, left_out = write_shards(spark(), out, s.cutouts.size, s.shards, s.sample.seed)
+        figures, left_out = write_shards(spark(), out, s.cutouts.side(), s.shards, s.sample.seed)
         return [], figures | {"of another size": len(left_out)}
 
     folder = f"shards/{shards.NAME}/{shards.VERSION}"

@@ -1,7 +1,9 @@
-"""Cutout files → which may be used: every file is read back, its provenance checked, its pixels judged and measured.
+"""Cutout files → which may be used: every file is read back and its provenance checked; its pixels
+are judged, and measured if they were not before.
 
-A task makes validation/part-NNNNN.parquet: a row for every cutout with the manifest's columns that come from the file and its pixels, `quality_ok`, and
-the `reason` when it is not. Rejected cutouts stay in the manifest, marked; files that cannot be read at all do not get there.
+A task makes validation/part-NNNNN.parquet. It has a row for every cutout with the manifest's
+columns that come from the file and its pixels, `quality_ok`, and the `reason` when it is not.
+Rejected cutouts stay in the manifest, marked; files that cannot be read at all do not get there.
 """
 
 from __future__ import annotations
@@ -12,10 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from data.cutouts import BANDS, PIXEL_SCALE, Meta, read_npz
-from data.manifest import TYPES
-from data.quality import FEATURES, features, rejected
+from data.cutouts import Meta, read_npz
+from data.names import inside
+from data.provenance import scale_problem
+from data.quality import columns, known, rejected
+from data.survey import Survey, default
 from lensjax.errors import InputError
+from lensjax.photometry import ZERO_POINT
 from spark.cutouts import Refused, objects
 from spark.jobs import outputs, run_partitions
 
@@ -24,38 +29,37 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 CHUNK = 256
-SCALE_TOLERANCE = 0.01
+HOST = "host"
 TEXT = (
-    "cutout_type",
-    "timestamp",
-    "pipeline_version",
-    "cutout_url",
-    "layer",
-    "bands_requested",
-    "tier",
-    "match_type",
-    "brickname",
-    "type",
+    *("cutout_type", "timestamp", "pipeline_version", "cutout_url", "layer", "bands_requested"),
+    *("tier", "match_type", "brickname", "type"),
 )
 NUMBERS = ("ra", "dec", "pixel_scale", "weight")
-COLUMNS = (
-    "cutout_path",
-    "filename",
-    "galaxy_id",
-    "size",
-    *TEXT,
-    *NUMBERS,
-    "nobs_z",
-    *FEATURES,
-    "quality_ok",
-)
-"""Of a validation file, besides `reason`; names and types as in the manifest."""
 
 
-def validate(spark: SparkSession | None, out: Path, size: int) -> list[Refused]:
-    """Writes validation/ from what the cutout job made; returns the rejected and the unreadable: (path, galaxy_id, reason).
+def types(survey: Survey) -> dict[str, str]:
+    """Columns of a validation file and their types; names and types are those of the manifest,
+    except `reason`."""
+    return {
+        **dict.fromkeys(("cutout_path", "filename", "galaxy_id"), "string"),
+        "size": "int64",
+        **dict.fromkeys(TEXT, "string"),
+        **dict.fromkeys(NUMBERS, "float64"),
+        f"nobs_{survey.selection_band}": "int64",
+        **columns(survey),
+        "quality_ok": "bool",
+        "reason": "string",
+    }
 
-    size: side of a cutout of the sample, pixels. External hosts keep their own.
+
+def validate(
+    spark: SparkSession | None, out: Path, size: int = 0, survey: Survey | None = None
+) -> list[Refused]:
+    """Writes validation/ from what the cutout job made; returns the rejected and the unreadable:
+    (path, galaxy_id, reason).
+
+    size: side of a cutout of the sample, pixels; 0 for the survey's. External hosts keep their own.
+    survey: the default survey if none.
     """
     found = objects(out)
     chunks = [found[i : i + CHUNK] for i in range(0, len(found), CHUNK)]
@@ -63,42 +67,51 @@ def validate(spark: SparkSession | None, out: Path, size: int) -> list[Refused]:
         (f"part-{i:05d}", [(o["galaxy_id"], o["cutout_path"]) for o in chunk])
         for i, chunk in enumerate(chunks)
     ]
-    work = partial(judge, out=out, size=size)
+    work = partial(judge, out=out, size=size, survey=survey or default())
     entries = run_partitions(spark, out / "validation", items, work, ".parquet", "validation")
     return [tuple(r) for entry in entries for r in entry["counters"]["refused"]]
 
 
-def table(out: Path) -> pa.Table:
+def table(out: Path, survey: Survey | None = None) -> pa.Table:
     """Every row of validation/, in the order of the cutouts."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    return pa.concat_tables(
-        [pq.read_table(path, partitioning=None) for path in outputs(out / "validation")]
-        or [_schema().empty_table()]
-    )
+    empty = _schema(survey or default()).empty_table()
+    parts = [pq.read_table(path, partitioning=None) for path in outputs(out / "validation")]
+    return pa.concat_tables(parts or [empty])
 
 
-def judge(chunk: list[tuple[str, str]], temporary: Path, *, out: Path, size: int) -> dict[str, Any]:
+def judge(
+    chunk: list[tuple[str, str]],
+    temporary: Path,
+    *,
+    out: Path,
+    size: int = 0,
+    survey: Survey | None = None,
+) -> dict[str, Any]:
     """The work on a chunk of (galaxy_id, cutout_path)."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    survey = survey or default()
     rows, refused = [], []
     for galaxy_id, path in chunk:
         try:
-            image, meta = read_npz(out / path)
+            image, meta = read_npz(inside(out, path, "cutouts"))
         except InputError as error:
             refused.append([path, galaxy_id, str(error)])
             continue
-        reason = wrong_provenance(image, meta, galaxy_id) or rejected(
-            image, image.shape[0] if meta.get("cutout_type") == "host" else size
-        )
-        rows.append(_row(image, meta, path, reason))
-        if reason:
-            refused.append([path, galaxy_id, reason])
+        side = image.shape[0] if meta.get("cutout_type") == HOST else size or survey.stamp
+        reason = wrong_provenance(image, meta, galaxy_id, survey)
+        rows.append(_row(image, meta, path, reason, side, survey))
+        if rows[-1]["reason"]:
+            refused.append([path, galaxy_id, rows[-1]["reason"]])
     pq.write_table(
-        pa.Table.from_pylist(rows, _schema()), temporary, compression="zstd", store_schema=False
+        pa.Table.from_pylist(rows, _schema(survey)),
+        temporary,
+        compression="zstd",
+        store_schema=False,
     )
     return {
         "cutouts": len(rows),
@@ -107,25 +120,40 @@ def judge(chunk: list[tuple[str, str]], temporary: Path, *, out: Path, size: int
     }
 
 
-def wrong_provenance(image: np.ndarray, meta: Meta, galaxy_id: str) -> str:
+def wrong_provenance(
+    image: np.ndarray, meta: Meta, galaxy_id: str, survey: Survey | None = None
+) -> str:
     """Why a cutout is not what it should be, by what it says of itself; empty when it is.
 
-    It must be the object it is filed under, have been asked for in bands grz (so that its channels are known to be g, r, z), at 0.262 arcsec a pixel
-    (hosts of another survey within 1 %: DES has 0.263), with the size it has.
+    It must be the object that it is filed under, of the survey if it names one, asked for in the
+    survey's bands (so that it is known which channel is which), in nanomaggies, of the survey's
+    pixel scale within 1 % (DES has 0.263 arcsec and the Legacy Surveys 0.262), and of the size and
+    number of bands that it has.
     """
+    survey = survey or default()
     if meta["galaxy_id"] != galaxy_id:
         return f"is of object {meta['galaxy_id']}"
-    if meta.get("bands_requested") != BANDS:
-        return f"bands requested {meta.get('bands_requested', 'unknown')!r}, expected {BANDS!r}"
-    scale = meta.get("pixel_scale", float("nan"))
-    if not abs(scale / PIXEL_SCALE - 1) < SCALE_TOLERANCE:
-        return f"pixel scale {scale}, expected {PIXEL_SCALE} arcsec"
+    if meta.get("survey", survey.name) != survey.name:
+        return f"is of survey {meta['survey']!r}, expected {survey.name!r}"
+    if meta.get("bands_requested") != survey.bands_text:
+        said = meta.get("bands_requested", "unknown")
+        return f"bands requested {said!r}, expected {survey.bands_text!r}"
+    if problem := scale_problem(_number(meta.get("pixel_scale")), survey.pixel_scale):
+        return problem
+    zero_point = meta.get("zero_point", ZERO_POINT)
+    if zero_point != ZERO_POINT:
+        return f"zero point {zero_point}, expected {ZERO_POINT} (nanomaggies)"
     if meta.get("size") != image.shape[0]:
         return f"size {meta.get('size', 'unknown')} by its metadata, {image.shape[0]} by its pixels"
+    if image.shape[2] != len(survey.bands):
+        return f"{image.shape[2]} bands, expected {len(survey.bands)}"
     return ""
 
 
-def _row(image: np.ndarray, meta: Meta, path: str, reason: str) -> dict[str, Any]:
+def _row(
+    image: np.ndarray, meta: Meta, path: str, reason: str, side: int, survey: Survey
+) -> dict[str, Any]:
+    """A row of the table. reason: why the file is refused before its pixels are looked at."""
     row: dict[str, Any] = {
         "cutout_path": path,
         "filename": Path(path).name,
@@ -133,19 +161,31 @@ def _row(image: np.ndarray, meta: Meta, path: str, reason: str) -> dict[str, Any
         "size": image.shape[0],
     }
     row |= {name: str(meta[name]) if meta.get(name) else None for name in TEXT}
-    row |= {name: _number(meta.get(name)) for name in NUMBERS}
-    nobs = meta.get("nobs_z")
-    row["nobs_z"] = int(nobs) if isinstance(nobs, int | float) and nobs >= 0 else None
-    row |= {name: None if value != value else value for name, value in features(image).items()}
+    row |= {name: _or_none(_number(meta.get(name))) for name in NUMBERS}
+    name = f"nobs_{survey.selection_band}"
+    nobs = meta.get(name)
+    row[name] = int(nobs) if isinstance(nobs, int | float) and nobs >= 0 else None
+    scale = _number(meta.get("pixel_scale"))
+    if image.shape[2] == len(survey.bands):
+        found = known(image, meta, survey, scale if scale > 0 else survey.pixel_scale)
+        row |= {name: _or_none(found[name]) for name in columns(survey)}
+        good = found["quality_ok"] and image.shape[0] == image.shape[1] == side
+        reason = reason or ("" if good else rejected(image, side, survey, scale))
     return {**row, "quality_ok": not reason, "reason": reason}
 
 
-def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) and np.isfinite(value) else None
+def _number(value: Any) -> float:
+    """A number of the metadata; NaN where there is none."""
+    return float(value) if isinstance(value, int | float) else float("nan")
 
 
-def _schema() -> pa.Schema:
+def _or_none(value: Any) -> Any:
+    """None for what is not a finite number."""
+    return value if np.isfinite(value) else None
+
+
+def _schema(survey: Survey) -> pa.Schema:
     import pyarrow as pa
 
     make = {"string": pa.string(), "int64": pa.int64(), "float64": pa.float64(), "bool": pa.bool_()}
-    return pa.schema([(name, make[TYPES[name]]) for name in COLUMNS] + [("reason", pa.string())])
+    return pa.schema([(name, make[kind]) for name, kind in types(survey).items()])

@@ -11,9 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 
 import lensjax as lj
-from classifiers.audit.hosts import Hosts, depth_m5, read_stamp
+from classifiers.audit.hosts import Hosts, read_stamp
 from classifiers.audit.injection import Batch, Experiment, logits, observe, unchanged
 from classifiers.audit.plan import Chunk
+from classifiers.photometry import depth_m5
 from data.files import replacing
 from lensjax.prior import Prior
 

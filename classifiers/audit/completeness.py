@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
+from classifiers.intervals import jeffreys
 from lensjax.errors import InputError
 
 if TYPE_CHECKING:
@@ -21,21 +22,6 @@ if TYPE_CHECKING:
 
 ALL = "all"
 CELL = ["theta_e", "psf_fwhm", "depth_m5"]
-
-
-def jeffreys(
-    k: Int[np.ndarray, "*n"], n: Int[np.ndarray, "*n"], level: float
-) -> tuple[Float[np.ndarray, "*n"], Float[np.ndarray, "*n"]]:
-    """Equal-tailed Jeffreys interval of a binomial fraction: quantiles of Beta(k + 1/2, n - k + 1/2). NaN where n is 0.
-
-    Brown, Cai & DasGupta 2001, Statistical Science 16, 101, section 3.1.2. level: 0.68 or 0.95.
-    """
-    from scipy.stats import beta
-
-    k, n = np.asarray(k, np.float64), np.asarray(n, np.float64)
-    tail = (1.0 - level) / 2.0
-    low, high = beta.ppf(tail, k + 0.5, n - k + 0.5), beta.ppf(1.0 - tail, k + 0.5, n - k + 0.5)
-    return np.where(n > 0, low, np.nan), np.where(n > 0, high, np.nan)
 
 
 def magnitude_bin(magnitude: Float[np.ndarray, " n"], edges: tuple[float, ...]) -> np.ndarray:

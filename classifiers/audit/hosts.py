@@ -234,8 +234,3 @@ def with_depth(hosts: Hosts, out: Path) -> tuple[Hosts, np.ndarray]:
         )
         depth[i] = np.where(np.isfinite(depth[i]), depth[i], own)
     return replace(hosts, psfdepth=depth), unknown
-
-
-def depth_m5(psfdepth: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n"]:
-    """5 sigma point-source depth, AB mag, of an inverse variance in nanomaggy^-2: 22.5 - 2.5 log10(5 / sqrt(psfdepth))."""
-    return 22.5 - 2.5 * np.log10(5.0 / np.sqrt(np.asarray(psfdepth, np.float64)))

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from classifiers.audit.grid import Axes, Site, key_data
-from classifiers.audit.hosts import Hosts, depth_m5
+from classifiers.audit.hosts import Hosts
+from classifiers.photometry import depth_m5
 
 if TYPE_CHECKING:
     import pandas as pd

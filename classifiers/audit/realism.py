@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from classifiers.audit.completeness import jeffreys
+from classifiers.intervals import jeffreys
 
 if TYPE_CHECKING:
     import pandas as pd

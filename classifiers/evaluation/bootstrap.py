@@ -1,7 +1,8 @@
 """Bootstrap: how much a metric would move with another sample of the same sky.
 
-Objects are drawn with replacement, or whole HEALPix cells with all their objects: neighbours share seeing, depth and structure, and
-intervals that ignore it are too narrow. A resample is a vector of counts, so every metric takes it as weights.
+Objects are drawn with replacement, or whole HEALPix cells with all their objects: neighbours share
+seeing, depth and structure, and intervals that ignore this are too narrow. A resample is a vector
+of counts, so every metric takes it as weights.
 """
 
 from __future__ import annotations
@@ -13,15 +14,21 @@ from jaxtyping import Float, Int
 
 from classifiers.evaluation.metrics import Curve, curve
 
-# (curve, weights) -> value for each resample. The weights are for what cannot be read off the curve.
 Metric = Callable[[Curve, np.ndarray], np.ndarray]
-CELLS = 4_000_000  # counts held at once
+"""(curve, weights) -> a value for each resample. The weights are for what cannot be read off the
+curve."""
+CELLS = 4_000_000
+"""counts that are held in memory at once"""
 
 
 def resamples(
     n: int, number: int, seed: int, blocks: Int[np.ndarray, " n"] | None = None
 ) -> Iterator[Int[np.ndarray, "r n"]]:
-    """Chunks of `number` resamples as counts; the same for the same seed whatever the chunk. blocks: cell of each object, drawn whole."""
+    """`number` resamples as counts, in chunks that fit into memory.
+
+    blocks: the cell of each object; cells are drawn whole. The numbers drawn depend on the seed
+    only.
+    """
     rng = np.random.default_rng(seed)
     cell = np.arange(n) if blocks is None else np.unique(np.asarray(blocks), return_inverse=True)[1]
     cells = int(cell.max()) + 1 if n else 0

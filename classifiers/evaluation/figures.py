@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from classifiers.evaluation import bootstrap, calibration, metrics
-from classifiers.evaluation.intervals import jeffreys
+from classifiers.intervals import jeffreys
 
 Figure = dict[str, Any]
 BOUNDS = ("lo68", "hi68", "lo95", "hi95")
@@ -37,7 +37,8 @@ def nothing(status: str) -> Figure:
 
 
 def proportion(k: int, n: int, minimum: int, what: str) -> Figure:
-    """k / n with Jeffreys intervals; without a number when n is below the minimum. what: of the n objects, plural."""
+    """k / n with its intervals, or no number where n is below the minimum. what: the plural of what
+    the n objects are."""
     if n < minimum:
         return nothing(f"insufficient: {n} {what}, at least {minimum} needed")
     (lo68, hi68), (lo95, hi95) = (
@@ -75,7 +76,7 @@ def estimated(
     seed: int,
     blocks: np.ndarray | None = None,
 ) -> dict[str, Figure]:
-    """Each metric with bootstrap intervals, or the reason why not, of a sample with lenses and non-lenses."""
+    """Each metric with its bootstrap intervals, or the reason why there is none."""
     status = lacking(minimum, int(label.sum()), int((1 - label).sum()))
     if status != "ok":
         return {name: nothing(status) for name in functions}
@@ -99,7 +100,8 @@ def at_thresholds(
     thresholds: tuple[float, ...],
     minimum: int,
 ) -> dict[str, dict[str, Figure]]:
-    """Recall, precision and false-positive rate at each threshold (score > threshold), with Jeffreys intervals."""
+    """Recall, precision and false-positive rate at each threshold, with their intervals. An object
+    passes when its score is above the threshold."""
     found = {}
     for threshold in thresholds:
         above, lens = score > threshold, label == 1

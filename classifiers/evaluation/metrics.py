@@ -1,8 +1,9 @@
 """Ranking metrics of scored objects, for one sample or for many bootstrap resamples of it at once.
 
-Everything is read off one curve: the (weighted) numbers of lenses and non-lenses at or above each distinct score. A resample is a vector of
-counts, so a (R, N) matrix of counts gives R curves in a few vector operations; scikit-learn's functions, to which the tests
-compare, would need R calls. A metric that its sample cannot support is NaN.
+Everything is read off one curve: the (weighted) numbers of lenses and of non-lenses at or above
+each distinct score. A resample is a vector of counts, so a matrix (R, N) of counts gives R curves
+in a few vector operations, where scikit-learn's functions, with which the tests compare, would need
+R calls. A metric that its sample cannot support is NaN.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from jaxtyping import Float, Int
 
 @dataclass(frozen=True)
 class Curve:
-    """threshold (K,), descending · above_true, above_false (..., K): weight of lenses and of non-lenses with score >= threshold."""
+    """threshold (K,): the distinct scores, highest first. above_true, above_false (..., K): weight
+    of the lenses and of the non-lenses whose score is at least the threshold."""
 
     threshold: Float[np.ndarray, " k"]
     above_true: Float[np.ndarray, "*r k"]
@@ -35,7 +37,11 @@ def curve(
     score: Float[np.ndarray, " n"],
     weight: Float[np.ndarray, "*r n"] | None = None,
 ) -> Curve:
-    """label: 1 lens, 0 not · score: higher is more lens-like · weight: 1 each, or leading axes of resampling counts. N may not be 0."""
+    """The curve of a sample that is not empty.
+
+    label: 1 for a lens, 0 for anything else. score: higher is more lens-like. weight: 1 each unless
+    given; resampling counts may have leading axes.
+    """
     label, score = np.asarray(label), np.asarray(score)
     weight = np.ones(len(label)) if weight is None else np.asarray(weight)
     order = np.argsort(-score, kind="stable")
@@ -57,7 +63,8 @@ def _steps(x: np.ndarray) -> np.ndarray:
 
 
 def roc_auc(c: Curve) -> Float[np.ndarray, " *r"]:
-    """Area under the ROC curve: probability that a lens scores above a non-lens, ties counting half."""
+    """Area under the ROC curve: the probability that a lens scores above a non-lens, where a tie
+    counts half."""
     middle = c.above_true - _steps(c.above_true) / 2
     return _ratio(np.sum(_steps(c.above_false) * middle, axis=-1), c.lenses * c.others)
 

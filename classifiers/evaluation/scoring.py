@@ -2,58 +2,75 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
 
-from classifiers import host
-from classifiers.frozen import Frozen
+from classifiers.finders import Finder, Scores, scored
+from classifiers.finders.scorefile import Exchange, ScoreFile
 from data import shards
 from data.loader import load_split
+from data.survey import Survey, of_run
 
-FIELDS = (
-    *(
-        "galaxy_id",
-        "split",
-        "label",
-        "tier",
-        "pool",
-        "confuser_category",
-        "type_bin",
-        "nobs_z_bin",
-        "nobs_z",
-    ),
-    *("psfsize_r", "psfdepth_r", "ebv", "ra", "dec", "healpix_128"),
-)
+PART = 1024
+"""stamps of one part that goes out to be scored elsewhere"""
 
 
-def logits(
-    frozen: Frozen,
-    stamps: Float[np.ndarray, "n h w 3"],
-    batch: int = 256,
-    tick: Callable[[int], None] = lambda n: None,
-) -> Float[np.ndarray, " n"]:
-    """Logits of raw stamps, `batch` at a time, on the host. tick: told how many were just scored."""
-    score = host.jit(lambda f, x: f.logits(x))
-    out = np.empty(len(stamps), np.float32)
-    for start in range(0, len(stamps), batch):
-        part = stamps[start : start + batch]
-        padded = np.pad(part, [(0, batch - len(part))] + [(0, 0)] * 3)  # one shape, one compilation
-        out[start : start + len(part)] = np.asarray(score(frozen, padded))[: len(part)]
-        tick(len(part))
-    return out
+def fields(survey: Survey) -> tuple[str, ...]:
+    """Columns of the shards that a row of scores has, beside logit and score."""
+    return (
+        *("galaxy_id", "split", "label", "tier", "pool", "confuser_category", "type_bin"),
+        *(f"nobs_{survey.selection_band}_bin", f"nobs_{survey.selection_band}"),
+        *(f"psfsize_{survey.reference}", f"psfdepth_{survey.reference}"),
+        *("ebv", "ra", "dec", "healpix_128"),
+    )
 
 
 def table(
-    folder: Path, frozen: Frozen, batch: int, tick: Callable[[int], None] = lambda n: None
+    out: Path, finder: Finder, batch: int, tick: Callable[[int], None] = lambda n: None
 ) -> pd.DataFrame:
-    """A row an object of train, val and test, sorted by galaxy_id: FIELDS, logit, score (float64 sigmoid of it)."""
-    parts = []
+    """A row for every object of train, val and test, sorted by galaxy_id: the columns of `fields`,
+    logit and score (float64).
+
+    tick: told how many stamps were just scored. Raises InputError as `finders.scored` does, and
+    where scores come back in a table, as long as they are not there.
+    """
+    survey, parts = of_run(out), []
+    exchange = None
+    if isinstance(finder, ScoreFile):
+        exchange = Exchange(finder.folder / "evaluation", survey, _identity(out), "galaxy_id")
     for split in shards.SPLITS:
-        columns = load_split(folder, split, ("image", *FIELDS))
-        found = logits(frozen, columns.pop("image"), batch, tick).astype(np.float64)
-        parts.append(pd.DataFrame(columns | {"logit": found, "score": 1 / (1 + np.exp(-found))}))
-    return pd.concat(parts).sort_values("galaxy_id", kind="stable").reset_index(drop=True)
+        columns = load_split(out, split, ("image", *fields(survey)))
+        stamps = columns.pop("image")
+        if exchange is not None:
+            _send(exchange, split, stamps, columns)
+            parts.append(pd.DataFrame(columns))
+        else:
+            found = scored(finder, stamps, columns["galaxy_id"], batch, tick)
+            parts.append(pd.DataFrame(columns).assign(logit=found.logit, score=found.score))
+    rows = pd.concat(parts).sort_values("galaxy_id", kind="stable").reset_index(drop=True)
+    if exchange is not None:
+        exchange.complete()
+        back: Scores = exchange.scores(rows["galaxy_id"].tolist())
+        rows = rows.assign(logit=back.logit, score=back.score)
+        tick(len(rows))
+    return rows
+
+
+def _send(
+    exchange: Exchange, split: str, stamps: np.ndarray, columns: dict[str, np.ndarray]
+) -> None:
+    for start in range(0, len(stamps), PART):
+        name, part = f"{split}-{start // PART:04d}", slice(start, start + PART)
+        if not exchange.has(name):
+            known = {"ra": columns["ra"][part], "dec": columns["dec"][part]}
+            exchange.write(name, columns["galaxy_id"][part], stamps[part], known)
+
+
+def _identity(out: Path) -> str:
+    """A digest of the shards: of another survey the stamps are others."""
+    return hashlib.sha256(json.dumps(shards.index(out), sort_keys=True).encode()).hexdigest()

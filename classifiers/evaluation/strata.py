@@ -1,4 +1,5 @@
-"""The same figures for parts of the sample: by tier, type, exposures, seeing, depth, dust; and false positives by kind of confuser."""
+"""The same figures for parts of the sample, by tier, type, exposures, seeing, depth and dust, and
+false positives by kind of confuser."""
 
 from __future__ import annotations
 
@@ -10,52 +11,64 @@ import pandas as pd
 
 from classifiers.evaluation import figures
 from classifiers.evaluation.settings import EvaluateSettings
+from classifiers.evaluation.thresholds import operating
+from classifiers.photometry import depth_m5
 from data.selection import CATEGORIES
+from data.survey import Survey
 
-# Bin edges: r-band PSF FWHM in arcsec, r-band 5-sigma depth in magnitudes, E(B-V) in magnitudes.
-CONDITIONS = {
-    "psfsize_r": (0.9, 1.2, 1.35, 1.5, 1.8),
-    "depth_r": (22.5, 23.0, 23.5, 24.0, 24.5),
-    "ebv": (0.0, 0.03, 0.06, 0.1),
-}
-NAMED = ("tier", "type_bin", "nobs_z_bin")
 PLAIN = "none"
+QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
+"""of the survey's own observing conditions, where the bins of seeing, depth and dust meet"""
+
+
+def conditions(survey: Survey) -> dict[str, tuple[float, ...]]:
+    """Edges of the bins: PSF FWHM (arcsec) and 5-sigma depth (mag) of the reference band, E(B-V)
+    (mag). They are round quantiles of the conditions under which the survey observed."""
+    known, band = survey.conditions, survey.reference
+    edges = lambda values, digits: tuple(
+        np.unique(np.round(np.interp(QUANTILES, known.probability, values), digits)).tolist()
+    )
+    return {
+        f"psfsize_{band}": edges(known.fwhm, 2),
+        f"depth_{band}": edges(known.m5, 1),
+        "ebv": edges(known.ebv, 2),
+    }
 
 
 def binned(values: np.ndarray, edges: tuple[float, ...]) -> np.ndarray:
-    """Name of each value's bin; "unknown" where it is not a number."""
+    """Name of the bin of each value, "unknown" where it is not finite. A value on an edge belongs
+    to the bin above it; the outermost bins have no outer edge."""
     labels = [f"< {edges[0]:g}", *(f"{a:g}-{b:g}" for a, b in pairwise(edges)), f">= {edges[-1]:g}"]
     names = np.array(labels)[np.searchsorted(edges, np.nan_to_num(values), side="right")]
     return np.where(np.isfinite(values), names, "unknown")
 
 
-def columns(scores: pd.DataFrame) -> dict[str, np.ndarray]:
-    """Stratum -> bin of each object."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        depth = 22.5 - 2.5 * np.log10(5 / np.sqrt(scores["psfdepth_r"].to_numpy(float)))
+def columns(scores: pd.DataFrame, survey: Survey) -> dict[str, np.ndarray]:
+    """Stratum -> name of the bin of each object."""
+    band = survey.reference
     values = {
-        "psfsize_r": scores["psfsize_r"].to_numpy(float),
-        "depth_r": depth,
+        f"psfsize_{band}": scores[f"psfsize_{band}"].to_numpy(float),
+        f"depth_{band}": depth_m5(scores[f"psfdepth_{band}"].to_numpy(float)),
         "ebv": scores["ebv"].to_numpy(float),
     }
-    named = {name: scores[name].replace("", "unknown").to_numpy(str) for name in NAMED}
-    return named | {
-        name: binned(np.where(np.isfinite(values[name]), values[name], np.nan), edges)
-        for name, edges in CONDITIONS.items()
-    }
+    named = ("tier", "type_bin", f"nobs_{survey.selection_band}_bin")
+    found = {name: scores[name].replace("", "unknown").to_numpy(str) for name in named}
+    return found | {name: binned(values[name], edges) for name, edges in conditions(survey).items()}
 
 
-def table(scores: pd.DataFrame, s: EvaluateSettings) -> pd.DataFrame:
-    """A row a stratum, bin and metric: value, lo68 ... hi95, lenses, others, status, and for proportions p_value and q_value.
+def table(scores: pd.DataFrame, s: EvaluateSettings, survey: Survey) -> pd.DataFrame:
+    """A row for every stratum, bin and metric: value, lo68 ... hi95, lenses, others, status, and
+    for proportions p_value and q_value.
 
-    p_value: Fisher's exact test of the bin against the rest of the sample · q_value: Benjamini-Hochberg over all rows with one.
-    A bin with one kind of object has no AUC and no calibration.
+    p_value is that of Fisher's exact test of the bin against the rest of the sample, q_value that
+    of Benjamini & Hochberg over all rows with a p_value. A bin that has one kind of object only
+    has no AUC and no calibration.
     """
     label, score = scores["label"].to_numpy(), scores["score"].to_numpy()
     blocks = scores["healpix_128"].to_numpy() if s.bootstrap == "healpix" else None
-    middle = s.thresholds[len(s.thresholds) // 2]
+    middle = operating(s.thresholds)
     rows: list[dict[str, Any]] = []
-    for stratum, bins in columns(scores).items():
+    for stratum, bins in columns(scores, survey).items():
         for name in sorted(set(bins)):
             inside = bins == name
             y, p = label[inside], score[inside]
@@ -112,7 +125,8 @@ def _benjamini_hochberg(p: np.ndarray) -> np.ndarray:
 
 
 def confusers(scores: pd.DataFrame, s: EvaluateSettings) -> pd.DataFrame:
-    """A row a category of negatives and threshold: n, false_positives, fpr with Jeffreys intervals, status. "none": negatives of no category."""
+    """A row for every category of negatives and every threshold: n, false_positives, fpr with its
+    intervals, status. The category "none" holds the negatives that look like nothing special."""
     negatives = scores[scores["label"] == 0]
     category = negatives["confuser_category"].replace("", PLAIN).to_numpy(str)
     rows = []

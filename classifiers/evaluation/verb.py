@@ -1,4 +1,4 @@
-"""The verb `evaluate`: scores, figures and tables of a frozen classifier."""
+"""The verb `evaluate`: scores, figures and tables of a finder."""
 
 from __future__ import annotations
 
@@ -11,36 +11,47 @@ import pandas as pd
 from rich.console import Console
 from rich.progress import Progress
 
-from classifiers import frozen
+from classifiers import finders
 from classifiers.evaluation import calibration, figures, metrics, scoring, strata, thresholds
 from classifiers.evaluation.settings import EvaluateSettings
-from data import record, shards
+from data import shards
 from data.config import Invocation
 from data.files import replacing, sha256, write_json
+from data.survey import of_run
+from data.verb import Done, Reads
 from lensjax.errors import InputError
 
+PROVENANCE = (
+    *("model", "config", "epoch", "seed", "weights_sha256", "manifest_sha256", "shuffled_labels"),
+    *("sha256", "source_sha256", "output", "layout", "preprocess", "crop"),
+)
+"""What metrics.json says of the finder, where it is known."""
 TOP = {"all": 1.0, "top 1 %": 0.01, "top 0.1 %": 0.001}
 
 
 def chosen(scores: pd.DataFrame, s: EvaluateSettings) -> tuple[str, pd.DataFrame]:
-    """Name and rows of the sample the figures are of; see EvaluateSettings.on. Raises InputError when it is empty."""
+    """Name and rows of the sample the figures are of; see EvaluateSettings.on. Raises InputError
+    when it is empty."""
     on = s.on
     if on == "auto":
-        on = "all" if s.classifier else "test" if (scores["split"] == "test").any() else "val"
+        on = "all" if s.elsewhere else "test" if (scores["split"] == "test").any() else "val"
     found = scores if on == "all" else scores[scores["split"] == on]
     if found.empty:
         raise InputError(
-            f"no stamps in split {on!r} to evaluate on; set `on` to one of {', '.join(sorted(set(scores['split'])))} or all"
+            f"no stamps in split {on!r} to evaluate on; set `on` to one of "
+            f"{', '.join(sorted(set(scores['split'])))} or all"
         )
     return on, found.reset_index(drop=True)
 
 
 def reliability(sample: pd.DataFrame, minimum: int) -> pd.DataFrame:
-    """Reliability curve of the sample and of its highest scores: scope, bin, n, low, high, mean_score, fraction_lenses, status."""
+    """Reliability curve of the sample and of its highest scores: scope, bin, n, low, high,
+    mean_score, fraction_lenses, status. Objects whose score is that of the last one belong too."""
     rows = []
-    ranked = sample.sort_values("score", ascending=False, kind="stable")
+    ranked = np.sort(sample["score"].to_numpy())[::-1]
     for scope, share in TOP.items():
-        part = ranked.head(int(len(ranked) * share))
+        number = int(len(ranked) * share)
+        part = sample[sample["score"] >= ranked[number - 1]] if number else sample.iloc[:0]
         label, score = part["label"].to_numpy(), part["score"].to_numpy()
         status = figures.lacking(minimum, int(label.sum()), int((1 - label).sum()))
         if status != "ok":
@@ -58,7 +69,8 @@ def reliability(sample: pd.DataFrame, minimum: int) -> pd.DataFrame:
 
 
 def roc(sample: pd.DataFrame, minimum: int) -> pd.DataFrame:
-    """ROC curve: threshold, false_positive_rate, recall; no rows when the sample cannot support one."""
+    """ROC curve: threshold, false_positive_rate, recall; no rows where the sample cannot support
+    one."""
     label = sample["label"].to_numpy()
     if figures.lacking(minimum, int(label.sum()), int((1 - label).sum())) != "ok":
         return pd.DataFrame(columns=["threshold", "false_positive_rate", "recall"])
@@ -75,7 +87,8 @@ def roc(sample: pd.DataFrame, minimum: int) -> pd.DataFrame:
 def summary(
     scores: pd.DataFrame, on: str, sample: pd.DataFrame, s: EvaluateSettings
 ) -> dict[str, Any]:
-    """metrics.json: counts, figures of the sample, AUC of every split, share of saturated scores."""
+    """The contents of metrics.json: counts, figures of the sample, AUC of every split, share of
+    saturated scores."""
     label, score = sample["label"].to_numpy(), sample["score"].to_numpy()
     blocks = sample["healpix_128"].to_numpy() if s.bootstrap == "healpix" else None
     by_split = {}
@@ -113,27 +126,27 @@ def _mean(values: np.ndarray) -> float | None:
     return float(values.mean()) if len(values) else None
 
 
-def evaluate(call: Invocation[EvaluateSettings], step: record.Step, console: Console) -> None:
-    """Scores, measures, writes, finishes the step."""
+def work(call: Invocation[EvaluateSettings]) -> Done:
+    """The step `evaluate`: scores, measures, writes."""
+    console = Console(stderr=True, highlight=False)
     s, out = call.settings, call.out
-    source = Path(s.classifier) if s.classifier else out / "training"
-    classifier = frozen.load(source)
+    finder = finders.load(s.elsewhere, out)
     folder = out / "evaluation"
     listed = shards.index(out)
     stamps = sum(entry["records"] for entry in listed["shards"])
     if not stamps:
         raise InputError(
-            f"{out}: the shards hold no cutouts, so there is nothing to score; see quarantine.csv and counts/"
+            f"{out}: the shards hold no cutouts, so there is nothing to score; see quarantine.csv "
+            "and counts/"
         )
+    whose = s.elsewhere or str(out / "training")
     console.print(
-        f"evaluate: {classifier.info['model']} of {source} on {stamps} stamps",
-        markup=False,
-        soft_wrap=True,
+        f"evaluate: {finder.name} of {whose} on {stamps} stamps", markup=False, soft_wrap=True
     )
     began = time.perf_counter()
     with Progress(console=console, disable=not console.is_terminal, transient=True) as progress:
         task = progress.add_task("evaluate", total=stamps)
-        scores = scoring.table(out, classifier, s.batch, lambda n: progress.advance(task, n))
+        scores = scoring.table(out, finder, s.batch, lambda n: progress.advance(task, n))
     speed = stamps / (time.perf_counter() - began)
     on, sample = chosen(scores, s)
     with replacing(folder / "scores.parquet") as temporary:
@@ -149,41 +162,27 @@ def evaluate(call: Invocation[EvaluateSettings], step: record.Step, console: Con
         "roc": roc(sample, s.minimum),
         "reliability": reliability(sample, s.minimum),
         "confusers": strata.confusers(sample, s),
-        "strata": strata.table(sample, s),
+        "strata": strata.table(sample, s, of_run(out)),
     }
     for name, table in tables.items():
         with replacing(folder / f"{name}.csv") as temporary:
             table.to_csv(temporary, index=False)
     found = summary(scores, on, sample, s)
-    provenance = {
-        k: classifier.info.get(k)
-        for k in (
-            "model",
-            "config",
-            "epoch",
-            "seed",
-            "weights_sha256",
-            "manifest_sha256",
-            "shuffled_labels",
-        )
-    }
     manifest = out / "manifest.parquet"
-    found["classifier"] = provenance | {"elsewhere": bool(s.classifier)}
+    found["classifier"] = {k: finder.info.get(k) for k in PROVENANCE}
+    found["classifier"] |= {
+        "name": finder.name,
+        "kind": finder.info.get("kind", "flax"),
+        "elsewhere": bool(s.elsewhere),
+    }
     found["manifest_sha256"] = sha256(manifest) if manifest.is_file() else None
     write_json(folder / "metrics.json", found)
     auc = found["figures"]["roc_auc"]
-    step.finish(
-        [
-            f"evaluation/{name}"
-            for name in ("scores.parquet", "metrics.json", *(f"{t}.csv" for t in tables))
-        ],
-        roc_auc=auc["value"],
-        on=on,
-    )
-    for line in lines(found):
-        console.print(f"evaluate: {line}", markup=False, soft_wrap=True)
-    console.print(
-        f"evaluate: {speed:.0f} stamps/s read and scored; {folder}", markup=False, soft_wrap=True
+    names = ("scores.parquet", "metrics.json", *(f"{t}.csv" for t in tables))
+    return Done(
+        [f"evaluation/{name}" for name in names],
+        {"roc_auc": auc["value"], "on": on},
+        [*lines(found), f"{speed:.0f} stamps/s read and scored; {folder}"],
     )
 
 
@@ -212,23 +211,7 @@ def lines(found: dict[str, Any]) -> list[str]:
     return shown
 
 
-def main(call: Invocation[EvaluateSettings]) -> int:
-    """Runs the step unless it is up to date."""
-    s = call.settings
-    external = (
-        [Path(s.classifier) / name for name in (frozen.DESCRIPTION, frozen.NUMBERS)]
-        if s.classifier
-        else []
-    )
-    after = ("survey",) if s.classifier else ("survey", "train")
-    step = record.Step(
-        call.out, "evaluate", s, after=after, owns=("evaluation",), external=external
-    )
-    if step.current() and not call.force:
-        print("evaluate: up to date")
-        return 0
-    if call.force:
-        step.restart()
-    with step:
-        evaluate(call, step, Console(stderr=True, highlight=False))
-    return 0
+def reads(s: EvaluateSettings, out: Path) -> Reads:
+    """The survey's shards, and this run's classifier or a finder from elsewhere."""
+    after = ("survey",) if s.elsewhere else ("survey", "train")
+    return Reads(after, list(finders.files(s.elsewhere, out)))

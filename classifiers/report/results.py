@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from classifiers.evaluation.thresholds import operating
 from classifiers.report import figures
 from classifiers.report.collect import Run
 from classifiers.report.page import Figures, Table, Tile, Words
@@ -37,8 +38,9 @@ def percents(figure: dict[str, Any]) -> str:
 
 
 def middle(metrics: dict[str, Any]) -> str | None:
-    """Name of the threshold nearest 0.5."""
-    return min(metrics["thresholds"], key=lambda t: abs(float(t) - 0.5), default=None)
+    """Name of the operating threshold."""
+    names = {float(t): t for t in metrics["thresholds"]}
+    return names[operating(names)] if names else None
 
 
 def tiles(run: Run) -> list[Tile]:

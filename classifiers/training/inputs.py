@@ -191,7 +191,9 @@ def on_device(
         ),
         donate_argnums=0,
     )
-    whole = devices.copied(jnp.zeros((len(images), p.crop, p.crop, 3), dtype), mesh)
+    p = p.of(images.shape[1])
+    shape = (len(images), p.crop, p.crop, images.shape[3])
+    whole = devices.copied(jnp.zeros(shape, dtype), mesh)
     for start in range(0, len(images), CHUNK):
         at = max(
             0, min(start, len(images) - CHUNK)
@@ -331,7 +333,9 @@ def needed(folder: Path, s: TrainSettings) -> dict[str, int]:
         3 * sum(entry["records"] for entry in listed["shards"] if entry["split"] == split)
         for split in ("train", "val")
     )
-    prepared = (train + val) * jnp.dtype(s.precision).itemsize * s.preprocess.crop**2
+    prepared = (
+        (train + val) * jnp.dtype(s.precision).itemsize * s.preprocess.of(listed["size"]).crop ** 2
+    )
     return {
         "host": train * 4 * listed["size"] ** 2
         + (prepared if jax.default_backend() == "cpu" else 0),

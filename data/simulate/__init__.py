@@ -29,11 +29,11 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from data.config import invocation, settings
+from data.config import Invocation, settings
 from data.files import replacing
-from data.record import Step
 from data.simulate.bricks import Brick, footprint, outside, wcs
 from data.survey import DEFAULT, DEFINITION, Survey, load, names, write
+from data.verb import Done, Reads, Verb
 from lensjax.errors import InputError
 
 SIDE = 314.4
@@ -58,31 +58,41 @@ class SimulateSettings:
     """strong lenses with a visible arc in all bricks together"""
 
 
-def command(argv: list[str]) -> int:
-    """Invents a small survey in a real one's formats: catalogues, images, lens list."""
-    call = invocation("simulate", SimulateSettings, argv, description=__doc__)
-    s = call.settings
+command = Verb(
+    name="simulate",
+    summary="Invents a small survey in a real one's formats: catalogues, images, lens list.",
+    settings=SimulateSettings,
+    owns=("survey",),
+    work="data.simulate:work",
+    reads="data.simulate:reads",
+    description=__doc__,
+)
+
+
+def reads(s: SimulateSettings, out: Path) -> Reads:
+    """What the step reads: the survey's definition, when it is a file of the user's.
+
+    Raises InputError for a survey that is not defined, and for bricks that are too small for it.
+    """
+    _size(load(s.survey), s)
+    return Reads((), [] if s.survey in names() else [Path(s.survey)])
+
+
+def work(call: Invocation[SimulateSettings]) -> Done:
+    """The step `simulate`: the survey below the run directory."""
+    s, root = call.settings, call.out / "survey"
     survey = load(s.survey)
-    definition = [] if s.survey in names() else [Path(s.survey)]
-    step = Step(call.out, "simulate", s, owns=("survey",), external=definition)
-    if step.current() and not call.force:
-        print("simulate: up to date")
-        return 0
-    if call.force:
-        step.restart()
     size = _size(survey, s)
     print(
         f"simulate: {survey.name}, {s.bricks} bricks of {size} x {size} pixels, "
-        f"{s.lenses} lenses, seed {s.seed} -> {call.out / 'survey'}"
+        f"{s.lenses} lenses, seed {s.seed} -> {root}"
     )
-    with step:
-        outputs, counts = simulate(call.out / "survey", s)
-        step.finish(outputs=[p.relative_to(call.out) for p in outputs], **counts)
-    print("simulate: " + ", ".join(f"{v} {k}" for k, v in counts.items()))
-    return 0
-
-
-command.settings = SimulateSettings  # type: ignore[attr-defined]
+    outputs, counts = simulate(root, s)
+    return Done(
+        [p.relative_to(call.out) for p in outputs],
+        counts,
+        [", ".join(f"{v} {k}" for k, v in counts.items())],
+    )
 
 
 def _size(survey: Survey, s: SimulateSettings) -> int:

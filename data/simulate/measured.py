@@ -17,7 +17,8 @@ from jaxtyping import Float, Int
 import lensjax as lj
 from data.simulate.bricks import Brick
 from data.simulate.conditions import Conditions, transmission
-from data.simulate.pixels import Coadd, psf_of
+from data.simulate.pixels import Coadd, psf_of, render_all
+from data.simulate.shapes import sersic
 from data.survey import Survey
 
 RELEASE = 10000
@@ -85,12 +86,11 @@ def galaxy_depth_ratio(survey: Survey, psfsize: Float[np.ndarray, " B"]) -> Floa
     This is sum(profile^2) of a round exponential with a half-light radius of 0.45 arcsec over that
     of a point source, both seen with the PSF.
     """
-    psf, grid = psf_of(survey, psfsize), lj.PixelGrid(survey.size(15.9), survey.pixel_scale)
-    light = lj.Sersic(jnp.ones(len(psfsize)), 0.45, 1.0, 1.0, 0.0)
-    galaxy = lj.render(lj.Scene(source=light), grid, psf)
-    return np.asarray(
-        jnp.sum(galaxy**2, (0, 1)) / jnp.sum(psf.stamp(grid) ** 2, (0, 1)), np.float64
-    )
+    size = survey.stamp | 1
+    one = sersic(np.ones(len(psfsize)), 0.45, 1.0)
+    galaxy = render_all(survey, one, psfsize, size)[0]
+    psf, grid = psf_of(survey, psfsize), lj.PixelGrid(size, survey.pixel_scale)
+    return np.asarray(np.sum(galaxy**2, (0, 1)) / jnp.sum(psf.stamp(grid) ** 2, (0, 1)), np.float64)
 
 
 def star_radius(mag: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:

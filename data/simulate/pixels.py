@@ -19,8 +19,8 @@ from data.simulate.conditions import Conditions, typical
 from data.simulate.shapes import SHAPE, Rows
 from data.survey import Survey
 
-STAMPS = {6.5: 256, 17.0: 64, 26.4: 32, 52.6: 8}
-"""Sides of stamps (arcsec), and how many components are rendered at once on each."""
+LARGEST = 52.6
+"""Side of the largest stamp on which a galaxy is rendered, arcsec."""
 SATURATED = 14.8
 """AB magnitude of the star whose brightest pixel just saturates in typical seeing."""
 HALO_FROM = 16.3
@@ -67,30 +67,41 @@ def _render(
     return jax.vmap(one)(flux, shape)
 
 
+def batches(survey: Survey) -> dict[int, int]:
+    """Sides (odd, pixels) of the stamps on which components are rendered.
+
+    With each goes how many are rendered at once. The third is the survey's own stamp.
+    """
+    stamp = survey.stamp
+    largest = max(survey.size(LARGEST), stamp | 1)
+    return {stamp // 4 | 1: 256, round(0.64 * stamp) | 1: 64, stamp | 1: 32, largest: 8}
+
+
 def stamp_sizes(
     survey: Survey, rows: Rows, psfsize: Float[np.ndarray, " B"]
 ) -> Int[np.ndarray, " k"]:
-    """Smallest stamp (arcsec, of STAMPS) at whose edge each component is hardly visible.
+    """Side (pixels) of the smallest stamp at whose edge each component is hardly visible.
 
     That is where it is fainter than a tenth of the typical sky noise of a pixel in every band.
     """
     from scipy.special import gammaln
 
-    usual, side = typical(survey), np.asarray(list(STAMPS))
+    usual, sizes = typical(survey), np.asarray(list(batches(survey)))
     faint = 0.1 * sky_sigma(survey, usual)[survey.place]
     flux = rows[:, : -len(SHAPE)].max(1)
     r_eff, n, q = rows[:, -len(SHAPE) :][:, :3].T
-    radius = side / 2 - 1.15 * usual.psfsize[survey.place]  # the PSF spreads light beyond it
+    radius = (
+        sizes / 2 * survey.pixel_scale - 1.15 * usual.psfsize[survey.place]
+    )  # the PSF spreads light beyond it
     b = 2 * n - 1 / 3 + 4 / (405 * n)
     log_peak = 2 * n * np.log(b) - gammaln(2 * n) - np.log(2 * np.pi * q * n * r_eff**2)
     fall = b[:, None] * (radius / r_eff[:, None]) ** (1 / n[:, None])
     rim = flux[:, None] * survey.pixel_scale**2 * np.exp(log_peak[:, None] - fall)
     widest = np.asarray(psfsize).max(keepdims=True)
-    away = side / 2 / survey.pixel_scale
-    wing = flux[:, None] * point_source(survey, away, np.zeros(len(side)), widest)[:, 0]
+    wing = flux[:, None] * point_source(survey, sizes / 2, 0 * sizes, widest)[:, 0]
     enough = rim + wing < faint
     enough[:, -1] = True
-    return side[enough.argmax(1)]
+    return sizes[enough.argmax(1)]
 
 
 def paste(
@@ -110,14 +121,14 @@ def paste(
 
 
 def render_all(
-    survey: Survey, rows: Rows, psfsize: Float[np.ndarray, " B"], size: int, batch: int = 32
+    survey: Survey, rows: Rows, psfsize: Float[np.ndarray, " B"], size: int
 ) -> Float[np.ndarray, "k size size B"]:
-    """Stamps of `size` pixels of components about their middle pixels.
+    """Stamps of one of the sizes in `batches` of components about their middle pixels.
 
     They are rendered in batches of one length, so that one compiled function serves every brick.
     """
     grid, beta = lj.PixelGrid(size, survey.pixel_scale), survey.conditions.moffat_beta
-    fwhm = jnp.asarray(psfsize, jnp.float32)
+    fwhm, batch = jnp.asarray(psfsize, jnp.float32), batches(survey)[size]
     parts = [np.empty((0, size, size, len(survey.bands)), np.float32)]
     for start in range(0, len(rows), batch):
         some = rows[start : start + batch]
@@ -146,10 +157,10 @@ def draw_components(
     column, row = np.round(x).astype(int), np.round(y).astype(int)
     local = rows.copy()
     local[:, -2], local[:, -1] = (x - column) * scale, (y - row) * scale
-    sides = stamp_sizes(survey, rows, psfsize)
-    for side, batch in STAMPS.items():
-        index = np.flatnonzero(sides == side)
-        stamps = render_all(survey, local[index], psfsize, survey.size(side), batch)
+    sizes = stamp_sizes(survey, rows, psfsize)
+    for size in batches(survey):
+        index = np.flatnonzero(sizes == size)
+        stamps = render_all(survey, local[index], psfsize, size)
         paste(canvas, stamps, column[index], row[index])
 
 
@@ -248,7 +259,8 @@ def with_holes(coadd: Coadd, rng: np.random.Generator) -> Coadd:
     """
     n, bands = coadd.image.shape[1:]
     image, invvar = coadd.image.copy(), coadd.invvar.copy()
-    patches = [(rng.integers(4, 14), rng.integers(4, 14)) for _ in range(rng.integers(2, 6))]
+    few = range(rng.integers(2, 6))
+    patches = [(int(rng.integers(4, 14)), int(rng.integers(4, 14))) for _ in few]
     for height, width in [*patches, (2, n // 3)]:
         band, y, x = rng.integers(0, bands), rng.integers(0, n), rng.integers(0, n)
         image[y : y + height, x : x + width, band] = np.nan

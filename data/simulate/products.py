@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from data.coadds import image_path
 from data.files import replacing
 from data.simulate.bricks import Brick
 from data.simulate.pixels import Coadd
@@ -41,13 +42,6 @@ def _save(hdus: Any, path: Path, compress: bool = False) -> None:
     content = gzip.compress(final.getvalue(), 6, mtime=0) if compress else final.getvalue()
     with replacing(path) as temporary:
         temporary.write_bytes(content)
-
-
-def image_path(root: Path, brick: str, band: str, survey: Survey, kind: str = "image") -> Path:
-    """Where an image of a brick lies."""
-    fields = {"brick": brick, "brick3": brick[:3], "band": band}
-    name = survey.images.image if kind == "image" else survey.images.invvar
-    return root / survey.images.folder.format(**fields) / name.format(**fields)
 
 
 def _primary() -> Any:

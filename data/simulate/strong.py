@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -109,7 +110,7 @@ def _render(
     there = parameters | {"lens_x": parameters["lens_x"] + dx, "lens_y": parameters["lens_y"] + dy}
 
     def one(p: dict[str, Array], light: Array) -> Array:
-        drawn = scene(p)
+        drawn: Any = scene(p)
         return lj.render(replace(drawn, source=replace(drawn.source, flux=light)), grid, psf)
 
     return jax.vmap(one)(there, flux)

@@ -10,6 +10,7 @@ import lensjax as lj
 from classifiers.audit import hosts, plan, summary
 from classifiers.audit.grid import Axes
 from classifiers.audit.settings import AuditSettings
+from classifiers.photometry import depth_m5
 from data.cutouts import write_npz
 from lensjax.errors import InputError
 
@@ -89,7 +90,7 @@ def test_matched_hosts_lie_in_their_cell_and_are_used_at_most_so_often():
     found, chunks = plan_of(False)
     for chunk in chunks:
         assert chunk.site.holds(
-            found.psf[chunk.host, 1], hosts.depth_m5(found.psfdepth[chunk.host, 1])
+            found.psf[chunk.host, 1], depth_m5(found.psfdepth[chunk.host, 1])
         ).all()
         for theta_e in (1.0, 2.0):
             used = chunk.host[chunk.theta_e == theta_e]
@@ -102,7 +103,7 @@ def test_degraded_hosts_are_better_than_their_cell():
     found, chunks = plan_of(True)
     for chunk in chunks:
         assert (found.psf[chunk.host, 1] <= chunk.site.psf_fwhm).all()
-        assert (hosts.depth_m5(found.psfdepth[chunk.host, 1]) >= chunk.site.depth_m5).all()
+        assert (depth_m5(found.psfdepth[chunk.host, 1]) >= chunk.site.depth_m5).all()
 
 
 def test_keys_are_names_and_do_not_repeat():
@@ -142,7 +143,7 @@ def test_hosts_without_table_values_and_of_two_stamp_sizes_are_planned_apart_and
         and np.isfinite(found.psfdepth).all()
         and set(found.psf_source) == {"assumed"}
     )
-    axes = s.axes(found.psf[:, 1], hosts.depth_m5(found.psfdepth[:, 1]))
+    axes = s.axes(found.psf[:, 1], depth_m5(found.psfdepth[:, 1]))
     chunks = plan.chunks(found, axes, s.injections, s.per_host, False, s.seed)
     assert (
         len(axes.psf_edges) == 2

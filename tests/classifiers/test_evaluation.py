@@ -1,4 +1,5 @@
-"""Evaluation from shards to tables: the numbers of the tables are those of the scores, and small samples say so in words."""
+"""Evaluation from shards to tables: the numbers of the tables are those of the scores, any finder
+gives them, and small samples say so in words."""
 
 import json
 
@@ -8,12 +9,13 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from classifiers import frozen
-from classifiers.evaluation import EvaluateSettings, command, scoring, strata
+from classifiers import finders, frozen, onnxfile
+from classifiers.evaluation import EvaluateSettings, command, strata
+from data import survey
 from data.loader import load_split
 from lensjax.errors import InputError
 
-ARGUMENTS = ["--resamples", "50", "--batch", "64"]
+ARGUMENTS = ["--resamples", "40", "--batch", "64"]
 
 
 @pytest.fixture(scope="module")
@@ -134,5 +136,72 @@ def test_bins_are_named_by_their_edges():
 def test_scoring_pads_the_last_batch(classifier):
     stamps = galaxies.stamps(np.ones(7))
     model = frozen.load(classifier)
-    assert np.allclose(scoring.logits(model, stamps, batch=4), model.logits(stamps), atol=1e-5)
+    found = finders.scored(model, stamps, batch=4)
+    assert np.allclose(found.logit, model.logits(stamps), atol=1e-5)
     assert EvaluateSettings().resamples == 1000
+
+
+FUNCTION = """
+from pathlib import Path
+from classifiers import finders, frozen
+network = frozen.load(Path(__file__).parent / "flax")
+def score(stamps):
+    return finders.scored(network, stamps, batch=64).score
+"""
+COUNTED = ("thresholds.csv", "confusers.csv")
+
+
+def answer(folder):
+    """Scores, by our own classifier, the stamps that wait in an exchange's folder."""
+    network = frozen.load(folder / "flax")
+    waiting = pd.read_csv(folder / "post" / "evaluation" / "stamps.csv")
+    for file in sorted(set(waiting["file"])):
+        with np.load(folder / "post" / "evaluation" / file) as part:
+            found = finders.scored(network, part["stamps"])
+            waiting.loc[waiting["file"] == file, "score"] = found.score
+    table = waiting[["galaxy_id", "score"]].sample(frac=1, random_state=0)
+    table.to_csv(folder / "post" / "evaluation" / "scores.csv", index=False)
+
+
+def test_the_same_network_through_every_door_gives_the_same_tables(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    network = frozen.untrained(crop=32)
+    frozen.save(tmp_path / "flax", network)
+    onnxfile.save(tmp_path / "network.onnx", network)
+    (tmp_path / "door_of_a_test.py").write_text(FUNCTION)
+    out = galaxies.small_survey(tmp_path / "run", 120)
+    tables = {}
+    for spec in ("flax", "network.onnx", "door_of_a_test:score", "scores:post"):
+        arguments = [
+            "--out",
+            str(out),
+            "--finder",
+            spec,
+            "--on",
+            "all",
+            "--minimum",
+            "3",
+            *ARGUMENTS,
+        ]
+        if spec == "scores:post":
+            with pytest.raises(InputError, match="write scores.csv with the columns id and score"):
+                command(arguments)
+            answer(tmp_path)
+        assert command(arguments) == 0
+        tables[spec] = [(out / "evaluation" / name).read_bytes() for name in COUNTED]
+        assert command(arguments) == 0  # up to date
+    assert len({tuple(t) for t in tables.values()}) == 1
+    thresholds = pd.read_csv(out / "evaluation" / "thresholds.csv")
+    assert (thresholds["status"] == "ok").sum() >= 4
+
+
+def test_a_finder_and_a_classifier_at_once_are_refused(tmp_path):
+    with pytest.raises(InputError, match="finder and classifier say the same; set one of them"):
+        command(["--out", str(tmp_path), "--finder", "a.onnx", "--classifier", "b"])
+
+
+def test_edges_of_strata_follow_from_the_survey():
+    for name in ("ls_dr10", "hsc", "euclid_vis", "lsst"):
+        if name in survey.names():
+            edges = strata.conditions(survey.load(name))
+            assert all(len(e) > 2 and list(e) == sorted(set(e)) for e in edges.values())

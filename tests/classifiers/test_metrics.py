@@ -2,11 +2,9 @@
 
 import numpy as np
 import pytest
-from scipy.stats import beta
 from sklearn import metrics as sk
 
 from classifiers.evaluation import bootstrap, calibration, figures, metrics, thresholds
-from classifiers.evaluation.intervals import jeffreys
 
 
 @pytest.fixture(scope="module")
@@ -100,16 +98,73 @@ def test_calibration_of_honest_and_of_overconfident_scores():
     assert calibration.ece(label, score) == pytest.approx(by_hand)
 
 
-def test_intervals_of_a_proportion():
-    low, high = jeffreys(np.array([13, 0, 5]), np.array([134_149, 10, 5]), 0.95)
-    assert low[0] == pytest.approx(5.4e-5, rel=0.02) and high[0] == pytest.approx(1.6e-4, rel=0.02)
-    assert low[1] == 0 and high[2] == 1 and high[1] == pytest.approx(beta.ppf(0.975, 0.5, 10.5))
+def test_objects_of_one_score_are_in_one_bin_whatever_the_order_of_rows():
+    score = np.full(300, 0.5)
+    for label in (np.repeat([0, 1], 150), np.tile([0, 1], 150), np.repeat([1, 0], 150)):
+        assert calibration.ece(label, score) == calibration.mce(label, score) == 0
+    rng = np.random.default_rng(0)
+    score = np.round(rng.random(400) ** 3, 1)
+    label = (rng.random(400) < score).astype(int)
+    bins = calibration.edges(score)
+    assert sorted(np.concatenate(bins)) == list(range(400))
+    held = [set(score[part]) for part in bins]
+    assert sum(map(len, held)) == len(set(score)) and 1 < len(bins) <= calibration.BINS
+    order = rng.permutation(400)
+    for measure in (calibration.ece, calibration.mce):
+        assert measure(label, score) == pytest.approx(measure(label[order], score[order]))
 
 
-def test_a_threshold_keeps_its_rate_and_is_the_lowest_that_does():
+def test_bins_without_ties_are_of_equal_number():
+    score = np.random.default_rng(0).random(1000)
+    assert {len(part) for part in calibration.edges(score)} == {66, 67}
+    assert [len(part) for part in calibration.edges(score[:3])] == [1, 1, 1]
+    assert calibration.edges(score[:0]) == []
+
+
+def test_a_threshold_keeps_its_rate_and_no_higher_rate_would_keep_it():
     score = np.random.default_rng(0).random(1234)
     t = thresholds.threshold_at(score, 0.02)
-    assert (score > t).mean() <= 0.02 < (score > np.nextafter(t, 0)).mean()
+    assert (score > t).sum() == 24 and (score > t).mean() <= 0.02 < 25 / 1234
+
+
+def test_a_threshold_is_round_and_the_same_when_last_digits_differ():
+    rng = np.random.default_rng(1)
+    score = rng.random(300)
+    for rate in (0.05, 0.1, 0.3):
+        t = thresholds.threshold_at(score, rate)
+        assert len(str(t)) <= 7
+        for _ in range(20):
+            assert thresholds.threshold_at(score + rng.uniform(-1e-7, 1e-7, 300), rate) == t
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "round"),
+    [
+        (0.2, 0.8, 0.5),
+        (0.93, 1.0, 0.96),
+        (0.1234, 0.1239, 0.1236),
+        (0.3, 0.3, 0.3),
+        (0, 1e-9, 5e-10),
+    ],
+)
+def test_the_roundest_number_of_a_gap(low, high, round):
+    found = thresholds.roundest(low, high)
+    assert found == pytest.approx(round, rel=0.02) and low <= found
+
+
+def test_equal_scores_pass_together_or_not_at_all():
+    score = np.repeat([0.1, 0.4, 0.8], [50, 40, 10])
+    assert 0.4 < thresholds.threshold_at(score, 0.3) < 0.8
+    assert 0.1 < thresholds.threshold_at(score, 0.5) < 0.4
+    assert 0.8 < thresholds.threshold_at(score, 0.05) < 1
+    assert thresholds.threshold_at(np.full(20, 0.5), 0.1) > 0.5
+    assert thresholds.threshold_at(np.ones(20), 0.1) == 1
+
+
+def test_the_operating_threshold_is_the_one_nearest_a_half():
+    assert thresholds.operating((0.3, 0.5, 0.7)) == 0.5
+    assert thresholds.operating((0.9, 0.4, 0.6)) == 0.4
+    assert thresholds.operating([0.99]) == 0.99
 
 
 def test_targets_without_enough_false_positives_are_refused():

@@ -13,6 +13,7 @@ from auditable import PIXELS, run_directory
 
 from classifiers.audit import completeness, hosts, plan, summary
 from classifiers.audit.settings import AuditSettings
+from classifiers.photometry import depth_m5
 from classifiers.report import command
 from classifiers.report.images import MISSING, rgb
 from data import record
@@ -120,7 +121,7 @@ def add_audit(out: Path) -> None:
     folder, s = out / "audit", AuditSettings(injections=8, sufficient=8, theta_e=(1.0, 2.0))
     folder.mkdir()
     found = hosts.candidates(read_manifest(out / "manifest.parquet").to_pandas(), s.splits)
-    axes = s.axes(found.psf[:, 1], hosts.depth_m5(found.psfdepth[:, 1]))
+    axes = s.axes(found.psf[:, 1], depth_m5(found.psfdepth[:, 1]))
     chunks = plan.chunks(found, axes, s.injections, s.per_host, False, s.seed)
     rows = pd.concat(
         pd.DataFrame(

@@ -91,10 +91,18 @@ def test_a_slice_is_the_image_about_the_nearest_pixel(tmp_path):
     assert brick.images[3, 4, 2] == brick_pixels(220, "z")[3, 4]
 
 
-def test_an_even_cutout_has_its_object_at_half_its_size():
-    images = np.arange(20 * 20 * 3, dtype="f4").reshape(20, 20, 3)
-    cut = slice_out(images, 10.2, 8.9, 6)
-    np.testing.assert_array_equal(cut.image[3, 3], images[9, 10])
+@pytest.mark.parametrize("size", [5, 6, 100, 101])
+def test_an_object_is_within_half_a_pixel_of_the_centre_of_any_cutout(size):
+    """Centre of mass of a round blob, against the centre (size - 1) / 2 that the renderer uses."""
+    rows, columns = np.mgrid[:240, :240]
+    index = np.stack([columns, rows], -1).astype("f4")
+    for x, y in np.random.default_rng(size).uniform(100, 140, (20, 2)):
+        cut = slice_out(index, x, y, size)
+        # The first pixel says where the cutout was taken from.
+        place = np.array([x, y]) - cut.image[0, 0]
+        assert np.abs(place - (size - 1) / 2).max() <= 0.5 + 1e-6
+        np.testing.assert_allclose(cut.offset, place - (size - 1) / 2, atol=1e-5)
+    assert slice_out(index, 10.2, 8.9, 6).image[3, 2].tolist() == [10.0, 9.0]
 
 
 def test_beyond_the_edge_is_nan_and_an_object_off_the_image_is_told():

@@ -6,19 +6,19 @@ from astropy.io import fits
 
 from data.coadds import read_cube
 from data.cutouts import read_npz, write_npz
-from data.hosts import cube_tiles, des_stamps
+from data.hosts import cube_tiles, stamps
 from data.quality import rejected
 from lensjax.errors import InputError
 
 
-def test_des_stamps_are_in_nanomaggies_and_in_band_order(tmp_path):
+def test_stamps_of_des_are_in_nanomaggies_and_in_band_order(tmp_path):
     tmp_path = tmp_path / "DES_set-1"
     tmp_path.mkdir()
     for i, band in enumerate("grz"):
         fits.PrimaryHDU(np.full((2, 9, 9), 1000.0 * (i + 1), "f4")).writeto(
             tmp_path / f"{band}.fits"
         )
-    (image, meta), second = des_stamps(tmp_path)
+    (image, meta), second = stamps(tmp_path)
     np.testing.assert_allclose(image[4, 4], [1, 2, 3])
     assert (
         [meta["galaxy_id"], second[1]["galaxy_id"]] == ["DESset1_0", "DESset1_1"]
@@ -27,20 +27,20 @@ def test_des_stamps_are_in_nanomaggies_and_in_band_order(tmp_path):
     )
     fits.PrimaryHDU(np.ones((2, 9, 8), "f4")).writeto(tmp_path / "z.fits", overwrite=True)
     with pytest.raises(InputError, match="different shapes"):
-        list(des_stamps(tmp_path))
+        list(stamps(tmp_path))
     (tmp_path / "r.fits").unlink()
     with pytest.raises(InputError, match=r"r\.fits: no such file"):
-        list(des_stamps(tmp_path))
+        list(stamps(tmp_path))
 
 
 def test_the_real_stamps_convert_and_pass(survey_data, tmp_path):
-    stamps = list(des_stamps(survey_data / "images" / "des_lrg_hosts_grizY"))
-    assert len(stamps) == 38 and all(rejected(image, 91) == "" for image, _ in stamps)
+    found = list(stamps(survey_data / "images" / "des_lrg_hosts_grizY"))
+    assert len(found) == 38 and all(rejected(image, 91) == "" for image, _ in found)
     raw = fits.getdata(survey_data / "images" / "des_lrg_hosts_grizY" / "r.fits")
-    np.testing.assert_allclose(stamps[7][0][..., 1], raw[7] * 1e-3, rtol=1e-6)
-    write_npz(tmp_path / "a.npz", *stamps[3])
+    np.testing.assert_allclose(found[7][0][..., 1], raw[7] * 1e-3, rtol=1e-6)
+    write_npz(tmp_path / "a.npz", *found[3])
     image, meta = read_npz(tmp_path / "a.npz")
-    np.testing.assert_array_equal(image, stamps[3][0])
+    np.testing.assert_array_equal(image, found[3][0])
     assert (
         meta["galaxy_id"] == "deslrghostsgrizY_3"
         and meta["size"] == 91

@@ -41,7 +41,7 @@ def reference(images: np.ndarray, p: Preprocess) -> np.ndarray:
 @pytest.mark.parametrize("name", PRESETS)
 def test_equals_numpy_bit_for_bit_compiled_or_not(name):
     p, images = PRESETS[name], stamps(3)
-    expected = reference(images, p)
+    expected = reference(images, p.of(101))
     for f in (raw_robust, compiled) if name == "raw_robust" else (compiled,):
         np.testing.assert_array_equal(np.asarray(f(images, p)), expected)
 
@@ -56,7 +56,7 @@ def test_checksum_is_locked():
 def test_the_quotient_is_the_formula_to_the_last_bit_but_one():
     images, p = stamps(1), PRESETS["raw_robust"]
     out = np.asarray(compiled(images, p))[0]
-    ring = np.nan_to_num(images[0]).reshape(-1, 3)[annulus_pixels(p)]
+    ring = np.nan_to_num(images[0]).reshape(-1, 3)[annulus_pixels(p, 101)]
     m = np.median(ring, 0)
     exact = np.clip(
         (np.nan_to_num(images[0]) - m) / (np.median(np.abs(ring - m), 0) + 1e-8), -10, 10
@@ -146,8 +146,19 @@ def test_blank_stamps_are_zero_flagged_and_have_finite_gradients():
 
 def test_refuses_a_stamp_smaller_than_the_crop_and_unknown_names():
     with pytest.raises(InputError, match="91 x 91"):
-        raw_robust(np.zeros((91, 91, 3), "f4"))
+        raw_robust(np.zeros((91, 91, 3), "f4"), Preprocess(crop=101))
     with pytest.raises(InputError, match="legacy_annulus"):
         preset("robust")
     with pytest.raises(InputError, match="widen"):
-        annulus_pixels(Preprocess(annulus=(0.9, 0.65)))
+        annulus_pixels(Preprocess(annulus=(0.9, 0.65)), 101)
+    with pytest.raises(ValueError, match="at least 16 pixels"):
+        Preprocess(crop=15)
+
+
+@pytest.mark.parametrize(("size", "bands"), [(33, 1), (101, 3), (64, 6)])
+def test_without_a_crop_it_is_the_whole_stamp_with_any_number_of_bands(size, bands):
+    images = np.random.default_rng(size).normal(0, 1, (2, size, size, bands)).astype("f4")
+    whole, p = np.asarray(compiled(images, Preprocess())), Preprocess(crop=size)
+    assert whole.shape == images.shape and Preprocess().of(size) == p and p.of(7) == p
+    np.testing.assert_array_equal(whole, compiled(images, p))
+    np.testing.assert_array_equal(whole, reference(images, p))

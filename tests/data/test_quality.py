@@ -8,7 +8,11 @@ from data.coadds import read_cube
 from data.cutouts import read_npz
 from data.manifest import TYPES
 from data.preprocess import Preprocess, annulus_pixels, raw_robust
-from data.quality import BACKGROUND, FEATURES, _masks, features, rejected
+from data.quality import BACKGROUND, DIGEST, _masks, columns, features, known, measured, rejected
+from data.survey import load
+
+LS = load("ls_dr10")
+FEATURES = tuple(columns(LS))
 
 
 def stamp(size: int = 101) -> np.ndarray:
@@ -122,6 +126,61 @@ def test_the_real_stamp_with_bad_pixels_is_rejected(survey_data):
 def test_the_background_is_where_preprocessing_measures_it(size):
     p = Preprocess(crop=size)
     assert p.annulus == BACKGROUND
-    np.testing.assert_array_equal(
-        np.flatnonzero(_masks(size, size)["background"]), annulus_pixels(p)
-    )
+    background = _masks(size, size, LS.radii, LS.pixel_scale)["background"]
+    np.testing.assert_array_equal(np.flatnonzero(background), annulus_pixels(p))
+
+
+@pytest.mark.parametrize("size", [91, 101])
+def test_the_legacy_surveys_keep_the_masks_that_were_given_in_pixels(size):
+    y, x = np.mgrid[:size, :size] - size // 2
+    r, half = np.hypot(y, x), size // 2
+    central = np.zeros((size, size), bool)
+    central[half - 25 : half + 25, half - 25 : half + 25] = True
+    expected = {
+        "core": r <= 8,
+        "annulus": (r >= 20) & (r <= 40),
+        "outer": r >= half - 25,
+        "clear": r < 8,
+        "background": (r >= 0.65 * half) & (r < 0.9 * half),
+        "central": central,
+    }
+    found = _masks(size, size, LS.radii, LS.pixel_scale)
+    assert set(found) == set(expected)
+    for name, mask in expected.items():
+        np.testing.assert_array_equal(found[name], mask, err_msg=name)
+
+
+@pytest.mark.parametrize("name", ["hsc", "euclid_vis", "lsst", "ls_dr10_griz"])
+def test_a_disk_of_the_core_radius_is_the_core_in_every_survey(name):
+    survey = load(name)
+    y, x = np.mgrid[: survey.stamp, : survey.stamp] - (survey.stamp - 1) / 2
+    disk = np.hypot(x, y) * survey.pixel_scale <= survey.radii.core + 1e-9
+    image = np.zeros((survey.stamp, survey.stamp, len(survey.bands)), "f4")
+    image[disk, survey.place] = 3.0
+    found = features(image, survey)
+    assert tuple(found) == tuple(columns(survey))
+    assert found[f"core_brightness_{survey.reference}"] == 3.0
+    area = image.shape[0] ** 2
+    assert found[f"mean_{survey.reference}"] == pytest.approx(3 * disk.sum() / area, rel=1e-5)
+    assert found[f"annulus_brightness_{survey.reference}"] == 0.0
+    # The same sky on pixels half as large gives the same brightness.
+    finer = np.repeat(np.repeat(image, 2, 0), 2, 1)
+    half = features(finer, survey, survey.pixel_scale / 2)
+    assert half[f"core_brightness_{survey.reference}"] == 3.0
+
+
+def test_another_number_of_bands_is_rejected():
+    assert rejected(np.zeros((101, 101, 4), "f4")) == "shape 101x101x4, expected 101x101x3"
+
+
+def test_pixels_are_measured_once_and_again_only_when_something_changed():
+    image = stamp()
+    meta = measured(image, LS, 0.262)
+    told = meta | {"core_max_r": 123.0}  # a number that the pixels do not have
+    assert known(image, told, LS, 0.262)["core_max_r"] == 123.0
+    other = image.copy()
+    other[0, 0, 0] += 1
+    assert known(other, told, LS, 0.262)["core_max_r"] == meta["core_max_r"]
+    assert known(image, told, LS, 0.263)["core_max_r"] != 123.0
+    assert known(image, {**told, DIGEST: "x"}, LS, 0.262)["core_max_r"] == meta["core_max_r"]
+    assert known(image, {}, LS, np.float64(0.262)) == meta

@@ -1,4 +1,4 @@
-"""Bricks and footprint of the simulated survey against the Legacy Surveys' own names and numbers."""
+"""Bricks and footprint of the simulated survey: the Legacy Surveys' names and numbers."""
 
 import csv
 from dataclasses import replace
