@@ -255,8 +255,8 @@ class Survey:
 
     @property
     def bands_text(self) -> str:
-        """The bands in order as one text, as cutouts record it: `grz`, or with commas between them
-        where a name has several letters."""
+        """The bands in order as one text, as cutouts record it: one word, with commas between the
+        bands where a name has several letters."""
         return ("" if all(len(b) == 1 for b in self.bands) else ",").join(self.bands)
 
     def pixels(self, arcsec: float) -> float:
