@@ -15,7 +15,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,23 +24,22 @@ from pydantic import TypeAdapter
 
 from data import config, record
 from data.files import replacing, write_json
-from lensjax.cli import GROUP, verbs
+from data.verb import Verb
+from lensjax.cli import meant, verbs
 from lensjax.errors import InputError
-
-STEPS = ("simulate", "survey", "train", "evaluate", "audit", "report")
 
 
 @config.settings
 class RunSettings:
-    """Which steps the chain has, in order."""
+    """Which steps a run has."""
 
-    steps: tuple[str, ...] = STEPS
+    steps: tuple[str, ...] = ()
+    """names of steps, done in the order of the chain; empty for all of them"""
 
 
-def settings_class(verb: str) -> type:
-    """The settings class that a step's verb declares as its attribute `settings`."""
-    (entry,) = entry_points(group=GROUP, name=verb)
-    return entry.load().settings
+def chain() -> dict[str, Verb]:
+    """The verbs that are steps of a run, in order: each stands behind those it comes after."""
+    return {name: verb for name, verb in verbs().items() if verb.settings is not None}
 
 
 def resolve(source: str, overrides: Sequence[str]) -> tuple[RunSettings, dict[str, Any]]:
@@ -60,17 +58,18 @@ def resolve(source: str, overrides: Sequence[str]) -> tuple[RunSettings, dict[st
             target = target.setdefault(parent, {})
         target[last] = yaml.safe_load(value)
     run = config.validated(RunSettings, raw.pop("run", {}), f"{source}, section run")
-    if unknown := [s for s in run.steps if s not in STEPS]:
-        raise InputError(
-            f"{source}, section run: unknown step {unknown[0]!r} (known: {', '.join(STEPS)})"
-        )
-    if unknown := [s for s in raw if s not in STEPS]:
-        raise InputError(
-            f"{source}: unknown section {unknown[0]!r} (known: run, {', '.join(STEPS)})"
-        )
-    return run, {
-        s: config.validated(settings_class(s), raw.get(s, {}), f"{source}, section {s}")
-        for s in run.steps
+    known = {name: verb.settings for name, verb in chain().items() if verb.settings is not None}
+    for name in run.steps:
+        if name not in known:
+            raise InputError(f"{source}, section run: unknown step {name!r} ({meant(name, known)})")
+    sections = {"run": RunSettings, **known}
+    for name in raw:
+        if name not in sections:
+            raise InputError(f"{source}: unknown section {name!r} ({meant(name, sections)})")
+    chosen = {name: cls for name, cls in known.items() if not run.steps or name in run.steps}
+    return RunSettings(steps=tuple(chosen)), {
+        name: config.validated(cls, raw.get(name, {}), f"{source}, section {name}")
+        for name, cls in chosen.items()
     }
 
 
@@ -95,7 +94,7 @@ def _die_with_parent() -> None:
 def execute(step: str, arguments: Sequence[str]) -> int:
     """Runs one verb in a process of its own group and passes one interrupt on to it; returns its exit code."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "lensjax.cli", step, *arguments],
+        [sys.executable, "-P", "-m", "lensjax.cli", step, *arguments],
         start_new_session=True,
         preexec_fn=_die_with_parent,
     )
@@ -123,8 +122,8 @@ class Arguments:
     ] = ()
 
 
-def run(argv: list[str]) -> int:
-    """Survey catalogue to audited lens finder: every step of the chain, resumable."""
+def work(argv: list[str]) -> int:
+    """Runs the steps that are not up to date, one after the other."""
     from rich.console import Console
 
     source = argv[0] if argv and not argv[0].startswith("-") else config.DEFAULT
@@ -137,13 +136,14 @@ def run(argv: list[str]) -> int:
     resolved = out / "config.yaml"
     write_config(resolved, settings, sections)
     began, done = time.perf_counter(), []
+    known = chain()
     console.print(f"[bold]lensjax run[/] {source} → {out}: " + " → ".join(settings.steps))
     for number, step in enumerate(settings.steps, 1):
         title = f"[{number}/{len(settings.steps)}] {step}"
         if not call.force and record.up_to_date(out, step, sections[step]):
             console.print(f"{title}: up to date", markup=False)
             continue
-        console.print(f"[bold]{title.replace('[', chr(92) + '[', 1)}[/]: {verbs()[step]}")
+        console.print(f"[bold]{title.replace('[', chr(92) + '[', 1)}[/]: {known[step].summary}")
         code = execute(
             step, [str(resolved), "--out", str(out), *(["--force"] if call.force else [])]
         )
@@ -175,3 +175,10 @@ def run(argv: list[str]) -> int:
         markup=False,
     )
     return 0
+
+
+run: Verb[None] = Verb(
+    name="run",
+    summary="Survey catalogue to audited lens finder: every step of the chain, resumable.",
+    work="classifiers.chain:work",
+)

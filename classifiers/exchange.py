@@ -10,6 +10,7 @@ import tyro
 import yaml
 
 from data.preprocess import Preprocess
+from data.verb import Verb
 from lensjax.errors import InputError
 
 
@@ -60,8 +61,16 @@ def fields(text: str) -> dict[str, Any]:
     return found
 
 
-def command(argv: list[str]) -> int:
-    """Weights of torchvision or timm come in; ours go out as safetensors or ONNX."""
+command: Verb[None] = Verb(
+    name="weights",
+    summary="Weights of torchvision or timm come in; ours go out as safetensors or ONNX.",
+    after=("train",),
+    work="classifiers.exchange:work",
+)
+
+
+def work(argv: list[str]) -> int:
+    """Reads or writes the files that the arguments name."""
     asked: Any = tyro.extras.subcommand_cli_from_dict(
         {"import": Import, "export": Export}, args=argv, prog="lensjax weights"
     )

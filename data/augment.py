@@ -1,11 +1,15 @@
-"""Augmentation by the eight symmetries of the square: horizontal flip, vertical flip, then 0 to 3 quarter turns. Nothing else.
+"""Augmentation by the eight symmetries of the square: horizontal flip, vertical flip, then 0 to 3
+quarter turns. Nothing else.
 
-Brightness, contrast, colour and scale stay as they are: they carry the answer. The draws are made on the host, a code from 0 to 15 a sample, so that
-they are the same wherever the images are; the images are turned on the device.
+Brightness, contrast, colour and scale stay as they are, because they carry the answer. The draws
+are made on the host, a code from 0 to 15 for each sample, so that they are the same wherever the
+images are; the images are turned on the device.
 
 A sample's draws come from numpy's default_rng, seeded with (seed * 1000003 + index) & 0x7fffffff:
-  `fixed`      seed is the data set's: a sample is turned the same way in every epoch (for comparison with runs that did so);
-  `per_epoch`  seed is the first word of numpy's SeedSequence((data set's seed, epoch)): the default.
+  `fixed`      seed is the data set's, so a sample is turned in the same way in every epoch (for
+               comparison with runs that did so);
+  `per_epoch`  seed is the first word of numpy's SeedSequence((data set's seed, epoch)); this is
+               the default.
 """
 
 from __future__ import annotations
@@ -34,7 +38,8 @@ def seeds(
 def codes(
     index: Int[np.ndarray, " n"], dataset_seed: int, epoch: int, draws: Draws = "per_epoch"
 ) -> UInt8[np.ndarray, " n"]:
-    """What happens to each sample in an epoch: flip_h + 2 flip_v + 4 k. About 9 microseconds a sample."""
+    """What happens to each sample in an epoch: flip_h + 2 flip_v + 4 k. It takes about 9
+    microseconds a sample."""
     out = np.empty(len(index), np.uint8)
     for i, seed in enumerate(seeds(index, dataset_seed, epoch, draws).tolist()):
         rng = np.random.default_rng(seed)
@@ -52,7 +57,8 @@ def turned(image: np.ndarray, code: int) -> np.ndarray:
 
 @cache
 def _decomposed() -> np.ndarray:
-    """(16, 3) bool: for each code, whether to transpose, then to flip the rows, then the columns; found by trying."""
+    """(16, 3) bool: for each code, whether to transpose, then to flip the rows, then the columns.
+    Found by trying."""
     probe = np.arange(4).reshape(2, 2)
     table = np.zeros((16, 3), bool)
     for code in range(16):
@@ -70,7 +76,8 @@ def apply(
 ) -> Float[Array, "*batch s s c"]:
     """Square images turned each by its code, exactly as `turned` does; under jit, vmap and grad.
 
-    Use it after preprocessing: the 64-pixel crop of a 101-pixel stamp is half a pixel off centre, so a crop of a turned stamp is not the turned crop.
+    Use it after preprocessing. An even crop of an odd stamp is half a pixel off centre, so the crop
+    of a turned stamp is not the turned crop.
     """
     images = jnp.asarray(images)
     transpose, rows, columns = (

@@ -122,7 +122,7 @@ def pixel_scale(header: Mapping[str, Any]) -> float:
     if not has_wcs(header):
         header = {"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", **header}
         header = dict.fromkeys(REQUIRED, 0.0) | header
-    matrix = _jacobian(wcs(header))
+    matrix = _jacobian(header)
     sides, area = np.hypot(matrix[0], matrix[1]), abs(float(np.linalg.det(matrix)))
     if abs(sides[0] / sides[1] - 1) > 0.01 or area < 0.99 * sides[0] * sides[1]:
         raise InputError(
@@ -132,15 +132,22 @@ def pixel_scale(header: Mapping[str, Any]) -> float:
     return 3600.0 * float(np.sqrt(area))
 
 
-def _distorted(found: Any) -> bool:
-    return bool(found.has_distortion) or "TPV" in str(found.wcs.ctype[0])
+def _distorted(header: Mapping[str, Any], found: Any) -> bool:
+    """Whether more than a matrix and a projection lie between pixels and sky. astropy hides TPV in
+    a projection that it calls TAN, so the header itself is asked."""
+    return bool(found.has_distortion) or any(
+        re.fullmatch(r"PV\d_\d+", key) or "TPV" in str(header[key])
+        for key in header
+        if key.startswith(("PV", "CTYPE"))
+    )
 
 
-def _jacobian(found: Any) -> Float[np.ndarray, "2 2"]:
+def _jacobian(header: Mapping[str, Any]) -> Float[np.ndarray, "2 2"]:
     """Degrees to the east and to the north (rows) per pixel along x and y (columns), at the
     reference pixel."""
+    found = wcs(header)
     plain = str(found.wcs.lonpole).strip() in ("180.0", "nan") and found.wcs.lng == 0
-    if plain and not _distorted(found):
+    if plain and not _distorted(header, found):
         return np.asarray(found.pixel_scale_matrix, np.float64)
     x, y = (float(v) - 1 for v in found.wcs.crpix)
     step = 0.5
@@ -162,14 +169,13 @@ def same(first: Mapping[str, Any], second: Mapping[str, Any], shape: tuple[int, 
 def orientation(header: Mapping[str, Any]) -> str:
     """How an image lies on the sky, in words, if not with north up and east to the left, and
     whether it is distorted; empty otherwise."""
-    found = wcs(header)
-    matrix, said = _jacobian(found), []
+    matrix, said = _jacobian(header), []
     if np.linalg.det(matrix) > 0:
         said.append("mirrored")
     north = np.linalg.solve(matrix, [0.0, 1.0])
     angle = float(np.degrees(np.arctan2(-north[0], north[1])))
     if abs(angle) > 0.5:
         said.append(f"north {angle:.1f} degrees from up towards the left")
-    if _distorted(found):
+    if _distorted(header, wcs(header)):
         said.append("distorted")
     return ", ".join(said)

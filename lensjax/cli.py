@@ -1,48 +1,65 @@
-"""The command `lensjax`: finds the verbs that the rooms contribute as entry points and hands over to one.
+"""The command `lensjax`: finds the verbs that the rooms contribute, and hands over to one.
 
-A verb is a function of the remaining arguments that returns an exit code (or None for success). Errors that a user can cure
-are printed as one line; anything else is a defect and keeps its traceback.
+A verb is an entry point of the group `lensjax.verbs`: an object with a name, a one-line summary and the
+names of the verbs that it comes after (`data.verb.Verb`). Called with the remaining arguments it returns
+an exit code. Errors that a user can cure are printed as one line; anything else is a defect and keeps
+its traceback.
 """
 
 from __future__ import annotations
 
+import difflib
 import errno
 import os
 import signal
 import sys
+from collections.abc import Mapping
+from graphlib import TopologicalSorter
 from importlib.metadata import entry_points
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from lensjax.errors import InputError
+from lensjax.siblings import own
 
 GROUP = "lensjax.verbs"
-ORDER = ("run", "simulate", "survey", "train", "evaluate", "audit", "report")
 
 
-def verbs() -> dict[str, str]:
-    """Every verb's name and the module:function that does it, in the order of the chain."""
-    found = {e.name: e.value for e in entry_points(group=GROUP)}
-    rank = {name: i for i, name in enumerate(ORDER)}
-    return dict(sorted(found.items(), key=lambda item: (rank.get(item[0], len(rank)), item[0])))
+def verbs() -> dict[str, Any]:
+    """Every verb by its name, in the order of the chain."""
+    found = {entry.name: entry.load() for entry in entry_points(group=GROUP)}
+    return {name: found[name] for name in ordered(found)}
 
 
-def summary(name: str) -> str:
-    """First line of a verb's docstring."""
-    (entry,) = entry_points(group=GROUP, name=name)
-    return (entry.load().__doc__ or "").strip().splitlines()[0]
+def ordered(found: Mapping[str, Any]) -> list[str]:
+    """The names so that every verb stands behind those it comes after; otherwise by the alphabet."""
+    graph = TopologicalSorter({name: set(found[name].after) & set(found) for name in found})
+    graph.prepare()
+    waiting: list[str] = []
+    order: list[str] = []
+    while graph.is_active():
+        waiting = sorted([*waiting, *graph.get_ready()])
+        order.append(waiting.pop(0))
+        graph.done(order[-1])
+    return order
+
+
+def meant(name: str, known: Mapping[str, Any]) -> str:
+    """What to say about a name that is unknown: the nearest known one, and all of them."""
+    near = difflib.get_close_matches(name, known, n=1)
+    return (f"did you mean {near[0]!r}? " if near else "") + f"known: {', '.join(known)}"
 
 
 def usage() -> str:
-    lines = [
-        "usage: lensjax VERB [CONFIG] [--out DIR] [flags]      (lensjax VERB --help explains one)",
-        "",
-    ]
-    lines += [f"  {name:10s} {summary(name)}" for name in verbs()]
+    lines = [f"  {name:10s} {verb.summary}" for name, verb in verbs().items()]
     return "\n".join(
         [
+            "usage: lensjax VERB [CONFIG] [--out DIR] [flags]      "
+            "(lensjax VERB --help explains one)",
+            "",
             *lines,
             "",
-            "CONFIG is a YAML file or the name of a preset (default, real); without one the embedded default is used.",
+            "CONFIG is a YAML file or the name of a preset (default, real); "
+            "without one the embedded default is used.",
         ]
     )
 
@@ -62,13 +79,12 @@ def main(argv: list[str] | None = None) -> int:
     if not argv or argv[0] in ("-h", "--help"):
         print(usage())
         return 0
-    known = verbs()
-    if argv[0] not in known:
-        return _fail(f"unknown verb {argv[0]!r}; the verbs are {', '.join(known)}")
+    entries = {entry.name: entry for entry in entry_points(group=GROUP)}
+    if argv[0] not in entries:
+        return _fail(f"unknown verb {argv[0]!r} ({meant(argv[0], entries)})")
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        (entry,) = entry_points(group=GROUP, name=argv[0])
-        return entry.load()(argv[1:]) or 0
+        return entries[argv[0]].load()(argv[1:]) or 0
     except InputError as error:
         return _fail(str(error))
     except KeyboardInterrupt:
@@ -78,8 +94,10 @@ def main(argv: list[str] | None = None) -> int:
             raise
         where = f" ({error.filename})" if error.filename else ""
         cure = {
-            errno.ENOSPC: "the disk is full: free some space, then run the same command again to continue",
-            errno.EDQUOT: "your quota of disk space is used up: free some space, then run the same command again to continue",
+            errno.ENOSPC: "the disk is full: free some space, then run the same command again "
+            "to continue",
+            errno.EDQUOT: "your quota of disk space is used up: free some space, then run the same "
+            "command again to continue",
             errno.EACCES: "no permission: choose another --out or change the permissions",
             errno.EROFS: "the file system is read-only: choose another --out",
             errno.ENOENT: "no such file or folder: check the path",
@@ -87,22 +105,32 @@ def main(argv: list[str] | None = None) -> int:
         return _fail(cure + where)
 
 
-def large_pages() -> None:
-    """Starts this process again, once, with its memory in large pages where the kernel grants them (glibc 2.35 and later, read at a program's start).
+def prepared() -> None:
+    """Starts this process again, once, when the environment lacks what Python and glibc read only at
+    the start of a program. Values that the user has set stay as they are.
 
-    XLA takes the scratch memory of every call from the kernel anew; page by page of 4 kB that is up to a third of an update's time
-    (docs/training.md). A GLIBC_TUNABLES of the user's own stays as it is, and glibc ignores what it does not know.
+    PYTHONSAFEPATH keeps the working directory off `sys.path`, here and in every process that a verb
+    starts, so that a user's folder `data/` or `spark/` is not taken for ours.
+
+    GLIBC_TUNABLES asks for memory in large pages where the kernel grants them (glibc 2.35 and later).
+    XLA takes the scratch memory of every call from the kernel anew; page by page of 4 kB that is up to
+    a third of an update's time (docs/training.md). glibc ignores what it does not know.
     """
-    if "GLIBC_TUNABLES" in os.environ or "CS_GNU_LIBC_VERSION" not in os.confstr_names:
-        return
-    os.environ["GLIBC_TUNABLES"] = "glibc.malloc.hugetlb=1"
-    sys.stdout.flush()
-    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+    wanted = {"PYTHONSAFEPATH": "1"}
+    if "CS_GNU_LIBC_VERSION" in os.confstr_names:
+        wanted["GLIBC_TUNABLES"] = "glibc.malloc.hugetlb=1"
+    missing = {name: value for name, value in wanted.items() if name not in os.environ}
+    if missing:
+        os.environ.update(missing)
+        sys.stdout.flush()
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
 def command() -> NoReturn:
-    """Runs main as a process: once a verb has ended, an interrupt cannot break the interpreter's shutdown (JAX's takes a while)."""
-    large_pages()
+    """Runs main as a process. Once a verb has ended, an interrupt cannot break the shutdown of the
+    interpreter any more (JAX's takes a while)."""
+    prepared()
+    own("data", "classifiers", "spark")
     try:
         code = main()
     except KeyboardInterrupt:

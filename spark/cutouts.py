@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from data import hosts, provenance, wcs
+from data import folder, hosts, provenance, wcs
 from data.coadds import Brick, pixel_positions, pixel_scale, read_brick, slice_out
 from data.config import settings
 from data.cutouts import PIPELINE_VERSION, cutout_path, read_npz, write_npz
 from data.names import inside, safe_name
 from data.quality import measured
+from data.stampfile import read_stamp
 from data.survey import Survey, default
 from lensjax.errors import InputError
 from spark.jobs import outputs, run_partitions
@@ -74,9 +75,11 @@ def make_cutouts(
     s: CutoutSettings,
     on_bad_file: Literal["stop", "quarantine"] = "stop",
     survey: Survey | None = None,
+    table: folder.Folder = folder.Folder(),
 ) -> list[Refused]:
     """Writes cutouts/ from sample/sample.parquet and the coadds below `root`; returns what has no
-    cutout and why. survey: the default survey if none.
+    cutout and why. survey: the default survey if none. table: how the files of a folder of cutouts
+    are to be read (`data.folder`).
 
     Objects off their brick's image, and existing cutouts that cannot be read, are always returned.
     A brick that cannot be read is an InputError when on_bad_file is "stop"; else all of its objects
@@ -110,7 +113,7 @@ def make_cutouts(
             f"cutouts: two hosts or bricks are called {twice[0]!r}; "
             "rename one of the files in survey.cutouts"
         )
-    work = partial(cut, root=root, size=s.side(survey), survey=survey, stack=s.stack)
+    work = partial(cut, root=root, size=s.side(survey), survey=survey, stack=s.stack, table=table)
     items = [(source.name, source) for source in sources]
     entries = run_partitions(spark, out / "cutouts", items, work, "", "cutouts", on_bad_file)
     for source, entry in zip(sources, entries, strict=True):
@@ -148,10 +151,10 @@ def objects(out: Path) -> list[dict[str, Any]]:
     import pyarrow.parquet as pq
 
     found = []
-    for folder in outputs(out / "cutouts"):
-        for row in pq.read_table(folder / OBJECTS, partitioning=None).to_pylist():
+    for path in outputs(out / "cutouts"):
+        for row in pq.read_table(path / OBJECTS, partitioning=None).to_pylist():
             if row["cutout_path"]:
-                inside(out, row["cutout_path"], folder / OBJECTS)
+                inside(out, row["cutout_path"], path / OBJECTS)
                 found.append(row)
     return found
 
@@ -164,6 +167,7 @@ def cut(
     size: int = 0,
     survey: Survey | None = None,
     stack: hosts.Stack = hosts.Stack(),
+    table: folder.Folder = folder.Folder(),
 ) -> dict[str, Any]:
     """The work on one source: its NPZ files and objects.parquet in the folder `temporary`.
 
@@ -179,7 +183,7 @@ def cut(
     temporary.mkdir(parents=True, exist_ok=True)
     kinds: set[bool] = set()
     if source.kind == "brick":
-        made = list(_of_sample(source, temporary, root, size, survey, kinds))
+        made = list(_of_sample(source, temporary, root, size, survey, table, kinds))
     else:
         path = root / source.path
         stamps = (
@@ -208,25 +212,30 @@ def cut(
 
 
 def _of_sample(
-    source: Source, folder: Path, root: Path, size: int, survey: Survey, kinds: set[bool]
+    source: Source,
+    temporary: Path,
+    root: Path,
+    size: int,
+    survey: Survey,
+    table: folder.Folder,
+    kinds: set[bool],
 ) -> Iterator[dict[str, Any]]:
     """Copies what exists and slices the rest of a brick; `kinds` gets whether it is simulated."""
     sliced = []
     for row in source.rows:
-        if row.get("source_cutout"):
-            try:
-                image, meta = read_npz(root / row["source_cutout"])
-                made = _written(folder, source.name, image, meta)
-            except InputError as error:
-                yield {
-                    "galaxy_id": row["galaxy_id"],
-                    "reason": str(error),
-                    "path": row["source_cutout"],
-                }
-                continue
-            yield made
-        else:
+        files = row.get("files") or [row.get("source_cutout")]
+        if not files[0]:
             sliced.append(row)
+            continue
+        try:
+            if row.get("files"):
+                image, meta = read_stamp(root, row, table, survey, size)
+            else:
+                image, meta = read_npz(root / files[0])
+            made = _written(temporary, source.name, image, meta)
+        except InputError as error:
+            made = {"galaxy_id": row["galaxy_id"], "reason": str(error), "path": files[0]}
+        yield made
     if not sliced:
         return
     brick = read_brick(root, source.name, survey)
@@ -250,16 +259,16 @@ def _of_sample(
             continue
         meta = metadata(piece.image, row, brick, survey) | {"provenance": remark}
         yield {
-            **_written(folder, source.name, piece.image, meta),
+            **_written(temporary, source.name, piece.image, meta),
             "offset_x": piece.offset[0],
             "offset_y": piece.offset[1],
             "missing": ",".join(brick.missing),
         }
 
 
-def _written(folder: Path, name: str, image: np.ndarray, meta: Mapping[str, Any]) -> dict[str, Any]:
+def _written(below: Path, name: str, image: np.ndarray, meta: Mapping[str, Any]) -> dict[str, Any]:
     galaxy_id = safe_name(meta["galaxy_id"], "galaxy_id", name)
-    path = folder / f"{galaxy_id}.npz"
+    path = below / f"{galaxy_id}.npz"
     write_npz(path, image, meta)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     return {

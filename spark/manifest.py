@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from data import manifest, splits
+from data.folder import UNLABELLED
 from spark import validation
 
 HOST = "host"
@@ -17,6 +18,7 @@ def write_manifest(out: Path, scheme: splits.Scheme) -> dict[str, Any]:
     Every cutout that could be read has a row; `quality_ok` tells which may be used. Hosts from outside the survey (cutout_type `host`) are in no cell
     and are left out of the figures. Raises InputError when the splits leak (`data.splits.verify`).
     """
+    import pyarrow as pa
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
@@ -24,7 +26,8 @@ def write_manifest(out: Path, scheme: splits.Scheme) -> dict[str, Any]:
         validation.table(out), pq.read_table(out / "sample" / "sample.parquet", partitioning=None)
     )
     manifest.write(out / "manifest.parquet", table)
-    host = pc.fill_null(pc.equal(table["cutout_type"], HOST), False)
+    apart = pa.array([HOST, UNLABELLED])
+    host = pc.is_in(table["cutout_type"], value_set=apart)
     usable = pc.sum(table["quality_ok"]).as_py() or 0
     survey = table.filter(pc.invert(host))
     names = ("galaxy_id", "cutout_path", "healpix_128", "split", "label")

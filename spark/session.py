@@ -77,6 +77,7 @@ def session(app: str, memory: str = "1g", cores: int | None = None) -> Iterator[
     }
     if not submitted():
         environment |= {"SPARK_LOCAL_IP": "127.0.0.1", "JAVA_HOME": java_home()}
+        environment["PYTHONSAFEPATH"] = "1"  # no folder data/ of the user in Spark's Python workers
         n = cores or os.cpu_count() or 1
         log = Path(__file__).with_name("log4j2.properties")
         for key, value in {

@@ -12,6 +12,7 @@ from pydantic import Field
 from data import manifest, shards, splits, tfrecord
 from data.config import settings
 from data.cutouts import read_npz
+from data.folder import UNLABELLED
 from lensjax.errors import InputError
 from spark.cutouts import Refused
 from spark.jobs import run_partitions
@@ -48,7 +49,7 @@ def write_shards(
         for r in rows
         if r["size"] != size
     ]
-    rows = [row for row in rows if row["size"] == size]
+    rows = [row for row in rows if row["size"] == size and row["cutout_type"] != UNLABELLED]
     if not rows:
         raise InputError(
             f"{out / 'manifest.parquet'}: no usable cutout of {size} pixels, so no shards; see quarantine.csv for the reasons"

@@ -12,6 +12,8 @@ from lensjax.errors import InputError
 
 
 class Entry:
+    name = "try"
+
     def __init__(self, verb):
         self.verb = verb
 
@@ -22,7 +24,6 @@ class Entry:
 @pytest.fixture
 def verb(monkeypatch):
     def install(function):
-        monkeypatch.setattr(cli, "verbs", lambda: {"try": "here:function"})
         monkeypatch.setattr(cli, "entry_points", lambda **kw: [Entry(function)])
 
     return install
@@ -40,7 +41,7 @@ def test_help_lists_every_verb_with_a_summary():
     out = subprocess.run(
         [sys.executable, "-m", "lensjax.cli"], capture_output=True, text=True, check=True
     ).stdout
-    for name in cli.ORDER:
+    for name in ("run", "simulate", "survey", "train", "evaluate", "audit", "report"):
         assert any(
             line.split()[:1] == [name] and len(line.split()) > 2 for line in out.splitlines()
         )
@@ -50,6 +51,8 @@ def test_unknown_verb_is_one_line_and_code_2(capsys):
     assert cli.main(["fly"]) == 2
     err = capsys.readouterr().err
     assert "unknown verb 'fly'" in err and len(err.splitlines()) == 1
+    assert cli.main(["trian"]) == 2
+    assert "did you mean 'train'?" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -70,22 +73,27 @@ def test_user_errors_are_one_line_with_an_exit_code(verb, capsys, error, code, w
 
 
 @pytest.mark.skipif("CS_GNU_LIBC_VERSION" not in os.confstr_names, reason="glibc's memory")
-@pytest.mark.parametrize("own", [None, "glibc.malloc.check=0"])
-def test_a_command_has_large_pages_unless_the_user_tuned_glibc(own):
-    program = "import os, sys; from lensjax import cli; print(os.getpid()); cli.main = lambda: print(os.environ['GLIBC_TUNABLES'], sys.argv); cli.command()"
-    environment = {k: v for k, v in os.environ.items() if k != "GLIBC_TUNABLES"} | (
-        {"GLIBC_TUNABLES": own} if own else {}
+@pytest.mark.parametrize("given", [None, "glibc.malloc.check=0"])
+@pytest.mark.parametrize("safe", [None, "1"])
+def test_a_command_starts_again_once_with_the_environment_that_it_needs(given, safe):
+    """Large pages unless the user tuned glibc, and no working directory on the path; one process."""
+    program = (
+        "import os, sys; from lensjax import cli; print(os.getpid())\n"
+        "cli.main = lambda: print(os.environ['GLIBC_TUNABLES'], sys.flags.safe_path, sys.argv)\n"
+        "cli.command()"
     )
+    own = {"GLIBC_TUNABLES": given, "PYTHONSAFEPATH": safe}
+    environment = {k: v for k, v in os.environ.items() if k not in own}
     done = subprocess.run(
         [sys.executable, "-c", program, "a b", "--c"],
-        env=environment,
+        env=environment | {k: v for k, v in own.items() if v},
         capture_output=True,
         text=True,
         check=True,
     )
     *ids, said = done.stdout.splitlines()
-    assert said == f"{own or 'glibc.malloc.hugetlb=1'} ['-c', 'a b', '--c']"
-    assert len(ids) == (1 if own else 2) and len(set(ids)) == 1
+    assert said == f"{given or 'glibc.malloc.hugetlb=1'} True ['-c', 'a b', '--c']"
+    assert len(ids) == (1 if given and safe else 2) and len(set(ids)) == 1
 
 
 def test_defects_keep_their_traceback(verb):

@@ -5,6 +5,18 @@ completeness: the selection function and its intervals · sensitivity: gradients
 summary: all of it in figures and words · gallery: a few to look at.
 """
 
-from classifiers.audit.command import command
+from classifiers.audit.settings import AuditSettings
+from data.verb import Verb
 
-__all__ = ["command"]
+__all__ = ["AuditSettings", "command"]
+
+command = Verb(
+    name="audit",
+    summary="Injects arcs into held-out galaxies: what the finder detects, misses, and why.",
+    settings=AuditSettings,
+    after=("survey", "train", "evaluate"),
+    owns=("audit",),
+    reads="classifiers.audit.verb:reads",
+    work="classifiers.audit.verb:work",
+    description=__doc__,
+)

@@ -14,19 +14,17 @@ verb        from a survey and a finder to tables
 from __future__ import annotations
 
 from classifiers.evaluation.settings import EvaluateSettings
-from data.config import invocation
+from data.verb import Verb
 
 __all__ = ["EvaluateSettings", "command"]
 
-
-def command(argv: list[str]) -> int:
-    """Scores every stamp and measures the finder: ROC, calibration, thresholds, strata."""
-    call = invocation(
-        "evaluate", EvaluateSettings, argv, description=EvaluateSettings.__doc__ or ""
-    )
-    from classifiers.evaluation.verb import main
-
-    return main(call)
-
-
-command.settings = EvaluateSettings  # type: ignore[attr-defined]
+command = Verb(
+    name="evaluate",
+    summary="Scores every stamp and measures the finder: ROC, calibration, thresholds, strata.",
+    settings=EvaluateSettings,
+    after=("survey", "train"),
+    owns=("evaluation",),
+    reads="classifiers.evaluation.verb:reads",
+    work="classifiers.evaluation.verb:work",
+    description=EvaluateSettings.__doc__ or "",
+)

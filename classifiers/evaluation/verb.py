@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,11 @@ from rich.progress import Progress
 from classifiers import finders
 from classifiers.evaluation import calibration, figures, metrics, scoring, strata, thresholds
 from classifiers.evaluation.settings import EvaluateSettings
-from data import record, shards
+from data import shards
 from data.config import Invocation
 from data.files import replacing, sha256, write_json
 from data.survey import of_run
+from data.verb import Done, Reads
 from lensjax.errors import InputError
 
 PROVENANCE = (
@@ -124,8 +126,9 @@ def _mean(values: np.ndarray) -> float | None:
     return float(values.mean()) if len(values) else None
 
 
-def evaluate(call: Invocation[EvaluateSettings], step: record.Step, console: Console) -> None:
-    """Scores, measures, writes, finishes the step."""
+def work(call: Invocation[EvaluateSettings]) -> Done:
+    """The step `evaluate`: scores, measures, writes."""
+    console = Console(stderr=True, highlight=False)
     s, out = call.settings, call.out
     finder = finders.load(s.elsewhere, out)
     folder = out / "evaluation"
@@ -175,18 +178,11 @@ def evaluate(call: Invocation[EvaluateSettings], step: record.Step, console: Con
     found["manifest_sha256"] = sha256(manifest) if manifest.is_file() else None
     write_json(folder / "metrics.json", found)
     auc = found["figures"]["roc_auc"]
-    step.finish(
-        [
-            f"evaluation/{name}"
-            for name in ("scores.parquet", "metrics.json", *(f"{t}.csv" for t in tables))
-        ],
-        roc_auc=auc["value"],
-        on=on,
-    )
-    for line in lines(found):
-        console.print(f"evaluate: {line}", markup=False, soft_wrap=True)
-    console.print(
-        f"evaluate: {speed:.0f} stamps/s read and scored; {folder}", markup=False, soft_wrap=True
+    names = ("scores.parquet", "metrics.json", *(f"{t}.csv" for t in tables))
+    return Done(
+        [f"evaluation/{name}" for name in names],
+        {"roc_auc": auc["value"], "on": on},
+        [*lines(found), f"{speed:.0f} stamps/s read and scored; {folder}"],
     )
 
 
@@ -215,19 +211,7 @@ def lines(found: dict[str, Any]) -> list[str]:
     return shown
 
 
-def main(call: Invocation[EvaluateSettings]) -> int:
-    """Runs the step unless it is up to date."""
-    s = call.settings
-    external = finders.files(s.elsewhere, call.out)
+def reads(s: EvaluateSettings, out: Path) -> Reads:
+    """The survey's shards, and this run's classifier or a finder from elsewhere."""
     after = ("survey",) if s.elsewhere else ("survey", "train")
-    step = record.Step(
-        call.out, "evaluate", s, after=after, owns=("evaluation",), external=external
-    )
-    if step.current() and not call.force:
-        print("evaluate: up to date")
-        return 0
-    if call.force:
-        step.restart()
-    with step:
-        evaluate(call, step, Console(stderr=True, highlight=False))
-    return 0
+    return Reads(after, list(finders.files(s.elsewhere, out)))

@@ -4,6 +4,18 @@ collect: reads what the steps wrote, whatever of it is there · sections: what i
 images: stamps as RGB · page: the file and the tables.
 """
 
-from classifiers.report.command import command
+from classifiers.report.settings import ReportSettings
+from data.verb import Verb
 
-__all__ = ["command"]
+__all__ = ["ReportSettings", "command"]
+
+command = Verb(
+    name="report",
+    summary="One self-contained HTML page about the run, and every table of it as CSV and Parquet.",
+    settings=ReportSettings,
+    after=("simulate", "survey", "train", "evaluate", "audit"),
+    owns=("report",),
+    reads="classifiers.report.verb:reads",
+    work="classifiers.report.verb:work",
+    description=__doc__,
+)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from classifiers.report import command
 from data import record
 from data.manifest import read as read_manifest
 from lensjax.errors import InputError
@@ -15,7 +16,7 @@ from lensjax.errors import InputError
 if TYPE_CHECKING:
     import pandas as pd
 
-STEPS = ("simulate", "survey", "train", "evaluate", "audit")
+STEPS = command.after
 TABLES = {
     "pool": "counts/pool.csv",
     "crossmatch": "counts/crossmatch.csv",

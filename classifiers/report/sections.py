@@ -13,7 +13,7 @@ from classifiers.report.page import Details, Section, Table, Tile, Tiles, Words,
 if TYPE_CHECKING:
     import pandas as pd
 
-    from classifiers.report.command import ReportSettings
+    from classifiers.report.settings import ReportSettings
 
 CUTS = {
     "not_primary": "not the brick's own",

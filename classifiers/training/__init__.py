@@ -10,17 +10,18 @@ curves      figures for TensorBoard          verb       from data and model to a
 from __future__ import annotations
 
 from classifiers.training.settings import TrainSettings
-from data.config import invocation
+from data.verb import Verb
 
 __all__ = ["TrainSettings", "command"]
 
-
-def command(argv: list[str]) -> int:
-    """Trains a lens finder on the survey's shards; a stopped run continues where it was."""
-    call = invocation("train", TrainSettings, argv, description=TrainSettings.__doc__ or "")
-    from classifiers.training.verb import main
-
-    return main(call)
-
-
-command.settings = TrainSettings  # type: ignore[attr-defined]
+command = Verb(
+    name="train",
+    summary="Trains a lens finder on the survey's shards; a stopped run continues where it was.",
+    settings=TrainSettings,
+    after=("survey",),
+    owns=("training",),
+    reads="classifiers.training.verb:reads",
+    guard="classifiers.training.verb:refuse_others",
+    work="classifiers.training.verb:work",
+    description=TrainSettings.__doc__ or "",
+)

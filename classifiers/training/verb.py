@@ -23,6 +23,7 @@ from classifiers.training.step import Network, begin, make_step
 from data import record, shards
 from data.config import Invocation, presets
 from data.files import sha256, write_json
+from data.verb import Done, Reads
 
 
 def network(s: TrainSettings) -> Network:
@@ -76,8 +77,8 @@ def run_info(
     }
 
 
-def work(call: Invocation[TrainSettings], step: record.Step, console: Console) -> None:
-    """Reads, trains, freezes the best epoch and finishes the step."""
+def train(call: Invocation[TrainSettings], console: Console) -> Done:
+    """Reads, trains and freezes the best epoch."""
     s, out = call.settings, call.out
     folder = out / "training"
     side = shards.index(shards.located(out))["size"]
@@ -161,17 +162,20 @@ def work(call: Invocation[TrainSettings], step: record.Step, console: Console) -
     frozen.save(
         folder, frozen.freeze(net.model(state.params, state.statistics), s.preprocess, described)
     )
-    # metrics.jsonl and run_info.json hold times: they may not make the steps after this one run again
-    step.finish([f"training/{name}" for name in (frozen.NUMBERS, frozen.DESCRIPTION)], **summary)
     auc = (
         "none (the validation split lacks lenses or non-lenses)"
         if summary["val_auc"] is None
         else f"{summary['val_auc']:.4f}"
     )
-    console.print(
-        f"train: best epoch {summary['best_epoch']}, validation AUC {auc}; {folder / frozen.DESCRIPTION}",
-        markup=False,
-        soft_wrap=True,
+    # The files metrics.jsonl and run_info.json hold times. They are no outputs of the step, because
+    # otherwise the steps after it would run again.
+    return Done(
+        [f"training/{name}" for name in (frozen.NUMBERS, frozen.DESCRIPTION)],
+        summary,
+        [
+            f"best epoch {summary['best_epoch']}, validation AUC {auc}; "
+            f"{folder / frozen.DESCRIPTION}"
+        ],
     )
 
 
@@ -186,39 +190,22 @@ def refuse_others(call: Invocation[TrainSettings]) -> None:
         last.require(loop.settings_of(call.settings))
 
 
-def main(call: Invocation[TrainSettings]) -> int:
-    """Runs the step unless it is up to date; 0 when done, or when SIGTERM came and all is saved."""
-    step = record.Step(
-        call.out,
-        "train",
-        call.settings,
-        after=("survey",),
-        owns=("training",),
-        external=external(call.settings),
-    )
-    if step.current() and not call.force:
-        print("train: up to date")
-        return 0
-    if call.force:
-        step.restart()
-    else:
-        refuse_others(call)
+def work(call: Invocation[TrainSettings]) -> Done | None:
+    """The step `train`; None when SIGTERM stopped it and everything is saved."""
     console = Console(stderr=True, highlight=False)
     try:
-        with interrupt.immediate(), step, memory.explained(call.settings):
-            work(call, step, console)
+        with interrupt.immediate(), memory.explained(call.settings):
+            return train(call, console)
     except interrupt.Terminated:
         console.print(
             "train: stopped by SIGTERM, everything is saved; the same command continues here",
             markup=False,
         )
-    return 0
+        return None
 
 
-def external(s: TrainSettings) -> list[Path]:
-    """Files outside the run directory that training reads."""
-    return (
-        [Path(s.initial) / name for name in (frozen.DESCRIPTION, frozen.NUMBERS)]
-        if s.initial
-        else []
-    )
+def reads(s: TrainSettings, out: Path) -> Reads:
+    """The survey's shards, and the classifier that training starts from."""
+    start = Path(s.initial)
+    files = [start / name for name in (frozen.DESCRIPTION, frozen.NUMBERS)] if s.initial else []
+    return Reads(("survey",), files)

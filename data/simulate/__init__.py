@@ -1,15 +1,23 @@
-"""A small survey like DR10, invented: sweep files, coadds, a list of lenses, and the truth behind them.
+"""A small survey, invented: sweep files, coadds, a list of lenses, and the truth behind them.
 
-The verb `lensjax simulate` writes `survey/` below the run directory, in the survey's own formats. Every file says that it is simulated. The bricks lie on
-the real brick grid, scattered over the footprint -18 < dec < 32 (`bricks`); seeing, depth, extinction and exposures vary from brick to brick as in DR10
-(`conditions`); galaxies, look-alikes of lenses and stars come from `population` and `shapes`, arcs from lensjax (`strong`), and what the catalogue says of
-them from `measured`. `mock` makes one brick of all that from its name and the seed alone, so an interrupted simulation goes on with the bricks it lacks and
-ends with the same bytes.
+The verb `lensjax simulate` writes `survey/` below the run directory, in the formats of the survey
+that its setting `survey` names, with that survey's bands, pixels, seeing and depth, and its
+definition as `survey/definition.yaml`. Every file says that it is simulated.
 
-A survey of twelve bricks or more has one without g, one with two exposures, one with a strip that z never saw and one with a star cluster
-(`mock.ROLES`); half of all bricks have a few NaN pixels.
+The bricks lie on the real brick grid of the Legacy Surveys, scattered over the survey's
+declinations (`bricks`). Seeing, depth, extinction and exposures vary from brick to brick as the
+survey's do (`conditions`). Galaxies, look-alikes of lenses and stars come from `population` and
+`shapes`, their magnitudes in the survey's bands from `bands`, arcs from lensjax (`strong`), and
+what the catalogue says of them from `measured`. `mock` makes one brick of all that from its name
+and the seed alone. An interrupted simulation therefore goes on with the bricks it lacks, and ends
+with the same bytes.
 
-What is not in it: correlated noise, PSFs that vary within a brick or are not round, i band and WISE, errors of deblending, groups and clusters of galaxies.
+A survey of twelve bricks or more has one without its first band (unless that is the only one), one
+with two exposures, one with a strip that the last band never saw and one with a star cluster
+(`mock.roles`). Half of all bricks have a few NaN pixels.
+
+What is not in it: correlated noise, PSFs that vary within a brick or are not round, infrared
+photometry, errors of deblending, groups and clusters of galaxies.
 """
 
 from __future__ import annotations
@@ -21,65 +29,102 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from data.config import invocation, settings
+from data.config import Invocation, settings
 from data.files import replacing
-from data.record import Step
-from data.simulate.bricks import OUTSIDE, Brick, brick_containing, footprint, wcs
+from data.simulate.bricks import Brick, footprint, outside, wcs
+from data.survey import DEFAULT, DEFINITION, Survey, load, names, write
+from data.verb import Done, Reads, Verb
+from lensjax.errors import InputError
+
+SIDE = 314.4
+"""Side of the simulated part of a brick unless another is asked for, arcsec."""
 
 
 @settings
 class SimulateSettings:
     """The simulated survey: how much of it, and the seed."""
 
+    survey: str = DEFAULT
+    """the survey that is simulated: a shipped one's name, or a YAML file that defines one"""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 2026
     """everything follows from it"""
     bricks: Annotated[int, Field(ge=1, le=300)] = 48
     """how many bricks, each in a HEALPix cell of its own"""
-    brick_pixels: Annotated[int, Field(ge=160, le=3600)] = 1200
-    """side of the simulated central part of a brick, pixels of 0.262 arcsec"""
+    brick_pixels: Annotated[int, Field(ge=160, le=10000)] | None = None
+    """side of the simulated central part of a brick, in the survey's pixels; none: 314.4 arcsec"""
     galaxies: Annotated[int, Field(ge=1)] = 5500
-    """galaxies of z < 20.05 in all bricks together; about seven in ten pass the cuts of the negative pool"""
+    """galaxies of z < 20.05 in all bricks together; about seven in ten pass the cuts of the pool"""
     lenses: Annotated[int, Field(ge=0)] = 360
     """strong lenses with a visible arc in all bricks together"""
 
 
-def command(argv: list[str]) -> int:
-    """Invents a small survey in DR10's formats: catalogues, images, lens list."""
-    call = invocation("simulate", SimulateSettings, argv, description=__doc__)
-    step = Step(call.out, "simulate", call.settings, owns=("survey",))
-    if step.current() and not call.force:
-        print("simulate: up to date")
-        return 0
-    if call.force:
-        step.restart()
-    s = call.settings
+command = Verb(
+    name="simulate",
+    summary="Invents a small survey in a real one's formats: catalogues, images, lens list.",
+    settings=SimulateSettings,
+    owns=("survey",),
+    work="data.simulate:work",
+    reads="data.simulate:reads",
+    description=__doc__,
+)
+
+
+def reads(s: SimulateSettings, out: Path) -> Reads:
+    """What the step reads: the survey's definition, when it is a file of the user's.
+
+    Raises InputError for a survey that is not defined, and for bricks that are too small for it.
+    """
+    _size(load(s.survey), s)
+    return Reads((), [] if s.survey in names() else [Path(s.survey)])
+
+
+def work(call: Invocation[SimulateSettings]) -> Done:
+    """The step `simulate`: the survey below the run directory."""
+    s, root = call.settings, call.out / "survey"
+    survey = load(s.survey)
+    size = _size(survey, s)
     print(
-        f"simulate: {s.bricks} bricks of {s.brick_pixels} x {s.brick_pixels} pixels, {s.lenses} lenses, seed {s.seed} -> {call.out / 'survey'}"
+        f"simulate: {survey.name}, {s.bricks} bricks of {size} x {size} pixels, "
+        f"{s.lenses} lenses, seed {s.seed} -> {root}"
     )
-    with step:
-        outputs, counts = simulate(call.out / "survey", s)
-        step.finish(outputs=[p.relative_to(call.out) for p in outputs], **counts)
-    print("simulate: " + ", ".join(f"{v} {k}" for k, v in counts.items()))
-    return 0
+    outputs, counts = simulate(root, s)
+    return Done(
+        [p.relative_to(call.out) for p in outputs],
+        counts,
+        [", ".join(f"{v} {k}" for k, v in counts.items())],
+    )
 
 
-command.settings = SimulateSettings  # type: ignore[attr-defined]
+def _size(survey: Survey, s: SimulateSettings) -> int:
+    """Side of the simulated part of a brick, pixels."""
+    size = s.brick_pixels or round(survey.pixels(SIDE))
+    if size < survey.stamp:
+        raise InputError(
+            f"brick_pixels {size}: smaller than a stamp of {survey.name}; at least {survey.stamp}"
+        )
+    return size
 
 
 def simulate(root: Path, s: SimulateSettings) -> tuple[list[Path], dict[str, int]]:
-    """Writes the survey below `root`; returns its files and how many of what there are. Bricks that are there already are kept."""
+    """Writes the survey below `root`; returns its files and how many of what there are.
+
+    Bricks that are there already are kept. Raises InputError for an unknown survey and for bricks
+    that do not fit.
+    """
     from rich.console import Console
     from rich.progress import track
 
-    places = footprint(s.bricks, s.brick_pixels, np.random.default_rng([s.seed, 0]))
+    survey = load(s.survey)
+    size = _size(survey, s)
+    places = footprint(survey, s.bricks, size, np.random.default_rng([s.seed, 0]))
     parts = root / "parts"
     console = Console(stderr=True)
     for i in track(
         range(len(places)), "simulating bricks", console=console, disable=not console.is_terminal
     ):
         if not (parts / f"{places[i].name}.npy").is_file():
-            _one_brick(root, parts, places, i, s)
-    return _assemble(root, parts, places, s)
+            _one_brick(survey, root, parts, places, i, s)
+    return _assemble(survey, root, parts, places, s)
 
 
 def _share(total: int, n: int, i: int) -> int:
@@ -87,17 +132,22 @@ def _share(total: int, n: int, i: int) -> int:
     return total * (i + 1) // n - total * i // n
 
 
-def _one_brick(root: Path, parts: Path, places: list[Brick], i: int, s: SimulateSettings) -> None:
-    """Images of brick i, then its rows and truth; the rows' file comes last and says that the brick is whole."""
-    from data.simulate.mock import ROLES, mock_brick
+def _one_brick(
+    survey: Survey, root: Path, parts: Path, places: list[Brick], i: int, s: SimulateSettings
+) -> None:
+    """Images of brick i, then its rows and truth.
+
+    The file of the rows comes last and says that the brick is whole.
+    """
+    from data.simulate.mock import mock_brick, roles
     from data.simulate.products import write_coadd, write_truth
 
-    n, brick = len(places), places[i]
-    role = ROLES[i] if n >= 3 * len(ROLES) and i < len(ROLES) else ""
-    mock = mock_brick(
-        brick, s.brick_pixels, _share(s.galaxies, n, i), _share(s.lenses, n, i), s.seed, role
-    )
-    write_coadd(root, brick, mock.coadd, wcs(brick, s.brick_pixels))
+    n, brick, size = len(places), places[i], _size(survey, s)
+    special = roles(survey)
+    role = special[i] if n >= 12 and i < len(special) else ""
+    galaxies, lenses = _share(s.galaxies, n, i), _share(s.lenses, n, i)
+    mock = mock_brick(survey, brick, size, galaxies, lenses, s.seed, role)
+    write_coadd(survey, root, brick, mock.coadd, wcs(survey, brick, size))
     write_truth(parts / f"{brick.name}.parquet", mock.truth)
     _lenses_to(parts / f"{brick.name}.csv", mock.lenses)
     with replacing(parts / f"{brick.name}.npy") as temporary, open(temporary, "wb") as handle:
@@ -110,38 +160,42 @@ def _lenses_to(path: Path, frame: pd.DataFrame) -> None:
 
 
 def _assemble(
-    root: Path, parts: Path, places: list[Brick], s: SimulateSettings
+    survey: Survey, root: Path, parts: Path, places: list[Brick], s: SimulateSettings
 ) -> tuple[list[Path], dict[str, int]]:
-    """Sweep files, brick table, lens list and truth from the bricks' parts, which are then removed."""
+    """Sweep files, brick table, lens list, truth and definition.
+
+    They are made from the parts of the bricks, which are then removed.
+    """
     import shutil
 
     from data.simulate.bricks import sweep_name
     from data.simulate.mock import mock_brick, unmatched_entries
     from data.simulate.products import brick_table, write_lenses, write_table, write_truth
 
-    outside = [brick_containing(*position) for position in OUTSIDE]
+    beyond = outside(survey)
     rows = {b.name: np.load(parts / f"{b.name}.npy", allow_pickle=False) for b in places}
     truth = [pd.read_parquet(parts / f"{b.name}.parquet") for b in places]
     lenses = [
         pd.read_csv(parts / f"{b.name}.csv", dtype={"zlens": str, "grading": str}) for b in places
     ]
-    for brick in outside:
-        mock = mock_brick(brick, 300, 12, 0, s.seed)
+    for brick in beyond:
+        mock = mock_brick(survey, brick, round(survey.pixels(78.6)), 12, 0, s.seed)
         mock.rows["RA"][:2] = np.nan  # rows whose position was lost
         mock.rows["DEC"][1:3] = np.nan
         rows[brick.name] = mock.rows
         truth.append(mock.truth)
-    lenses.append(unmatched_entries(places, s.lenses, s.seed))
+    lenses.append(unmatched_entries(survey, places, s.lenses, s.seed))
     tiles: dict[str, list[np.ndarray]] = {}
-    for brick in sorted([*places, *outside], key=lambda b: b.brickid):
+    for brick in sorted([*places, *beyond], key=lambda b: b.brickid):
         tiles.setdefault(sweep_name(brick.ra, brick.dec), []).append(rows[brick.name])
     for name, tables in tiles.items():
         write_table(root / "sweep" / name, np.concatenate(tables), name="SWEEP")
-    write_table(root / "survey-bricks.fits.gz", brick_table([*places, *outside]), compress=True)
+    write_table(root / "survey-bricks.fits.gz", brick_table([*places, *beyond]), compress=True)
     listed = pd.concat([frame for frame in lenses if len(frame)], ignore_index=True)
     write_lenses(root / "lenses.csv", listed)
     everything = pd.concat(truth, ignore_index=True)
     write_truth(root / "truth.parquet", everything)
+    write(root / DEFINITION, survey)
     shutil.rmtree(parts)
     for left in root.rglob(".*.partial"):  # of a run that was killed
         left.unlink()

@@ -1,8 +1,12 @@
-"""Bricks of the Legacy Surveys: their grid, names and sweep files, and the handful that a simulated survey covers.
+"""The brick grid of the Legacy Surveys, and the handful of bricks that a simulated survey covers.
 
-A brick is 0.25 deg in declination; a row of bricks at one declination holds an even number of them, as many as keep their width at or below
-0.25 deg on the sky. A coadd is a tangent-plane image around the brick's centre, x growing to the west. A sweep file holds the bricks whose
-centres lie in one 5 x 5 deg tile and is named after its corners.
+A brick is 0.25 deg in declination. A row of bricks at one declination holds an even number of them,
+as many as keep their width at or below 0.25 deg on the sky. A coadd is a tangent-plane image around
+the brick's centre, with x growing to the west. A sweep file holds the bricks whose centres lie in
+one tile of 5 x 5 deg, and is named after the corners of the tile.
+
+Every simulated survey uses this grid, whatever its telescope, with its own pixel scale and within
+its own limits of declination.
 """
 
 from __future__ import annotations
@@ -10,18 +14,19 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
 from data.splits import SEED, healpix_128, split
+from data.survey import Survey
 from lensjax.errors import InputError
 
-BRICK_SIZE = 0.25  # deg
-PIXEL = 0.262  # arcsec
-TILE = 5  # deg
-
-# South-west corners (deg) of the sweep tiles that the survey is scattered over. All are names of DR10 south files.
+BRICK_SIZE = 0.25
+"""Side of a brick, degrees."""
+TILE = 5
+"""Side of a sweep tile, degrees."""
 TILES = (
     (0, 0),
     (10, -5),
@@ -36,8 +41,8 @@ TILES = (
     (330, -5),
     (345, 10),
 )
-# Bricks that have catalogue rows and no images, outside the declination limits of the selection (spec: -18 < dec < 32).
-OUTSIDE = ((30.6, -18.9), (160.6, 32.6))
+"""South-west corners (deg) of the sweep tiles over which the survey is scattered. All of them are
+names of files of the Legacy Surveys DR10 (south)."""
 
 
 @dataclass(frozen=True)
@@ -71,14 +76,16 @@ def columns_of_row(row: int) -> int:
 def brick_containing(ra: float, dec: float) -> Brick:
     """The brick whose area contains the position (deg).
 
-    BRICKID counts the bricks from the south pole, row by row, and starts at 1; the name is RRRr[pm]DDd of the centre, digits cut off, not rounded.
+    BRICKID counts the bricks from the south pole, row by row, and starts at 1. The name is
+    RRRr[pm]DDd of the centre; further digits are cut off, not rounded.
     """
     row = math.floor((dec + 90) / BRICK_SIZE + 0.5)
     columns = columns_of_row(row)
     column = math.floor((ra % 360) / 360 * columns)
     width = 360 / columns
     centre_ra, centre_dec = (column + 0.5) * width, -90 + BRICK_SIZE * row
-    name = f"{math.floor(centre_ra * 10 + 1e-9):04d}{'p' if centre_dec >= 0 else 'm'}{math.floor(abs(centre_dec) * 10 + 1e-9):03d}"
+    tenths = [math.floor(abs(angle) * 10 + 1e-9) for angle in (centre_ra, centre_dec)]
+    name = f"{tenths[0]:04d}{'p' if centre_dec >= 0 else 'm'}{tenths[1]:03d}"
     brickid = 1 + column + sum(columns_of_row(r) for r in range(row))
     half = BRICK_SIZE / 2
     return Brick(
@@ -93,14 +100,25 @@ def brick_containing(ra: float, dec: float) -> Brick:
     )
 
 
+def outside(survey: Survey) -> list[Brick]:
+    """Bricks beyond the survey's limits of declination, which have catalogue rows and no images.
+
+    There is one for each limit that is not a pole.
+    """
+    low, high = survey.catalogue.dec
+    positions = [(30.6, low - 0.9)] if low > -89 else []
+    positions += [(160.6, high + 0.6)] if high < 89 else []
+    return [brick_containing(*position) for position in positions]
+
+
 def sweep_name(ra: float, dec: float) -> str:
-    """Name of the sweep file of a position (deg): sweep-<south-west corner>-<north-east corner>.fits."""
+    """Name of the sweep file of a position (deg), after the tile's south-west and north-east."""
     west, south = math.floor(ra / TILE) * TILE, math.floor(dec / TILE) * TILE
     corner = lambda r, d: f"{r:03d}{'p' if d >= 0 else 'm'}{abs(d):03d}"
     return f"sweep-{corner(west, south)}-{corner(west + TILE, south + TILE)}.fits"
 
 
-def wcs(brick: Brick, size: int):
+def wcs(survey: Survey, brick: Brick, size: int) -> Any:
     """The astropy WCS of the central `size` x `size` pixels of a brick's coadd."""
     from astropy.wcs import WCS
 
@@ -108,42 +126,57 @@ def wcs(brick: Brick, size: int):
     w.wcs.ctype = ["RA---TAN", "DEC--TAN"]
     w.wcs.crval = [brick.ra, brick.dec]
     w.wcs.crpix = [(size + 1) / 2] * 2
-    w.wcs.cd = np.diag([-PIXEL / 3600, PIXEL / 3600])
+    w.wcs.cd = np.diag([-survey.pixel_scale / 3600, survey.pixel_scale / 3600])
     return w
 
 
-def corners(brick: Brick, size: int) -> tuple[Float[np.ndarray, "5"], Float[np.ndarray, "5"]]:
+def corners(
+    survey: Survey, brick: Brick, size: int
+) -> tuple[Float[np.ndarray, "5"], Float[np.ndarray, "5"]]:
     """RA and Dec (deg) of the centre and the four corners of the simulated part of a brick."""
     low, middle, high = -0.5, (size - 1) / 2, size - 0.5
-    ra, dec = wcs(brick, size).all_pix2world(
+    ra, dec = wcs(survey, brick, size).all_pix2world(
         [middle, low, low, high, high], [middle, low, high, low, high], 0
     )
     return np.asarray(ra), np.asarray(dec)
 
 
 def quotas(n: int) -> dict[str, int]:
-    """How many of n bricks belong to each split: 70, 15 and 15 % rounded, at least one each when there are three."""
+    """How many of n bricks belong to each split: 70, 15 and 15 %, rounded.
+
+    Of three bricks or more, every split has one.
+    """
     side = max(round(0.15 * n), 1 if n >= 3 else 0)
     return {"train": n - 2 * side, "val": side, "test": side}
 
 
-def footprint(n: int, size: int, rng: np.random.Generator) -> list[Brick]:
-    """n bricks scattered over the tiles, each with its simulated part in a HEALPix cell (nside 128) of its own.
+def footprint(survey: Survey, n: int, size: int, rng: np.random.Generator) -> list[Brick]:
+    """n bricks, each with its simulated part in a HEALPix cell (nside 128) of its own.
 
-    A survey of a few dozen cells cannot leave the split to chance: with 48 cells the 70/15/15 rule of data.splits gives shares that are off by
-    6 % (one standard deviation). The bricks are therefore drawn at random and kept while the split their cell belongs to still has room (`quotas`),
-    so the split itself stays the plain rule with seed 42 and its shares come out right. The first bricks of the list are training bricks.
-    Raises InputError when the tiles cannot hold n bricks.
+    A survey of a few dozen cells cannot leave the split to chance: with 48 cells the 70/15/15 rule
+    of `data.splits` gives shares that are off by 6 % (one standard deviation). The bricks are
+    therefore drawn at random, and each is kept while the split of its cell still has room
+    (`quotas`). So the split itself remains the plain rule with seed 42, and its shares come out
+    right. The first bricks of the list are training bricks.
+
+    Raises InputError when the simulated part is larger than a brick, and when the tiles cannot hold
+    n bricks.
     """
+    if size * survey.pixel_scale > 3600 * 1.05 * BRICK_SIZE:
+        most = math.floor(3600 * 1.05 * BRICK_SIZE / survey.pixel_scale)
+        raise InputError(
+            f"brick_pixels {size}: more than a brick of {survey.name} has; at most {most}"
+        )
+    tiles = [limits for tile in TILES if (limits := _within(survey, *tile))]
     room = quotas(n)
-    per_tile = math.ceil(n / len(TILES))
+    per_tile = math.ceil(n / max(len(tiles), 1))
     cells_taken: set[int] = set()
-    in_tile = dict.fromkeys(TILES, 0)
+    in_tile = dict.fromkeys(tiles, 0)
     chosen: list[tuple[str, Brick]] = []
-    for tile, brick in _candidates(rng):
+    for tile, brick in _candidates(tiles, rng):
         if len(chosen) == n:
             break
-        cells = np.unique(healpix_128(*corners(brick, size)))
+        cells = np.unique(healpix_128(*corners(survey, brick, size)))
         if len(cells) > 1 or int(cells[0]) in cells_taken or in_tile[tile] >= per_tile:
             continue
         name = str(split(cells, SEED)[0])
@@ -154,17 +187,29 @@ def footprint(n: int, size: int, rng: np.random.Generator) -> list[Brick]:
             chosen.append((name, brick))
     if len(chosen) < n:
         raise InputError(
-            f"bricks: {n} of {size} pixels do not fit, each in its own HEALPix cell; only {len(chosen)} do: ask for fewer or smaller ones"
+            f"bricks: {n} of {size} pixels do not fit, each in its own HEALPix cell; "
+            f"only {len(chosen)} do: ask for fewer or smaller ones"
         )
     return [brick for name, brick in sorted(chosen, key=lambda item: item[0] != "train")]
 
 
-def _candidates(rng: np.random.Generator) -> Iterator[tuple[tuple[int, int], Brick]]:
+Tile = tuple[float, float, float]
+"""West, south and north of a tile (deg); it is TILE wide."""
+
+
+def _within(survey: Survey, west: float, south: float) -> Tile | None:
+    """The part of a tile within the survey's declinations; a tile beyond them is moved to them."""
+    low, high = survey.catalogue.dec
+    south = min(max(south, math.floor(low / TILE) * TILE), math.ceil(high / TILE) * TILE - TILE)
+    limits = (float(west), max(float(south), low), min(float(south + TILE), high))
+    return limits if limits[1] < limits[2] else None
+
+
+def _candidates(tiles: list[Tile], rng: np.random.Generator) -> Iterator[tuple[Tile, Brick]]:
     """Bricks inside the tiles, at random, tile after tile."""
     for _ in range(400):
-        for tile in TILES:
-            ra, dec = (
-                tile[0] + TILE * rng.uniform(0.05, 0.95),
-                tile[1] + TILE * rng.uniform(0.05, 0.95),
-            )
+        for tile in tiles:
+            west, south, north = tile
+            ra = west + TILE * rng.uniform(0.05, 0.95)
+            dec = south + (north - south) * rng.uniform(0.05, 0.95)
             yield tile, brick_containing(ra, dec)

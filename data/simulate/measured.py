@@ -1,4 +1,9 @@
-"""What a catalogue would say of the mock objects: noisy fluxes and shapes, depths, exposures, masks, in the columns of a DR10 sweep file."""
+"""What a catalogue would say of the mock objects, in the columns of a sweep file.
+
+There are noisy fluxes and shapes, depths, exposures and masks. The names, types and order of the
+columns are those of the Legacy Surveys DR10 (south), with one column per band of the survey. WISE
+and most Gaia columns are left out.
+"""
 
 from __future__ import annotations
 
@@ -7,211 +12,216 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 import lensjax as lj
-from data.simulate.bricks import PIXEL, Brick
-from data.simulate.conditions import BANDS, Conditions, transmission
-from data.simulate.pixels import Coadd, psf_of
+from data.simulate.bricks import Brick
+from data.simulate.conditions import Conditions, transmission
+from data.simulate.pixels import Coadd, psf_of, render_all
+from data.simulate.shapes import sersic
+from data.survey import Survey
 
-BIT = {
-    "BRIGHT": 1,
-    "SATUR_G": 2,
-    "SATUR_R": 3,
-    "SATUR_Z": 4,
-    "ALLMASK_G": 5,
-    "ALLMASK_R": 6,
-    "ALLMASK_Z": 7,
-    "MEDIUM": 11,
-    "GALAXY": 12,
-    "CLUSTER": 13,
-}
 RELEASE = 10000
+_OBJECT = [
+    ("RELEASE", ">i2"),
+    ("BRICKID", ">i4"),
+    ("BRICKNAME", "S8"),
+    ("OBJID", ">i4"),
+    ("TYPE", "S3"),
+    ("RA", ">f8"),
+    ("DEC", ">f8"),
+    ("RA_IVAR", ">f4"),
+    ("DEC_IVAR", ">f4"),
+    ("EBV", ">f4"),
+]
+_PER_BAND = [
+    ("FLUX", ">f4"),
+    ("FLUX_IVAR", ">f4"),
+    ("MW_TRANSMISSION", ">f4"),
+    ("NOBS", ">i2"),
+    ("FRACFLUX", ">f4"),
+    ("FRACMASKED", ">f4"),
+    ("FRACIN", ">f4"),
+    ("ANYMASK", ">i2"),
+    ("ALLMASK", ">i2"),
+    ("PSFSIZE", ">f4"),
+    ("PSFDEPTH", ">f4"),
+    ("GALDEPTH", ">f4"),
+]
+_SHAPE = [
+    ("REF_CAT", "S2"),
+    ("GAIA_PHOT_G_MEAN_MAG", ">f4"),
+    ("MASKBITS", ">i4"),
+    ("FITBITS", ">i2"),
+    ("SERSIC", ">f4"),
+    ("SERSIC_IVAR", ">f4"),
+    ("SHAPE_R", ">f4"),
+    ("SHAPE_R_IVAR", ">f4"),
+    ("SHAPE_E1", ">f4"),
+    ("SHAPE_E1_IVAR", ">f4"),
+    ("SHAPE_E2", ">f4"),
+    ("SHAPE_E2_IVAR", ">f4"),
+]
 
 
-def _bands(prefix: str, dtype: Any) -> list[tuple[str, Any]]:
-    return [(f"{prefix}_{b.upper()}", dtype) for b in BANDS]
+def dtype(survey: Survey) -> np.dtype:
+    """Names and types of the columns of a sweep file."""
+    per_band = [(f"{c}_{b.upper()}", t) for c, t in _PER_BAND for b in survey.bands]
+    return np.dtype([*_OBJECT, *per_band, *_SHAPE])
 
 
-# Names and types as in DR10 (south) sweep files, in their order; i-band, WISE and most Gaia columns are left out.
-DTYPE = np.dtype(
-    [
-        *[
-            ("RELEASE", ">i2"),
-            ("BRICKID", ">i4"),
-            ("BRICKNAME", "S8"),
-            ("OBJID", ">i4"),
-            ("TYPE", "S3"),
-            ("RA", ">f8"),
-            ("DEC", ">f8"),
-        ],
-        *[("RA_IVAR", ">f4"), ("DEC_IVAR", ">f4"), ("EBV", ">f4")],
-        *_bands("FLUX", ">f4"),
-        *_bands("FLUX_IVAR", ">f4"),
-        *_bands("MW_TRANSMISSION", ">f4"),
-        *_bands("NOBS", ">i2"),
-        *_bands("FRACFLUX", ">f4"),
-        *_bands("FRACMASKED", ">f4"),
-        *_bands("FRACIN", ">f4"),
-        *_bands("ANYMASK", ">i2"),
-        *_bands("ALLMASK", ">i2"),
-        *_bands("PSFSIZE", ">f4"),
-        *_bands("PSFDEPTH", ">f4"),
-        *_bands("GALDEPTH", ">f4"),
-        *[
-            ("REF_CAT", "S2"),
-            ("GAIA_PHOT_G_MEAN_MAG", ">f4"),
-            ("MASKBITS", ">i4"),
-            ("FITBITS", ">i2"),
-            ("SERSIC", ">f4"),
-            ("SERSIC_IVAR", ">f4"),
-        ],
-        *[
-            ("SHAPE_R", ">f4"),
-            ("SHAPE_R_IVAR", ">f4"),
-            ("SHAPE_E1", ">f4"),
-            ("SHAPE_E1_IVAR", ">f4"),
-            ("SHAPE_E2", ">f4"),
-            ("SHAPE_E2_IVAR", ">f4"),
-        ],
-    ]
-)
+def lost_bits(survey: Survey, band: str) -> int:
+    """The bits of maskbits that are set where a band has no valid pixel, as one number.
+
+    They are ALLMASK_<BAND> where the survey has one for each band, else ALLMASK; none otherwise.
+    """
+    bits = survey.catalogue.mask_bits
+    bit = bits.get(f"ALLMASK_{band.upper()}", bits.get("ALLMASK"))
+    return 0 if bit is None else 1 << bit
 
 
-def galaxy_depth_ratio(psfsize: Float[np.ndarray, " 3"]) -> Float[np.ndarray, " 3"]:
-    """galdepth / psfdepth: sum(profile^2) of a 0.45 arcsec round exponential over that of a point source, both seen with the PSF."""
-    psf, grid = psf_of(psfsize), lj.PixelGrid(61, PIXEL)
-    galaxy = lj.render(lj.Scene(source=lj.Sersic(jnp.ones(3), 0.45, 1.0, 1.0, 0.0)), grid, psf)
-    return np.asarray(
-        jnp.sum(galaxy**2, (0, 1)) / jnp.sum(psf.stamp(grid) ** 2, (0, 1)), np.float64
-    )
+def galaxy_depth_ratio(survey: Survey, psfsize: Float[np.ndarray, " B"]) -> Float[np.ndarray, " B"]:
+    """galdepth / psfdepth, per band.
+
+    This is sum(profile^2) of a round exponential with a half-light radius of 0.45 arcsec over that
+    of a point source, both seen with the PSF.
+    """
+    size = survey.stamp | 1
+    one = sersic(np.ones(len(psfsize)), 0.45, 1.0)
+    galaxy = render_all(survey, one, psfsize, size)[0]
+    psf, grid = psf_of(survey, psfsize), lj.PixelGrid(size, survey.pixel_scale)
+    return np.asarray(np.sum(galaxy**2, (0, 1)) / jnp.sum(psf.stamp(grid) ** 2, (0, 1)), np.float64)
 
 
 def star_radius(mag: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-    """Radius (arcsec) masked around a star of magnitude G in the Legacy Surveys, 1630 x 1.396^-G, at most a minute."""
+    """Radius (arcsec) that the Legacy Surveys mask around a star of magnitude G.
+
+    It is 1630 x 1.396^-G, and at most a minute.
+    """
     return np.minimum(1630 * 1.396 ** -np.asarray(mag), 60)
 
 
-def maskbits(frame: pd.DataFrame, coadd: Coadd, cluster: bool) -> np.ndarray:
-    """MASKBITS of every object: near bright and medium-bright stars, in large galaxies, in a star cluster (when the brick has one), on lost pixels."""
+def maskbits(survey: Survey, frame: pd.DataFrame, coadd: Coadd, cluster: bool) -> np.ndarray:
+    """The mask bits of every object, of those that the survey knows by name.
+
+    Set are BRIGHT and MEDIUM near stars, GALAXY in large galaxies, CLUSTER in a star cluster (when
+    the brick has one) and ALLMASK on pixels that were lost.
+    """
     x, y = frame["x"].to_numpy(float), frame["y"].to_numpy(float)
-    bits = np.zeros(len(frame), np.int64)
+    bits, known = np.zeros(len(frame), np.int64), survey.catalogue.mask_bits
 
-    def mark(cx: float, cy: float, radius: float, bit: str) -> None:
-        bits[np.hypot(x - cx, y - cy) * PIXEL < radius] |= 1 << BIT[bit]
+    def mark(cx: float, cy: float, radius: float, name: str) -> None:
+        if name in known:
+            bits[np.hypot(x - cx, y - cy) * survey.pixel_scale < radius] |= 1 << known[name]
 
-    kind, mag, r_eff = (
-        frame["kind"].to_numpy(str),
-        frame["mag_r"].to_numpy(float),
-        frame["r_eff"].to_numpy(float),
-    )
+    kind = frame["kind"].to_numpy(str)
+    mag, r_eff = frame["mag_r"].to_numpy(float), frame["r_eff"].to_numpy(float)
     for i in np.flatnonzero((kind == "star") & (mag < 16)):
         mark(x[i], y[i], float(star_radius(mag[i])), "BRIGHT" if mag[i] < 13 else "MEDIUM")
     for i in np.flatnonzero((kind == "large") & (mag < 17.2)):
         mark(x[i], y[i], 3 * r_eff[i], "GALAXY")
     n = coadd.image.shape[0]
     if cluster:
-        mark(0.3 * n, 0.7 * n, 0.05 * n * PIXEL, "CLUSTER")
-    column, row = (
-        np.clip(np.round(x).astype(int), 0, n - 1),
-        np.clip(np.round(y).astype(int), 0, n - 1),
-    )
-    for b, band in enumerate("GRZ"):
+        mark(0.3 * n, 0.7 * n, 0.05 * n * survey.pixel_scale, "CLUSTER")
+    row, column = _own_pixel(y, n), _own_pixel(x, n)
+    for b, band in enumerate(survey.bands):
         lost = (coadd.invvar[row, column, b] == 0) & (coadd.nexp[row, column, b] > 0)
-        bits[lost] |= (1 << BIT[f"ALLMASK_{band}"]) | (1 << BIT[f"SATUR_{band}"])
+        bits[lost] |= lost_bits(survey, band)
     return bits
 
 
+def _own_pixel(position: Float[np.ndarray, " k"], n: int) -> Int[np.ndarray, " k"]:
+    """Pixel of an n pixels wide image that lies nearest to a coordinate."""
+    return np.clip(np.round(position).astype(int), 0, n - 1)
+
+
 def _contamination(
-    x: np.ndarray, y: np.ndarray, flux: Float[np.ndarray, "k 3"], psfsize: Float[np.ndarray, " 3"]
-) -> Float[np.ndarray, "k 3"]:
-    """Flux of neighbours that falls on an object, as a fraction of its own."""
+    survey: Survey,
+    x: np.ndarray,
+    y: np.ndarray,
+    flux: Float[np.ndarray, "k B"],
+    psfsize: Float[np.ndarray, " B"],
+) -> Float[np.ndarray, "k B"]:
+    """Flux of neighbours within 6 arcsec that falls on an object, as a fraction of its own."""
     from scipy.spatial import cKDTree
 
-    pairs = cKDTree(np.stack([x, y], 1)).query_pairs(6 / PIXEL, output_type="ndarray")
+    scale = survey.pixel_scale
+    pairs = cKDTree(np.stack([x, y], 1)).query_pairs(6 / scale, output_type="ndarray")
     total = np.zeros_like(flux)
     if len(pairs):
         i, j = np.concatenate([pairs, pairs[:, ::-1]]).T
-        distance = np.hypot(x[i] - x[j], y[i] - y[j])[:, None] * PIXEL
+        distance = np.hypot(x[i] - x[j], y[i] - y[j])[:, None] * scale
         np.add.at(total, i, flux[j] * np.exp(-4 * np.log(2) * (distance / psfsize) ** 2 / 2))
     return np.where(flux > 0, total / np.maximum(flux, 1e-6), 0)
 
 
 def measure(
+    survey: Survey,
     brick: Brick,
     wcs: Any,
     frame: pd.DataFrame,
-    flux: Float[np.ndarray, "k 3"],
+    flux: Float[np.ndarray, "k B"],
     coadd: Coadd,
     conditions: Conditions,
     cluster: bool,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """Sweep rows (structured array, DTYPE) of a brick's objects; flux (k, 3): what lies in the image. OBJID counts the table's rows.
+    """Sweep rows (a structured array of `dtype`) of a brick's objects.
 
-    Noise of a flux follows from the depth at the object and its size, that of sizes and ellipticities from the flux's; a band without exposures
-    has flux, inverse variance, PSF size and depths 0, as in the survey.
+    `flux` is what lies in the image, nanomaggies. OBJID counts the rows. The noise of a flux
+    follows from the depth at the object and from its size, that of sizes and ellipticities from the
+    flux's. A band without exposures has flux, inverse variance, PSF size and depths of 0, as in the
+    Legacy Surveys.
     """
     k, n = len(frame), coadd.image.shape[0]
-    out = np.zeros(k, DTYPE)
+    out = np.zeros(k, dtype(survey))
     x, y, q, r_eff = (frame[c].to_numpy(float) for c in ("x", "y", "q", "r_eff"))
     kind, types = frame["kind"].to_numpy(str), frame["type"].to_numpy(str)
-    column, row = (
-        np.clip(np.round(x).astype(int), 0, n - 1),
-        np.clip(np.round(y).astype(int), 0, n - 1),
-    )
-    nobs = coadd.nexp[row, column].astype(int)
-    psfdepth = (
-        25 / 10 ** (0.8 * (22.5 - conditions.m5)) * nobs / np.maximum(conditions.exposures, 1)
-    )
-    ratio = galaxy_depth_ratio(conditions.psfsize)
+    nobs = coadd.nexp[_own_pixel(y, n), _own_pixel(x, n)].astype(int)
+    share = nobs / np.maximum(conditions.exposures, 1)
+    psfdepth = 25 / 10 ** (0.8 * (22.5 - conditions.m5)) * share
+    ratio = galaxy_depth_ratio(survey, conditions.psfsize)
     extent = (1 / ratio - 1) / 0.45**2  # a galaxy covers 1 + extent q r^2 times the area of the PSF
     ivar = psfdepth / (1 + extent * (q * r_eff**2)[:, None])
     seen = nobs > 0
     sigma = np.where(seen, 1 / np.sqrt(np.maximum(ivar, 1e-12)), 0)
-    measured = np.where(seen, flux + sigma * rng.standard_normal((k, 3)), 0)
+    measured = np.where(seen, flux + sigma * rng.standard_normal(flux.shape), 0)
     measured[types == "DUP"] = 0
     snr = np.sqrt(np.sum(np.where(seen, flux / np.maximum(sigma, 1e-12), 0) ** 2, 1))
-    centroid = np.minimum(conditions.psfsize[1] / 2.35 / np.maximum(snr, 3), 0.3)
+    width = conditions.psfsize[survey.place] / 2.35
+    centroid = np.minimum(width / np.maximum(snr, 3), 0.3)
     ra, dec = wcs.all_pix2world(x, y, 0)
     out["RA"] = ra + rng.normal(0, 1, k) * centroid / 3600 / np.cos(np.radians(dec))
     out["DEC"] = dec + rng.normal(0, 1, k) * centroid / 3600
-    out["RA_IVAR"], out["DEC_IVAR"] = (
-        (np.cos(np.radians(dec)) * 3600 / centroid) ** 2,
-        (3600 / centroid) ** 2,
-    )
-    out["RELEASE"], out["BRICKID"], out["BRICKNAME"], out["OBJID"], out["TYPE"] = (
-        RELEASE,
-        brick.brickid,
-        brick.name,
-        np.arange(k),
-        types,
-    )
-    out["EBV"] = conditions.ebv
-    fraction = _contamination(x, y, flux, conditions.psfsize)
-    for b, band in enumerate("GRZ"):
-        out[f"FLUX_{band}"], out[f"FLUX_IVAR_{band}"] = (
-            measured[:, b],
-            np.where(seen, ivar, 0)[:, b],
-        )
-        out[f"MW_TRANSMISSION_{band}"] = transmission(np.asarray(conditions.ebv))[b]
-        out[f"NOBS_{band}"], out[f"FRACFLUX_{band}"], out[f"FRACIN_{band}"] = (
-            nobs[:, b],
-            fraction[:, b],
-            seen[:, b],
-        )
-        out[f"PSFSIZE_{band}"] = np.where(seen[:, b], conditions.psfsize[b], 0)
-        out[f"PSFDEPTH_{band}"], out[f"GALDEPTH_{band}"] = psfdepth[:, b], psfdepth[:, b] * ratio[b]
-    bits = maskbits(frame, coadd, cluster)
+    out["RA_IVAR"] = (np.cos(np.radians(dec)) * 3600 / centroid) ** 2
+    out["DEC_IVAR"] = (3600 / centroid) ** 2
+    out["RELEASE"], out["BRICKID"], out["BRICKNAME"] = RELEASE, brick.brickid, brick.name
+    out["OBJID"], out["TYPE"], out["EBV"] = np.arange(k), types, conditions.ebv
+    through = transmission(survey, np.asarray(conditions.ebv))
+    fraction = _contamination(survey, x, y, flux, conditions.psfsize)
+    bits = maskbits(survey, frame, coadd, cluster)
     out["MASKBITS"] = bits
-    for band in "GRZ":
-        out[f"ALLMASK_{band}"] = out[f"ANYMASK_{band}"] = (bits >> BIT[f"ALLMASK_{band}"]) & 1
-        out[f"FRACMASKED_{band}"] = (bits >> BIT[f"ALLMASK_{band}"]) & 1
+    for b, band in enumerate(survey.bands):
+        lost = (bits & lost_bits(survey, band)) > 0
+        values = {
+            "FLUX": measured[:, b],
+            "FLUX_IVAR": np.where(seen, ivar, 0)[:, b],
+            "MW_TRANSMISSION": through[b],
+            "NOBS": nobs[:, b],
+            "FRACFLUX": fraction[:, b],
+            "FRACMASKED": lost,
+            "FRACIN": seen[:, b],
+            "ANYMASK": lost,
+            "ALLMASK": lost,
+            "PSFSIZE": np.where(seen[:, b], conditions.psfsize[b], 0),
+            "PSFDEPTH": psfdepth[:, b],
+            "GALDEPTH": psfdepth[:, b] * ratio[b],
+        }
+        for column, value in values.items():
+            out[f"{column}_{band.upper()}"] = value
     star = (kind == "star") & (frame["mag_r"].to_numpy() < 20.5)
-    out["REF_CAT"], out["GAIA_PHOT_G_MEAN_MAG"] = (
-        np.where(star, "GE", ""),
-        np.where(star, frame["mag_r"], 0),
-    )
+    out["REF_CAT"] = np.where(star, "GE", "")
+    out["GAIA_PHOT_G_MEAN_MAG"] = np.where(star, frame["mag_r"], 0)
     _shapes(out, frame, types, np.maximum(snr, 3), rng)
     return out
 
@@ -223,29 +233,24 @@ def _shapes(
     snr: np.ndarray,
     rng: np.random.Generator,
 ) -> None:
-    """Sizes, ellipticities (e1 + i e2 = (1 - q)/(1 + q) exp(2 i PA), PA from north to east) and Sersic indices, each with noise."""
-    k = len(out)
-    galaxy, elliptical = (
-        np.isin(types, ["REX", "EXP", "DEV", "SER"]),
-        np.isin(types, ["EXP", "DEV", "SER"]),
-    )
+    """Sizes, ellipticities and Sersic indices, each with noise.
+
+    e1 + i e2 = (1 - q)/(1 + q) exp(2 i PA), with the position angle PA from north to east. +x is
+    west and +y is north, so PA is phi - 90 degrees.
+    """
+    k, galaxy = len(out), np.isin(types, ["REX", "EXP", "DEV", "SER"])
+    elliptical = np.isin(types, ["EXP", "DEV", "SER"])
     error = np.clip(1.5 / snr, 0.002, 0.3)
     q, r_eff, n = (frame[c].to_numpy(float) for c in ("q", "r_eff", "n"))
-    angle = 2 * (
-        frame["phi"].to_numpy(float) - np.pi / 2
-    )  # +x is west, +y north: the position angle is phi - 90 deg
+    angle = 2 * (frame["phi"].to_numpy(float) - np.pi / 2)
     e = (1 - q) / (1 + q)
     radius = r_eff * np.exp(error * rng.standard_normal(k))
-    out["SHAPE_R"], out["SHAPE_R_IVAR"] = (
-        np.where(galaxy, radius, 0),
-        np.where(galaxy, 1 / (r_eff * error + 1e-3) ** 2, 0),
-    )
+    out["SHAPE_R"] = np.where(galaxy, radius, 0)
+    out["SHAPE_R_IVAR"] = np.where(galaxy, 1 / (r_eff * error + 1e-3) ** 2, 0)
     for name, value in (("E1", e * np.cos(angle)), ("E2", e * np.sin(angle))):
         noisy = np.clip(value + error * rng.standard_normal(k), -0.95, 0.95)
-        out[f"SHAPE_{name}"], out[f"SHAPE_{name}_IVAR"] = (
-            np.where(elliptical, noisy, 0),
-            np.where(elliptical, 1 / error**2, 0),
-        )
+        out[f"SHAPE_{name}"] = np.where(elliptical, noisy, 0)
+        out[f"SHAPE_{name}_IVAR"] = np.where(elliptical, 1 / error**2, 0)
     fitted = np.clip(n * np.exp(2 * error * rng.standard_normal(k)), 0.5, 6.0)
     fixed = np.select([types == "DEV", galaxy], [4.0, 1.0], 0.0)
     out["SERSIC"] = np.where(types == "SER", fitted, fixed)

@@ -1,215 +1,268 @@
-"""Pixels of a brick: rendered components pasted at their places, stars, exposures, noise and defects."""
+"""Pixels of a brick: rendered components pasted at their places, stars, exposures, noise, defects.
+
+Everything is in nanomaggies per pixel of the survey; B is its number of bands, in its order.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 import lensjax as lj
-from data.simulate.bricks import PIXEL
-from data.simulate.conditions import MOFFAT_BETA, SKY, Conditions
+from data.simulate.conditions import Conditions, typical
+from data.simulate.shapes import SHAPE, Rows
+from data.survey import Survey
 
-STAMPS = {25: 256, 65: 64, 101: 32, 201: 8}  # stamp size (pixels): components rendered at once
-FAINT = (
-    5e-4  # nanomaggies per pixel that a stamp's edge may cut off, about a tenth of the sky noise
-)
-SATURATION = 30.0  # nanomaggies per pixel above which a star's core is lost
-PSF_STAMP = 61
+LARGEST = 52.6
+"""Side of the largest stamp on which a galaxy is rendered, arcsec."""
+SATURATED = 14.8
+"""AB magnitude of the star whose brightest pixel just saturates in typical seeing."""
+HALO_FROM = 16.3
+"""AB magnitude of the faintest star with a visible halo of scattered light."""
+HALO = 39.3
+"""How far from a star its halo is drawn, arcsec."""
 
 
-def psf_of(psfsize: ArrayLike) -> lj.Moffat:
+def psf_of(survey: Survey, psfsize: ArrayLike) -> lj.Moffat:
     """The PSF of a coadd, per band, from its FWHM (arcsec)."""
-    return lj.Moffat(jnp.asarray(psfsize, jnp.float32), MOFFAT_BETA)
+    return lj.Moffat(jnp.asarray(psfsize, jnp.float32), survey.conditions.moffat_beta)
+
+
+def psf_stamp(survey: Survey) -> int:
+    """Side (odd, pixels) of a stamp that holds all of a PSF but a few parts in a thousand."""
+    return survey.size(11.6 * float(typical(survey).psfsize[survey.place]))
 
 
 def point_source(
-    x: Float[np.ndarray, "..."], y: Float[np.ndarray, "..."], fwhm: Float[np.ndarray, " 3"]
-) -> Float[np.ndarray, "... 3"]:
-    """Flux per pixel of a unit point source at offsets x, y (pixels) from it, for a Moffat PSF of `fwhm` arcsec."""
-    a2 = (np.asarray(fwhm) / PIXEL / 2) ** 2 / (2 ** (1 / MOFFAT_BETA) - 1)
-    return (MOFFAT_BETA - 1) / (np.pi * a2) * (1 + (x**2 + y**2)[..., None] / a2) ** -MOFFAT_BETA
+    survey: Survey,
+    x: Float[np.ndarray, "..."],
+    y: Float[np.ndarray, "..."],
+    fwhm: Float[np.ndarray, " B"],
+) -> Float[np.ndarray, "... B"]:
+    """Flux per pixel of a unit point source at offsets x, y (pixels), for a Moffat PSF.
+
+    fwhm is in arcsec.
+    """
+    beta = survey.conditions.moffat_beta
+    a2 = (np.asarray(fwhm) / survey.pixel_scale / 2) ** 2 / (2 ** (1 / beta) - 1)
+    return (beta - 1) / (np.pi * a2) * (1 + (x**2 + y**2)[..., None] / a2) ** -beta
 
 
-@partial(jax.jit, static_argnames=("size",))
+@partial(jax.jit, static_argnames=("grid", "beta"))
 def _render(
-    rows: Float[Array, "k 9"], fwhm: Float[Array, " 3"], size: int
-) -> Float[Array, "k size size 3"]:
-    def one(r):
-        return lj.render(
-            lj.Scene(source=lj.Sersic(r[:3], *r[3:])), lj.PixelGrid(size, PIXEL), psf_of(fwhm)
-        )
+    flux: Float[Array, "k B"],
+    shape: Float[Array, "k 6"],
+    fwhm: Float[Array, " B"],
+    grid: lj.PixelGrid,
+    beta: float,
+) -> Float[Array, "k size size B"]:
+    psf = lj.Moffat(fwhm, beta)
+    one = lambda f, s: lj.render(lj.Scene(source=lj.Sersic(f, *s)), grid, psf)
+    return jax.vmap(one)(flux, shape)
 
-    return jax.vmap(one)(rows)
+
+def batches(survey: Survey) -> dict[int, int]:
+    """Sides (odd, pixels) of the stamps on which components are rendered.
+
+    With each goes how many are rendered at once. The third is the survey's own stamp.
+    """
+    stamp = survey.stamp
+    largest = max(survey.size(LARGEST), stamp | 1)
+    return {stamp // 4 | 1: 256, round(0.64 * stamp) | 1: 64, stamp | 1: 32, largest: 8}
 
 
-def stamp_sizes(rows: Float[np.ndarray, "k 9"], psfsize: Float[np.ndarray, " 3"]) -> np.ndarray:
-    """Smallest stamp whose edge lies where each component is fainter than FAINT in every band, (k,) pixels."""
+def stamp_sizes(
+    survey: Survey, rows: Rows, psfsize: Float[np.ndarray, " B"]
+) -> Int[np.ndarray, " k"]:
+    """Side (pixels) of the smallest stamp at whose edge each component is hardly visible.
+
+    That is where it is fainter than a tenth of the typical sky noise of a pixel in every band.
+    """
     from scipy.special import gammaln
 
-    flux, r_eff, n, q = rows[:, :3].max(1), rows[:, 3], rows[:, 4], rows[:, 5]
-    sizes = np.asarray(list(STAMPS))
-    radius = (sizes / 2 - 6) * PIXEL  # the PSF spreads light over some six pixels more
+    usual, sizes = typical(survey), np.asarray(list(batches(survey)))
+    faint = 0.1 * sky_sigma(survey, usual)[survey.place]
+    flux = rows[:, : -len(SHAPE)].max(1)
+    r_eff, n, q = rows[:, -len(SHAPE) :][:, :3].T
+    radius = (
+        sizes / 2 * survey.pixel_scale - 1.15 * usual.psfsize[survey.place]
+    )  # the PSF spreads light beyond it
     b = 2 * n - 1 / 3 + 4 / (405 * n)
     log_peak = 2 * n * np.log(b) - gammaln(2 * n) - np.log(2 * np.pi * q * n * r_eff**2)
-    edge = (
-        flux[:, None]
-        * PIXEL**2
-        * np.exp(log_peak[:, None] - b[:, None] * (radius / r_eff[:, None]) ** (1 / n[:, None]))
-    )
-    wing = (
-        flux[:, None]
-        * point_source(sizes / 2, np.zeros(len(sizes)), np.asarray(psfsize).max(keepdims=True))[
-            :, 0
-        ]
-    )
-    enough = edge + wing < FAINT
+    fall = b[:, None] * (radius / r_eff[:, None]) ** (1 / n[:, None])
+    rim = flux[:, None] * survey.pixel_scale**2 * np.exp(log_peak[:, None] - fall)
+    widest = np.asarray(psfsize).max(keepdims=True)
+    wing = flux[:, None] * point_source(survey, sizes / 2, 0 * sizes, widest)[:, 0]
+    enough = rim + wing < faint
     enough[:, -1] = True
     return sizes[enough.argmax(1)]
 
 
 def paste(
-    canvas: Float[np.ndarray, "n n 3"],
-    stamps: Float[np.ndarray, "k m m 3"],
-    column: np.ndarray,
-    row: np.ndarray,
+    canvas: Float[np.ndarray, "n n B"],
+    stamps: Float[np.ndarray, "k m m B"],
+    column: Int[np.ndarray, " k"],
+    row: Int[np.ndarray, " k"],
 ) -> None:
-    """Adds stamps (odd size) to the canvas with their middle pixels at (row, column), cut at the canvas's edge."""
+    """Adds stamps (m odd) to the canvas, cut at its edge, their middle pixels at (row, column)."""
     n, half = canvas.shape[0], stamps.shape[1] // 2
     for stamp, x, y in zip(stamps, column, row):
-        x0, x1, y0, y1 = (
-            max(x - half, 0),
-            min(x + half + 1, n),
-            max(y - half, 0),
-            min(y + half + 1, n),
-        )
+        x0, x1 = max(x - half, 0), min(x + half + 1, n)
+        y0, y1 = max(y - half, 0), min(y + half + 1, n)
         if x0 < x1 and y0 < y1:
-            canvas[y0:y1, x0:x1] += stamp[
-                y0 - y + half : y1 - y + half, x0 - x + half : x1 - x + half
-            ]
+            left, top = x - half, y - half
+            canvas[y0:y1, x0:x1] += stamp[y0 - top : y1 - top, x0 - left : x1 - left]
 
 
 def render_all(
-    rows: Float[np.ndarray, "k 9"], psfsize: Float[np.ndarray, " 3"], size: int
-) -> Float[np.ndarray, "k size size 3"]:
-    """Stamps of components about their middle pixels, rendered in batches of one length so that one compiled function serves every brick."""
-    batch, parts = STAMPS[size], [np.empty((0, size, size, 3), np.float32)]
+    survey: Survey, rows: Rows, psfsize: Float[np.ndarray, " B"], size: int
+) -> Float[np.ndarray, "k size size B"]:
+    """Stamps of one of the sizes in `batches` of components about their middle pixels.
+
+    They are rendered in batches of one length, so that one compiled function serves every brick.
+    """
+    grid, beta = lj.PixelGrid(size, survey.pixel_scale), survey.conditions.moffat_beta
+    fwhm, batch = jnp.asarray(psfsize, jnp.float32), batches(survey)[size]
+    parts = [np.empty((0, size, size, len(survey.bands)), np.float32)]
     for start in range(0, len(rows), batch):
         some = rows[start : start + batch]
-        padded = np.resize(some, (batch, rows.shape[1]))
-        parts.append(
-            np.asarray(
-                _render(jnp.asarray(padded, jnp.float32), jnp.asarray(psfsize, jnp.float32), size)
-            )[: len(some)]
-        )
+        padded = jnp.asarray(np.resize(some, (batch, rows.shape[1])), jnp.float32)
+        light, shape = padded[:, : -len(SHAPE)], padded[:, -len(SHAPE) :]
+        parts.append(np.asarray(_render(light, shape, fwhm, grid, beta))[: len(some)])
     return np.concatenate(parts)
 
 
 def draw_components(
-    canvas: Float[np.ndarray, "n n 3"],
-    rows: Float[np.ndarray, "k 9"],
-    x: np.ndarray,
-    y: np.ndarray,
-    psfsize: Float[np.ndarray, " 3"],
+    survey: Survey,
+    canvas: Float[np.ndarray, "n n B"],
+    rows: Rows,
+    x: Float[np.ndarray, " k"],
+    y: Float[np.ndarray, " k"],
+    psfsize: Float[np.ndarray, " B"],
 ) -> None:
-    """Renders components and adds them to the canvas. x, y (k,): the galaxies' pixel coordinates (0 is the middle of the first pixel)."""
+    """Renders components and adds them to the canvas.
+
+    x, y are the pixel coordinates of the galaxies (0 is the middle of the first pixel).
+    """
     if not len(rows):
         return
-    x, y = x + rows[:, 7] / PIXEL, y + rows[:, 8] / PIXEL
+    scale = survey.pixel_scale
+    x, y = x + rows[:, -2] / scale, y + rows[:, -1] / scale
     column, row = np.round(x).astype(int), np.round(y).astype(int)
     local = rows.copy()
-    local[:, 7], local[:, 8] = (x - column) * PIXEL, (y - row) * PIXEL
-    sizes = stamp_sizes(rows, psfsize)
-    for size in STAMPS:
+    local[:, -2], local[:, -1] = (x - column) * scale, (y - row) * scale
+    sizes = stamp_sizes(survey, rows, psfsize)
+    for size in batches(survey):
         index = np.flatnonzero(sizes == size)
-        paste(canvas, render_all(local[index], psfsize, size), column[index], row[index])
+        stamps = render_all(survey, local[index], psfsize, size)
+        paste(canvas, stamps, column[index], row[index])
 
 
 def draw_stars(
-    canvas: Float[np.ndarray, "n n 3"],
-    flux: Float[np.ndarray, "k 3"],
-    x: np.ndarray,
-    y: np.ndarray,
-    psfsize: Float[np.ndarray, " 3"],
+    survey: Survey,
+    canvas: Float[np.ndarray, "n n B"],
+    flux: Float[np.ndarray, "k B"],
+    x: Float[np.ndarray, " k"],
+    y: Float[np.ndarray, " k"],
+    psfsize: Float[np.ndarray, " B"],
 ) -> None:
-    """Point sources; bright ones get the wide halo that scattered light gives them in every telescope."""
+    """Adds point sources to the canvas.
+
+    Bright ones get the wide halo that scattered light gives them in every telescope.
+    """
+    small, large = psf_stamp(survey) // 2, round(survey.pixels(HALO))
     for f, sx, sy in zip(flux, x, y):
-        bright = f.max() > 300  # about magnitude 16.3
-        half = 150 if bright else PSF_STAMP // 2
+        bright = f.max() > 10 ** (0.4 * (22.5 - HALO_FROM))
+        half = max(small, large) if bright else small
         column, row = round(float(sx)), round(float(sy))
         dy, dx = np.mgrid[-half : half + 1, -half : half + 1].astype(float)
         dx, dy = dx - (sx - column), dy - (sy - row)
-        light = f * point_source(dx, dy, psfsize)
+        light = f * point_source(survey, dx, dy, psfsize)
         if bright:
-            light = 0.97 * light + 0.03 * f * (_halo(dx, dy))[..., None]
+            light = 0.97 * light + 0.03 * f * _halo(dx, dy, survey.pixels(2.1))[..., None]
         paste(canvas, light[None].astype(np.float32), np.array([column]), np.array([row]))
 
 
-def _halo(dx: np.ndarray, dy: np.ndarray, scale: float = 8.0) -> np.ndarray:
-    """Unit-flux Moffat profile of beta 1.8 and core `scale` pixels."""
+def _halo(dx: np.ndarray, dy: np.ndarray, scale: float) -> np.ndarray:
+    """Moffat profile of unit flux, beta 1.8 and a core of `scale` pixels."""
     beta = 1.8
     return (beta - 1) / (np.pi * scale**2) * (1 + (dx**2 + dy**2) / scale**2) ** -beta
 
 
 @dataclass(frozen=True)
 class Coadd:
-    """One brick: image (n, n, 3) nanomaggies, invvar (n, n, 3), exposures (n, n, 3), and the sky noise of a pixel with every exposure (3,)."""
+    """One brick."""
 
-    image: Float[np.ndarray, "n n 3"]
-    invvar: Float[np.ndarray, "n n 3"]
-    nexp: Any
-    sigma: Float[np.ndarray, " 3"]
+    image: Float[np.ndarray, "n n B"]
+    """nanomaggies"""
+    invvar: Float[np.ndarray, "n n B"]
+    """inverse variance of the sky noise, nanomaggies^-2"""
+    nexp: Int[np.ndarray, "n n B"]
+    """number of exposures"""
+    sigma: Float[np.ndarray, " B"]
+    """sky noise of a pixel with every exposure, nanomaggies"""
 
 
-def sky_sigma(conditions: Conditions) -> Float[np.ndarray, " 3"]:
-    """Noise (nanomaggies) of a sky pixel where every exposure contributes, from depth and PSF: psfdepth = sum(psf^2)/sigma^2."""
+def sky_sigma(survey: Survey, conditions: Conditions) -> Float[np.ndarray, " B"]:
+    """Noise (nanomaggies) of a sky pixel to which every exposure contributes.
+
+    It follows from depth and PSF: psfdepth = sum(psf^2) / sigma^2.
+    """
     depth = lj.psfdepth_from_m5(jnp.asarray(conditions.m5, jnp.float32))
-    return np.asarray(
-        lj.pixel_sigma(depth, psf_of(conditions.psfsize), lj.PixelGrid(PSF_STAMP, PIXEL)),
-        np.float64,
-    )
+    grid = lj.PixelGrid(psf_stamp(survey), survey.pixel_scale)
+    psf = psf_of(survey, conditions.psfsize)
+    return np.asarray(lj.pixel_sigma(depth, psf, grid), np.float64)
+
+
+def saturation(survey: Survey) -> float:
+    """Nanomaggies per pixel above which a star's core is lost."""
+    usual, zero = typical(survey), np.zeros(())
+    peak = point_source(survey, zero, zero, usual.psfsize)[survey.place]
+    return float(10 ** (0.4 * (22.5 - SATURATED)) * peak)
 
 
 def expose(
-    light: Float[np.ndarray, "n n 3"],
-    nexp: np.ndarray,
+    survey: Survey,
+    light: Float[np.ndarray, "n n B"],
+    nexp: Int[np.ndarray, "n n B"],
     conditions: Conditions,
     rng: np.random.Generator,
 ) -> Coadd:
-    """Noise on the light of a brick: the sky's, smaller where more exposures overlap, and the objects' own photons.
+    """Adds noise to the light of a brick: that of the sky and that of the objects' own photons.
 
-    The photon noise follows from the sky's: a pixel of flux f on a sky of brightness s has variance sigma^2 (1 + f/s). invvar is that of the sky
-    alone, as in the survey. Pixels without an exposure are 0 with invvar 0.
+    The sky's is smaller where more exposures overlap. The photon noise follows from it: a pixel of
+    flux f on a sky of brightness s has variance sigma^2 (1 + f/s). invvar is that of the sky alone,
+    as in the Legacy Surveys. Pixels without an exposure are 0 and have invvar 0.
     """
-    sigma = sky_sigma(conditions)
-    sky = 10 ** (0.4 * (22.5 - SKY)) * PIXEL**2
+    sigma, most = sky_sigma(survey, conditions), saturation(survey)
+    sky = 10 ** (0.4 * (22.5 - np.asarray(survey.conditions.sky))) * survey.pixel_scale**2
     seen = nexp > 0
-    variance = (sigma**2 * np.maximum(conditions.exposures, 1) / np.maximum(nexp, 1)).astype(
-        np.float32
-    )
-    noise = rng.standard_normal(light.shape, np.float32) * np.sqrt(
-        variance * (1 + np.maximum(light, 0) / sky.astype(np.float32))
-    )
-    image = np.where(seen, np.minimum(light, SATURATION) + noise, 0).astype(np.float32)
-    invvar = np.where(seen & (light < SATURATION), 1 / variance, 0).astype(np.float32)
+    variance = sigma**2 * np.maximum(conditions.exposures, 1) / np.maximum(nexp, 1)
+    variance = variance.astype(np.float32)
+    photons = 1 + np.maximum(light, 0) / sky.astype(np.float32)
+    noise = rng.standard_normal(light.shape, np.float32) * np.sqrt(variance * photons)
+    image = np.where(seen, np.minimum(light, most) + noise, 0).astype(np.float32)
+    invvar = np.where(seen & (light < most), 1 / variance, 0).astype(np.float32)
     return Coadd(image, invvar, nexp, sigma)
 
 
 def with_holes(coadd: Coadd, rng: np.random.Generator) -> Coadd:
-    """NaN patches, as left by masked cosmic rays and bad columns in some reprocessed coadds: a few small ones and a streak, one band each."""
-    n = coadd.image.shape[0]
+    """NaN patches, as masked cosmic rays and bad columns leave them in some reprocessed coadds.
+
+    There are a few small ones and a streak, each in one band.
+    """
+    n, bands = coadd.image.shape[1:]
     image, invvar = coadd.image.copy(), coadd.invvar.copy()
-    patches = [(rng.integers(4, 14), rng.integers(4, 14)) for _ in range(rng.integers(2, 6))] + [
-        (2, n // 3)
-    ]
-    for height, width in patches:
-        band, y, x = rng.integers(0, 3), rng.integers(0, n), rng.integers(0, n)
+    few = range(rng.integers(2, 6))
+    patches = [(int(rng.integers(4, 14)), int(rng.integers(4, 14))) for _ in few]
+    for height, width in [*patches, (2, n // 3)]:
+        band, y, x = rng.integers(0, bands), rng.integers(0, n), rng.integers(0, n)
         image[y : y + height, x : x + width, band] = np.nan
         invvar[y : y + height, x : x + width, band] = 0
     return replace(coadd, image=image, invvar=invvar)

@@ -1,4 +1,7 @@
-"""The files of a simulated survey, byte for byte the same for the same content: no dates, no machine names, fixed dither seeds."""
+"""The files of a simulated survey, byte for byte the same for the same content.
+
+They hold no dates and no machine names, and the seeds of dithers are fixed.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +16,14 @@ import pandas as pd
 from data.coadds import image_path
 from data.files import replacing
 from data.simulate.bricks import Brick
-from data.simulate.conditions import BANDS
 from data.simulate.pixels import Coadd
+from data.survey import Survey
 
 NOTE = "SIMULATED by lensjax: not an observation"
-STAMP = "checksum of simulated data"  # in place of the date astropy would write
+STAMP = "checksum of simulated data"
+"""What stands in the headers in place of the date that astropy would write."""
+UNITS = {22.5: "nanomaggy", 23.9: "uJy", 31.4: "nJy"}
+"""Names of image units by zero point; an image with another zero point is in counts."""
 LENSCAT = ("name", "RA [deg]", "DEC [deg]", "zlens", "type", "grading", "ref")
 
 
@@ -46,32 +52,21 @@ def _primary() -> Any:
     return hdu
 
 
-def coadd_header(brick: Brick, size: int, band: str, kind: str, wcs: Any) -> Any:
-    """Header of a coadd image, with the keys of the survey's own that mean something here."""
+def coadd_header(survey: Survey, brick: Brick, size: int, band: str, kind: str, wcs: Any) -> Any:
+    """Header of a coadd image, with the keys of the Legacy Surveys that mean something here."""
     from astropy.io import fits
 
+    unit = UNITS.get(survey.zero_point, "count")
     h = fits.Header()
     h["SIMULATD"] = (True, NOTE)
-    h["SURVEY"] = ("SIMULATED", "modelled on DECaLS; not DECam data")
+    h["SURVEY"] = (survey.name, "the survey after which this is modelled")
     h["DRVERSIO"] = (10000, "release whose format this follows")
-    for key, value, comment in (
-        *(
-            ("BRICKNAM", brick.name, "LegacySurvey brick RRRr[pm]DDd"),
-            ("BRICKID", brick.brickid, "LegacySurvey brick id"),
-        ),
-        *(
-            ("RAMIN", brick.ra1, "Brick RA min"),
-            ("RAMAX", brick.ra2, "Brick RA max"),
-            ("DECMIN", brick.dec1, "Brick Dec min"),
-        ),
-        *(
-            ("DECMAX", brick.dec2, "Brick Dec max"),
-            ("BRICKRA", brick.ra, "Brick center"),
-            ("BRICKDEC", brick.dec, "Brick center"),
-        ),
-        ("FILTER", band, "band"),
-    ):
-        h[key] = (value, comment)
+    h["BRICKNAM"] = (brick.name, "brick RRRr[pm]DDd")
+    h["BRICKID"] = (brick.brickid, "brick id")
+    h["RAMIN"], h["RAMAX"] = (brick.ra1, "Brick RA min"), (brick.ra2, "Brick RA max")
+    h["DECMIN"], h["DECMAX"] = (brick.dec1, "Brick Dec min"), (brick.dec2, "Brick Dec max")
+    h["BRICKRA"], h["BRICKDEC"] = (brick.ra, "Brick center"), (brick.dec, "Brick center")
+    h["FILTER"] = (band, "band")
     w = wcs.wcs
     for axis in (0, 1):
         h[f"CTYPE{axis + 1}"] = (w.ctype[axis], "TANgent plane")
@@ -80,56 +75,51 @@ def coadd_header(brick: Brick, size: int, band: str, kind: str, wcs: Any) -> Any
         for other in (0, 1):
             h[f"CD{axis + 1}_{other + 1}"] = (float(w.cd[axis, other]), "CD matrix")
     h["EQUINOX"] = 2000.0
-    h["IMTYPE"] = (kind, "LegacySurvey image type")
-    if kind == "image":
-        h["MAGZERO"] = (22.5, "Magnitude zeropoint")
-        h["BUNIT"] = ("nanomaggy", "AB mag = 22.5 - 2.5*log10(nanomaggy)")
-    else:
-        h["BUNIT"] = ("1/nanomaggy^2", "Ivar of ABmag=22.5-2.5*log10(nmgy)")
+    h["IMTYPE"] = (kind, "image type")
+    h["MAGZERO"] = (survey.zero_point, "AB magnitude of one unit of the image")
+    h["BUNIT"] = unit if kind == "image" else f"1/{unit}^2"
     h["COMMENT"] = NOTE
-    h["COMMENT"] = f"Only the central {size} x {size} pixels of the brick (of 3600 x 3600) exist."
+    h["COMMENT"] = f"Only the central {size} x {size} pixels of the brick exist."
     return h
 
 
-def write_coadd(root: Path, brick: Brick, coadd: Coadd, wcs: Any) -> None:
-    """Image and inverse-variance files of every band with an exposure.
+def write_coadd(survey: Survey, root: Path, brick: Brick, coadd: Coadd, wcs: Any) -> None:
+    """Image and inverse-variance files of every band with an exposure, in the survey's unit.
 
-    Images are Rice compressed with subtractive dithering, as the survey's, in steps of a tenth of the sky noise; inverse variances, constant over
-    large parts, without dithering, in steps of 1/20000. Steps are given, not measured by the compressor, because tiles without
-    measurable noise would go to gzip, which writes the time of day into every tile.
+    Images are Rice compressed with subtractive dithering, as those of the Legacy Surveys, in steps
+    of a tenth of the sky noise. Inverse variances, constant over large parts, are compressed
+    without dithering, in steps of 1/20000. Steps are given, not measured by the compressor, because
+    tiles without measurable noise would go to gzip, which writes the time of day into every tile.
     """
     from astropy.io import fits
 
-    size = coadd.image.shape[0]
+    size, factor = coadd.image.shape[0], survey.nanomaggies_per_unit
     tile = (min(100, size),) * 2
-    for b, band in enumerate(BANDS):
+    for b, band in enumerate(survey.bands):
         if not coadd.nexp[..., b].any():
             continue
-        path = image_path(root, brick.name, band)
-        image, invvar = (np.ascontiguousarray(a[..., b]) for a in (coadd.image, coadd.invvar))
-        step, seed = float(coadd.sigma[b]) / 10, 1 + brick.brickid % 9999
-        header = coadd_header(brick, size, band, "image", wcs)
+        image = np.ascontiguousarray(coadd.image[..., b] / np.float32(factor))
+        invvar = np.ascontiguousarray(coadd.invvar[..., b] * np.float32(factor**2))
         hdu = fits.CompImageHDU(
             image,
-            header,
+            coadd_header(survey, brick, size, band, "image", wcs),
             compression_type="RICE_1",
             tile_shape=tile,
-            quantize_level=-step,
+            quantize_level=-float(coadd.sigma[b]) / 10 / factor,
             quantize_method=2,
-            dither_seed=seed,
+            dither_seed=1 + brick.brickid % 9999,
         )
-        _save(fits.HDUList([_primary(), hdu]), path)
-        header = coadd_header(brick, size, band, "invvar", wcs)
-        step = float(invvar.max()) / 20000
+        _save(fits.HDUList([_primary(), hdu]), image_path(root, brick.name, band, survey))
         hdu = fits.CompImageHDU(
             invvar,
-            header,
+            coadd_header(survey, brick, size, band, "invvar", wcs),
             compression_type="RICE_1",
             tile_shape=tile,
-            quantize_level=-step,
+            quantize_level=-float(invvar.max()) / 20000,
             quantize_method=-1,
         )
-        _save(fits.HDUList([_primary(), hdu]), path.with_name(path.name.replace("image", "invvar")))
+        path = image_path(root, brick.name, band, survey, kind="invvar")
+        _save(fits.HDUList([_primary(), hdu]), path)
 
 
 def write_table(path: Path, rows: np.ndarray, *, name: str = "", compress: bool = False) -> None:

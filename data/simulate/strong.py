@@ -1,9 +1,14 @@
-"""Strong lenses of a brick: red galaxies with an arc rendered by lensjax, kept when a person looking at the picture would see it."""
+"""Strong lenses of a brick: red galaxies with an arc that a person would see in the picture.
+
+The arcs are rendered by lensjax.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,28 +17,32 @@ import pandas as pd
 from jaxtyping import Array, Float
 
 import lensjax as lj
-from data.simulate.bricks import PIXEL
+from data.simulate.bands import in_bands
 from data.simulate.pixels import psf_of
 from data.simulate.population import fitted_types, red_galaxies, truncated_normal
+from data.survey import Survey
 from lensjax.prior import lens_like_host, scene
 
 PRESET = "arclike"
-SIZE = 101  # pixels of an arc's stamp
-TRIES = 8  # sources drawn for each lens; the first visible one is taken
-BATCH = 64  # arcs rendered at once
+TRIES = 8
+"""Sources drawn for each lens; the first visible one is taken."""
+BATCH = 64
+"""Arcs rendered at once."""
 VISIBLE = 35.0
 HOST_TOLERANCE = 0.15
-SOURCE_R = (
-    22.0,
-    24.6,
-)  # unlensed r mag: brighter than the prior's, because published candidates were found by eye
-BLUE = 0.7  # share of the sources with the colours of preset raw_notes, star-forming galaxies; the others have the preset's own, redder ones
-TYPES = {
-    "SER": 0.62,
-    "DEV": 0.18,
-    "REX": 0.20,
-}  # of published candidates' Tractor fits (Stein et al. 2022: SER 54, DEV 30, REX 10, EXP 6 %)
-LIGHT_IN_FIT = 0.4  # share of an arc's flux that ends up in the galaxy's fit
+BLUR = 0.655
+"""Sigma (arcsec) of the blob that `visibility` does not count as an arc, against the host."""
+SOURCE_R = (22.0, 24.6)
+"""Unlensed r magnitudes: brighter than the prior's, because published candidates were found by
+eye."""
+BLUE = 0.7
+"""Share of the sources with the colours of preset raw_notes, which are those of star-forming
+galaxies. The others have the preset's own, redder ones."""
+TYPES = {"SER": 0.62, "DEV": 0.18, "REX": 0.20}
+"""Shares of the types that Tractor fits to published candidates (Stein et al. 2022: SER 54, DEV 30,
+REX 10, EXP 6 %)."""
+LIGHT_IN_FIT = 0.4
+"""Share of an arc's flux that ends up in the galaxy's fit."""
 
 _NAMES = {
     "r_mag": "source_r_mag",
@@ -43,35 +52,40 @@ _NAMES = {
     "n": "source_n",
     "beta": "beta_over_theta_e",
 }
-TRUTH = (
+_PARAMETERS = (
     *("theta_e", "lens_q", "lens_phi", "lens_x", "lens_y", "gamma1", "gamma2"),
-    *(
-        "source_r_mag",
-        "source_g_r",
-        "source_r_z",
-        "source_r_eff",
-        "source_n",
-        "source_q",
-        "source_phi",
-        "beta_over_theta_e",
-        "beta_phi",
-    ),
-    *(f"{name}_{band}" for name in ("arc_flux", "arc_snr") for band in "grz"),
-    *("magnification", "visibility"),
+    *("source_r_mag", "source_g_r", "source_r_z", "source_r_eff", "source_n"),
+    *("source_q", "source_phi", "beta_over_theta_e", "beta_phi"),
 )
-"""Columns of `Arcs.truth`: the prior's parameters, what the arc amounts to in the image, and how visible it is."""
+
+
+def truth_columns(survey: Survey) -> tuple[str, ...]:
+    """Columns of `Arcs.truth`: the prior's parameters, the arc in the image, how visible it is."""
+    per_band = survey.per_band("arc_flux", "arc_snr")
+    return (*_PARAMETERS, *per_band, "magnification", "visibility")
+
+
+def stamp(survey: Survey) -> int:
+    """Side of an arc's stamp, pixels: the survey's own, made odd."""
+    return survey.stamp | 1
 
 
 @dataclass(frozen=True)
 class Arcs:
-    """Arcs of k lenses: stamps (k, SIZE, SIZE, 3) nanomaggies with the lens at the middle pixel plus its sub-pixel offset, and a row of truth each."""
+    """Arcs of k lenses."""
 
-    stamps: Float[np.ndarray, "k m m 3"]
+    stamps: Float[np.ndarray, "k m m B"]
+    """nanomaggies, with the lens at the middle pixel plus its sub-pixel offset"""
     truth: pd.DataFrame
+    """a row of `truth_columns` for each"""
 
 
 def hosts(rng: np.random.Generator, n: int) -> pd.DataFrame:
-    """n lens galaxies: magnitudes of published candidates where they overlap with the negatives', everything else as for any red galaxy."""
+    """n lens galaxies.
+
+    Their magnitudes are those of published candidates where they overlap with the negatives'.
+    Everything else is as for any red galaxy.
+    """
     z = truncated_normal(rng, 19.0, 0.65, 17.2, 20.15, n)
     frame = red_galaxies(rng, z)
     frame["n"] = np.clip(rng.normal(2.9, 0.8, n), 1.5, 6.0)
@@ -89,18 +103,26 @@ def einstein_radii(
     )
 
 
-@partial(jax.jit, static_argnames=("size",))
+@partial(jax.jit, static_argnames=("grid",))
 def _render(
-    parameters: dict[str, Array], dx: Array, dy: Array, fwhm: Array, size: int
-) -> Float[Array, "k size size 3"]:
+    parameters: dict[str, Array], flux: Array, dx: Array, dy: Array, psf: lj.PSF, grid: lj.PixelGrid
+) -> Float[Array, "k size size B"]:
     there = parameters | {"lens_x": parameters["lens_x"] + dx, "lens_y": parameters["lens_y"] + dy}
-    return jax.vmap(lambda p: lj.render(scene(p), lj.PixelGrid(size, PIXEL), psf_of(fwhm)))(there)
+
+    def one(p: dict[str, Array], light: Array) -> Array:
+        drawn: Any = scene(p)
+        return lj.render(replace(drawn, source=replace(drawn.source, flux=light)), grid, psf)
+
+    return jax.vmap(one)(there, flux)
 
 
 def _draw(
     key: Array, theta_e: np.ndarray, q: np.ndarray, phi: np.ndarray, rng: np.random.Generator
 ) -> dict[str, Array]:
-    """Parameters (k,) of scenes: geometry of PRESET around the host's own shape, bright sources, colours of two kinds."""
+    """Parameters (k,) of scenes: geometry of PRESET around the host's own shape, bright sources.
+
+    The colours of the sources are of two kinds (BLUE).
+    """
     k_host, k_scene, k_blue = jax.random.split(key, 3)
     n = len(theta_e)
     like_host = lens_like_host(k_host, jnp.asarray(q, jnp.float32), jnp.asarray(phi, jnp.float32))
@@ -116,28 +138,38 @@ def _draw(
     return p | {name: jnp.where(is_blue, blue[name], p[name]) for name in ("g_r", "r_z")}
 
 
-def visibility(
-    arcs: Float[np.ndarray, "k m m 3"],
-    host: Float[np.ndarray, "k m m 3"],
-    sigma: Float[np.ndarray, " 3"],
-) -> Float[np.ndarray, " k"]:
-    """How well an eye can tell an arc from its host, over the three bands: the matched signal-to-noise ratio of what remains of the arc when the best
-    multiples of the host and of a blob half as wide again are taken out of it, the sky and HOST_TOLERANCE of the host's own light being the noise.
+def source_magnitudes(
+    survey: Survey, parameters: dict[str, np.ndarray]
+) -> Float[np.ndarray, "k B"]:
+    """Unlensed magnitudes of sources in the survey's bands, without dust."""
+    r, g_r, r_z = (parameters[name].astype(float) for name in ("r_mag", "g_r", "r_z"))
+    return in_bands(survey, np.stack([r + g_r, r, r - r_z], axis=-1))
 
-    An arc that seeing melts into its host has little left, however bright it is.
+
+def visibility(
+    survey: Survey,
+    arcs: Float[np.ndarray, "k m m B"],
+    host: Float[np.ndarray, "k m m B"],
+    sigma: Float[np.ndarray, " B"],
+) -> Float[np.ndarray, " k"]:
+    """How well an eye can tell an arc from its host, over all bands.
+
+    It is the matched signal-to-noise ratio of what remains of the arc when the best multiples of
+    the host, and of a blob half as wide again, are taken out of it. The sky and HOST_TOLERANCE of
+    the host's own light are the noise. An arc that seeing melts into its host has little left,
+    however bright it is.
     """
     weight = 1 / (sigma**2 + (HOST_TOLERANCE * host) ** 2)
-    blob = np.stack([_blurred(h) for h in host])
+    blob = np.stack([_blurred(h, survey.pixels(BLUR)) for h in host])
     templates = np.stack([host, blob])
     gram = np.einsum("akijb,ckijb,kijb->kbac", templates, templates, weight)
     projection = np.einsum("akijb,kijb,kijb->kba", templates, arcs, weight)
-    taken = np.einsum(
-        "kba,kba->k", projection, np.linalg.solve(gram, projection[..., None])[..., 0]
-    )
+    best = np.linalg.solve(gram, projection[..., None])[..., 0]
+    taken = np.einsum("kba,kba->k", projection, best)
     return np.sqrt(np.maximum(np.einsum("kijb,kijb->k", arcs**2, weight) - taken, 0))
 
 
-def _blurred(image: Float[np.ndarray, "m m 3"], width: float = 2.5) -> Float[np.ndarray, "m m 3"]:
+def _blurred(image: Float[np.ndarray, "m m B"], width: float) -> Float[np.ndarray, "m m B"]:
     """An image smoothed by a Gaussian of sigma `width` pixels."""
     from scipy.ndimage import gaussian_filter
 
@@ -145,68 +177,62 @@ def _blurred(image: Float[np.ndarray, "m m 3"], width: float = 2.5) -> Float[np.
 
 
 def arcs(
+    survey: Survey,
     seed: int,
     galaxies: pd.DataFrame,
-    host: Float[np.ndarray, "k m m 3"],
+    host: Float[np.ndarray, "k m m B"],
     dx: Float[np.ndarray, " k"],
     dy: Float[np.ndarray, " k"],
-    transmission: Float[np.ndarray, " 3"],
-    psfsize: Float[np.ndarray, " 3"],
-    sigma: Float[np.ndarray, " 3"],
+    transmission: Float[np.ndarray, " B"],
+    psfsize: Float[np.ndarray, " B"],
+    sigma: Float[np.ndarray, " B"],
 ) -> Arcs:
-    """An arc for every lens galaxy: of TRIES sources the first whose `visibility` reaches VISIBLE, else the most visible one.
+    """An arc for every lens galaxy.
 
-    host: the galaxies as the survey sees them, without noise; dx, dy (arcsec): where they lie in the middle pixel; sigma: sky noise of a pixel.
+    Of TRIES sources the first is taken whose `visibility` reaches VISIBLE, else the most visible
+    one. host: the galaxies as the survey sees them, without noise. dx, dy (arcsec): where they lie
+    in the middle pixel. sigma: sky noise of a pixel.
     """
-    k, rng = len(galaxies), np.random.default_rng([seed, 1])
+    k, rng, size = len(galaxies), np.random.default_rng([seed, 1]), stamp(survey)
     if not k:
-        return Arcs(np.empty((0, SIZE, SIZE, 3), np.float32), pd.DataFrame())
+        return Arcs(np.empty((0, size, size, len(survey.bands)), np.float32), pd.DataFrame())
     theta_e = einstein_radii(rng, galaxies["mag_z"].to_numpy())
     every = lambda v: np.repeat(np.asarray(v, np.float64), TRIES)
-    parameters = {
-        n: np.asarray(v)
-        for n, v in _draw(
-            jax.random.key(seed), every(theta_e), every(galaxies["q"]), every(galaxies["phi"]), rng
-        ).items()
-    }
-    stamps = np.concatenate(list(_batches(parameters, every(dx), every(dy), psfsize)))[
-        : k * TRIES
-    ] * transmission.astype(np.float32)
-    seen = visibility(stamps, np.repeat(host, TRIES, 0), sigma).reshape(k, TRIES)
+    drawn = _draw(
+        jax.random.key(seed), every(theta_e), every(galaxies["q"]), every(galaxies["phi"]), rng
+    )
+    parameters = {name: np.asarray(v) for name, v in drawn.items()}
+    unlensed = transmission * 10 ** (0.4 * (22.5 - source_magnitudes(survey, parameters)))
+    batches = _batches(survey, parameters, unlensed, every(dx), every(dy), psfsize)
+    stamps = np.concatenate(list(batches))[: k * TRIES]
+    seen = visibility(survey, stamps, np.repeat(host, TRIES, 0), sigma).reshape(k, TRIES)
     best = np.where((seen >= VISIBLE).any(1), (seen >= VISIBLE).argmax(1), seen.argmax(1))
     index = np.arange(k) * TRIES + best
     chosen = stamps[index]
     truth = pd.DataFrame({_NAMES.get(n, n): v[index].astype(float) for n, v in parameters.items()})
     truth["visibility"] = seen[np.arange(k), best]
-    snr = np.asarray(
-        jax.vmap(lambda a: lj.arc_snr(a, jnp.asarray(sigma, jnp.float32)))(jnp.asarray(chosen))
-    )
-    for b, band in enumerate("grz"):
-        truth[f"arc_flux_{band}"], truth[f"arc_snr_{band}"] = (
-            chosen[..., b].sum((1, 2)).astype(float),
-            snr[:, b].astype(float),
-        )
-    truth["magnification"] = truth["arc_flux_r"] / (
-        transmission[1] * 10 ** (0.4 * (22.5 - truth["source_r_mag"]))
-    )
+    snr = jax.vmap(lambda a: lj.arc_snr(a, jnp.asarray(sigma, jnp.float32)))(jnp.asarray(chosen))
+    flux = chosen.sum((1, 2)).astype(float)
+    truth[[*survey.per_band("arc_flux")]] = flux
+    truth[[*survey.per_band("arc_snr")]] = np.asarray(snr, float)
+    truth["magnification"] = flux[:, survey.place] / unlensed[index, survey.place]
     return Arcs(chosen, truth)
 
 
 def _batches(
-    parameters: dict[str, np.ndarray], dx: np.ndarray, dy: np.ndarray, psfsize: np.ndarray
-):
+    survey: Survey,
+    parameters: dict[str, np.ndarray],
+    flux: Float[np.ndarray, "k B"],
+    dx: Float[np.ndarray, " k"],
+    dy: Float[np.ndarray, " k"],
+    psfsize: Float[np.ndarray, " B"],
+) -> Iterator[Float[np.ndarray, "n m m B"]]:
     """Renders in batches of one size, so that one compiled function serves every brick."""
-    n = len(dx)
+    n, grid = len(dx), lj.PixelGrid(stamp(survey), survey.pixel_scale)
+    psf = psf_of(survey, psfsize)
     for start in range(0, n, BATCH):
         index = np.arange(start, start + BATCH) % n
         some = {name: jnp.asarray(v[index], jnp.float32) for name, v in parameters.items()}
-        part = np.asarray(
-            _render(
-                some,
-                jnp.asarray(dx[index], jnp.float32),
-                jnp.asarray(dy[index], jnp.float32),
-                jnp.asarray(psfsize, jnp.float32),
-                SIZE,
-            )
-        )
+        others = (jnp.asarray(v[index], jnp.float32) for v in (flux, dx, dy))
+        part = np.asarray(_render(some, *others, psf, grid))
         yield part[: n - start]

@@ -1,4 +1,5 @@
-"""Augmentation: the documented seeds, exact agreement with numpy's flips and turns, no dependence on batching."""
+"""Augmentation: the documented seeds, exact agreement with numpy's flips and turns, no dependence
+on batching."""
 
 import jax
 import numpy as np

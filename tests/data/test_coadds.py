@@ -1,4 +1,5 @@
-"""Slicing bricks: positions against astropy, edges, missing bands, damaged files; cubes with and without named bands."""
+"""Slicing bricks: positions against astropy, edges, missing bands, damaged files; cubes with and
+without named bands."""
 
 from pathlib import Path
 
@@ -53,7 +54,8 @@ def write_brick(
     plain: bool = True,
     seed: int = 0,
 ) -> None:
-    """A brick in the survey's layout; plain: uncompressed pixels in the compressed file's place, so that values can be compared exactly."""
+    """A brick in the survey's layout. plain: uncompressed pixels in the compressed file's place, so
+    that values can be compared exactly."""
     for band in bands:
         path = root / "coadd" / name[:3] / name / f"legacysurvey-{name}-image-{band}.fits.fz"
         path.parent.mkdir(parents=True, exist_ok=True)

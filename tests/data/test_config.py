@@ -32,7 +32,7 @@ def test_defaults_are_the_embedded_default():
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"epoch": 3}, "unknown key 'epoch' (known: epochs, name, inner)"),
+        ({"epoch": 3}, "unknown key 'epoch' (did you mean 'epochs'? known: epochs, name, inner)"),
         ({"epochs": 0}, "epochs: Input should be greater than or equal to 1, got 0"),
         ({"epochs": "many"}, "epochs"),
         ({"inner": {"clip": -1}}, "inner.clip"),

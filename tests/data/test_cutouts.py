@@ -1,4 +1,5 @@
-"""Cutout files: a round trip, equal bytes, the real ones, and every kind of hostile file refused by name."""
+"""Cutout files: a round trip, equal bytes, the real ones, and every kind of hostile file refused by
+name."""
 
 import io
 import zipfile

@@ -15,7 +15,7 @@ compiled = jax.jit(raw_robust, static_argnums=1)
 
 
 def stamps(n: int, size: int = 101, seed: int = 0) -> np.ndarray:
-    """A galaxy, noise and a few NaN, by numpy's own stable bit generator and exact arithmetic only."""
+    """A galaxy, noise and a few NaN, by numpy's stable bit generator and exact arithmetic only."""
     integers = np.random.Generator(np.random.PCG64(seed)).integers(0, 2**20, (n, size, size, 3))
     noise = integers.astype(np.float32) * np.float32(2**-24)
     y, x = np.mgrid[:size, :size] - size // 2

@@ -1,7 +1,10 @@
-"""The simulated survey: real formats, consistent pixels and catalogue, the same bytes however often it was interrupted."""
+"""The simulated survey: real formats, consistent pixels and catalogue, one result.
+
+However often a simulation was interrupted, it ends with the same bytes."""
 
 import hashlib
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -9,12 +12,25 @@ import pytest
 
 from data import catalogue, coadds, lenses
 from data.selection import Selection, select
-from data.simulate import SimulateSettings, command, conditions, mock, pixels, products, simulate
+from data.simulate import (
+    SimulateSettings,
+    command,
+    conditions,
+    measured,
+    mock,
+    pixels,
+    products,
+    simulate,
+)
+from data.simulate.bands import in_bands
 from data.simulate.bricks import brick_containing
-from data.simulate.measured import DTYPE
-from data.simulate.shapes import STRUCTURE, sersic
+from data.simulate.measured import dtype
+from data.simulate.shapes import STRUCTURE, sersic, young
+from data.survey import Survey, load, names, write
 from lensjax.errors import InputError
 
+DR10: Survey = load("ls_dr10")
+COLUMNS = dtype(DR10)
 SMALL = SimulateSettings(seed=7, bricks=12, brick_pixels=240, galaxies=260, lenses=24)
 
 
@@ -59,8 +75,8 @@ def test_interrupted_and_uninterrupted_runs_end_with_the_same_bytes(survey, tmp_
 
 def test_a_brick_does_not_depend_on_the_others():
     brick = brick_containing(150.1, 2.2)
-    first, second = (mock.mock_brick(brick, 160, 3, 1, 11) for _ in range(2))
-    other = mock.mock_brick(brick, 160, 3, 1, 12)
+    first, second = (mock.mock_brick(DR10, brick, 160, 3, 1, 11) for _ in range(2))
+    other = mock.mock_brick(DR10, brick, 160, 3, 1, 12)
     assert np.array_equal(first.coadd.image, second.coadd.image, equal_nan=True)
     assert first.rows.tobytes() == second.rows.tobytes()
     assert not np.array_equal(first.coadd.image, other.coadd.image, equal_nan=True)
@@ -74,9 +90,9 @@ def test_sweeps_have_the_survey_s_columns_and_say_that_they_are_simulated(survey
         with fits.open(path, checksum=True) as hdus:
             assert hdus[0].header["SIMULATD"] and "SIMULATED" in hdus[0].header.comments["SIMULATD"]
             rows = hdus[1].data
-            assert rows.dtype.names == DTYPE.names
+            assert rows.dtype.names == COLUMNS.names
             assert set(rows["TYPE"]) <= {"PSF", "REX", "EXP", "DEV", "SER", "DUP"}
-            for name in DTYPE.names:
+            for name in COLUMNS.names:
                 if name != "MASKBITS":  # 16 bits in DR9, 32 in DR10
                     assert rows.dtype[name] == real[name], name
 
@@ -107,7 +123,9 @@ def test_coadds_have_the_survey_s_header_and_layout(survey):
 
 
 def test_catalogue_positions_point_at_the_objects(survey, truth):
-    """Stars and smooth galaxies without neighbours: the centroid of the pixels lies where the catalogue says."""
+    """The centroid of the pixels lies where the catalogue says.
+
+    This holds for stars and smooth galaxies without neighbours."""
     offsets = []
     for name, group in truth[
         truth.kind.isin(["star", "red", "compact"]) & truth.mag_r.between(17, 20.5)
@@ -150,6 +168,7 @@ def test_a_galaxy_s_flux_ends_up_in_the_pixels(n, r_eff, q):
     canvas = np.zeros((301, 301, 3), np.float32)
     flux = np.array([2.0, 5.0, 9.0])
     pixels.draw_components(
+        DR10,
         canvas,
         sersic(flux, r_eff, n, q, 0.4),
         np.array([150.3]),
@@ -166,7 +185,7 @@ def test_a_galaxy_s_flux_ends_up_in_the_pixels(n, r_eff, q):
 def test_structured_galaxies_conserve_flux(kind):
     rng, flux = np.random.default_rng(5), np.array([3.0, 8.0, 14.0])
     for _ in range(20):
-        rows = STRUCTURE[kind](flux, 1.7, 0.6, 0.3, rng)
+        rows = STRUCTURE[kind](flux, 1.7, 0.6, 0.3, young(DR10), rng)
         assert np.allclose(rows[:, :3].sum(0), flux)
         assert (rows[:, :3] > 0).all() and (rows[:, 3] > 0).all()
 
@@ -174,8 +193,8 @@ def test_structured_galaxies_conserve_flux(kind):
 def test_the_psf_has_its_fwhm_and_unit_flux():
     fwhm = np.array([1.5])
     y, x = np.mgrid[-60:61, -60:61].astype(float)
-    assert pixels.point_source(x, y, fwhm).sum() == pytest.approx(1, abs=1e-3)
-    half = pixels.point_source(np.array([0.0, 0.75 / 0.262]), np.zeros(2), fwhm)[:, 0]
+    assert pixels.point_source(DR10, x, y, fwhm).sum() == pytest.approx(1, abs=1e-3)
+    half = pixels.point_source(DR10, np.array([0.0, 0.75 / 0.262]), np.zeros(2), fwhm)[:, 0]
     assert half[1] / half[0] == pytest.approx(0.5, abs=1e-6)
 
 
@@ -186,10 +205,10 @@ def test_blank_sky_has_the_depth_that_the_catalogue_claims():
     )
     nexp = np.full((420, 420, 3), 4, np.int16)
     sky = pixels.expose(
-        np.zeros((420, 420, 3), np.float32), nexp, seen, np.random.default_rng(0)
+        DR10, np.zeros((420, 420, 3), np.float32), nexp, seen, np.random.default_rng(0)
     ).image
     y, x = np.mgrid[-10:11, -10:11].astype(float)
-    profile = pixels.point_source(x, y, seen.psfsize)
+    profile = pixels.point_source(DR10, x, y, seen.psfsize)
     blocks = sky.reshape(20, 21, 20, 21, 3).transpose(0, 2, 1, 3, 4)
     flux = np.einsum("abijc,ijc->abc", blocks, profile) / np.sum(profile**2, (0, 1))
     psfdepth = 25 / 10 ** (0.8 * (22.5 - seen.m5))
@@ -232,25 +251,27 @@ def test_what_the_survey_contains(survey, truth):
 
 
 def test_the_default_pool_is_large_and_mixed_enough(monkeypatch):
-    """Catalogue rows of the default survey's first bricks (no pixels drawn): enough negatives, a realistic share of confusers."""
+    """Catalogue rows of the default survey's first bricks, without pixels.
+
+    There are enough negatives, and a realistic share of confusers."""
     from data.lenses import SkyTree
     from data.simulate import strong
     from data.simulate.bricks import footprint
 
     nothing = lambda *args: None
-    blank = lambda seed, galaxies, *rest: strong.Arcs(
+    blank = lambda survey, seed, galaxies, *rest: strong.Arcs(
         np.zeros((len(galaxies), 101, 101, 3), np.float32),
-        pd.DataFrame({k: np.zeros(len(galaxies)) for k in strong.TRUTH}),
+        pd.DataFrame({k: np.zeros(len(galaxies)) for k in strong.truth_columns(survey)}),
     )
     monkeypatch.setattr(pixels, "draw_components", nothing)
     monkeypatch.setattr(pixels, "draw_stars", nothing)
     monkeypatch.setattr(strong, "arcs", blank)
     s, counters = SimulateSettings(), Counter()
-    for brick in footprint(s.bricks, s.brick_pixels, np.random.default_rng([s.seed, 0]))[4:18]:
-        made = mock.mock_brick(brick, s.brick_pixels, s.galaxies // s.bricks, 7, s.seed)
+    for brick in footprint(DR10, s.bricks, 1200, np.random.default_rng([s.seed, 0]))[4:18]:
+        made = mock.mock_brick(DR10, brick, 1200, s.galaxies // s.bricks, 7, s.seed)
         rows = {
             n.lower(): made.rows[n].astype(str) if made.rows[n].dtype.kind == "S" else made.rows[n]
-            for n in DTYPE.names
+            for n in COLUMNS.names
         }
         kept = select(
             catalogue.standard(rows, brick.name),
@@ -270,7 +291,7 @@ def test_the_default_pool_is_large_and_mixed_enough(monkeypatch):
 
 
 def test_galdepth_is_that_of_the_reference_galaxy():
-    """sum(profile^2)/sigma^2 of a 0.45 arcsec exponential, against one integrated here by brute force."""
+    """Its sum(profile^2)/sigma^2 (0.45 arcsec exponential), integrated here by brute force."""
     from data.simulate.measured import galaxy_depth_ratio
 
     fwhm = np.array([1.4, 1.4, 1.4])
@@ -279,10 +300,10 @@ def test_galdepth_is_that_of_the_reference_galaxy():
     r = np.hypot(x, y) * 0.262 / 0.45
     light = np.exp(-1.67834699 * r)
     light /= light.sum()
-    kernel = pixels.point_source(x, y, fwhm)[..., 0] / over**2
+    kernel = pixels.point_source(DR10, x, y, fwhm)[..., 0] / over**2
     image = np.fft.irfft2(np.fft.rfft2(light) * np.fft.rfft2(np.fft.ifftshift(kernel))) * over**2
-    ratio = np.mean(image**2) / np.mean(pixels.point_source(x, y, fwhm)[..., 0] ** 2)
-    assert galaxy_depth_ratio(fwhm)[0] == pytest.approx(ratio, rel=0.01)
+    ratio = np.mean(image**2) / np.mean(pixels.point_source(DR10, x, y, fwhm)[..., 0] ** 2)
+    assert galaxy_depth_ratio(DR10, fwhm)[0] == pytest.approx(ratio, rel=0.01)
 
 
 def test_the_verb_refuses_nonsense_and_skips_finished_work(tmp_path, capsys):
@@ -305,3 +326,137 @@ def test_the_verb_refuses_nonsense_and_skips_finished_work(tmp_path, capsys):
     assert command(flags) == 0
     assert "up to date" in capsys.readouterr().out
     assert digests(tmp_path / "survey") == before
+
+
+def mine() -> Survey:
+    """Two bands at 0.3 arcsec with another zero point, and files of other names."""
+    of_two = replace(
+        DR10.conditions, m5_offset=(0.4, 0.0), m5_one_exposure=(23.8, 23.4), sky=(22.0, 21.0)
+    )
+    return replace(
+        DR10,
+        name="mine",
+        bands=("B", "R1"),
+        reference="R1",
+        selection_band="R1",
+        colour=None,
+        pixel_scale=0.3,
+        stamp=64,
+        zero_point=25.0,
+        fwhm_ratio=(1.1, 1.0),
+        extinction=(3.6, 2.2),
+        wavelength=(440.0, 700.0),
+        rgb=replace(DR10.rgb, bands=("R1", "R1", "B")),
+        conditions=of_two,
+        catalogue=replace(DR10.catalogue, mask_bits={"ALLMASK": 3}, dec=(-10.0, 25.0)),
+        images=replace(
+            DR10.images,
+            folder="images/{brick}",
+            image="{band}-{brick}.fits.fz",
+            invvar="{band}-{brick}-ivar.fits.fz",
+        ),
+    )
+
+
+def test_the_drawn_bands_are_the_default_survey_s_and_others_lie_between_them():
+    drawn = np.array([[21.0, 20.0, 19.2], [99.0, 99.0, 99.0]])
+    assert np.array_equal(in_bands(DR10, drawn), drawn)
+    griz = in_bands(load("ls_dr10_griz"), drawn)
+    assert np.array_equal(griz[:, [0, 1, 3]], drawn)
+    share = np.log(780 / 640) / np.log(920 / 640)
+    assert griz[0, 2] == pytest.approx(20.0 - 0.8 * share)
+    u = in_bands(load("lsst"), drawn)[0, 0]
+    assert u == pytest.approx(21.0 + np.log(480 / 367) / np.log(640 / 480))
+    assert np.allclose(in_bands(load("lsst"), drawn)[1], 99.0)
+
+
+def test_a_survey_of_one_s_own_is_written_as_it_is_defined(tmp_path, monkeypatch):
+    """Names, bands, pixel scale, unit, extinction and depth of files: all are the definition's."""
+    from astropy.io import fits
+
+    own = mine()
+    write(tmp_path / "mine.yaml", own)
+    root = tmp_path / "survey"
+    monkeypatch.setattr(pixels, "batches", lambda survey: {65: 32})  # one compilation
+    settings = replace(SMALL, survey=str(tmp_path / "mine.yaml"), bricks=1, galaxies=12, lenses=0)
+    simulate(root, settings)
+    assert load(root / "definition.yaml") == own
+    (folder,) = (root / "images").iterdir()
+    brick = folder.name
+    assert {p.name for p in folder.iterdir()} == {
+        f"{band}-{brick}{kind}.fits.fz" for band in own.bands for kind in ("", "-ivar")
+    }
+    image, header = fits.getdata(folder / f"R1-{brick}.fits.fz", 1, header=True)
+    assert (header["SURVEY"], header["FILTER"], header["MAGZERO"]) == ("mine", "R1", 25.0)
+    assert header["BRICKNAM"] == brick and image.shape == (240, 240)
+    assert header["CD2_2"] * 3600 == pytest.approx(0.3)
+    ivar = fits.getdata(folder / f"R1-{brick}-ivar.fits.fz", 1)
+    noise = 1.4826 * np.nanmedian(np.abs(np.diff(image))) / np.sqrt(2)
+    assert noise * np.sqrt(np.median(ivar[ivar > 0])) == pytest.approx(1, abs=0.12)
+
+    read = coadds.read_brick(root, brick, own)
+    assert np.allclose(read.images[..., 1], image * 10 ** (-0.4 * 2.5), equal_nan=True, rtol=1e-5)
+    rows = np.concatenate([fits.getdata(p, 1) for p in sorted((root / "sweep").iterdir())])
+    assert rows.dtype.names == dtype(own).names and "FLUX_R1" in rows.dtype.names
+    assert np.allclose(-2.5 * np.log10(rows["MW_TRANSMISSION_B"]), 3.6 * rows["EBV"], atol=1e-4)
+    text = {name: rows[name].astype(str) for name in ("BRICKNAME", "TYPE")}
+    bright = rows[(text["BRICKNAME"] == brick) & (rows["FLUX_R1"] > 5) & (text["TYPE"] != "PSF")]
+    depth = 22.5 - 2.5 * np.log10(5 / np.sqrt(np.median(bright["PSFDEPTH_R1"])))
+    assert len(bright) > 3 and 23.5 < depth < 26
+    x, y = coadds.pixel_positions(read, bright["RA"], bright["DEC"])
+    for px, py, flux in zip(x, y, bright["FLUX_R1"]):
+        stamp = coadds.slice_out(read.images, px, py, 25).image[..., 1]
+        assert np.isnan(stamp).any() or stamp.sum() > 0.5 * flux
+
+
+@pytest.mark.parametrize("name", [n for n in names() if n != "ls_dr10"])
+def test_every_shipped_survey_has_sharp_objects_of_its_own_depth(name):
+    """One brick without lenses, its galaxies left out of the image: stars, noise and columns."""
+    survey = load(name)
+    brick = brick_containing(150.1, 2.2)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pixels, "draw_components", lambda *args: None)
+        ratio = lambda survey, psfsize: np.full(len(psfsize), 0.5)
+        patch.setattr(measured, "galaxy_depth_ratio", ratio)
+        made = mock.mock_brick(survey, brick, round(survey.pixels(60)), 8, 0, 3)
+    assert made.coadd.image.shape[-1] == len(survey.bands)
+    assert made.rows.dtype == dtype(survey)
+    assert [*survey.per_band("mag")] == [c for c in made.truth if c.startswith("mag_")]
+    assert np.all(made.rows["MASKBITS"] == made.rows["MASKBITS"].astype(int) & _known(survey))
+    usual = conditions.typical(survey)
+    seen = made.rows[f"PSFSIZE_{survey.reference.upper()}"]
+    assert np.allclose(seen, usual.psfsize[survey.place], rtol=0.4)
+    noise = np.nanstd(made.coadd.image[made.coadd.image < np.nanpercentile(made.coadd.image, 60)])
+    assert 0.05 < noise / made.coadd.sigma.max() < 3
+
+
+def _known(survey):
+    return sum(1 << bit for bit in survey.catalogue.mask_bits.values())
+
+
+def test_a_survey_that_is_not_defined_is_refused_before_anything_is_written(tmp_path):
+    with pytest.raises(InputError, match="hst.*neither a file nor one of"):
+        command(["--out", str(tmp_path), "--survey", "hst"])
+    with pytest.raises(InputError, match="brick_pixels 165: smaller than a stamp"):
+        stamps = replace(mine(), stamp=170)
+        write(tmp_path / "mine.yaml", stamps)
+        command(
+            [
+                "--out",
+                str(tmp_path),
+                "--survey",
+                str(tmp_path / "mine.yaml"),
+                "--brick-pixels",
+                "165",
+            ]
+        )
+    assert not (tmp_path / "survey").exists()
+
+
+def test_a_definition_that_changes_makes_another_survey(tmp_path):
+    path = tmp_path / "mine.yaml"
+    write(path, mine())
+    settings = replace(SMALL, survey=str(path))
+    before = command.step(settings, tmp_path).key()
+    write(path, replace(mine(), title="another title"))
+    assert command.step(settings, tmp_path).key() != before

@@ -1,22 +1,26 @@
-"""Bricks and footprint of the simulated survey against the Legacy Surveys' own names and numbers."""
+"""Bricks and footprint of the simulated survey: the Legacy Surveys' names and numbers."""
 
 import csv
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from data.simulate.bricks import (
-    OUTSIDE,
     TILES,
     brick_containing,
     corners,
     footprint,
+    outside,
     quotas,
     sweep_name,
     wcs,
 )
 from data.splits import healpix_128, split
+from data.survey import Survey, load
 from lensjax.errors import InputError
+
+DR10: Survey = load("ls_dr10")
 
 
 def test_a_brick_has_the_name_number_and_limits_of_a_real_coadd_header():
@@ -46,21 +50,18 @@ def test_every_brick_and_sweep_file_exists_in_dr10(survey_data):
     with open(survey_data / "tractor/dr10_lrg/brick_lrg_counts.csv") as handle:
         real = {row["brickname"] for row in csv.DictReader(handle)}
     urls = (survey_data / "tractor/dr10_lrg/dr10_south_sweep_urls.txt").read_text()
-    bricks = footprint(48, 1200, np.random.default_rng(3))
-    assert (
-        sum(b.name in real for b in bricks) > 40
-    )  # the table lists bricks with luminous red galaxies, nearly all
-    names = {sweep_name(b.ra, b.dec) for b in bricks} | {
-        sweep_name(*position) for position in OUTSIDE
-    }
+    bricks = footprint(DR10, 48, 1200, np.random.default_rng(3))
+    # The table lists bricks with luminous red galaxies, which are nearly all of them.
+    assert sum(b.name in real for b in bricks) > 40
+    names = {sweep_name(b.ra, b.dec) for b in (*bricks, *outside(DR10))}
     assert all(name in urls for name in names)
     assert all(sweep_name(ra + 1, dec + 1) in urls for ra, dec in TILES)
 
 
 @pytest.mark.parametrize("seed", [0, 2026])
 def test_bricks_have_a_cell_each_and_the_shares_of_the_splits(seed):
-    bricks = footprint(48, 1200, np.random.default_rng(seed))
-    cells = [np.unique(healpix_128(*corners(b, 1200))) for b in bricks]
+    bricks = footprint(DR10, 48, 1200, np.random.default_rng(seed))
+    cells = [np.unique(healpix_128(*corners(DR10, b, 1200))) for b in bricks]
     assert all(len(c) == 1 for c in cells)
     cells = np.concatenate(cells)
     assert len(np.unique(cells)) == 48
@@ -73,14 +74,25 @@ def test_bricks_have_a_cell_each_and_the_shares_of_the_splits(seed):
     )
 
 
-def test_too_many_bricks_are_refused():
+def test_too_many_bricks_and_bricks_larger_than_a_brick_are_refused():
     with pytest.raises(InputError, match="do not fit"):
-        footprint(300, 3600, np.random.default_rng(0))
+        footprint(DR10, 300, 3600, np.random.default_rng(0))
+    with pytest.raises(InputError, match="brick_pixels 4000"):
+        footprint(DR10, 1, 4000, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("limits", [(-8.0, 60.0), (-75.0, 15.0), (-90.0, 90.0), (40.0, 47.0)])
+def test_bricks_keep_to_the_survey_s_declinations(limits):
+    rng = np.random.default_rng(5)
+    survey = replace(DR10, catalogue=replace(DR10.catalogue, dec=limits))
+    assert all(limits[0] < b.dec < limits[1] for b in footprint(survey, 8, 400, rng))
+    assert len(outside(survey)) == (0 if limits[1] == 90 else 2)
+    assert not any(limits[0] < b.dec < limits[1] for b in outside(survey))
 
 
 def test_world_coordinates_are_the_surveys():
     brick = brick_containing(150.1, 2.2)
-    w = wcs(brick, 300)
+    w = wcs(DR10, brick, 300)
     ra, dec = w.all_pix2world([149.5], [149.5], 0)
     assert np.allclose([ra[0], dec[0]], [brick.ra, brick.dec])
     east, _ = w.all_pix2world([148.5], [149.5], 0)

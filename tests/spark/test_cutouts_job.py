@@ -1,4 +1,5 @@
-"""Bricks in, cutout folders out: what is made, what is refused and listed, and equal bytes with and without Spark."""
+"""Bricks in, cutout folders out: what is made, what is refused and listed, and equal bytes with and
+without Spark."""
 
 from pathlib import Path
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from classifiers.audit.settings import AuditSettings
-from data.config import invocation
+from data.config import Invocation
 from data.files import replacing, sha256, write_json
-from data.record import Step
+from data.verb import Done, Reads
 from lensjax.errors import InputError
 
 if TYPE_CHECKING:
@@ -28,53 +27,30 @@ OUTPUTS = (
     "marginals.csv",
     "summary.json",
 )
+OPTIONAL = ("sensitivity.csv", "sensitivity.parquet", "gallery.npz")
 
 
-def command(argv: Sequence[str]) -> int:
-    """Inject arcs into held-out galaxies: what the finder detects, what it misses, and how that answers to the assumptions."""
-    call = invocation("audit", AuditSettings, argv, description=__doc__ or "")
-    s, out = call.settings, call.out
-    after = ("survey", "evaluate") if s.classifier else ("survey", "train", "evaluate")
-    step = Step(out, "audit", s, after=after, owns=("audit",), external=external_files(s))
-    if step.current() and not call.force:
-        print("audit: up to date")
-        return 0
-    if call.force:
-        step.restart()
-    with step:
-        summary = run(out, s)
-        extra = [
-            name
-            for name in ("sensitivity.csv", "sensitivity.parquet", "gallery.npz")
-            if (out / "audit" / name).is_file()
-        ]
-        step.finish(
-            [f"audit/{name}" for name in (*OUTPUTS, *extra)],
-            **{k: summary[k] for k in ("injections", "hosts", "completeness")},
-        )
-    remove_parts(out / "audit" / "parts")
-    for line in summary["words"]:
-        print(f"audit: {line}")
-    return 0
+def work(call: Invocation[AuditSettings]) -> Done:
+    """The step `audit`: everything below audit/ of the run directory."""
+    folder = call.out / "audit"
+    summary = run(call.out, call.settings)
+    extra = [name for name in OPTIONAL if (folder / name).is_file()]
+    return Done(
+        [f"audit/{name}" for name in (*OUTPUTS, *extra)],
+        {k: summary[k] for k in ("injections", "hosts", "completeness")},
+        summary["words"],
+        remove=[folder / "parts"],
+    )
 
 
-command.settings = AuditSettings  # type: ignore[attr-defined]
-
-
-def external_files(s: AuditSettings) -> list[Path]:
-    """Files outside the run directory that the audit depends on."""
+def reads(s: AuditSettings, out: Path) -> Reads:
+    """The steps and the files outside the run directory that the audit depends on."""
     files = [Path(s.host_list)] if s.host_list else []
-    if s.classifier:
-        folder = Path(s.classifier)
-        files += [folder / "classifier.json", folder.parent / "manifest.parquet"]
-    return files
-
-
-def remove_parts(folder: Path) -> None:
-    """Removes the chunks once the whole table is written."""
-    import shutil
-
-    shutil.rmtree(folder, ignore_errors=True)
+    if not s.classifier:
+        return Reads(("survey", "train", "evaluate"), files)
+    folder = Path(s.classifier)
+    files += [folder / "classifier.json", folder.parent / "manifest.parquet"]
+    return Reads(("survey", "evaluate"), files)
 
 
 def choose_hosts(out: Path, s: AuditSettings, info: dict[str, Any]) -> Hosts:

@@ -1,0 +1,49 @@
+"""Tables that somebody else wrote, in CSV, Parquet or FITS, as plain Python values."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from lensjax.errors import InputError
+
+
+def read(path: Path) -> dict[str, list[Any]]:
+    """A table as lists of Python values by column; empty text, NaN and masked values are None."""
+    if not path.is_file():
+        raise InputError(f"{path}: no such table; correct survey.folder.table")
+    ending = path.name.lower().rsplit(".", 1)[-1]
+    try:
+        if ending == "csv":
+            import pandas as pd
+
+            # As text: an id 007 keeps its zeros.
+            frame = pd.read_csv(path, dtype=str, keep_default_na=False, skipinitialspace=True)
+            columns = {str(name): frame[name].str.strip().tolist() for name in frame.columns}
+        elif ending == "parquet":
+            import pyarrow.parquet as pq
+
+            columns = pq.read_table(path, partitioning=None).to_pydict()
+        elif ending in ("fits", "fit", "fz", "gz"):
+            from astropy.table import Table
+
+            table = Table.read(path, format="fits", character_as_bytes=False)
+            columns = {str(n): table[n].tolist() for n in table.colnames if table[n].ndim == 1}
+        else:
+            raise InputError(f"{path}: a table ends in .csv, .parquet or .fits")
+    except InputError:
+        raise
+    except Exception as error:  # three readers with their own families of errors
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise InputError(f"{path}: not a readable table ({reason}); write it again") from None
+    return {name: [_value(v) for v in values] for name, values in columns.items()}
+
+
+def _value(value: Any) -> Any:
+    """A value without the ways in which tables say that there is none."""
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", "replace")
+    if isinstance(value, str):
+        value = value.strip()
+        return None if value.lower() in ("", "nan", "null", "none", "na", "n/a", "--") else value
+    return None if value is None or value != value else value
