@@ -8,10 +8,10 @@ Which stamps make an update, and how each is turned, is a function of seed and e
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from math import inf
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,12 +21,13 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int
 
-from classifiers.training import devices
+from classifiers.training import devices, probe
 from classifiers.training.settings import TrainSettings
 from classifiers.training.step import Split
 from data import augment, manifest, shards, streaming
 from data.loader import load_split
 from data.preprocess import Preprocess, cropped, raw_robust
+from data.survey import of_run
 from lensjax.errors import InputError
 
 CHUNK = 256
@@ -92,6 +93,7 @@ class Streaming:
     ids: np.ndarray
     label: np.ndarray
     preprocess: Preprocess
+    bands: int
     workers: int
     mesh: Mesh | None = None
 
@@ -120,7 +122,7 @@ class Streaming:
         """The stamps of one update, cropped."""
         number, side = shape[0] * shape[1], self.preprocess.crop
         arrays = (
-            ((number, side, side, 3), np.float32),
+            ((number, side, side, self.bands), np.float32),
             ((number,), self.target.dtype),
             ((number,), self.weight.dtype),
         )
@@ -129,7 +131,7 @@ class Streaming:
 
 
 def refuse_blank(
-    images: Float[np.ndarray, "n h w 3"], ids: np.ndarray, source: Callable[[], streaming.Records]
+    images: Float[np.ndarray, "n h w c"], ids: np.ndarray, source: Callable[[], streaming.Records]
 ) -> None:
     """Raises InputError naming stamps that have no pixel at all in some band, with file and record. source: tells where they come from, in their order."""
     parts = [
@@ -182,8 +184,8 @@ def refuse_lost(folder: Path, split: str, columns: dict[str, np.ndarray]) -> Non
 
 
 def on_device(
-    images: Float[np.ndarray, "n h w 3"], p: Preprocess, dtype: str, mesh: Mesh | None
-) -> Float[Array, "n s s 3"]:
+    images: Float[np.ndarray, "n h w c"], p: Preprocess, dtype: str, mesh: Mesh | None
+) -> Float[Array, "n s s c"]:
     """raw_robust of every stamp, made where it stays, a few hundred at a time: the host needs no second copy, the device little more than the result."""
     put = jax.jit(
         lambda whole, part, at: jax.lax.dynamic_update_slice(
@@ -306,6 +308,7 @@ def streamed(folder: Path, split: str, s: TrainSettings) -> Streaming:
         columns["galaxy_id"],
         columns["label"],
         s.preprocess,
+        len(of_run(folder).bands),
         s.workers,
         devices.mesh(s.batch),
     )
@@ -343,16 +346,14 @@ def needed(folder: Path, s: TrainSettings) -> dict[str, int]:
     }
 
 
-def available() -> dict[str, int]:
-    """Bytes that may be used for it: half of the host's free memory, and what an accelerator has left but for a fifth, for network and activations."""
-    host = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
-    told = jax.local_devices()[0].memory_stats() or {}
-    return {
-        "host": host,
-        "device": (told["bytes_limit"] - told["bytes_in_use"]) * 4 // 5
-        if "bytes_limit" in told
-        else host,
-    }
+def available() -> dict[str, float]:
+    """Bytes that may be used for it: half of the machine's free memory, and four fifths of what an
+    accelerator has left; the rest is for the network and its activations. Unknown is unlimited."""
+    host, device = probe.free()
+    half = inf if host is None else host // 2
+    if jax.default_backend() == "cpu" or device is None:
+        return {"host": half, "device": half}
+    return {"host": half, "device": device * 4 // 5}
 
 
 def epoch_rows(

@@ -20,8 +20,6 @@ from classifiers.training.settings import TrainSettings
 from classifiers.training.step import State
 from lensjax.errors import InputError
 
-MEMINFO = Path("/proc/meminfo")
-
 
 class Division(TypedDict):
     """passes: that one batch is cut into · whole, part: bytes that an update takes uncut and as cut · available: bytes; None where it is not known."""
@@ -33,21 +31,6 @@ class Division(TypedDict):
 
 
 UNCUT = Division(passes=1, whole=None, part=None, available=None)
-
-
-def limit() -> int | None:
-    """Bytes that an update may take on each device beside what is in use: what an accelerator has left, a processor's MemAvailable; None when unknown."""
-    told = jax.local_devices()[0].memory_stats() or {}
-    if "bytes_limit" in told:
-        return told["bytes_limit"] - told["bytes_in_use"]
-    if jax.default_backend() != "cpu" or not MEMINFO.is_file():
-        return None
-    kilobytes = [
-        int(line.split()[1])
-        for line in MEMINFO.read_text().splitlines()
-        if line.startswith("MemAvailable:")
-    ]
-    return kilobytes[0] * 1024 // jax.local_device_count() if kilobytes else None
 
 
 def needed(

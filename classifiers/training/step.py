@@ -35,7 +35,7 @@ class State:
 class Split:
     """Stamps on the device. images: (N, s, s, 3), preprocessed or to be prepared · target: label, smoothed or not (N,) · weight: of its loss (N,)."""
 
-    images: Float[Array, "n s s 3"]
+    images: Float[Array, "n s s c"]
     target: Float[Array, " n"]
     weight: Float[Array, " n"]
 
