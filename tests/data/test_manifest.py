@@ -5,7 +5,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from data import manifest
+from data.columns import names
 from data.files import sha256
+from data.survey import default
 from lensjax.errors import InputError
 
 
@@ -25,7 +27,7 @@ def test_round_trip_sorts_and_fills_the_whole_schema(tmp_path):
     path = tmp_path / "manifest.parquet"
     manifest.write(path, rows().take([2, 0, 3, 1]))
     table = manifest.read(path)
-    assert table.column_names == list(manifest.TYPES) and len(manifest.TYPES) == 59
+    assert table.column_names == list(names(default(), "manifest")) and len(table.column_names) == 59
     assert table["galaxy_id"].to_pylist() == ["b_0", "b_1", "b_2", "b_3"]
     assert table["psfsize_r"].null_count == 4 and table["healpix_128"].type == pa.int64()
 
