@@ -67,7 +67,9 @@ _OLD_SHAPES = tuple(
 )
 _BESIDE = {
     **dict.fromkeys(_OLD_SHAPES, "float64"),
-    "brick_primary": "bool", "brickid": "int64", "ls_id": "int64",
+    "brick_primary": "bool",
+    "brickid": "int64",
+    "ls_id": "int64",
 }
 """Columns that are read besides those of the table, and their types."""
 _NOTHING = ("", "nan", "null", "none", "n/a", "--")
@@ -230,12 +232,10 @@ def _refuse_doubles(out: Columns, where: str | Path) -> None:
 def missing(values: np.ndarray) -> Bool[np.ndarray, " n"]:
     """Where a column has no value: masked, NaN or an empty text."""
     values = np.ma.atleast_1d(values)
-    if np.ma.isMaskedArray(values) and np.ma.getmask(values) is not np.ma.nomask:
-        return np.ma.getmaskarray(values).copy()
-    plain = np.ma.getdata(values)
+    plain, masked = np.ma.getdata(values), np.ma.getmaskarray(values)
     if plain.dtype.kind == "f":
-        return np.isnan(plain)
-    return plain == "" if plain.dtype.kind == "U" else np.zeros(len(plain), bool)
+        return masked | np.isnan(plain)
+    return masked | (plain == "") if plain.dtype.kind == "U" else masked.copy()
 
 
 def require(

@@ -24,10 +24,11 @@ from jaxtyping import Float32
 
 from data.files import replacing
 from data.names import safe_name
+from data.survey import MOST_BANDS
 from lensjax.errors import InputError
 
 PIPELINE_VERSION = "1.1.0"
-LARGEST_SIDE, MOST_BANDS = 1024, 16
+LARGEST_SIDE = 1024
 LARGEST_ARRAY = LARGEST_SIDE**2 * MOST_BANDS * 4 + 4096
 """bytes that the array `cutout` may have"""
 MOST_MEMBERS, LARGEST_SCALAR = 256, 1 << 16

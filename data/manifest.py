@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from data import columns
 from data.files import replacing
-from data.names import inside, safe_name
+from data.names import safe_name
 from data.survey import Survey, default, of_run
 from lensjax.errors import InputError
 
@@ -27,6 +27,8 @@ SAMPLE_WEIGHTS = {
 }
 """Sample weight of each tier under the two named schemes."""
 CURE = "rebuild the manifest with `lensjax survey`"
+NOT_BELOW = r"^$|^/|(^|/)\.\.(/|$)|\\|\x00"
+"""Paths that are empty, absolute, or have a step upwards; as in `data.names.inside`."""
 
 
 def validated(
@@ -122,18 +124,22 @@ def _check_values(table: pa.Table, where: str | Path) -> None:
             f"{where}: row {row} has sample_weight {weight[row].as_py()}, expected a number that "
             "is not negative"
         )
+    outside = pc.match_substring_regex(table["cutout_path"], NOT_BELOW)
+    if pc.any(outside).as_py():
+        row = pc.index(outside, True).as_py()
+        raise InputError(
+            f"{where}: row {row} has cutout_path {table['cutout_path'][row].as_py()!r}, which does "
+            "not lie below the run's folder; remove the row"
+        )
     for name in ("galaxy_id", "cutout_path"):
         present = pc.drop_null(table[name])
         if pc.count_distinct(present).as_py() < len(present):
             counts = present.value_counts()
             twice = next(c["values"].as_py() for c in counts if c["counts"].as_py() > 1)
             raise InputError(f"{where}: {name} {twice!r} occurs twice; each cutout has one row")
-    for row, (name, path) in enumerate(
-        zip(table["galaxy_id"].to_pylist(), table["cutout_path"].to_pylist(), strict=True)
-    ):
+    for row, name in enumerate(table["galaxy_id"].to_pylist()):
         if name is not None:
             safe_name(name, "galaxy_id", f"{where}, row {row}")
-        inside(Path(where).parent, path, f"{where}, row {row}, cutout_path")
 
 
 def assembled(cutouts: pa.Table, sample: pa.Table, survey: Survey | None = None) -> pa.Table:
@@ -193,9 +199,11 @@ def read(path: str | Path, survey: Survey | None = None) -> pa.Table:
     """The manifest in a file (healpix_128 stored as double is accepted).
 
     survey: that of the run whose folder the file lies in, if none. Raises InputError when the file
-    is missing, is not Parquet, or as `validated` does.
+    is missing, is not Parquet, or as `validated` does; and when its usable cutouts are in other
+    bands than the survey's.
     """
     import pyarrow as pa
+    import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
     path = Path(path)
@@ -208,4 +216,17 @@ def read(path: str | Path, survey: Survey | None = None) -> pa.Table:
             f"{path}: not a readable Parquet file ({str(error).splitlines()[0]}); rebuild it with "
             "`lensjax survey --force`"
         ) from None
-    return validated(table, path, survey or of_run(path.parent))
+    survey = survey or of_run(path.parent)
+    result = validated(table, path, survey)
+    odd = pc.and_(
+        pc.fill_null(pc.not_equal(result["bands_requested"], survey.bands_text), False),
+        pc.fill_null(result["quality_ok"], True),
+    )
+    if pc.any(odd).as_py():
+        row = pc.index(odd, True).as_py()
+        raise InputError(
+            f"{path}: row {row} has bands_requested {result['bands_requested'][row].as_py()!r}, the "
+            f"survey {survey.name} of this run has {survey.bands_text!r}; a manifest of another "
+            "survey: put its own survey.yaml beside it, or run `lensjax survey --force`"
+        )
+    return result

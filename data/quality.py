@@ -52,7 +52,8 @@ def _masks(
     """Masks of a stamp by name; `central` is the square in which few pixels may be missing."""
 
     def pixels(arcsec: float) -> float:
-        # Rounded, because 2.096 / 0.262 is not exactly 8, and a radius can be a whole pixel.
+        # Rounded, because the quotient of two such numbers is not exactly the whole number of
+        # pixels that a radius can be.
         return round(arcsec / pixel_scale, 6)
 
     y, x = np.ogrid[:height, :width]

@@ -14,7 +14,7 @@ from data.config import data_directory, settings
 from data.folder import Folder, read_table
 from data.names import inside
 from data.selection import Selection
-from data.survey import DEFINITION, Survey, default, load
+from data.survey import DEFINITION, Survey, chosen
 from lensjax.errors import InputError
 from spark.crossmatch import CrossmatchSettings
 from spark.cutouts import CutoutSettings
@@ -85,7 +85,9 @@ def locate(out: Path, s: SurveySettings) -> Inputs:
     Raises InputError naming the folder, pattern, list or definition that is not there.
     """
     root = _root(out, s)
-    survey, definition = _definition(root, s)
+    survey = chosen(s.definition, root)
+    path = Path(s.definition) if s.definition else root / DEFINITION
+    definition = [path.absolute()] if path.is_file() else []
     if s.folder.table:
         table = inside(root, s.folder.table, "survey.folder.table")
         rows, _ = read_table(root, s.folder, survey)
@@ -127,14 +129,6 @@ def _root(out: Path, s: SurveySettings) -> Path:
         )
         raise InputError(f"{root}: no such folder; {cure}")
     return root
-
-
-def _definition(root: Path, s: SurveySettings) -> tuple[Survey, list[Path]]:
-    """The survey, and the file that defines it, if there is one."""
-    path = Path(s.definition) if s.definition else root / DEFINITION
-    if not path.is_file():
-        return load(s.definition) if s.definition else default(), []
-    return load(path), [path.absolute()]
 
 
 def _matching(root: Path, patterns: Iterable[str], key: str) -> Iterator[str]:
