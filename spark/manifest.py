@@ -34,10 +34,10 @@ def write_manifest(
     apart = pa.array([HOST, UNLABELLED])
     host = pc.is_in(table["cutout_type"], value_set=apart)
     usable = pc.sum(table["quality_ok"]).as_py() or 0
-    survey = table.filter(pc.invert(host))
+    own = table.filter(pc.invert(host))
     names = ("galaxy_id", "cutout_path", "healpix_128", "split", "label")
     figures = splits.verify(
-        {name: survey[name].to_numpy(zero_copy_only=False) for name in names}, scheme
+        {name: own[name].to_numpy(zero_copy_only=False) for name in names}, scheme
     )
     return figures | {
         "hosts": pc.sum(host).as_py() or 0,
