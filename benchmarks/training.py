@@ -25,7 +25,7 @@ import jax.numpy as jnp
 import numpy as np
 import tyro
 
-from classifiers import host
+from classifiers.processor import keep_memory
 from classifiers.training import TrainSettings, inputs, optimiser
 from classifiers.training.step import begin, make_step
 from classifiers.training.verb import network
@@ -182,7 +182,7 @@ def processor(kind: str) -> str:
 
 def main(q: Question) -> dict[str, Any]:
     """Measures everything and writes it down."""
-    host.keep_memory()
+    keep_memory()
     kind = jax.devices()[0].device_kind.replace(" ", "-").lower()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
