@@ -24,7 +24,7 @@ from classifiers import processor as quick
 from classifiers.processor import winograd
 from data import record
 from data.files import write_json
-from lensjax.cli import large_pages
+from lensjax.cli import prepared
 
 Images, Kernel = Float[Array, "b h h c"], Float[Array, "3 3 c o"]
 
@@ -150,5 +150,5 @@ def main(q: Question) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    large_pages()  # as the command lensjax
+    prepared()  # as the command lensjax
     main(tyro.cli(Question, description=__doc__))

@@ -32,7 +32,7 @@ from classifiers.training.verb import network
 from data import record, shards, streaming
 from data.files import write_json
 from data.splits import order_key
-from lensjax.cli import large_pages
+from lensjax.cli import prepared
 
 
 @dataclass(frozen=True)
@@ -241,5 +241,5 @@ def main(q: Question) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    large_pages()  # as the command lensjax; the peer has them too
+    prepared()  # as the command lensjax; the peer has them too
     main(tyro.cli(Question, description=__doc__))
