@@ -27,7 +27,6 @@ from classifiers.training.step import Split
 from data import augment, manifest, shards, streaming
 from data.loader import load_split
 from data.preprocess import Preprocess, cropped, raw_robust
-from data.survey import of_run
 from lensjax.errors import InputError
 
 CHUNK = 256
@@ -295,7 +294,7 @@ def resident(folder: Path, split: str, s: TrainSettings) -> Resident:
 
 def streamed(folder: Path, split: str, s: TrainSettings) -> Streaming:
     """A split whose cutouts stay on disk."""
-    columns = load_split(folder, split, tuple(shards.FIELDS))
+    columns = load_split(folder, split, shards.index(folder)["fields"])
     refuse_lost(folder, split, columns)
     rows = selected(columns, s.select, folder, split)
     columns = {name: values[rows] for name, values in columns.items()}
@@ -308,7 +307,7 @@ def streamed(folder: Path, split: str, s: TrainSettings) -> Streaming:
         columns["galaxy_id"],
         columns["label"],
         s.preprocess,
-        len(of_run(folder).bands),
+        len(shards.index(folder)["bands"]),
         s.workers,
         devices.mesh(s.batch),
     )
@@ -333,7 +332,8 @@ def needed(folder: Path, s: TrainSettings) -> dict[str, int]:
     """Bytes that it takes: the decoded training stamps on the host, those of training and validation, preprocessed, on the device. A processor is both."""
     listed = shards.index(folder)
     train, val = (
-        3 * sum(entry["records"] for entry in listed["shards"] if entry["split"] == split)
+        len(listed["bands"])
+        * sum(entry["records"] for entry in listed["shards"] if entry["split"] == split)
         for split in ("train", "val")
     )
     prepared = (

@@ -15,7 +15,7 @@ from flax import nnx
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from classifiers import frozen, host, models, weights
+from classifiers import frozen, models, processor, weights
 from classifiers.checkpoints import Checkpoints
 from classifiers.training import devices, inputs, interrupt, loop, memory, optimiser, probe
 from classifiers.training.settings import TrainSettings
@@ -23,7 +23,6 @@ from classifiers.training.step import Network, begin, make_step
 from data import record, shards
 from data.config import Invocation, presets
 from data.files import sha256, write_json
-from data.survey import of_run
 from data.verb import Done, Reads
 from lensjax.errors import InputError
 
@@ -92,10 +91,10 @@ def train(call: Invocation[TrainSettings], console: Console) -> Done:
     """Reads, trains and freezes the best epoch."""
     s, out = call.settings, call.out
     folder = out / "training"
-    side = shards.index(shards.located(out))["size"]
-    s = dataclasses.replace(s, preprocess=s.preprocess.of(side))
-    host.keep_memory()
-    bands = len(of_run(out).bands)
+    listed = shards.index(shards.located(out))
+    s = dataclasses.replace(s, preprocess=s.preprocess.of(listed["size"]))
+    bands = len(listed["bands"])
+    processor.keep_memory()
     net = network(s, bands)
     train, way = inputs.training(out, s)
     val = inputs.resident(out, "val", s)
