@@ -11,8 +11,9 @@ MEMINFO = Path("/proc/meminfo")
 
 
 class Free(NamedTuple):
-    """Bytes that are free now. host: of the machine. device: of each device that computes, which on a
-    processor is the machine's divided by the devices it stands for. None where it is not known."""
+    """Bytes that are free now. host: of the machine. device: of each device that computes; a
+    processor's is the machine's, divided by the devices it stands for. None where it is not
+    known."""
 
     host: int | None
     device: int | None

@@ -30,13 +30,14 @@ from lensjax.errors import InputError
 def network(s: TrainSettings, bands: int | None = None) -> Network:
     """The model before training: freshly drawn, or with the numbers of `initial`.
 
-    bands: channels of a stamp; None: as the architecture says. Raises InputError when the numbers do not
-    fit, or when the architecture is set to another number of bands.
+    bands: channels of a stamp; None: as the architecture says. Raises InputError when the numbers
+    do not fit, or when the architecture is set to another number of bands.
     """
     config = dict(s.architecture)
     if bands is not None and config.setdefault("bands", bands) != bands:
         raise InputError(
-            f"train.architecture: bands is {config['bands']}, and the survey has {bands}; leave it out"
+            f"train.architecture: bands is {config['bands']}, and the survey has {bands}; "
+            "leave it out"
         )
     dtype = jax.numpy.bfloat16 if s.precision == "bfloat16" else None
     model = models.create(s.model, config, nnx.Rngs(s.seed), dtype)
@@ -57,7 +58,8 @@ def run_info(
     manifest: Path,
     division: memory.Division,
 ) -> dict[str, Any]:
-    """Everything that tells this run from another; no part of it changes when the run is continued, but the time."""
+    """Everything that tells this run from another. Only the time changes when the run is
+    continued."""
     settings = json.loads(json.dumps(dataclasses.asdict(call.settings)))
     source, device = Path(call.source), jax.devices()[0]
     if call.source in presets():
@@ -116,7 +118,8 @@ def train(call: Invocation[TrainSettings], console: Console) -> Done:
     write_json(folder / "run_info.json", info)
     sizes = ", ".join(f"{n} {c['lenses']} lenses + {c['others']} others" for n, c in counts.items())
     console.print(
-        f"train: {s.model}, {info['parameters']:,} parameters, {s.preprocess.crop} px, {s.precision}, {s.epochs} epochs of {rows.size} stamps "
+        f"train: {s.model}, {info['parameters']:,} parameters, {s.preprocess.crop} px, "
+        f"{s.precision}, {s.epochs} epochs of {rows.size} stamps "
         f"in batches of {s.batch * s.accumulation}, {way} on {info['device']['kind']}; {sizes}",
         markup=False,
         soft_wrap=True,
@@ -191,7 +194,8 @@ def train(call: Invocation[TrainSettings], console: Console) -> Done:
 
 
 def refuse_others(call: Invocation[TrainSettings]) -> None:
-    """Raises InputError, naming the keys, when an unfinished run of other settings left checkpoints here: going on would throw its work away."""
+    """Raises InputError, which names the keys, when an unfinished run of other settings has left
+    checkpoints here: going on would throw its work away."""
     folder = call.out / "training" / "last"
     if (
         folder.is_dir()
