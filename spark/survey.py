@@ -32,7 +32,7 @@ from spark.crossmatch import CrossmatchSettings, crossmatch
 from spark.cutouts import CutoutSettings, make_cutouts
 from spark.jobs import outputs
 from spark.manifest import write_manifest
-from spark.pool import OnBadFile, negative_pool
+from spark.pool import OnBadFile, negative_pool, refused_rows
 from spark.sampling import SampleSettings, sample
 from spark.session import session
 from spark.shards import ShardSettings, write_shards
@@ -206,7 +206,9 @@ def run(
 
 def parts(out: Path, s: SurveySettings, i: Inputs) -> list[Part]:
     """The steps in order."""
+    defined = plain(i.survey)
     source = {
+        "survey": defined,
         "root": str(i.root) if i.external else "",
         "catalogues": i.catalogues,
         "lenses": i.lens_list,
@@ -226,9 +228,11 @@ def parts(out: Path, s: SurveySettings, i: Inputs) -> list[Part]:
         import pandas as pd
 
         found, _ = listed()
-        refused = negative_pool(spark(), out, i.root, i.catalogues, found, s.pool, s.on_bad_file)
+        refused = negative_pool(
+            spark(), out, i.root, i.catalogues, found, s.pool, s.on_bad_file, i.survey
+        )
         total = pd.read_csv(out / "counts" / "pool.csv").iloc[-1]
-        return _whole(refused), {
+        return [*_whole(refused), *refused_rows(out, i.catalogues)], {
             "files": len(i.catalogues),
             **{name: int(total[name]) for name in ("rows", "kept", "N1", "N2")},
         }
@@ -238,7 +242,15 @@ def parts(out: Path, s: SurveySettings, i: Inputs) -> list[Part]:
 
         found, bad = listed()
         refused = crossmatch(
-            spark(), out, i.root, i.catalogues, i.given, found, s.crossmatch, s.on_bad_file
+            spark(),
+            out,
+            i.root,
+            i.catalogues,
+            i.given,
+            found,
+            s.crossmatch,
+            s.on_bad_file,
+            i.survey,
         )
         table: dict[str, str] = dict(
             pd.read_csv(out / "counts" / "crossmatch.csv", dtype=str).to_numpy().tolist()
@@ -247,7 +259,7 @@ def parts(out: Path, s: SurveySettings, i: Inputs) -> list[Part]:
         return [*bad, *_whole(refused)], {name: int(table[name]) for name in shown if name in table}
 
     def sampled(spark: Callable[[], SparkSession]) -> tuple[Refused, dict[str, Any]]:
-        figures = sample(spark(), out, outputs(out / "pool"), s.sample)
+        figures = sample(spark(), out, outputs(out / "pool"), s.sample, i.survey)
         shown = (
             "wanted",
             "sampled",
@@ -270,7 +282,7 @@ def parts(out: Path, s: SurveySettings, i: Inputs) -> list[Part]:
         return validate(spark(), out, s.cutouts.side(i.survey), i.survey), {}
 
     def manifest(spark: Callable[[], SparkSession]) -> tuple[Refused, dict[str, Any]]:
-        figures = write_manifest(out, s.sample.scheme)
+        figures = write_manifest(out, s.sample.scheme, i.survey)
         return [], {
             name: figures[name]
             for name in (
@@ -288,7 +300,7 @@ def parts(out: Path, s: SurveySettings, i: Inputs) -> list[Part]:
 
     def packed(spark: Callable[[], SparkSession]) -> tuple[Refused, dict[str, Any]]:
         figures, left_out = write_shards(
-            spark(), out, s.cutouts.side(i.survey), s.shards, s.sample.seed
+            spark(), out, s.cutouts.side(i.survey), s.shards, s.sample.seed, i.survey
         )
         return [], figures | {"of another size": len(left_out)}
 
@@ -297,7 +309,6 @@ def parts(out: Path, s: SurveySettings, i: Inputs) -> list[Part]:
         f"{folder}/{name}" for name in (shards.INDEX, "dataset_info.json", "features.json")
     )
     tables = [i.root / c for c in i.catalogues] if i.external else []
-    defined = plain(i.survey)
     cutting = {"cutouts": asdict(s.cutouts), "root": source["root"], "on_bad_file": s.on_bad_file}
     cutting |= {"survey": defined, "folder": asdict(s.folder)}
     hosts = [p for p in i.external if p not in tables]
@@ -338,7 +349,7 @@ def parts(out: Path, s: SurveySettings, i: Inputs) -> list[Part]:
         ),
         Part(
             "sample",
-            asdict(s.sample),
+            {**asdict(s.sample), "survey": defined},
             ("survey-pool", "survey-crossmatch"),
             ("sample", "counts/sample.csv"),
             ("sample/sample.parquet", "counts/sample.csv"),
@@ -347,7 +358,7 @@ def parts(out: Path, s: SurveySettings, i: Inputs) -> list[Part]:
     ]
     if s.folder.table:
         chosen_by = {key: asdict(s.sample)[key] for key in ("scheme", "seed")}
-        depends = {**source, **chosen_by, "survey": defined, "folder": asdict(s.folder)}
+        depends = {**source, **chosen_by, "folder": asdict(s.folder)}
         made = ("sample/sample.parquet",)
         first = [Part("sample", depends, i.after, ("sample",), made, taken, i.external)]
     return [
@@ -371,7 +382,7 @@ def parts(out: Path, s: SurveySettings, i: Inputs) -> list[Part]:
         ),
         Part(
             "manifest",
-            {"scheme": s.sample.scheme},
+            {"scheme": s.sample.scheme, "survey": defined},
             ("survey-sample", "survey-validation"),
             ("manifest.parquet",),
             ("manifest.parquet",),
@@ -379,7 +390,7 @@ def parts(out: Path, s: SurveySettings, i: Inputs) -> list[Part]:
         ),
         Part(
             "shards",
-            {"shards": asdict(s.shards), "seed": s.sample.seed},
+            {"shards": asdict(s.shards), "seed": s.sample.seed, "survey": defined},
             ("survey-manifest", "survey-cutouts"),
             ("shards",),
             described,

@@ -5,8 +5,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from data import manifest, survey
+from data.columns import types
 from data.files import sha256
 from lensjax.errors import InputError
+
+TYPES = types(survey.default(), "manifest")
 
 
 def rows(n=4, **columns):
@@ -25,7 +28,7 @@ def test_round_trip_sorts_and_fills_the_whole_schema(tmp_path):
     path = tmp_path / "manifest.parquet"
     manifest.write(path, rows().take([2, 0, 3, 1]))
     table = manifest.read(path)
-    assert table.column_names == list(manifest.TYPES) and len(manifest.TYPES) == 59
+    assert table.column_names == list(TYPES) and len(TYPES) == 59
     assert table["galaxy_id"].to_pylist() == ["b_0", "b_1", "b_2", "b_3"]
     assert table["psfsize_r"].null_count == 4 and table["healpix_128"].type == pa.int64()
 
@@ -135,4 +138,7 @@ def test_a_manifest_of_another_survey_is_refused_in_one_line(tmp_path):
     ):
         manifest.read(tmp_path / "manifest.parquet")
     survey.write(tmp_path / survey.OF_A_RUN, survey.load("hsc"))
+    with pytest.raises(InputError, match=r"survey 'ls_dr10', expected 'hsc'"):
+        manifest.read(tmp_path / "manifest.parquet")
+    manifest.write(tmp_path / "manifest.parquet", table)
     assert manifest.read(tmp_path / "manifest.parquet").num_rows == 2
