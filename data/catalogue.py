@@ -231,13 +231,11 @@ def _refuse_doubles(out: Columns, where: str | Path) -> None:
 
 def missing(values: np.ndarray) -> Bool[np.ndarray, " n"]:
     """Where a column has no value: masked, NaN or an empty text."""
-    mask = np.atleast_1d(np.ma.getmaskarray(values)).copy()
-    plain = np.atleast_1d(np.ma.getdata(values))
+    values = np.ma.atleast_1d(values)
+    plain, masked = np.ma.getdata(values), np.ma.getmaskarray(values)
     if plain.dtype.kind == "f":
-        mask |= np.isnan(plain)
-    elif plain.dtype.kind == "U":
-        mask |= plain == ""
-    return mask
+        return masked | np.isnan(plain)
+    return masked | (plain == "") if plain.dtype.kind == "U" else masked.copy()
 
 
 def require(

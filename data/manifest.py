@@ -27,8 +27,6 @@ SAMPLE_WEIGHTS = {
 }
 """Sample weight of each tier under the two named schemes."""
 CURE = "rebuild the manifest with `lensjax survey`"
-
-
 NOT_BELOW = r"^$|^/|(^|/)\.\.(/|$)|\\|\x00"
 """Paths that are empty, absolute, or have a step upwards; as in `data.names.inside`."""
 
@@ -209,7 +207,7 @@ def read(path: str | Path, survey: Survey | None = None) -> pa.Table:
 
     survey: that of the run whose folder the file lies in, if none. Raises InputError when the file
     is missing, is not Parquet, or as `validated` does; and when its usable cutouts are in other
-    bands than those of the survey.
+    bands than the survey's.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -234,8 +232,8 @@ def read(path: str | Path, survey: Survey | None = None) -> pa.Table:
     if pc.any(odd).as_py():
         row = pc.index(odd, True).as_py()
         raise InputError(
-            f"{path}: row {row} has bands_requested {result['bands_requested'][row].as_py()!r}, "
-            f"the survey {survey.name} of this run has {survey.bands_text!r}; this manifest is of "
-            "another survey: put its own survey.yaml beside it, or run `lensjax survey --force`"
+            f"{path}: row {row} has bands_requested {result['bands_requested'][row].as_py()!r}, the "
+            f"survey {survey.name} of this run has {survey.bands_text!r}; a manifest of another "
+            "survey: put its own survey.yaml beside it, or run `lensjax survey --force`"
         )
     return result

@@ -14,7 +14,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -97,7 +97,7 @@ def completed(s: Selection, survey: Survey) -> Selection:
     """The selection with the survey's values where none are set. Raises InputError when the limits
     of declination leave nothing."""
     known = survey.catalogue
-    of_survey = {
+    of_survey: dict[str, Any] = {
         "dec_min": known.dec[0],
         "dec_max": known.dec[1],
         "types": known.types,

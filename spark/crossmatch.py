@@ -1,5 +1,5 @@
-"""From a lens list and catalogues to the positives: every selected lens gets its nearest catalogue
-object, or a reason why it has none.
+"""Lens list and catalogues → positives: every selected lens gets its nearest catalogue object, or a
+reason why not.
 
 Workers find, in each catalogue file, the nearest row of every lens, within a horizon that tells
 "nothing close" from "not covered". The driver keeps the best one for each lens and makes the

@@ -1,4 +1,4 @@
-"""From sample and validation to manifest.parquet: what the catalogue says of an object, beside what was
+"""Sample and validation → manifest.parquet: what the catalogue says of an object, beside what was
 found in its cutout."""
 
 from __future__ import annotations
@@ -17,8 +17,7 @@ HOST = "host"
 def write_manifest(
     out: Path, scheme: splits.Scheme, survey: Survey | None = None
 ) -> dict[str, Any]:
-    """Writes manifest.parquet from sample/ and validation/; returns the figures of the verified
-    split.
+    """Writes manifest.parquet from sample/ and validation/; returns the figures of the verified split.
 
     Every cutout that could be read has a row; `quality_ok` tells which may be used. Hosts from
     outside the survey (cutout_type `host`) and objects without a label are left out of the figures.
@@ -35,10 +34,10 @@ def write_manifest(
     apart = pa.array([HOST, UNLABELLED])
     host = pc.is_in(table["cutout_type"], value_set=apart)
     usable = pc.sum(table["quality_ok"]).as_py() or 0
-    survey = table.filter(pc.invert(host))
+    own = table.filter(pc.invert(host))
     names = ("galaxy_id", "cutout_path", "healpix_128", "split", "label")
     figures = splits.verify(
-        {name: survey[name].to_numpy(zero_copy_only=False) for name in names}, scheme
+        {name: own[name].to_numpy(zero_copy_only=False) for name in names}, scheme
     )
     return figures | {
         "hosts": pc.sum(host).as_py() or 0,

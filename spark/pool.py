@@ -18,7 +18,7 @@ import numpy as np
 from data import catalogue, columns
 from data.files import replacing
 from data.lenses import Lenses
-from data.names import file_stem
+from data.names import as_text, file_stem
 from data.selection import Selection, counters_of, judged, magnitude
 from data.survey import Survey, default
 from lensjax.errors import InputError
@@ -162,8 +162,8 @@ def write_counts(
 
     rows = [
         {
-            "file": name,
-            "refused": refused.get(name, ""),
+            "file": as_text(name),
+            "refused": as_text(refused.get(name, "")),
             **{k: v for k, v in c.items() if k not in ("histograms", "refused")},
         }
         for name, c in counters.items()

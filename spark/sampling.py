@@ -1,4 +1,4 @@
-"""From pool and positives to the sample: every object that gets a cutout, with its label, tier, weights
+"""Pool and positives → the sample: every object that gets a cutout, with its label, tier, weights
 and split.
 
 The negatives of a stratum are its first k by a hash of name and seed. They are taken with a window

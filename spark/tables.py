@@ -30,8 +30,7 @@ def write_parquet(path: Path, frame: pd.DataFrame, survey: Survey | None = None)
     def of(name: str) -> pa.Field:
         if name in known:
             return known[name].with_nullable(True)
-        kind = frame[name].dtype
-        text = kind.kind == "O" or str(kind).startswith("str")
+        text = str(frame[name].dtype).startswith(("object", "str"))
         return pa.field(name, pa.string() if text else pa.float64())
 
     schema = pa.schema([of(str(name)) for name in frame.columns], metadata={"survey": survey.name})

@@ -37,10 +37,7 @@ def test_shares_balance(positives, available, ratio, fraction, borrow):
             and min(s.unfilled, s.borrowed) >= 0
         )
         assert (
-            s.got
-            <= s.sampled
-            <= s.available
-            == available.get((s.nobs_bin, s.type_bin, s.pool), 0)
+            s.got <= s.sampled <= s.available == available.get((s.nobs_bin, s.type_bin, s.pool), 0)
         )
     for pool in sampling.POOLS:
         mine = [s for s in shares if s.pool == pool]

@@ -12,11 +12,10 @@ from data.manifest import SAMPLE_WEIGHTS
 from data.selection import Selection
 from data.survey import default
 from lensjax.errors import InputError
-from spark.crossmatch import CrossmatchSettings, crossmatch
+from spark.crossmatch import CrossmatchSettings, crossmatch, write_parquet
 from spark.jobs import outputs
 from spark.pool import negative_pool
 from spark.sampling import SampleSettings, sample
-from spark.tables import write_parquet
 
 FILES = ["sweep/sweep-a.fits", "sweep/sweep-b.fits"]
 SETTINGS = SampleSettings(negatives_per_positive=4.0)

@@ -47,7 +47,7 @@ def test_rows_fit_the_manifest(tmp_path):
     make_cutouts(None, out, root, SETTINGS)
     validate(None, out, 101)
     whole = manifest.assembled(table(out), pq.read_table(out / "sample" / "sample.parquet"))
-    assert whole.num_rows == 7 and whole.column_names == list(names(default(), "manifest"))
+    assert whole.num_rows == 7 and whole.column_names[:59] == [*names(default(), "manifest")]
     row = whole.to_pylist()[whole["galaxy_id"].to_pylist().index("1500p100_0")]
     assert (
         row["label"] == 1
