@@ -11,12 +11,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from lensjax.arrays import Real
+from lensjax.units import ZERO_POINT as ZERO_POINT
 
 if TYPE_CHECKING:
     from lensjax.grid import PixelGrid
     from lensjax.psf import PSF
 
-ZERO_POINT = 22.5
 LN10 = 2.302585092994046
 
 
