@@ -1,11 +1,12 @@
 # uv installs in half a minute; where it cannot reach the index (a proxy's certificate, say), pip does.
-# `make demo` runs the whole chain on the simulated survey; `make test` runs every check. Both set up .venv from nothing first.
+# `make demo` runs the whole chain on the simulated survey. `make test` runs the static checks and the tests;
+# `make test-all` adds those marked `stress`. All set up .venv from nothing first.
 PYTHON ?= python3
 VENV := .venv
 OUT ?= runs/default
 PACKAGES := --constraint constraints.txt --editable '.[all,test]'
 
-.PHONY: demo test install clean
+.PHONY: demo check test test-all install clean
 install: $(VENV)/installed
 
 $(VENV)/installed: pyproject.toml constraints.txt
@@ -18,9 +19,16 @@ $(VENV)/installed: pyproject.toml constraints.txt
 demo: install
 	$(VENV)/bin/lensjax run --out $(OUT)
 
-test: install
+# What .pre-commit-config.yaml runs as well; the tools are those of .venv.
+check: install
 	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+
+test: check
+	$(VENV)/bin/python -m pytest -n 2 --dist loadgroup -m "not stress"
+
+test-all: check
 	$(VENV)/bin/python -m pytest -n 2 --dist loadgroup
 
 clean:

@@ -1,1 +1,5 @@
-"""Flax lens finders, their training and evaluation, and the audit of a frozen one."""
+"""Flax lens finders, their training and evaluation, and the audit of any finder."""
+
+from lensjax.siblings import own
+
+own("data")

@@ -94,7 +94,7 @@ def _die_with_parent() -> None:
 def execute(step: str, arguments: Sequence[str]) -> int:
     """Runs one verb in a process of its own group and passes one interrupt on to it; returns its exit code."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "lensjax.cli", step, *arguments],
+        [sys.executable, "-P", "-m", "lensjax.cli", step, *arguments],
         start_new_session=True,
         preexec_fn=_die_with_parent,
     )

@@ -1,4 +1,4 @@
-"""The verb `weights`: import from torchvision's state dicts, export for others."""
+"""The verb `weights`: weights of torchvision or timm come in, ours go out for others."""
 
 from __future__ import annotations
 
@@ -16,9 +16,11 @@ from lensjax.errors import InputError
 
 @dataclass(frozen=True)
 class Import:
-    """A state dict of torchvision (.pth, .pt, .safetensors, .npz), or the folder of an export, becomes a classifier folder.
+    """A state dict of torchvision or timm (.pth, .pt, .safetensors, .npz), or the folder of an
+    export, becomes a folder with a classifier.
 
-    For `train: {initial: FOLDER}` or `evaluate: {classifier: FOLDER}`. An exported folder says itself what it is; the flags are for a file.
+    Such a folder serves as `train: {initial: FOLDER}` and as a finder to evaluate or audit. An
+    exported folder says itself what it is; the flags are for a file.
     """
 
     file: tyro.conf.Positional[Path]
@@ -27,7 +29,7 @@ class Import:
     model: str = "resnet18"
     """architecture: resnet18, efficientnet_v2_s or shielded_resnet"""
     architecture: str = "{}"
-    """fields of the architecture that differ from its defaults, as YAML: '{widths: [16, 32, 64, 128]}'"""
+    """fields of the architecture that differ from its defaults, as YAML: '{blocks: [1, 1, 1, 1]}'"""
     crop: int = 101
     """side of the stamps it will see, pixels"""
     seed: int = 0
@@ -36,7 +38,8 @@ class Import:
 
 @dataclass(frozen=True)
 class Export:
-    """A trained classifier becomes model.safetensors (torch's names and layout), config.json and a model card."""
+    """A trained classifier becomes model.safetensors (torch's names and layout), config.json and a
+    model card."""
 
     folder: tyro.conf.Positional[Path]
     to: Path
@@ -60,7 +63,7 @@ def fields(text: str) -> dict[str, Any]:
 
 command: Verb[None] = Verb(
     name="weights",
-    summary="Weights in from torchvision, out as safetensors with config and model card, and ONNX.",
+    summary="Weights of torchvision or timm come in; ours go out as safetensors or ONNX.",
     after=("train",),
     work="classifiers.exchange:work",
 )
@@ -86,9 +89,12 @@ def work(argv: list[str]) -> int:
             )
         for path in frozen.save(asked.to, found):
             print(path)
+        if how := found.info["read_as"]:
+            print(f"weights: read as {', '.join(how)}")
         if replaced := found.info["new_head"]:
             print(
-                f"weights: the head ({', '.join(replaced)}) has another number of classes and is freshly drawn: train before scoring"
+                f"weights: the head ({', '.join(replaced)}) has another number of classes and is "
+                "freshly drawn: train before scoring"
             )
     else:
         source = frozen.load(asked.folder)

@@ -54,7 +54,7 @@ class Frozen:
         return json.loads(self.meta)
 
     @property
-    def model(self) -> models.Finder:
+    def model(self) -> models.Classifier:
         """The Flax module, in evaluation mode; it takes preprocessed stamps."""
         return nnx.merge(self.graph, self.state, copy=True)
 
@@ -71,7 +71,7 @@ class Frozen:
         return self.model.maps(raw_robust(raw_stamps, self.preprocess))
 
 
-def freeze(model: models.Finder, preprocess: Preprocess, info: Mapping[str, Any]) -> Frozen:
+def freeze(model: models.Classifier, preprocess: Preprocess, info: Mapping[str, Any]) -> Frozen:
     """A Frozen of a model as it is now. info: at least `model` (name) and `config`, JSON values."""
     model.eval()
     graph, state = nnx.split(model)

@@ -1,4 +1,5 @@
-"""Weights in from torchvision, weights out for others: the same numbers under torch's names and in torch's layout.
+"""Weights in from torchvision or timm, weights out for others: the same numbers under torch's names
+and in torch's layout.
 
 torch                       here
 Conv weight (out, in, h, w) kernel (h, w, in, out)
@@ -10,20 +11,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from flax import nnx
 
-from classifiers import frozen, models, torchfile, weights
+from classifiers import frozen, models, statedict, torchfile, weights
 from data.config import validated
 from data.files import replacing, write_json
 from data.preprocess import Preprocess
 from lensjax.errors import InputError
 
 IGNORED = "num_batches_tracked"
-"""torch's counter of batches beside every running variance, which only a cumulative average needs"""
+"""torch's counter of batches beside every running variance; only a cumulative average needs it"""
 TENSORS, CONFIG = "model.safetensors", "config.json"
 LEAVES = {
     "kernel": "weight",
@@ -50,8 +52,9 @@ def from_torch(array: np.ndarray) -> np.ndarray:
     return array.transpose(2, 3, 1, 0) if array.ndim == 4 else array.T
 
 
-def read(path: Path) -> dict[str, np.ndarray]:
-    """Arrays of a .pth, .pt, .safetensors or .npz file. Raises InputError when it is none of them or damaged."""
+def read(path: Path) -> Any:
+    """What a .pth, .pt, .safetensors or .npz file holds: arrays by name, in a .pth perhaps within
+    other dictionaries. Raises InputError when it is none of them or damaged."""
     path = Path(path)
     if path.suffix in (".pth", ".pt"):
         return torchfile.read(path)
@@ -70,22 +73,38 @@ def read(path: Path) -> dict[str, np.ndarray]:
     raise InputError(f"{path}: weights are read from .pth, .pt, .safetensors and .npz")
 
 
-def converted(
-    tensors: Mapping[str, np.ndarray], model: models.Finder, where: str
-) -> tuple[dict[str, np.ndarray], list[str]]:
-    """Every array of the model from a torch state dict, and the names of the head's when it was replaced.
+@dataclass(frozen=True)
+class Converted:
+    """arrays: every array of the model, by its own names. new_head: names of the head's tensors
+    where the model keeps its own. read_as: in words, how the file was read."""
 
-    A head of another number of classes is left out: the model keeps its own. Raises InputError naming every other tensor that is missing, unknown or
-    of another shape.
+    arrays: dict[str, np.ndarray]
+    new_head: list[str]
+    read_as: tuple[str, ...]
+
+
+def converted(tensors: Mapping[str, Any], model: models.Classifier, where: str) -> Converted:
+    """A model's arrays from a state dict of torchvision or timm, as `statedict` recognises it.
+
+    A head of another number of classes is left out, and the model keeps its own. Raises InputError
+    that names other tensors that are missing, unknown or of another shape, and says how the file
+    was read.
     """
     own = weights.flatten(model)
     wanted = {torch_name(name): to_torch(array) for name, array in own.items()}
+    found = statedict.recognised(tensors, wanted, where)
+    if statedict.TIMM in found.read_as and getattr(model, "variant", "") == "torchvision":
+        raise InputError(
+            f"{where}: has {statedict.TIMM}, which computes something else than torchvision's; say "
+            "--architecture '{variant: timm}' for efficientnetv2_s, '{variant: timm_tf}' for "
+            "tf_efficientnetv2_s"
+        )
     counters = {
         name.removesuffix("running_var") + IGNORED
         for name in wanted
         if name.endswith("running_var")
     }
-    given = {name: array for name, array in tensors.items() if name not in counters}
+    given = {name: array for name, array in found.tensors.items() if name not in counters}
     head = [name for name in wanted if name.split(".")[0] == model.head_name]
     replaced = sorted(
         n
@@ -97,32 +116,35 @@ def converted(
     if replaced:
         given = {n: a for n, a in given.items() if n not in head} | {n: wanted[n] for n in head}
     if problems := weights.differences(given, wanted):
-        raise InputError(f"{where}: not the weights of this model: {problems}")
+        how = f" (read as: {', '.join(found.read_as)})" if found.read_as else ""
+        raise InputError(f"{where}: not the weights of this model{how}: {problems}")
     if not weights.finite({n: np.asarray(a, np.float32) for n, a in given.items()}):
         raise InputError(f"{where}: holds NaN or infinite numbers; restore it from where it came")
-    return {
-        name: from_torch(np.asarray(given[torch_name(name)], np.float32)) for name in own
-    }, replaced
+    arrays = {name: from_torch(np.asarray(given[torch_name(name)], np.float32)) for name in own}
+    return Converted(arrays, replaced, found.read_as)
 
 
 def imported(
     path: Path, model: str, config: Mapping[str, Any], preprocess: Preprocess, seed: int = 0
 ) -> frozen.Frozen:
-    """A frozen classifier with the weights of a torchvision state dict. seed: of the head when the file's has another number of classes."""
+    """A frozen classifier with the weights of a state dict of torchvision or timm. seed: of the head,
+    where the file's has another number of classes."""
     made = models.create(model, config, nnx.Rngs(seed))
-    arrays, replaced = converted(read(path), made, str(path))
-    weights.restore(made, arrays, str(path))
+    found = converted(read(path), made, str(path))
+    weights.restore(made, found.arrays, str(path))
     info = {
         "model": model,
         "config": models.complete(model, config),
         "imported_from": Path(path).name,
-        "new_head": replaced,
+        "new_head": found.new_head,
+        "read_as": list(found.read_as),
     }
     return frozen.freeze(made, preprocess, info)
 
 
 def returned(folder: Path) -> frozen.Frozen:
-    """The classifier that `exported` wrote into a folder. Raises InputError when a file is missing or not its own."""
+    """The classifier that `exported` wrote into a folder. Raises InputError when a file is missing or
+    is not its own."""
     path = Path(folder) / CONFIG
     try:
         found = json.loads(path.read_text())
@@ -130,18 +152,21 @@ def returned(folder: Path) -> frozen.Frozen:
         preprocess = validated(Preprocess, found["preprocess"], str(path))
     except FileNotFoundError:
         raise InputError(
-            f"{path}: no such file; give a folder of `lensjax weights export`, or a weights file with --model and --crop"
+            f"{path}: no such file; give a folder of `lensjax weights export`, or a weights file "
+            "with --model and --crop"
         ) from None
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
         raise InputError(
-            f"{path}: not the configuration of an exported classifier ({type(error).__name__}: {error}); export it again"
+            f"{path}: not the configuration of an exported classifier ({type(error).__name__}: "
+            f"{error}); export it again"
         ) from None
     again = imported(Path(folder) / TENSORS, name, config, preprocess)
     return frozen.freeze(again.model, preprocess, info | again.info)
 
 
 def exported(source: frozen.Frozen, folder: Path) -> list[Path]:
-    """Writes model.safetensors (torch's names and layout), config.json and README.md, the layout of a Hugging Face repository."""
+    """Writes model.safetensors (torch's names and layout), config.json and README.md, as a
+    repository of Hugging Face has them; returns their paths."""
     from safetensors.numpy import save_file
 
     folder = Path(folder)

@@ -1,7 +1,9 @@
-"""Tensors of a PyTorch checkpoint (.pth, .pt) without PyTorch and without running what is pickled in it.
+"""Tensors of a PyTorch checkpoint (.pth, .pt) without PyTorch and without running what is in it.
 
-A file of torch.save (since 1.6) is a ZIP of stored members: `data.pkl` describes tensors, `data/<key>` holds the bytes of each. The
-unpickler here knows the few names that tensors need and refuses every other, so nothing in the file is ever called.
+A file of torch.save (since version 1.6) is a ZIP of stored members: `data.pkl` describes tensors,
+and `data/<key>` holds the bytes of each storage. The unpickler here knows the few names that
+tensors need, takes a few harmless ones for empty objects, and refuses every other name, so that
+nothing in the file is ever called.
 """
 
 from __future__ import annotations
@@ -27,7 +29,19 @@ STORAGES = {
     "BoolStorage": np.bool_,
 }
 CURE = "save the model's state_dict() with torch.save, or convert it to .safetensors"
-WRAPPERS = ("state_dict", "model_state_dict", "model")
+HARMLESS = {
+    ("argparse", "Namespace"),
+    ("collections", "Counter"),
+    ("collections", "defaultdict"),
+    ("numpy", "dtype"),
+    ("numpy._core.multiarray", "scalar"),
+    ("numpy.core.multiarray", "scalar"),
+    ("pathlib", "Path"),
+    ("pathlib", "PosixPath"),
+    ("torch", "Size"),
+    ("torch", "device"),
+}
+"""Names that training scripts save beside the weights; each becomes an empty object."""
 
 
 class _Storage:
@@ -35,6 +49,19 @@ class _Storage:
 
     def __init__(self, dtype: Any):
         self.dtype = np.dtype(dtype)
+
+
+class _Empty(dict):
+    """In place of an object that is not needed: takes whatever the pickle gives it, and forgets."""
+
+    def __init__(self, *arguments: Any):
+        super().__init__()
+
+    def __setstate__(self, state: Any) -> None:
+        """Forgets the state."""
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        """Forgets the item."""
 
 
 def _tensor(
@@ -78,6 +105,8 @@ class _Reader(pickle.Unpickler):
             return _tensor
         if (module, name) == ("torch._utils", "_rebuild_parameter"):
             return _parameter
+        if (module, name) in HARMLESS:
+            return _Empty
         if module == "torch" and name in STORAGES:
             return _Storage(STORAGES[name])
         raise InputError(f"it holds {module}.{name}, which is not a tensor")
@@ -98,10 +127,11 @@ class _Reader(pickle.Unpickler):
         return self._known[key]
 
 
-def read(path: Path) -> dict[str, np.ndarray]:
-    """Name -> array of a saved state dict, with or without one of the usual wrappings.
+def read(path: Path) -> Any:
+    """What a file of torch.save holds: dictionaries, lists, numbers, and tensors as arrays.
 
-    Raises InputError naming the file when it is not such a ZIP, is damaged, or holds anything but tensors.
+    Raises InputError naming the file when it is not such a ZIP, is damaged, or holds an object
+    that is neither of these nor harmless.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -111,7 +141,7 @@ def read(path: Path) -> dict[str, np.ndarray]:
             if len(roots) != 1:
                 raise InputError("not a checkpoint of torch.save")
             with np.errstate(all="ignore"):
-                found = _Reader(archive, roots[0]).load()
+                found: Any = _Reader(archive, roots[0]).load()
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except zipfile.BadZipFile:
@@ -122,12 +152,4 @@ def read(path: Path) -> dict[str, np.ndarray]:
         raise InputError(
             f"{path}: damaged or not a state dict ({type(error).__name__}); {CURE}"
         ) from None
-    for wrapper in WRAPPERS:
-        if isinstance(found, dict) and isinstance(found.get(wrapper), dict):
-            found = found[wrapper]
-    if not isinstance(found, dict) or not found:
-        raise InputError(f"{path}: holds no state dict; {CURE}")
-    tensors = {str(k).removeprefix("module."): v for k, v in found.items()}
-    if wrong := [k for k, v in tensors.items() if not isinstance(v, np.ndarray)]:
-        raise InputError(f"{path}: {wrong[0]} is not a tensor; {CURE}")
-    return tensors
+    return found

@@ -1,4 +1,7 @@
-"""A finder's numbers as flat names -> arrays, in safetensors files and back. Every tensor is accounted for, or the file is refused."""
+"""A network's numbers as flat names -> arrays, in safetensors files and back.
+
+Every tensor is accounted for, or the file is refused.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +15,11 @@ import numpy as np
 from flax import nnx
 
 from data.files import replacing
-from lensjax.errors import InputError
+from lensjax.errors import InputError, some
 
 
 def flatten(model: nnx.Module) -> dict[str, np.ndarray]:
-    """Parameters and running statistics by dotted path (`layer1.0.conv1.kernel`), on the host."""
+    """Parameters and running statistics by dotted path (`layer1.0.conv1.kernel`), as numpy arrays."""
     state = nnx.state(model, nnx.Any(nnx.Param, nnx.BatchStat))
     return {
         ".".join(map(str, path)): np.asarray(leaf[...]) for path, leaf in nnx.to_flat_state(state)
@@ -24,24 +27,26 @@ def flatten(model: nnx.Module) -> dict[str, np.ndarray]:
 
 
 def differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
-    """What keeps `found` from being `wanted`: names missing, names unknown, shapes that differ; empty when they agree."""
+    """What keeps `found` from being `wanted`, in words: names that are missing or unknown, and
+    shapes that differ, the first few of each and how many more; empty where they agree."""
+    both = sorted(set(found) & set(wanted))
+    shapes = {name: (tuple(found[name].shape), tuple(wanted[name].shape)) for name in both}
+    other = [f"{name} has shape {a} instead of {b}" for name, (a, b) in shapes.items() if a != b]
     problems = []
     if missing := sorted(set(wanted) - set(found)):
-        problems.append("missing " + ", ".join(missing))
+        problems.append(f"missing {some(missing)}")
     if unknown := sorted(set(found) - set(wanted)):
-        problems.append("unknown " + ", ".join(unknown))
-    for name in sorted(set(found) & set(wanted)):
-        if tuple(found[name].shape) != tuple(wanted[name].shape):
-            problems.append(
-                f"{name} has shape {tuple(found[name].shape)} instead of {tuple(wanted[name].shape)}"
-            )
+        problems.append(f"unknown {some(unknown)}")
+    if other:
+        problems.append(some(other))
     return "; ".join(problems)
 
 
 def restore(model: nnx.Module, arrays: Mapping[str, np.ndarray], where: str) -> None:
-    """Puts arrays into a model, in place; the model may be a shape only (nnx.eval_shape), which spares drawing numbers to be replaced.
+    """Puts arrays into a model, in place. The model may be a shape only (nnx.eval_shape), which
+    spares drawing numbers that are replaced at once.
 
-    Raises InputError that names every missing, unknown or misshaped tensor.
+    Raises InputError that names tensors that are missing, unknown or of another shape.
     """
     leaves = {
         ".".join(map(str, path)): (path, leaf)

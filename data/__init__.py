@@ -1,1 +1,1 @@
-"""What a survey is on disk: catalogues, cutouts, preprocessing, shards, and a simulated survey to try them on."""
+"""What a survey is on disk: catalogues, cutouts, preprocessing, shards, and a simulated survey."""

@@ -83,8 +83,12 @@ def validated(cls: type[C], values: dict[str, Any], where: str) -> C:
             known = getattr(cls, "__dataclass_fields__", {})
             if e["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
                 problems.append(f"unknown key {key!r} ({meant(str(e['loc'][-1]), known)})")
+            elif e["type"] == "missing":
+                problems.append(f"{key}: missing, add it")
             else:
-                problems.append(f"{key}: {e['msg']}, got {e['input']!r}" if key else e["msg"])
+                said = e["msg"].removeprefix("Value error, ")
+                given = "" if isinstance(e["input"], dict) else f", got {e['input']!r}"
+                problems.append(f"{key}: {said}{given}" if key else said)
         raise InputError(f"{where}: " + "; ".join(problems)) from None
 
 

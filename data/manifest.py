@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data.files import replacing
+from data.survey import of_run
 from lensjax.errors import InputError
 
 if TYPE_CHECKING:
@@ -81,6 +82,10 @@ SAMPLE_WEIGHTS = {
 """Sample weight of each tier under the two named schemes."""
 
 
+NOT_BELOW = r"^$|^/|(^|/)\.\.(/|$)|\\|\x00"
+"""Paths that are empty, absolute, or have a step upwards; as in `data.names.inside`."""
+
+
 def schema() -> pa.Schema:
     """Arrow schema of the manifest."""
     import pyarrow as pa
@@ -137,6 +142,13 @@ def validated(table: pa.Table, where: str | Path = "manifest") -> pa.Table:
         raise InputError(
             f"{where}: row {row} has sample_weight {weight[row].as_py()}, expected a number that is not negative"
         )
+    outside = pc.match_substring_regex(result["cutout_path"], NOT_BELOW)
+    if pc.any(outside).as_py():
+        row = pc.index(outside, True).as_py()
+        raise InputError(
+            f"{where}: row {row} has cutout_path {result['cutout_path'][row].as_py()!r}, which does not "
+            "lie below the run's folder; remove the row"
+        )
     for name in ("galaxy_id", "cutout_path"):
         present = pc.drop_null(result[name])
         if pc.count_distinct(present).as_py() < len(present):
@@ -187,9 +199,11 @@ def write(path: str | Path, table: pa.Table) -> None:
 def read(path: str | Path) -> pa.Table:
     """The manifest with exactly the schema's columns (healpix_128 stored as double is accepted).
 
-    Raises InputError when the file is missing, is not Parquet, or as `validated` does.
+    Raises InputError when the file is missing, is not Parquet, or as `validated` does; and when its
+    usable cutouts are in other bands than those of the survey that the run was made for.
     """
     import pyarrow as pa
+    import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
     path = Path(path)
@@ -201,4 +215,16 @@ def read(path: str | Path) -> pa.Table:
         raise InputError(
             f"{path}: not a readable Parquet file ({str(error).splitlines()[0]}); rebuild it with `lensjax survey --force`"
         ) from None
-    return validated(table, path)
+    result, survey = validated(table, path), of_run(path.parent)
+    odd = pc.and_(
+        pc.fill_null(pc.not_equal(result["bands_requested"], survey.bands_text), False),
+        pc.fill_null(result["quality_ok"], True),
+    )
+    if pc.any(odd).as_py():
+        row = pc.index(odd, True).as_py()
+        raise InputError(
+            f"{path}: row {row} has bands_requested {result['bands_requested'][row].as_py()!r}, the "
+            f"survey {survey.name} of this run has {survey.bands_text!r}; this manifest is of another "
+            "survey: put its own survey.yaml beside it, or run `lensjax survey --force`"
+        )
+    return result

@@ -7,8 +7,7 @@ annulus, computes (x - m) / (MAD + 1e-8), and clips.
 The centre of a stamp is (size - 1) / 2 in both axes: the middle pixel of an odd stamp, the corner
 shared by the four middle pixels of an even one. A crop starts (H - crop) // 2 pixels from either
 edge. Where stamp and crop are not both odd or both even, the centre of the crop is therefore half a
-pixel from that of the stamp: the middle pixel of a 101-pixel stamp is pixel 32 of its 64-pixel
-crop.
+pixel from that of the stamp: the middle pixel of an odd stamp is pixel 32 of its 64-pixel crop.
 
 The median is the exact one, that of numpy: the mean of the two middle values of an even number. It
 is found by bisecting the ordered bit patterns of the floats. These are 32 counting passes that

@@ -52,7 +52,8 @@ def _masks(
     """Masks of a stamp by name; `central` is the square in which few pixels may be missing."""
 
     def pixels(arcsec: float) -> float:
-        # Rounded, because 2.096 / 0.262 is not exactly 8, and a radius can be a whole pixel.
+        # Rounded, because the quotient of two such numbers is not exactly the whole number of
+        # pixels that a radius can be.
         return round(arcsec / pixel_scale, 6)
 
     y, x = np.ogrid[:height, :width]
@@ -202,6 +203,6 @@ def _digest(image: np.ndarray, survey: Survey, pixel_scale: float) -> str:
     that of the rules in this module, and grows when they change."""
     s = survey
     rules = (1, s.radii, s.bands, s.reference, float(pixel_scale), image.shape, str(image.dtype))
-    digest = hashlib.blake2b(repr(rules).encode(), digest_size=16)
+    digest = hashlib.sha256(repr(rules).encode())
     digest.update(np.ascontiguousarray(image).data)
-    return digest.hexdigest()
+    return digest.hexdigest()[:32]

@@ -30,7 +30,7 @@ from pydantic import Field, TypeAdapter, model_validator
 from data.config import settings, validated
 from data.files import replacing
 from lensjax.errors import InputError
-from lensjax.photometry import ZERO_POINT
+from lensjax.units import ZERO_POINT
 
 DEFAULT = "ls_dr10"
 """The survey of a run that names none."""
@@ -40,6 +40,9 @@ OF_A_RUN = "survey.yaml"
 
 DEFINITION = "definition.yaml"
 """File of a survey's own folder that holds its definition, where there is one."""
+
+MOST_BANDS = 16
+"""Bands that a survey may have: as many as a cutout can hold."""
 
 Positive = Annotated[float, Field(gt=0)]
 Ring = tuple[Positive, Positive]
@@ -123,6 +126,8 @@ class Images:
             if wrong := [f for f, more in fields.items() if f not in known or any(more)]:
                 raise ValueError(f"images.{key} has field {wrong[0]!r}; use {', '.join(known)}")
             parts = PurePosixPath(text).parts
+            if key != "folder" and "brick" not in fields:
+                raise ValueError(f"images.{key} {text!r} is one file for all bricks; add {{brick}}")
             if text.startswith("/") or ".." in parts or (key != "folder" and len(parts) != 1):
                 raise ValueError(f"images.{key} {text!r}: give a name below the survey's folder")
         return self
@@ -191,15 +196,18 @@ class Survey:
     def _consistent(self) -> Survey:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", self.name):
             raise ValueError(f"name {self.name!r}: use letters, digits, - and _")
-        if not self.bands or len(set(self.bands)) < len(self.bands):
-            raise ValueError(f"bands {list(self.bands)}: give at least one, each once")
+        known = f"bands are {', '.join(self.bands)}"
+        if not self.bands or len({band.lower() for band in self.bands}) < len(self.bands):
+            raise ValueError(f"bands {list(self.bands)}: give at least one, each once in any case")
+        if len(self.bands) > MOST_BANDS:
+            raise ValueError(f"{len(self.bands)} bands: give at most {MOST_BANDS}")
         if wrong := [b for b in self.bands if not re.fullmatch(r"[A-Za-z0-9]+", b)]:
             raise ValueError(f"band {wrong[0]!r}: use letters and digits")
         named = {"reference": [self.reference], "selection_band": [self.selection_band]}
         named |= {"rgb.bands": [*self.rgb.bands], "colour": [*(self.colour or ())]}
         for key, bands in named.items():
             if missing := [b for b in bands if b not in self.bands]:
-                raise ValueError(f"{key} names band {missing[0]!r}; bands are {list(self.bands)}")
+                raise ValueError(f"{key} names band {missing[0]!r}; {known}; name one of them")
         per_band = {
             "fwhm_ratio": self.fwhm_ratio,
             "extinction": self.extinction,
@@ -210,8 +218,20 @@ class Survey:
         }
         for key, values in per_band.items():
             if len(values) != len(self.bands):
-                raise ValueError(f"{key} has {len(values)} values for {len(self.bands)} bands")
+                raise ValueError(
+                    f"{key} has {len(values)} values for {len(self.bands)} bands; "
+                    f"give one for each of {', '.join(self.bands)}"
+                )
         c = self.conditions
+        per_region = {
+            f"conditions.{k}": getattr(c, k) for k in ("probability", "fwhm", "m5", "ebv")
+        }
+        for key, values in (per_band | per_region | {"zero_point": (self.zero_point,)}).items():
+            if not all(math.isfinite(value) for value in values):
+                raise ValueError(f"{key} {list(values)}: give finite numbers")
+        for key in ("image", "invvar"):
+            if len(self.bands) > 1 and "{band}" not in getattr(self.images, key):
+                raise ValueError(f"images.{key} is one file for all bands; add {{band}}")
         if not len(c.probability) == len(c.fwhm) == len(c.m5) == len(c.ebv):
             raise ValueError("conditions: probability, fwhm, m5 and ebv need equally many values")
         if any(b <= a for a, b in zip(c.probability, c.probability[1:])):
@@ -235,8 +255,8 @@ class Survey:
 
     @property
     def bands_text(self) -> str:
-        """The bands in order as one text, as cutouts record it: `grz`, or with commas between them
-        where a name has several letters."""
+        """The bands in order as one text, as cutouts record it: one word, with commas between the
+        bands where a name has several letters."""
         return ("" if all(len(b) == 1 for b in self.bands) else ",").join(self.bands)
 
     def pixels(self, arcsec: float) -> float:
@@ -278,7 +298,10 @@ def load(source: str | Path) -> Survey:
         if not path.is_file():
             known = ", ".join(names())
             raise InputError(f"survey {name!r}: neither a file nor one of {known}")
-        text = path.read_text()
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (UnicodeDecodeError, OSError) as error:
+            raise InputError(f"survey {name}: cannot be read ({error}); write it again") from None
     try:
         raw = yaml.safe_load(text)
     except yaml.YAMLError as error:
@@ -304,6 +327,13 @@ def of_run(out: str | Path) -> Survey:
     """The survey that a run directory was made for; the default one where the run does not say."""
     path = Path(out) / OF_A_RUN
     return load(path if path.is_file() else DEFAULT)
+
+
+def chosen(definition: str, root: str | Path) -> Survey:
+    """The survey that a catalogue's folder belongs to: the one asked for by name or path; else the
+    one that `root` defines; else the default one. Raises InputError as `load` does."""
+    own = Path(root) / DEFINITION
+    return load(definition or (own if own.is_file() else DEFAULT))
 
 
 def _is_yaml(name: str) -> bool:

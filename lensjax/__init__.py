@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from lensjax.photometry import psfdepth_from_m5 as psfdepth_from_m5
     from lensjax.prior import prior_from as prior_from
     from lensjax.prior import priors as priors
+    from lensjax.psf import PSF as PSF
     from lensjax.psf import Gaussian as Gaussian
     from lensjax.psf import Moffat as Moffat
     from lensjax.psf import PixelKernel as PixelKernel

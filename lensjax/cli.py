@@ -19,6 +19,7 @@ from importlib.metadata import entry_points
 from typing import Any, NoReturn
 
 from lensjax.errors import InputError
+from lensjax.siblings import own
 
 GROUP = "lensjax.verbs"
 
@@ -104,22 +105,32 @@ def main(argv: list[str] | None = None) -> int:
         return _fail(cure + where)
 
 
-def large_pages() -> None:
-    """Starts this process again, once, with its memory in large pages where the kernel grants them (glibc 2.35 and later, read at a program's start).
+def prepared() -> None:
+    """Starts this process again, once, when the environment lacks what Python and glibc read only at
+    the start of a program. Values that the user has set stay as they are.
 
-    XLA takes the scratch memory of every call from the kernel anew; page by page of 4 kB that is up to a third of an update's time
-    (docs/training.md). A GLIBC_TUNABLES of the user's own stays as it is, and glibc ignores what it does not know.
+    PYTHONSAFEPATH keeps the working directory off `sys.path`, here and in every process that a verb
+    starts, so that a user's folder `data/` or `spark/` is not taken for ours.
+
+    GLIBC_TUNABLES asks for memory in large pages where the kernel grants them (glibc 2.35 and later).
+    XLA takes the scratch memory of every call from the kernel anew; page by page of 4 kB that is up to
+    a third of an update's time (docs/training.md). glibc ignores what it does not know.
     """
-    if "GLIBC_TUNABLES" in os.environ or "CS_GNU_LIBC_VERSION" not in os.confstr_names:
-        return
-    os.environ["GLIBC_TUNABLES"] = "glibc.malloc.hugetlb=1"
-    sys.stdout.flush()
-    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+    wanted = {"PYTHONSAFEPATH": "1"}
+    if "CS_GNU_LIBC_VERSION" in os.confstr_names:
+        wanted["GLIBC_TUNABLES"] = "glibc.malloc.hugetlb=1"
+    missing = {name: value for name, value in wanted.items() if name not in os.environ}
+    if missing:
+        os.environ.update(missing)
+        sys.stdout.flush()
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
 def command() -> NoReturn:
-    """Runs main as a process: once a verb has ended, an interrupt cannot break the interpreter's shutdown (JAX's takes a while)."""
-    large_pages()
+    """Runs main as a process. Once a verb has ended, an interrupt cannot break the shutdown of the
+    interpreter any more (JAX's takes a while)."""
+    prepared()
+    own("data", "classifiers", "spark")
     try:
         code = main()
     except KeyboardInterrupt:

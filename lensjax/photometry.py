@@ -14,12 +14,12 @@ from jaxtyping import Array, Float
 
 from lensjax.arrays import Real
 from lensjax.errors import InputError
+from lensjax.units import ZERO_POINT as ZERO_POINT
 
 if TYPE_CHECKING:
     from lensjax.grid import PixelGrid
     from lensjax.psf import PSF
 
-ZERO_POINT = 22.5
 LN10 = 2.302585092994046
 
 
@@ -57,8 +57,18 @@ def flux_loss(psf: PSF, grid: PixelGrid) -> Float[Array, " B"]:
 
 
 WAVELENGTH = {
-    "u": 367.0, "g": 480.0, "r": 640.0, "i": 780.0, "z": 920.0, "y": 990.0, "Y": 990.0,
-    "vis": 715.0, "VIS": 715.0, "J": 1250.0, "H": 1630.0, "K": 2190.0,
+    "u": 367.0,
+    "g": 480.0,
+    "r": 640.0,
+    "i": 780.0,
+    "z": 920.0,
+    "y": 990.0,
+    "Y": 990.0,
+    "vis": 715.0,
+    "VIS": 715.0,
+    "J": 1250.0,
+    "H": 1630.0,
+    "K": 2190.0,
 }
 """Effective wavelength of common bands, nm, where a survey gives none of its own."""
 

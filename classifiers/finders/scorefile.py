@@ -41,12 +41,10 @@ from classifiers.finders.interface import Output, Scores
 from data.files import replacing, write_json
 from data.names import safe_name
 from data.survey import Survey
-from lensjax.errors import InputError
+from lensjax.errors import InputError, some
 
 TABLE, DESCRIPTION = "stamps.csv", "stamps.json"
 ANSWERS = ("scores.csv", "scores.parquet")
-SHOWN = 3
-"""ids that a message names"""
 
 
 @dataclass(frozen=True)
@@ -229,7 +227,7 @@ def read(path: Path, ids: Sequence[str], id_name: str = "id") -> Scores:
     if missing := [i for i in ids if i not in found]:
         problems["ids without a score"] = missing
     if problems:
-        said = "; ".join(f"{what}: {_some(where)}" for what, where in problems.items())
+        said = "; ".join(f"{what}: {some(where)}" for what, where in problems.items())
         raise InputError(f"{path}: {said}; give every id of {TABLE} one {output}")
     return Scores.of(np.array([found[i] for i in ids], np.float64), output)
 
@@ -303,11 +301,6 @@ def _number(text: str) -> float | None:
     except ValueError:
         return None
     return None if np.isnan(value) else value
-
-
-def _some(where: list[str]) -> str:
-    more = f" and {len(where) - SHOWN} more" if len(where) > SHOWN else ""
-    return ", ".join(where[:SHOWN]) + more
 
 
 def _fits(

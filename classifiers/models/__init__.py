@@ -9,8 +9,8 @@ from typing import Any
 import jax.numpy as jnp
 from flax import nnx
 
+from classifiers.models.classifier import Classifier, count
 from classifiers.models.efficientnet import EfficientNetV2S
-from classifiers.models.finder import Finder, count
 from classifiers.models.resnet import ResNet
 from classifiers.models.shielded import ShieldedResNet
 from data.config import validated
@@ -22,7 +22,7 @@ ARCHITECTURES: dict[str, Any] = {
     "shielded_resnet": ShieldedResNet,
 }
 
-__all__ = ["ARCHITECTURES", "Finder", "complete", "count", "create"]
+__all__ = ["ARCHITECTURES", "Classifier", "complete", "count", "create"]
 
 
 def _architecture(name: str) -> Any:
@@ -46,7 +46,7 @@ def complete(name: str, config: Mapping[str, Any]) -> dict[str, Any]:
 
 def create(
     name: str, config: Mapping[str, Any], rngs: nnx.Rngs, dtype: jnp.dtype | None = None
-) -> Finder:
+) -> Classifier:
     """A freshly initialised finder.
 
     name: of an architecture · config: fields of its configuration that differ from the defaults · rngs: of the initialisation ·

@@ -34,13 +34,15 @@ def convolution(
     x: Float[Array, "b h w i"],
     kernel: Float[Array, "k l i o"],
     strides: Any,
-    padding: Pads,
+    padding: Pads | str,
     **rest: Any,
 ) -> Float[Array, "b u v o"]:
     """lax.conv_general_dilated for flax's layers, without dilation. strides, padding: of height and width · rest: what flax gives besides."""
     groups = rest.get("feature_group_count", 1)
     depthwise = groups == x.shape[-1] == kernel.shape[-1]
     steps = (strides, strides) if isinstance(strides, int) else tuple(strides)
+    if isinstance(padding, str):
+        padding = lax.padtype_to_pads(x.shape[1:3], kernel.shape[:2], steps, padding)
     if (
         jax.default_backend() != "cpu"
         or kernel.shape[:2] == steps == (1, 1)
@@ -77,14 +79,19 @@ def conv_layer(
     dtype: jnp.dtype | None,
     bias: bool = False,
     groups: int = 1,
+    same: bool = False,
 ) -> nnx.Conv:
-    """flax's layer with a square kernel, as many zeros on either side as torch's padding of kernel // 2, computed by `convolution`."""
+    """flax's layer with a square kernel, computed by `convolution`.
+
+    Zeros around are kernel // 2 on every side, as torch pads; with `same` they are TensorFlow's,
+    which has one less before an even side that is halved.
+    """
     return nnx.Conv(
         inputs,
         outputs,
         (kernel, kernel),
         stride,
-        padding=[(kernel // 2, kernel // 2)] * 2,
+        padding="SAME" if same else [(kernel // 2, kernel // 2)] * 2,
         feature_group_count=groups,
         use_bias=bias,
         kernel_init=init,

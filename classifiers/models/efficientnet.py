@@ -12,26 +12,30 @@
     head    mean, dropout 0.2, 1280 -> 1                                        1,281
                                                                    total   20,178,769
 
-A fused MBConv is conv 3x3 to the expanded width, BN, SiLU, conv 1x1, BN (with expansion 1 only the first, at the output width); an MBConv is conv 1x1,
-depthwise 3x3, squeeze and excitation, conv 1x1. Where shapes allow, the input is added, and while training the
-block is dropped for whole samples with a probability that grows from 0 to 0.2 with depth. Padding is symmetric as torch pads:
-TensorFlow's SAME differs from it where an even side is halved, so weights of one are not those of the other.
+A fused MBConv is conv 3x3 to the expanded width, BN, SiLU, conv 1x1, BN; with expansion 1 it is only
+the first of these, at the output width. An MBConv is conv 1x1, depthwise 3x3, squeeze and
+excitation, conv 1x1. Where shapes allow, the input is added, and while training the block is
+dropped for whole samples with a probability that grows from 0 to 0.2 with depth.
 
-`stem_bias` and `hidden` 285 give 20,542,883 parameters, the number published for one lens finder: its layers are a guess that fits the number.
+Padding is symmetric, as torch pads. TensorFlow's differs from it where an even side is halved, so
+the weights of one network are not those of the other; `variant` has both.
+
+`stem_bias` and `hidden` 285 give 20,542,883 parameters, the number that is published for one lens
+finder: its layers are a guess that fits the number.
 """
 
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from pydantic import Field
 
+from classifiers.models.classifier import Classifier
 from classifiers.models.convolution import conv_layer
-from classifiers.models.finder import Finder
 from classifiers.models.norm import BatchNorm
 from data.config import settings
 
@@ -59,22 +63,42 @@ class EfficientNetConfig:
     stem_bias: bool = False
     hidden: Annotated[int, Field(ge=0)] = 0
     """width of a dense layer with SiLU before the logit; 0: none"""
+    variant: Literal["torchvision", "timm", "timm_tf"] = "torchvision"
+    """whose network it is: timm's efficientnetv2_s has another epsilon in its normalisation, and
+    its tf_efficientnetv2_s pads as TensorFlow does"""
 
 
-def _conv_norm(
-    inputs: int,
-    outputs: int,
-    kernel: int,
-    stride: int,
-    rngs: nnx.Rngs,
-    dtype: jnp.dtype | None,
-    groups: int = 1,
-    bias: bool = False,
-) -> nnx.List:
-    # He initialisation over the fan out, which torch takes per group; nnx counts the outputs of all groups.
-    init = nnx.initializers.variance_scaling(2.0 * groups, "fan_out", "normal")
-    conv = conv_layer(inputs, outputs, kernel, stride, init, rngs, dtype, bias, groups)
-    return nnx.List([conv, BatchNorm(outputs, momentum=0.9, epsilon=1e-3, dtype=dtype, rngs=rngs)])
+class Layers:
+    """Makes the layers of one network. rngs: of their initial numbers. dtype: of the computation."""
+
+    def __init__(self, variant: str, rngs: nnx.Rngs, dtype: jnp.dtype | None):
+        self.rngs, self.dtype = rngs, dtype
+        self.same = variant == "timm_tf"
+        self.epsilon = 1e-5 if variant == "timm" else 1e-3
+
+    def conv_norm(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int,
+        stride: int,
+        groups: int = 1,
+        bias: bool = False,
+    ) -> nnx.List:
+        """A convolution and its batch normalisation."""
+        # He initialisation over the fan out, which torch takes for each group; nnx counts the
+        # outputs of all groups.
+        init = nnx.initializers.variance_scaling(2.0 * groups, "fan_out", "normal")
+        conv = conv_layer(
+            *(inputs, outputs, kernel, stride, init, self.rngs, self.dtype, bias, groups, self.same)
+        )
+        norm = BatchNorm(
+            outputs, momentum=0.9, epsilon=self.epsilon, dtype=self.dtype, rngs=self.rngs
+        )
+        return nnx.List([conv, norm])
+
+    def squeeze(self, width: int, squeezed: int) -> SqueezeExcitation:
+        return SqueezeExcitation(width, squeezed, self.rngs, self.dtype)
 
 
 class SqueezeExcitation(nnx.Module):
@@ -94,31 +118,25 @@ class Block(nnx.Module):
 
     def __init__(
         self,
+        layers: Layers,
         fused: bool,
         expansion: int,
         stride: int,
         inputs: int,
         outputs: int,
         drop: float,
-        rngs: nnx.Rngs,
-        dtype: jnp.dtype | None,
     ):
-        wide = inputs * expansion
+        wide, of = inputs * expansion, layers.conv_norm
         if fused and expansion == 1:
-            parts: list[Any] = [_conv_norm(inputs, outputs, 3, stride, rngs, dtype)]
+            parts: list[Any] = [of(inputs, outputs, 3, stride)]
         elif fused:
-            parts = [
-                _conv_norm(inputs, wide, 3, stride, rngs, dtype),
-                _conv_norm(wide, outputs, 1, 1, rngs, dtype),
-            ]
+            parts = [of(inputs, wide, 3, stride), of(wide, outputs, 1, 1)]
         else:
-            depthwise = _conv_norm(wide, wide, 3, stride, rngs, dtype, groups=wide)
-            squeeze = SqueezeExcitation(wide, max(1, inputs // 4), rngs, dtype)
             parts = [
-                _conv_norm(inputs, wide, 1, 1, rngs, dtype),
-                depthwise,
-                squeeze,
-                _conv_norm(wide, outputs, 1, 1, rngs, dtype),
+                of(inputs, wide, 1, 1),
+                of(wide, wide, 3, stride, groups=wide),
+                layers.squeeze(wide, max(1, inputs // 4)),
+                of(wide, outputs, 1, 1),
             ]
         self.block = nnx.List(parts)
         self.drop, self.adds = drop, stride == 1 and inputs == outputs
@@ -139,34 +157,25 @@ class Block(nnx.Module):
         return x + y
 
 
-class EfficientNetV2S(Finder):
+class EfficientNetV2S(Classifier):
     """See the module's docstring. dtype: of the computation (parameters and statistics stay float32)."""
 
     config_class = EfficientNetConfig
     head_name = "classifier"
 
     def __init__(self, config: EfficientNetConfig, rngs: nnx.Rngs, dtype: jnp.dtype | None = None):
-        parts: list[nnx.List] = [_conv_norm(3, STEM, 3, 2, rngs, dtype, bias=config.stem_bias)]
+        self.variant = config.variant
+        layers = Layers(config.variant, rngs, dtype)
+        parts: list[nnx.List] = [layers.conv_norm(3, STEM, 3, 2, bias=config.stem_bias)]
         inputs, done, total = STEM, 0, sum(stage[-1] for stage in STAGES)
         for fused, expansion, stride, width, blocks in STAGES:
-            layer = []
+            stage = []
             for block in range(blocks):
-                drop = config.stochastic_depth * done / total
-                layer.append(
-                    Block(
-                        fused,
-                        expansion,
-                        stride if block == 0 else 1,
-                        inputs,
-                        width,
-                        drop,
-                        rngs,
-                        dtype,
-                    )
-                )
+                drop, step = config.stochastic_depth * done / total, stride if block == 0 else 1
+                stage.append(Block(layers, fused, expansion, step, inputs, width, drop))
                 inputs, done = width, done + 1
-            parts.append(nnx.List(layer))
-        parts.append(_conv_norm(inputs, LAST, 1, 1, rngs, dtype))
+            parts.append(nnx.List(stage))
+        parts.append(layers.conv_norm(inputs, LAST, 1, 1))
         self.features_ = nnx.List(parts)
         widths = [LAST, config.hidden, 1] if config.hidden else [LAST, 1]
         dense = [

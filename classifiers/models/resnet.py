@@ -20,8 +20,8 @@ import jax.numpy as jnp
 from flax import nnx
 from pydantic import Field
 
+from classifiers.models.classifier import Classifier
 from classifiers.models.convolution import conv_layer
-from classifiers.models.finder import Finder
 from classifiers.models.norm import BatchNorm
 from data.config import settings
 
@@ -105,7 +105,7 @@ class BasicBlock(nnx.Module):
         return nnx.relu(x + y)
 
 
-class ResNet(Finder):
+class ResNet(Classifier):
     """See the module's docstring. dtype: of the computation (parameters and statistics stay float32)."""
 
     config_class = ResNetConfig

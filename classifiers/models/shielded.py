@@ -21,8 +21,8 @@ import jax.numpy as jnp
 from flax import nnx
 from pydantic import Field
 
+from classifiers.models.classifier import Classifier
 from classifiers.models.convolution import conv_layer
-from classifiers.models.finder import Finder
 from classifiers.models.norm import BatchNorm
 from data.config import settings
 
@@ -95,7 +95,7 @@ class Bottleneck(nnx.Module):
         return self.conv3(y) + (x if self.shortcut is None else self.shortcut(before))
 
 
-class ShieldedResNet(Finder):
+class ShieldedResNet(Classifier):
     """See the module's docstring. dtype: of the computation (parameters and statistics stay float32)."""
 
     config_class = ShieldedConfig

@@ -13,7 +13,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from classifiers import host
-from classifiers.models import Finder
+from classifiers.models import Classifier
 from data import augment
 
 Arrays = dict[str, jax.Array]
@@ -43,7 +43,7 @@ class Split:
 class Network:
     """A Flax model as pure functions of flat dictionaries of arrays."""
 
-    def __init__(self, model: Finder):
+    def __init__(self, model: Classifier):
         model.train()
         self._training: Any = nnx.graphdef(model)
         model.eval()
@@ -62,7 +62,7 @@ class Network:
             [(path, leaf.replace(arrays[k])) for k, (path, leaf) in self._layout[part].items()]
         )
 
-    def model(self, params: Arrays, statistics: Arrays, training: bool = False) -> Finder:
+    def model(self, params: Arrays, statistics: Arrays, training: bool = False) -> Classifier:
         """The module with these numbers in it."""
         graph = self._training if training else self._evaluation
         return nnx.merge(graph, self._state(0, params), self._state(1, statistics), copy=True)

@@ -108,9 +108,9 @@ def test_the_widths_of_the_shielded_network_are_settings():
 
 
 def test_dropout_and_stochastic_depth_act_only_with_a_key():
-    from classifiers.models.efficientnet import Block
+    from classifiers.models.efficientnet import Block, Layers
 
-    block = Block(False, 4, 1, 8, 8, 0.5, nnx.Rngs(0), None)
+    block = Block(Layers("torchvision", nnx.Rngs(0), None), False, 4, 1, 8, 8, 0.5)
     block.eval()
     x = jnp.ones((64, 4, 4, 8))
     quiet, dropped = block(x, None) - x, block(x, jax.random.key(0)) - x

@@ -161,11 +161,13 @@ def test_a_head_of_a_thousand_classes_is_replaced_and_said_so(small):
         "fc.weight": np.zeros((1000, 16), "f4"),
         "fc.bias": np.zeros(1000, "f4"),
     }
-    arrays, replaced = pretrained.converted(tensors, small, "file")
-    assert replaced == ["fc.bias", "fc.weight"] and np.array_equal(
-        arrays["fc.kernel"], weights.flatten(small)["fc.kernel"]
+    found = pretrained.converted(tensors, small, "file")
+    assert found.new_head == ["fc.bias", "fc.weight"] and np.array_equal(
+        found.arrays["fc.kernel"], weights.flatten(small)["fc.kernel"]
     )
-    assert np.array_equal(arrays["conv1.kernel"], tensors["conv1.weight"].transpose(2, 3, 1, 0))
+    assert np.array_equal(
+        found.arrays["conv1.kernel"], tensors["conv1.weight"].transpose(2, 3, 1, 0)
+    )
 
 
 def test_every_tensor_is_accounted_for(small):
@@ -253,10 +255,9 @@ def test_a_pth_is_read_without_torch(tmp_path):
         "module.a.weight": np.arange(6, dtype="f4").reshape(2, 3),
         "b": np.arange(6, dtype="f4").reshape(2, 3).T,
     }
-    found = torchfile.read(saved(tmp_path / "x.pth", tensors))
-    assert np.array_equal(found["a.weight"], tensors["module.a.weight"]) and np.array_equal(
-        found["b"], tensors["b"]
-    )
+    found = torchfile.read(saved(tmp_path / "x.pth", tensors))["state_dict"]
+    assert found.keys() == tensors.keys()
+    assert all(np.array_equal(found[name], tensors[name]) for name in tensors)
 
 
 class Bomb:
@@ -264,7 +265,7 @@ class Bomb:
         return (exec, ("raise SystemExit('ran')",))
 
 
-@pytest.mark.parametrize("how", ["evil", "short", "compress", "garbage", "truncated", "numbers"])
+@pytest.mark.parametrize("how", ["evil", "short", "compress", "garbage", "truncated"])
 def test_hostile_and_damaged_files_are_refused(tmp_path, how):
     path = tmp_path / "x.pth"
     tensors = {"a": np.ones(8, "f4")}
@@ -274,12 +275,9 @@ def test_hostile_and_damaged_files_are_refused(tmp_path, how):
         saved(path, tensors, **{how: True})
     elif how == "garbage":
         path.write_bytes(b"not a zip" * 100)
-    elif how == "truncated":
+    else:
         saved(path, tensors)
         path.write_bytes(path.read_bytes()[:-40])
-    else:
-        with zipfile.ZipFile(path, "w") as archive:
-            archive.writestr("archive/data.pkl", pickle.dumps({"a": 3}))
     with pytest.raises(InputError, match=r"x\.pth") as refused:
         torchfile.read(path)
     assert "\n" not in str(refused.value)
@@ -287,8 +285,8 @@ def test_hostile_and_damaged_files_are_refused(tmp_path, how):
 
 def test_npz_and_unknown_suffixes(small, tmp_path):
     np.savez(tmp_path / "w.npz", **state_dict(small))
-    arrays, _ = pretrained.converted(pretrained.read(tmp_path / "w.npz"), small, "w.npz")
-    assert np.array_equal(arrays["bn1.var"], state_dict(small)["bn1.running_var"])
+    found = pretrained.converted(pretrained.read(tmp_path / "w.npz"), small, "w.npz")
+    assert np.array_equal(found.arrays["bn1.var"], state_dict(small)["bn1.running_var"])
     with pytest.raises(InputError, match="weights are read from"):
         pretrained.read(tmp_path / "w.h5")
 

@@ -4,7 +4,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from data import manifest
+from data import manifest, survey
 from data.files import sha256
 from lensjax.errors import InputError
 
@@ -118,3 +118,21 @@ def test_assembled_from_cutouts_and_sample_the_catalogue_wins_and_hosts_are_mark
         ("b_1", "x", 0, "train", 1.0, 1.0, 101, True, None),
         ("host_0", "z", 0, "test", 1.0, None, 91, True, None),
     ]
+
+
+@pytest.mark.parametrize("path", ["", "/etc/passwd", "../a.npz", "cutouts/../../a.npz", "a\\b.npz"])
+def test_paths_that_lead_out_of_the_run_are_refused(path):
+    table = rows(2, cutout_path=["cutouts/a/a.npz", path])
+    with pytest.raises(InputError, match=r"^m: row 1 has cutout_path .* does not lie below"):
+        manifest.validated(table, "m")
+
+
+def test_a_manifest_of_another_survey_is_refused_in_one_line(tmp_path):
+    table = rows(2, bands_requested=["grizy", "grizy"], quality_ok=[False, True])
+    manifest.write(tmp_path / "manifest.parquet", table)
+    with pytest.raises(
+        InputError, match=r"manifest.parquet: row 1 has bands_requested 'grizy', the "
+    ):
+        manifest.read(tmp_path / "manifest.parquet")
+    survey.write(tmp_path / survey.OF_A_RUN, survey.load("hsc"))
+    assert manifest.read(tmp_path / "manifest.parquet").num_rows == 2

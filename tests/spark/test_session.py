@@ -109,3 +109,33 @@ def test_an_interrupt_ends_quietly_and_leaves_no_java_behind(moment):
         timeout=60
     )  # returns when Java, which shares the pipes, has ended too
     assert (process.returncode, errors) == (130, "")
+
+
+@pytest.mark.parametrize(
+    ("version", "modules", "led"),
+    [
+        ("3.5.9", "java.base java.se", False),
+        ("4.3.0", "java.base java.se", True),
+        ("4.3.0", "java.base jdk.incubator.vector", False),
+    ],
+)
+def test_spark_4_starts_on_a_java_without_the_vector_module(
+    tmp_path, monkeypatch, version, modules, led
+):
+    """The `java` that it is led to passes on every argument, blanks and all, but that module."""
+    home = tmp_path / "a java"
+    (home / "bin").mkdir(parents=True)
+    (home / "release").write_text(f'MODULES="{modules}"\n')
+    program = home / "bin" / "java"
+    program.write_text('#!/bin/sh\nprintf "%s|" "$@"\n')
+    program.chmod(0o755)
+    monkeypatch.setattr("pyspark.__version__", version)
+    environment = {"JAVA_HOME": str(home)}
+    with sessions._started_by(environment):
+        assert (environment["JAVA_HOME"] != str(home)) == led
+        words = ["-Xmx1g", "--add-modules=jdk.incubator.vector", "a b", ""]
+        said = subprocess.run(
+            [f"{environment['JAVA_HOME']}/bin/java", *words], capture_output=True, text=True
+        ).stdout
+    kept = [w for w in words if not (led and "vector" in w)]
+    assert said == "".join(f"{w}|" for w in kept)

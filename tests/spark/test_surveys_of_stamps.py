@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
 from astropy.io import fits
 from astropy.wcs import WCS
 from test_cutouts_job import SETTINGS, example, files, objects_of, write_sample
@@ -15,8 +16,11 @@ from data import quality
 from data.coadds import image_path
 from data.cutouts import read_npz
 from data.folder import Folder, take_in
-from data.survey import Survey, load
+from data.loader import load_split
+from data.survey import Survey, load, of_run
+from data.survey import write as write_definition
 from lensjax.errors import InputError
+from spark import survey as verb
 from spark import validation
 from spark.cutouts import CutoutSettings, Source, cut, make_cutouts, objects
 from spark.manifest import write_manifest
@@ -189,3 +193,32 @@ def test_a_folder_of_cutouts_becomes_a_manifest_with_spark_and_without(tmp_path,
     assert {row["label"] for row in rows} == {0, 1} and len(
         {row["healpix_128"] for row in rows}
     ) > 20
+
+
+def test_the_verb_survey_takes_a_folder_of_cutouts(tmp_path, spark, capsys):
+    survey = replace(load("ls_dr10"), stamp=48, name="mine")
+    folder, out = tmp_path / "their cutouts", tmp_path / "out"
+    table = folder_of_cutouts(folder, survey)
+    write_definition(folder / "definition.yaml", survey)
+    section = {"root": str(folder), "on_bad_file": "quarantine"}
+    section["folder"] = {"table": table.table, "columns": dict(table.columns)}
+    config = tmp_path / "c.yaml"
+    config.write_text(yaml.safe_dump({"survey": section}))
+    assert verb.command([str(config), "--out", str(out)]) == 0
+    assert of_run(out) == survey
+    rows = pq.read_table(out / "manifest.parquet").to_pylist()
+    assert len(rows) == 28 and {row["size"] for row in rows} == {48}
+    quarantine = (out / "quarantine.csv").read_text().splitlines()[1:]
+    assert [line.split(",")[:3] for line in quarantine] == [
+        ["sample", "table.csv", "6"],
+        ["cutouts", "o4.npz", "o4"],
+    ]
+    packed = [
+        name
+        for split in ("train", "val", "test")
+        for name in load_split(out / "shards", split, ("galaxy_id",))["galaxy_id"].astype(str)
+    ]
+    labelled = [row["galaxy_id"] for row in rows if row["cutout_type"] != "unlabelled"]
+    assert sorted(packed) == sorted(labelled) and len(packed) == 19
+    assert verb.command([str(config), "--out", str(out)]) == 0
+    assert "up to date" in capsys.readouterr().out

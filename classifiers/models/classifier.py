@@ -1,4 +1,4 @@
-"""What every architecture is: stamps in, one logit out, with the features and maps in between at hand."""
+"""What every architecture is: stamps in, one logit out, with features and maps in between."""
 
 from __future__ import annotations
 
@@ -7,21 +7,23 @@ from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 
 
-class Finder(nnx.Module):
-    """A lens finder: `logits = head(features(images))`, `features` the spatial mean of the last of `maps`.
+class Classifier(nnx.Module):
+    """A network that finds lenses: `logits = head(features(images))`, where `features` is the
+    spatial mean of the last of `maps`.
 
-    An architecture defines `maps` and `head`. Stamps are (B, H, W, 3), preprocessed, channels last. `model.train()` and
-    `model.eval()` choose whether batch normalisation uses the batch or its running statistics; dropout and stochastic depth
-    act only when a key is given.
+    An architecture defines `maps` and `head`. Stamps are (B, H, W, C), preprocessed, bands last.
+    `model.train()` and `model.eval()` choose whether batch normalisation uses the batch or its
+    running statistics; dropout and stochastic depth act only when a key is given.
     """
 
     head_name: str
-    """of the module that makes the logit, as its parameters are named"""
+    """first part of the names of the parameters that make the logit"""
 
     def maps(
         self, images: Float[Array, "b h w c"], key: PRNGKeyArray | None = None
     ) -> dict[str, Float[Array, "b x y w"]]:
-        """Feature maps after the stem (`stage0`) and every block (`stage1_00`, ...): names that sort in order, as jit sorts them."""
+        """Feature maps after the stem (`stage0`) and after every block (`stage1_00`, ...). Sorted by
+        name, as jit sorts them, they are in the network's order."""
         raise NotImplementedError
 
     def features(
