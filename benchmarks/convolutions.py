@@ -1,7 +1,7 @@
 """How quick are the convolutions that a step of ResNet-18 is made of, and what else could compute them? `python -m benchmarks.convolutions --help`
 
 The 3x3 layers of its four stages on cutouts of 101 pixels, forward and both gradients, in billions of floating-point operations a second: XLA's convolution
-as it comes, the same as classifiers/host.py compiles it, nine shifted products, one product over gathered patches, Winograd's F(4x4, 3x3)
+as it comes, the same as classifiers/processor/ compiles it, nine shifted products, one product over gathered patches, Winograd's F(4x4, 3x3)
 in 36 products, where a direct convolution's operations are counted. The roof is a product of two matrices of 2048. Times are the least of several repeats.
 """
 
@@ -20,11 +20,11 @@ import tyro
 from jaxtyping import Array, Float
 
 from benchmarks.training import fastest, peak, processor
-from classifiers import host
-from classifiers.models import winograd
+from classifiers import processor as quick
+from classifiers.processor import winograd
 from data import record
 from data.files import write_json
-from lensjax.cli import large_pages
+from lensjax.cli import prepared
 
 Images, Kernel = Float[Array, "b h h c"], Float[Array, "3 3 c o"]
 
@@ -69,10 +69,10 @@ def patches(x: Images, w: Kernel) -> Images:
 
 WAYS: dict[str, tuple[Callable[[Images, Kernel], Images], Callable[..., Any]]] = {
     "XLA": (direct, jax.jit),
-    "XLA, compiled by host.jit": (direct, host.jit),
-    "shifts": (shifts, host.jit),
-    "patches": (patches, host.jit),
-    "Winograd": (lambda x, w: winograd.convolution(x, w, ((1, 1), (1, 1))), host.jit),
+    "XLA, compiled by quick.jit": (direct, quick.jit),
+    "shifts": (shifts, quick.jit),
+    "patches": (patches, quick.jit),
+    "Winograd": (lambda x, w: winograd.convolution(x, w, ((1, 1), (1, 1))), quick.jit),
 }
 
 
@@ -109,7 +109,7 @@ def case(way: str, channels: int, side: int, q: Question) -> dict[str, Any]:
 def main(q: Question) -> dict[str, Any]:
     """Measures everything, prints a table and writes it down."""
     if q.keep_memory:
-        host.keep_memory()
+        quick.keep_memory()
     kind = jax.devices()[0].device_kind.replace(" ", "-").lower()
     roof = peak("float32", q.repeats)
     print(
@@ -150,5 +150,5 @@ def main(q: Question) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    large_pages()  # as the command lensjax
+    prepared()  # as the command lensjax
     main(tyro.cli(Question, description=__doc__))

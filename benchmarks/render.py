@@ -39,7 +39,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 import lensjax as lj
 from benchmarks.peers import NAMES, ready, versions
-from classifiers.host import keep_memory
+from classifiers.processor import keep_memory
 from data.preprocess import Preprocess, raw_robust
 from lensjax.cells import padded
 from lensjax.rendering import plan

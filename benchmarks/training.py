@@ -25,14 +25,14 @@ import jax.numpy as jnp
 import numpy as np
 import tyro
 
-from classifiers import host
+from classifiers.processor import keep_memory
 from classifiers.training import TrainSettings, inputs, optimiser
 from classifiers.training.step import begin, make_step
 from classifiers.training.verb import network
 from data import record, shards, streaming
 from data.files import write_json
 from data.splits import order_key
-from lensjax.cli import large_pages
+from lensjax.cli import prepared
 
 
 @dataclass(frozen=True)
@@ -182,7 +182,7 @@ def processor(kind: str) -> str:
 
 def main(q: Question) -> dict[str, Any]:
     """Measures everything and writes it down."""
-    host.keep_memory()
+    keep_memory()
     kind = jax.devices()[0].device_kind.replace(" ", "-").lower()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -241,5 +241,5 @@ def main(q: Question) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    large_pages()  # as the command lensjax; the peer has them too
+    prepared()  # as the command lensjax; the peer has them too
     main(tyro.cli(Question, description=__doc__))

@@ -58,3 +58,15 @@ def inside(folder: str | Path, path: Any, where: object) -> Path:
             "folder, without `..`"
         )
     return Path(folder) / text
+
+
+def as_text(value: Any) -> Any:
+    """A value as a cell of a CSV file that people open in a spreadsheet.
+
+    Text stays one line. A text that a spreadsheet would take for a formula, because it begins with
+    one of = + - @, gets an apostrophe in front, as OWASP advises. Anything but text stays as it is.
+    """
+    if not isinstance(value, str):
+        return value
+    line = " ".join(value.split()) if re.search(r"[\r\n\t\0]", value) else value
+    return f"'{line}" if line.startswith(("=", "+", "-", "@")) else line

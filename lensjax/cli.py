@@ -117,7 +117,8 @@ def prepared() -> None:
     a third of an update's time (docs/training.md). glibc ignores what it does not know.
     """
     wanted = {"PYTHONSAFEPATH": "1"}
-    if "CS_GNU_LIBC_VERSION" in os.confstr_names:
+    plain = os.environ.get("LENSJAX_PLAIN", "0") not in ("", "0")  # the switch of lensjax/apart.py
+    if "CS_GNU_LIBC_VERSION" in os.confstr_names and not plain:
         wanted["GLIBC_TUNABLES"] = "glibc.malloc.hugetlb=1"
     missing = {name: value for name, value in wanted.items() if name not in os.environ}
     if missing:

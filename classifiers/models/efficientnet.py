@@ -35,8 +35,8 @@ from flax import nnx
 from pydantic import Field
 
 from classifiers.models.classifier import Classifier
-from classifiers.models.convolution import conv_layer
-from classifiers.models.norm import BatchNorm
+from classifiers.models.layers import conv_layer
+from classifiers.processor.norm import BatchNorm
 from data.config import settings
 
 # fused, expansion, stride, width, blocks

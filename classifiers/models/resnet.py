@@ -21,8 +21,9 @@ from flax import nnx
 from pydantic import Field
 
 from classifiers.models.classifier import Classifier
-from classifiers.models.convolution import conv_layer
-from classifiers.models.norm import BatchNorm
+from classifiers.models.layers import conv_layer
+from classifiers.processor.norm import BatchNorm
+from classifiers.processor.pooling import max_pool
 from data.config import settings
 
 
@@ -56,27 +57,6 @@ def _conv(
 def _norm(width: int, rngs: nnx.Rngs, dtype: jnp.dtype | None) -> BatchNorm:
     """torch's momentum 0.1 is the weight of the new batch, nnx's 0.9 that of the old average."""
     return BatchNorm(width, momentum=0.9, epsilon=1e-5, dtype=dtype, rngs=rngs)
-
-
-def max_pool(x: jax.Array) -> jax.Array:
-    """Max pool 3x3 / 2, padded by one pixel, as maxima of slices: the gradient of XLA's reduce_window takes a fifth of a training step on a processor.
-
-    Values are reduce_window's; where a window's maximum is reached twice the gradient is shared, which after a ReLU nothing notices.
-    """
-    for axis in (1, 2):
-        size = x.shape[axis]
-        out = (size - 1) // 2 + 1
-        padding = [(0, 0)] * 4
-        padding[axis] = (1, 2 * out - size)
-        x = jnp.pad(x, padding, constant_values=-jnp.inf)
-        pairs = jax.lax.slice_in_dim(x, 0, 2 * out, axis=axis).reshape(
-            *x.shape[:axis], out, 2, *x.shape[axis + 1 :]
-        )
-        first, second = (jax.lax.index_in_dim(pairs, i, axis + 1, keepdims=False) for i in (0, 1))
-        x = jnp.maximum(
-            jnp.maximum(first, second), jax.lax.slice_in_dim(x, 2, 2 * out + 1, 2, axis=axis)
-        )
-    return x
 
 
 class BasicBlock(nnx.Module):

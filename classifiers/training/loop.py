@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from classifiers import host
+from classifiers import processor
 from classifiers.checkpoints import Checkpoints
 from classifiers.evaluation import calibration, metrics
 from classifiers.training import curves, inputs, interrupt
@@ -155,7 +155,7 @@ def fit(
     if s.tensorboard:
         curves.write(folder / "tensorboard", lines)
     state = jax.tree.map(jnp.asarray, state)
-    score = host.jit(run.network.evaluate)
+    score = processor.jit(run.network.evaluate)
     saved, started = time.monotonic(), time.monotonic() - place.seconds
 
     def save(place: Place) -> None:

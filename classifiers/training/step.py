@@ -12,7 +12,7 @@ import optax
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from classifiers import host
+from classifiers import processor
 from classifiers.models import Classifier
 from data import augment
 
@@ -150,4 +150,4 @@ def make_step(
             finite,
         )
 
-    return host.jit(step, donate_argnums=0)
+    return processor.jit(step, donate_argnums=0)

@@ -15,7 +15,7 @@ from flax import nnx
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from classifiers import frozen, host, models, weights
+from classifiers import frozen, models, processor, weights
 from classifiers.checkpoints import Checkpoints
 from classifiers.training import devices, inputs, interrupt, loop, memory, optimiser
 from classifiers.training.settings import TrainSettings
@@ -83,7 +83,7 @@ def train(call: Invocation[TrainSettings], console: Console) -> Done:
     folder = out / "training"
     side = shards.index(shards.located(out))["size"]
     s = dataclasses.replace(s, preprocess=s.preprocess.of(side))
-    host.keep_memory()
+    processor.keep_memory()
     net = network(s)
     train, way = inputs.training(out, s)
     val = inputs.resident(out, "val", s)
