@@ -97,8 +97,8 @@ def colour_magnitudes(
     """
     known: dict[str, Real] = {}
     waiting = {colour_bands(name): value for name, value in values.items()}
-    for pair in [pair for pair in waiting if len(pair) == 1]:
-        known[pair[0]] = waiting.pop(pair)
+    for single in [named for named in waiting if len(named) == 1]:
+        known[single[0]] = waiting.pop(single)
     while waiting:
         linked = [p for p in waiting if p[0] in known or p[1] in known]
         if not linked:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -111,7 +110,7 @@ def _render(
 
     def one(p: lj.Scene, light: Array) -> Array:
         (source,) = p.source
-        return lj.render(replace(p, source=replace(source, flux=light)), grid, psf)
+        return lj.render(replace(p, source=(replace(source, flux=light),)), grid, psf)
 
     return jax.vmap(one)(lj.priors(PRESET).scene(there), flux)
 
