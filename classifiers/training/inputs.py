@@ -293,7 +293,7 @@ def resident(folder: Path, split: str, s: TrainSettings) -> Resident:
 
 def streamed(folder: Path, split: str, s: TrainSettings) -> Streaming:
     """A split whose cutouts stay on disk."""
-    columns = load_split(folder, split, tuple(shards.FIELDS))
+    columns = load_split(folder, split, shards.index(folder)["fields"])
     refuse_lost(folder, split, columns)
     rows = selected(columns, s.select, folder, split)
     columns = {name: values[rows] for name, values in columns.items()}
@@ -330,7 +330,7 @@ def needed(folder: Path, s: TrainSettings) -> dict[str, int]:
     """Bytes that it takes: the decoded training stamps on the host, those of training and validation, preprocessed, on the device. A processor is both."""
     listed = shards.index(folder)
     train, val = (
-        3 * sum(entry["records"] for entry in listed["shards"] if entry["split"] == split)
+        len(listed["bands"]) * sum(entry["records"] for entry in listed["shards"] if entry["split"] == split)
         for split in ("train", "val")
     )
     prepared = (

@@ -5,16 +5,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.lenses import SkyTree
 from data.selection import (
     CATEGORIES,
     Selection,
-    galactic_latitude,
     magnitude,
     nobs_bin,
     select,
     type_bin,
 )
+from data.sky import SkyTree, galactic_latitude
 from lensjax.errors import InputError
 
 GOOD = {

@@ -132,11 +132,11 @@ def test_real_extracts(survey_data, tmp_path):
         and "OBJID, MASKBITS, NOBS_G, NOBS_R, NOBS_Z, SHAPE_R" in refused[files[-1]]
     )
     kept = pd.concat([pq.read_table(p).to_pandas() for p in outputs(tmp_path / "pool")])
-    assert sorted(kept["galaxy_id"]) == ["3301m002_0", "3301m002_15", "3381m017_99"]
+    assert sorted(kept["galaxy_id"]) == ["3301m002_0_8000", "3301m002_15_8000", "3381m017_99_8000"]
     assert kept.set_index("galaxy_id")["pool"].to_dict() == {
-        "3301m002_0": "N2",
-        "3301m002_15": "N1",
-        "3381m017_99": "N1",
+        "3301m002_0_8000": "N2",
+        "3301m002_15_8000": "N1",
+        "3381m017_99_8000": "N1",
     }
     total = pd.read_csv(tmp_path / "counts" / "pool.csv").set_index("file").loc["total"]
     assert (

@@ -6,14 +6,16 @@ import pytest
 from small_survey import write_survey
 
 from data import lenses, splits
+from data.columns import names
 from data.files import sha256
 from data.manifest import SAMPLE_WEIGHTS
 from data.selection import Selection
+from data.survey import default
 from lensjax.errors import InputError
 from spark.crossmatch import CrossmatchSettings, crossmatch, write_parquet
 from spark.jobs import outputs
 from spark.pool import negative_pool
-from spark.sampling import COLUMNS, SampleSettings, sample
+from spark.sampling import SampleSettings, sample
 
 FILES = ["sweep/sweep-a.fits", "sweep/sweep-b.fits"]
 SETTINGS = SampleSettings(negatives_per_positive=4.0)
@@ -54,7 +56,7 @@ def test_spark_and_plain_and_any_partitioning_give_the_same_bytes(out, tmp_path,
 def test_rows_carry_what_the_manifest_needs(out):
     rows, figures, _ = run(None, out, outputs(out / "pool"))
     assert (
-        rows.columns.tolist() == list(COLUMNS)
+        rows.columns.tolist() == list(names(default(), "sample"))
         and rows["galaxy_id"].is_monotonic_increasing
         and rows["galaxy_id"].is_unique
     )

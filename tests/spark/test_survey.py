@@ -209,7 +209,7 @@ def test_what_is_not_there_is_named(root, tmp_path, monkeypatch, changes, messag
         ({"colour": 1}, "unknown key 'colour'"),
         ({"pool": {"nobs_min": -1}}, "pool.nobs_min: .*greater than or equal to 0"),
         ({"pool": {"radius": 3}}, "pool.radius"),
-        ({"pool": {"dec_min": 40.0}}, "dec_min must be below dec_max"),
+        ({"pool": {"dec_min": 40.0, "dec_max": 32.0}}, "dec_min must be below dec_max"),
         ({"sample": {"n2_fraction": 1.5}}, "sample.n2_fraction"),
         ({"sample": {"scheme": "80/20"}}, "sample.scheme"),
         ({"steps": ["pool", "stars"]}, "steps.1"),
