@@ -330,7 +330,8 @@ def needed(folder: Path, s: TrainSettings) -> dict[str, int]:
     """Bytes that it takes: the decoded training stamps on the host, those of training and validation, preprocessed, on the device. A processor is both."""
     listed = shards.index(folder)
     train, val = (
-        len(listed["bands"]) * sum(entry["records"] for entry in listed["shards"] if entry["split"] == split)
+        len(listed["bands"])
+        * sum(entry["records"] for entry in listed["shards"] if entry["split"] == split)
         for split in ("train", "val")
     )
     prepared = (
