@@ -1,8 +1,9 @@
 """One table of columns gives every stage its names, types and order, for any survey."""
 
+import pyarrow.parquet as pq
 import pytest
 
-from data import columns
+from data import columns, manifest
 from data.survey import default, load, names
 
 LS = default()
@@ -54,3 +55,13 @@ def test_numbers_with_a_unit_say_it_in_the_schema():
     assert schema.field("psfsize_r").metadata == {b"unit": b"arcsec"}
     assert not schema.field("label").nullable and schema.field("ra").nullable
     assert columns.required(LS, "manifest") == ("cutout_path", "label", "split", "sample_weight")
+
+
+def test_units_are_in_the_file(tmp_path):
+    from test_manifest import rows
+
+    manifest.write(tmp_path / "m.parquet", rows())
+    schema = pq.read_schema(tmp_path / "m.parquet")
+    unit = {name: (schema.field(name).metadata or {}).get(b"unit") for name in schema.names}
+    assert unit["psfsize_r"] == b"arcsec" and unit["psfdepth_g"] == b"nanomaggy-2"
+    assert unit["label"] is None and schema.metadata[b"survey"] == b"ls_dr10"
