@@ -67,6 +67,8 @@ class EfficientNetConfig:
     variant: Literal["torchvision", "timm", "timm_tf"] = "torchvision"
     """whose network it is: timm's efficientnetv2_s has another epsilon in its normalisation, and
     its tf_efficientnetv2_s pads as TensorFlow does"""
+    bands: Annotated[int, Field(ge=1)] = 3
+    """channels of a stamp; training sets it to the number of the survey's bands"""
 
 
 class Layers:
@@ -169,7 +171,7 @@ class EfficientNetV2S(Classifier):
     def __init__(self, config: EfficientNetConfig, rngs: nnx.Rngs, dtype: jnp.dtype | None = None):
         self.variant = config.variant
         layers = Layers(config.variant, rngs, dtype)
-        parts: list[nnx.List] = [layers.conv_norm(3, STEM, 3, 2, bias=config.stem_bias)]
+        parts: list[nnx.List] = [layers.conv_norm(config.bands, STEM, 3, 2, bias=config.stem_bias)]
         inputs, done, total = STEM, 0, sum(stage[-1] for stage in STAGES)
         for fused, expansion, stride, width, blocks in STAGES:
             stage = []

@@ -39,6 +39,8 @@ class ResNetConfig:
     stem_stride: Annotated[int, Field(ge=1, le=4)] = 2
     stem_pool: bool = True
     """max pool 3x3 / 2 after the stem"""
+    bands: Annotated[int, Field(ge=1)] = 3
+    """channels of a stamp; training sets it to the number of the survey's bands"""
 
 
 def _conv(
@@ -97,7 +99,9 @@ class ResNet(Classifier):
 
     def __init__(self, config: ResNetConfig, rngs: nnx.Rngs, dtype: jnp.dtype | None = None):
         self.pool = config.stem_pool
-        self.conv1 = _conv(3, config.widths[0], config.stem_kernel, config.stem_stride, rngs, dtype)
+        self.conv1 = _conv(
+            config.bands, config.widths[0], config.stem_kernel, config.stem_stride, rngs, dtype
+        )
         self.bn1 = _norm(config.widths[0], rngs, dtype)
         inputs = config.widths[0]
         for stage, (width, blocks) in enumerate(zip(config.widths, config.blocks), start=1):

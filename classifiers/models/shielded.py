@@ -42,6 +42,8 @@ class ShieldedConfig:
     widths: tuple[int, ...] = (32, 32, 32, 32, 32)
     """width of the output of each stage"""
     blocks: tuple[int, ...] = (3, 3, 3, 3, 3)
+    bands: Annotated[int, Field(ge=1)] = 3
+    """channels of a stamp; training sets it to the number of the survey's bands"""
 
     def __post_init__(self) -> None:
         if not len(self.middles) == len(self.widths) == len(self.blocks) > 0:
@@ -107,7 +109,13 @@ class ShieldedResNet(Classifier):
 
     def __init__(self, config: ShieldedConfig, rngs: nnx.Rngs, dtype: jnp.dtype | None = None):
         self.stem = _conv(
-            3, config.stem_width, config.stem_kernel, config.stem_stride, False, rngs, dtype
+            config.bands,
+            config.stem_width,
+            config.stem_kernel,
+            config.stem_stride,
+            False,
+            rngs,
+            dtype,
         )
         self.stem_norm = _norm(config.stem_width, rngs, dtype)
         inputs, stages, shields = config.stem_width, [], []
