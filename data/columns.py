@@ -110,6 +110,27 @@ ALL: tuple[Column, ...] = (
 )
 """The table. Its order is that of the manifest; what the manifest lacks comes after it."""
 
+_CATALOGUE = (
+    *("galaxy_id", "brickname", "type", "release", "objid", "nobs_{band}", "maskbits"),
+    *("ra", "dec", "flux_{band}", "shape_r", "shape_e1", "shape_e2", "sersic"),
+    *("psfsize_{band}", "psfdepth_{band}", "galdepth_{band}", "ebv"),
+)
+_POOL = (*_CATALOGUE, "nobs_{selection}_bin", "type_bin", "pool", "confuser_category")
+ORDER: dict[Stage, tuple[str, ...]] = {
+    "catalogue": _CATALOGUE,
+    "pool": _POOL,
+    "sample": (
+        *(*_POOL, "healpix_128", "label", "cutout_type", "tier", "weight", "sample_weight"),
+        *("match_type", "split", "lens_name", "separation_arcsec", "source_cutout"),
+    ),
+    "shard": (
+        *("galaxy_id", "label", "split", "sample_weight", "tier", "pool", "confuser_category"),
+        *("type", "type_bin", "nobs_{selection}_bin", "nobs_{selection}", "ra", "dec"),
+        *("healpix_128", "ebv", "psfsize_{band}", "psfdepth_{band}", "galdepth_{band}"),
+    ),
+}
+"""Order of the columns in files of the stages whose order is not that of the table."""
+
 
 def columns(survey: Survey, stage: Stage) -> tuple[Column, ...]:
     """The columns that files of a stage have for a survey, in order, each name once."""
@@ -123,10 +144,18 @@ def _columns(
     found: dict[str, Column] = {}
     for column in ALL:
         if stage in column.stages:
-            for band in bands if "{band}" in column.name else ("",):
-                name = column.name.format(band=band, reference=reference, selection=selection)
+            for name in _expanded(column.name, bands, reference, selection):
                 found.setdefault(name, replace(column, name=name))
-    return tuple(found.values())
+    if stage not in ORDER:
+        return tuple(found.values())
+    ordered = (n for p in ORDER[stage] for n in _expanded(p, bands, reference, selection))
+    return tuple(found[name] for name in ordered)
+
+
+def _expanded(pattern: str, bands: tuple[str, ...], reference: str, selection: str) -> list[str]:
+    """The names that a pattern stands for."""
+    each = bands if "{band}" in pattern else ("",)
+    return [pattern.format(band=b, reference=reference, selection=selection) for b in each]
 
 
 def names(survey: Survey, stage: Stage) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from data import columns
 from data.files import replacing
-from data.names import safe_name
+from data.names import SAFE
 from data.survey import Survey, default, of_run
 from lensjax.errors import InputError
 
@@ -124,22 +124,29 @@ def _check_values(table: pa.Table, where: str | Path) -> None:
             f"{where}: row {row} has sample_weight {weight[row].as_py()}, expected a number that "
             "is not negative"
         )
-    outside = pc.match_substring_regex(table["cutout_path"], NOT_BELOW)
-    if pc.any(outside).as_py():
-        row = pc.index(outside, True).as_py()
-        raise InputError(
-            f"{where}: row {row} has cutout_path {table['cutout_path'][row].as_py()!r}, which does "
-            "not lie below the run's folder; remove the row"
-        )
+    outside = {
+        "cutout_path": (
+            pc.match_substring_regex(table["cutout_path"], NOT_BELOW),
+            "which does not lie below the run's folder",
+        ),
+        "galaxy_id": (
+            pc.invert(pc.match_substring_regex(table["galaxy_id"], f"^{SAFE}$")),
+            "which cannot be used in the name of a file",
+        ),
+    }
+    for name, (odd, why) in outside.items():
+        odd = pc.fill_null(odd, False)
+        if pc.any(odd).as_py():
+            row = pc.index(odd, True).as_py()
+            raise InputError(
+                f"{where}: row {row} has {name} {table[name][row].as_py()!r}, {why}; remove the row"
+            )
     for name in ("galaxy_id", "cutout_path"):
         present = pc.drop_null(table[name])
         if pc.count_distinct(present).as_py() < len(present):
             counts = present.value_counts()
             twice = next(c["values"].as_py() for c in counts if c["counts"].as_py() > 1)
             raise InputError(f"{where}: {name} {twice!r} occurs twice; each cutout has one row")
-    for row, name in enumerate(table["galaxy_id"].to_pylist()):
-        if name is not None:
-            safe_name(name, "galaxy_id", f"{where}, row {row}")
 
 
 def assembled(cutouts: pa.Table, sample: pa.Table, survey: Survey | None = None) -> pa.Table:

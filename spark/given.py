@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from data.cutouts import read_npz
+from data.names import is_safe
 from data.survey import Survey, default
 from lensjax.errors import InputError
 from spark.pool import OnBadFile
@@ -43,6 +44,12 @@ def describe(
                     f"{path}: RA {row['ra']}, Dec {row['dec']} is not a position in degrees; remove "
                     "the cutout"
                 )
+            for key in ("galaxy_id", "brickname"):
+                if row[key] and not is_safe(row[key]):
+                    raise InputError(
+                        f"{path}: {key} {row[key]!r} cannot be used in the name of a file; remove "
+                        "the cutout"
+                    )
             rows.append(row)
         except InputError as error:
             if on_bad_file == "stop":

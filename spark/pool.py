@@ -1,9 +1,12 @@
-"""Catalogue files → the negative pool: one Parquet file for each, with the rows that pass every
-cut, and a table of what each cut removed."""
+"""From catalogue files to the negative pool.
+
+Every catalogue file gives one Parquet file with the rows that pass every cut, and a row of a table
+that says how many rows each cut removed.
+"""
 
 from __future__ import annotations
 
-import re
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -12,11 +15,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from data import catalogue
-from data.columns import schema
+from data import catalogue, columns
 from data.files import replacing
 from data.lenses import Lenses
-from data.names import LONGEST, as_text, is_safe
+from data.names import as_text, file_stem
 from data.selection import Selection, counters_of, judged, magnitude
 from data.survey import Survey, default
 from lensjax.errors import InputError
@@ -26,8 +28,8 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 OnBadFile = Literal["stop", "quarantine"]
-MOST_LISTED = 1000
-"""Refused rows of one file that are listed one by one; the others are counted only."""
+LISTED = 1000
+"""Refused rows of one file that are listed one by one."""
 
 
 def negative_pool(
@@ -39,10 +41,9 @@ def negative_pool(
     selection: Selection,
     on_bad_file: OnBadFile = "stop",
     survey: Survey | None = None,
-) -> list[tuple[str, object, str]]:
-    """Writes pool/<name>.parquet for every catalogue file and counts/pool.csv; returns what it
-    refused, (path, row, reason): whole files, with row "", and rows of which a value that the cuts
-    need is missing or whose name cannot be used.
+) -> list[tuple[str, str]]:
+    """Writes pool/<name>.parquet for every catalogue file and counts/pool.csv; returns the files
+    that it refused, (path, reason). `refused_rows` tells the rows.
 
     paths: relative to `root`. lenses: every listed lens, whatever its grading. survey: the default
     survey if none. Raises InputError when a file is refused and on_bad_file is "stop", or when
@@ -60,16 +61,25 @@ def negative_pool(
             if entries
             else "no catalogue files to read"
         )
-    refused: list[tuple[str, object, str]] = []
-    for path, entry in zip(paths, entries, strict=True):
-        if "error" in entry:
-            refused.append((path, "", relative(entry["error"], root)))
-        else:
-            refused += [(path, row, reason) for row, reason in entry["counters"]["listed"]]
-    whole = {path: reason for path, row, reason in refused if row == ""}
+    whole = {
+        path: relative(e["error"], root)
+        for path, e in zip(paths, entries, strict=True)
+        if "error" in e
+    }
     counters = {path: e.get("counters", {}) for path, e in zip(paths, entries, strict=True)}
     write_counts(out / "counts" / "pool.csv", counters, whole, survey)
-    return refused
+    return list(whole.items())
+
+
+def refused_rows(out: Path, paths: Sequence[str]) -> list[tuple[str, object, str]]:
+    """Rows of catalogues that the finished pool refused one by one, because a value is missing or
+    the name cannot be used: (path, row, reason). paths: as `negative_pool` was given them."""
+    entries = json.loads((out / "pool" / "_job.json").read_text())["items"]
+    return [
+        (path, row, reason)
+        for path, entry in zip(paths, entries, strict=True)
+        for row, reason in entry.get("counters", {}).get("refused", [])
+    ]
 
 
 def select_file(
@@ -81,34 +91,39 @@ def select_file(
     lenses: Lenses,
     survey: Survey | None = None,
 ) -> dict[str, Any]:
-    """The work on one catalogue file: read, cut, write. Returns the counters, with the release, a
-    histogram of exposures, and the refused rows."""
+    """The work on one catalogue file: read, cut, write.
+
+    Returns the counters, the release, histograms of what was kept, and the rows that were refused
+    one by one (row, reason).
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     survey = survey or default()
-    columns = catalogue.read(root / path, survey)
-    kept, counters, refused = judged(columns, selection, lenses.tree(), root / path, survey)
-    known = catalogue.to_arrow(kept, survey)
-    wanted = schema(survey, "pool")
-    arrays = [
-        known[field.name]
-        if field.name in known.column_names
-        else pa.array([value or None for value in kept[field.name].tolist()], pa.string())
-        for field in wanted
-    ]
-    pq.write_table(pa.table(arrays, schema=wanted), temporary, compression="zstd")
-    release = np.ma.compressed(columns.get("release", np.empty(0, int)))
+    table = catalogue.read(root / path, survey)
+    kept, counters, refused = judged(table, selection, lenses.tree(), root / path, survey)
+    arrow = catalogue.to_arrow(kept, survey)
+    for name in columns.names(survey, "pool")[arrow.num_columns :]:
+        values = [value or None for value in kept[name].tolist()]
+        arrow = arrow.append_column(name, pa.array(values, pa.string()))
+    arrow = arrow.replace_schema_metadata(columns.schema(survey, "pool").metadata)
+    pq.write_table(arrow, temporary, compression="zstd", store_schema=False)
+    release = table.get("release", np.empty(0, int))
+    known = np.ma.getdata(release)[~catalogue.missing(release)]
+    listed: list[tuple[object, str]] = [*refused[:LISTED]]
+    if len(refused) > LISTED:
+        listed.append(("", f"{len(refused) - LISTED} more rows, counted in counts/pool.csv"))
     return {
-        "release": int(release.max()) if len(release) else None,
+        "release": int(known.max()) if len(known) else None,
         **counters,
         "histograms": histograms(kept, survey),
-        "listed": refused[:MOST_LISTED],
+        "refused": listed,
     }
 
 
 def histograms(kept: catalogue.Columns, survey: Survey) -> dict[str, dict[str, int]]:
-    """Counts of the kept rows: by stratum, and by half magnitudes of the selection band."""
+    """Quality check of one pool file: rows in each stratum, and in each half magnitude of the
+    selection band."""
     band = survey.selection_band
     pairs = zip(kept[f"nobs_{band}_bin"], kept["type_bin"], strict=True)
     strata = Counter(f"{n}/{t}" for n, t in pairs)
@@ -117,22 +132,16 @@ def histograms(kept: catalogue.Columns, survey: Survey) -> dict[str, dict[str, i
 
 
 def unique_names(paths: Sequence[str]) -> list[str]:
-    """A name for each file, which is safe (`data.names`): its stem, with its folder's name before
-    it where stems repeat, and a number where that repeats too. Characters that a name may not have
-    become `-`."""
-    stems = [Path(p).name.split(".")[0] or Path(p).name for p in paths]
+    """A name for each file that can be part of a path (`data.names`): its stem, with its folder's
+    name before it where stems repeat, and a number where that repeats too."""
+    stems = [file_stem(Path(p).name) for p in paths]
     often = Counter(stems)
     names = [
-        _safe(s if often[s] == 1 else f"{Path(p).parent.name}-{s}")
+        s if often[s] == 1 else file_stem(f"{Path(p).parent.name}-{s}")
         for p, s in zip(paths, stems, strict=True)
     ]
     often = Counter(names)
     return [n if often[n] == 1 else f"{n}-{i:04d}" for i, n in enumerate(names)]
-
-
-def _safe(name: str) -> str:
-    text = re.sub(r"[^A-Za-z0-9_.+-]", "-", name)[: LONGEST - 16]
-    return text if is_safe(text) else f"file{text}"
 
 
 def relative(reason: str, root: Path) -> str:
@@ -147,21 +156,22 @@ def write_counts(
     refused: Mapping[str, str],
     survey: Survey,
 ) -> None:
-    """counts/pool.csv: a row per file, in order, and a row `total`; a refused file has only its reason."""
+    """counts/pool.csv: a row for each file, in order, and a row `total`; a refused file has only
+    its reason."""
     import pandas as pd
 
     rows = [
         {
             "file": as_text(name),
             "refused": as_text(refused.get(name, "")),
-            **{k: v for k, v in c.items() if k not in ("histograms", "listed")},
+            **{k: v for k, v in c.items() if k not in ("histograms", "refused")},
         }
         for name, c in counters.items()
     ]
     frame = pd.DataFrame(rows)
     present = [c for c in frame.columns if c not in ("file", "refused", "release")]
-    known = counters_of(survey)
-    numbers = [*(c for c in known if c in present), *(c for c in present if c not in known)]
+    order = counters_of(survey)
+    numbers = [*(c for c in order if c in present), *(c for c in present if c not in order)]
     total = {"file": "total", "refused": f"{len(refused)} files", **frame[numbers].sum().to_dict()}
     frame = pd.concat([frame, pd.DataFrame([total])], ignore_index=True)
     frame[[*numbers, "release"]] = frame[[*numbers, "release"]].astype("Int64")

@@ -1,4 +1,5 @@
-"""Manifest → shards: the usable cutouts of each split in hashed order, one TFRecord file a task."""
+"""From the manifest to shards: the usable cutouts of each split in hashed order, one TFRecord file
+for each task."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ from spark.cutouts import make_cutouts
 from spark.inputs import STEPS, Inputs, SurveySettings, locate
 from spark.jobs import outputs
 from spark.manifest import write_manifest
-from spark.pool import negative_pool
+from spark.pool import negative_pool, refused_rows
 from spark.sampling import sample
 from spark.session import session
 from spark.shards import write_shards
@@ -191,7 +191,7 @@ def parts(out: Path, s: SurveySettings, i: Inputs) -> list[Part]:
             spark(), out, i.root, i.catalogues, found, s.pool, s.on_bad_file, survey
         )
         total = pd.read_csv(out / "counts" / "pool.csv").iloc[-1]
-        return refused, {
+        return [*_whole(refused), *refused_rows(out, i.catalogues)], {
             "files": len(i.catalogues),
             **{name: int(total[name]) for name in ("rows", "kept", "N1", "N2")},
         }

@@ -224,7 +224,7 @@ def test_real_releases(survey_data):
     c = catalogue.read(folder / "tractor_dr9" / "tractor-1054p567.fits")
     assert (
         set(COLUMNS) <= set(c)
-        and c["galaxy_id"].tolist() == ["1054p567_2657"]
+        and c["galaxy_id"].tolist() == ["1054p567_2657_9011"]
         and "brick_primary" in c
     )
     c = catalogue.read(folder / "dr10_lrg" / "lrg_parent_total_lrg_v3.parquet")

@@ -87,13 +87,13 @@ def test_refused_files_stop_or_are_listed(root, tmp_path):
         None, tmp_path / "out", tmp_path, files, listed, Selection(), "quarantine"
     )
     assert (
-        [(path, row) for path, row, _ in refused] == [(file, "") for file in files[1:]]
-        and "needs MASKBITS" in refused[1][2]
-        and str(tmp_path) not in refused[1][2]
+        [path for path, _ in refused] == files[1:]
+        and "needs MASKBITS" in refused[1][1]
+        and str(tmp_path) not in refused[1][1]
     )
     table = pd.read_csv(tmp_path / "out" / "counts" / "pool.csv").set_index("file")
     assert (
-        table.loc["sweep/old.fits", "refused"] == refused[1][2]
+        table.loc["sweep/old.fits", "refused"] == refused[1][1]
         and table.loc["total", "refused"] == "2 files"
     )
     with pytest.raises(InputError, match="no catalogue file can give a negative pool"):
@@ -123,8 +123,9 @@ def test_real_extracts(survey_data, tmp_path):
         "tractor/dr10_lrg/lrg_parent_total_lrg_v3.parquet",
     ]
     listed, _ = lenses.read(survey_data / "lenses" / "lenscat" / "catalog.csv")
-    found = negative_pool(None, tmp_path, survey_data, files, listed, Selection(), "quarantine")
-    refused = {path: reason for path, _, reason in found}
+    refused = dict(
+        negative_pool(None, tmp_path, survey_data, files, listed, Selection(), "quarantine")
+    )
     assert list(refused) == [files[0], files[1], files[-1]]
     assert (
         "needs MASKBITS" in refused[files[0]]
