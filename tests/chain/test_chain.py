@@ -384,7 +384,7 @@ def rendered_by_lenstronomy(injected: pd.Series, fwhm: tuple[float, float, float
         lambda leaf: np.asarray(leaf)[0],
         audit_prior("arclike", (23.0, 26.0)).sample(key, 1, theta_e=injected.theta_e),
     )
-    lens, shear, s = scene.lens, scene.shear, scene.source
+    (lens, shear), (s,) = scene.lens, scene.source
     assert 22.5 - 2.5 * np.log10(s.flux[1]) == pytest.approx(injected.source_mag, abs=1e-4)
     k, size, pixel = 9, 101, 0.262
     axis = (np.arange(k * size) - (k * size - 1) / 2) * pixel / k
