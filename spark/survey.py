@@ -132,7 +132,8 @@ def run(
         if missing:
             first = missing[0].removeprefix("survey-")
             raise InputError(
-                f"{out}: step {first!r} of the survey has not finished; run `lensjax survey --steps "
+                f"{out}: step {first!r} of the survey has not finished; run `lensjax survey "
+                "--steps "
                 f"{first} {part.name} --out {out}`"
             )
         step = Step(

@@ -1,5 +1,5 @@
-"""The recipes of CONTRIBUTING.md work as they stand there: each is applied to a copy of the packages,
-and what it adds is used."""
+"""The recipes of CONTRIBUTING.md work as they stand there: each is applied to a copy of the
+packages, and what it adds is used."""
 
 import os
 import re
@@ -30,7 +30,6 @@ def recipes() -> dict[str, list[tuple[str, str, str]]]:
 
 
 RECIPES = recipes()
-pytest.importorskip("lensjax.component")
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,5 @@
-"""The engine without Spark: any mapper gives the same bytes, and names of items stay in their folder."""
+"""The engine without Spark: any mapper gives the same bytes, and names of items stay in their
+folder."""
 
 import pytest
 

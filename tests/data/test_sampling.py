@@ -1,4 +1,5 @@
-"""Shares add up, shortfalls are never silent, and the same rows are taken whatever the order of the pool."""
+"""Shares add up, shortfalls are never silent, and the same rows are taken whatever the order of the
+pool."""
 
 import pandas as pd
 from hypothesis import given, settings

@@ -1,4 +1,5 @@
-"""Streaming: the same cutouts as the loader's, in the order asked for; damage is found when it is read, or before."""
+"""Streaming: the same cutouts as the loader's, in the order asked for; damage is found when it is
+read, or before."""
 
 import numpy as np
 import pytest

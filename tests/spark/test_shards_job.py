@@ -1,4 +1,5 @@
-"""Manifest in, shards out: the right records in hashed order, what is left out named, equal bytes whatever was interrupted."""
+"""Manifest in, shards out: the right records in hashed order, what is left out named, equal bytes
+whatever was interrupted."""
 
 import hashlib
 from pathlib import Path
