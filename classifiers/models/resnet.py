@@ -1,4 +1,5 @@
-"""ResNet-18 (He et al. 2016, arXiv 1512.03385), layer for layer torchvision's, with names that match its state dict.
+"""ResNet-18 (He et al. 2016, arXiv 1512.03385), layer for layer torchvision's, with names that
+match those of its state dict.
 
     stem      conv 7x7 / 2, 3 -> 64, no bias; BN; ReLU; max pool 3x3 / 2      9,408 +     128
     layer1    2 blocks, 64                                                           147,968
@@ -8,7 +9,8 @@
     fc        512 -> 1                                                                   513
                                                                         total     11,177,025
 
-A block is conv 3x3, BN, ReLU, conv 3x3, BN, + input, ReLU. Padding is symmetric as torch pads, not TensorFlow's SAME.
+A block is conv 3x3, BN, ReLU, conv 3x3, BN, + input, ReLU. Padding is symmetric, as torch pads, and
+not TensorFlow's SAME.
 """
 
 from __future__ import annotations
@@ -44,7 +46,8 @@ class ResNetConfig:
 def _conv(
     inputs: int, outputs: int, kernel: int, stride: int, rngs: nnx.Rngs, dtype: jnp.dtype | None
 ) -> nnx.Conv:
-    """Convolution without bias, padded symmetrically, He initialisation over the fan out (torchvision's)."""
+    """Convolution without bias, padded symmetrically, with torchvision's initialisation (He's, over
+    the fan out)."""
     return conv_layer(
         inputs,
         outputs,
@@ -88,7 +91,8 @@ class BasicBlock(nnx.Module):
 
 
 class ResNet(Classifier):
-    """See the module's docstring. dtype: of the computation (parameters and statistics stay float32)."""
+    """See the module's docstring. dtype: of the computation; parameters and statistics stay
+    float32."""
 
     config_class = ResNetConfig
     head_name = "fc"
