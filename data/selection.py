@@ -198,7 +198,7 @@ def judged(
 
     def unknown(name: str, *needs: str) -> None:
         absent = np.stack([missing(columns[k][alive]) for k in needs])
-        gone = absent.any(axis=0)
+        gone = np.asarray(absent.any(axis=0))
         first = np.argmax(absent[:, gone], axis=0)
         for row, which in zip(cut(f"{name}_unknown", lambda c: ~gone), first, strict=True):
             refused.append((int(row) + 1, f"no {file_name(survey, needs[which])}"))
