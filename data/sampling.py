@@ -16,6 +16,7 @@ import numpy as np
 
 from data.selection import NOBS_BINS, TYPE_BINS
 from data.splits import order_key
+from data.survey import default
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -102,14 +103,15 @@ def take(
     pool: pd.DataFrame,
     shares: list[Share],
     seed: int,
-    stratum: Sequence[str] = ("nobs_z_bin", "type_bin", "pool"),
+    stratum: Sequence[str] | None = None,
 ) -> pd.DataFrame:
     """The sampled rows of a pool that fits in memory, sorted by galaxy_id: in each stratum the
     first `sampled` by (order_key, galaxy_id).
 
-    stratum: the three columns that name it. `spark.sampling` does the same with a window function;
-    both give the same rows however the pool is partitioned.
+    stratum: the three columns that name it; those of the default survey if none. `spark.sampling`
+    does the same with a window function; both give the same rows however the pool is partitioned.
     """
+    stratum = stratum or (f"nobs_{default().selection_band}_bin", "type_bin", "pool")
     quota = {(s.nobs_bin, s.type_bin, s.pool): s.sampled for s in shares}
     keyed = pool.assign(_key=order_key(pool["galaxy_id"], seed)).sort_values(["_key", "galaxy_id"])
     rank = keyed.groupby(list(stratum), sort=False).cumcount()

@@ -1,8 +1,8 @@
 """Compiling a step apart from what uses it, and the switch of everything that is done for the sake
 of a processor's speed.
 
-XLA fuses what it can, which is not always a gain on a CPU: a value that many elements need is worked
-out again for each of them. `apart` keeps it from that. It changes no result beyond rounding.
+XLA fuses what it can, which is not always a gain on a CPU: a value that many elements need is
+worked out again for each of them. `apart` keeps it from that. It changes no result beyond rounding.
 """
 
 from __future__ import annotations

@@ -29,8 +29,8 @@ from classifiers.processor import winograd
 from lensjax.apart import apart, plain
 
 WIDE, MANY = 256, 256
-"""Channels of image and result, and pixels of the batch, from which Winograd's way is the quicker one
-(docs/training.md)."""
+"""Channels of image and result, and pixels of the batch, from which Winograd's way is the quicker
+one (docs/training.md)."""
 
 Pads = Sequence[tuple[int, int]]
 

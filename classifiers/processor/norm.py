@@ -1,5 +1,5 @@
-"""Batch normalisation (Ioffe & Szegedy 2015, arXiv 1502.03167) as torch does it: its running variance
-is the unbiased one, where nnx.BatchNorm takes the biased variance of the batch.
+"""Batch normalisation (Ioffe & Szegedy 2015, arXiv 1502.03167) as torch does it: its running
+variance is the unbiased one, where nnx.BatchNorm takes the biased variance of the batch.
 
 It is computed as one product and one sum with numbers of the channel. nnx.BatchNorm subtracts the
 mean first and keeps the difference for the backward pass, which is one more map of activations to
@@ -42,4 +42,5 @@ class BatchNorm(nnx.BatchNorm):
         if plain():
             shifted = (wide - mean) * slope + self.bias[...]  # type: ignore[index]
             return shifted.astype(self.dtype or x.dtype)
-        return (wide * slope + (self.bias[...] - mean * slope)).astype(self.dtype or x.dtype)  # type: ignore[index]
+        shift = self.bias[...] - mean * slope  # type: ignore[index]
+        return (wide * slope + shift).astype(self.dtype or x.dtype)

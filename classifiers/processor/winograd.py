@@ -41,7 +41,7 @@ def convolution(
     kernel: Float[Array, "3 3 i o"],
     padding: tuple[tuple[int, int], ...],
 ) -> Float[Array, "b u v o"]:
-    """The convolution of stride 1 with these zeros around (height, width), computed in float32 or finer."""
+    """The convolution of stride 1 with these zeros around (height, width), in float32 or finer."""
     dtype = jnp.promote_types(x.dtype, jnp.float32)
     of_tile, of_kernel, of_products = (jnp.asarray(m, dtype) for m in _matrices())
     (b, _, _, inputs), outputs = x.shape, kernel.shape[-1]

@@ -10,7 +10,7 @@ from flax import nnx
 from training_runs import SETTINGS, Killed, fresh, same, settings
 
 from classifiers import frozen, models, weights
-from classifiers.training import command, inputs, loop, memory, optimiser, verb
+from classifiers.training import command, inputs, loop, memory, optimiser, probe, verb
 from classifiers.training.step import Network, begin, make_step
 from lensjax.errors import InputError
 
@@ -22,7 +22,7 @@ def sizes(parts):
 
 
 def allow(monkeypatch, available):
-    monkeypatch.setattr(memory, "limit", lambda: available)
+    monkeypatch.setattr(probe, "free", lambda: probe.Free(None, available))
 
 
 @pytest.fixture
@@ -147,8 +147,8 @@ def test_without_batch_statistics_a_divided_run_is_the_undivided_one(
 ):
     """A network in evaluation mode takes no batch statistics, so that cutting a batch changes nothing but the order of sums."""
 
-    def without(s):
-        net = network(s)
+    def without(s, bands):
+        net = network(s, bands)
         net._training = net._evaluation
         return net
 
@@ -225,14 +225,14 @@ def test_memory_that_runs_out_names_the_same_effective_batch():
 
 
 def test_the_limit_is_what_the_machine_says(tmp_path, monkeypatch):
-    monkeypatch.setattr(memory, "MEMINFO", tmp_path / "meminfo")
-    assert memory.limit() is None
+    monkeypatch.setattr(probe, "MEMINFO", tmp_path / "meminfo")
+    assert probe.free().device is None
     (tmp_path / "meminfo").write_text("MemTotal:  100 kB\nMemAvailable:   2000 kB\n")
-    assert memory.limit() == 2000 * 1024 // jax.local_device_count()
+    assert probe.free().device == 2000 * 1024 // jax.local_device_count()
 
     class Accelerator:
         def memory_stats(self):
             return {"bytes_limit": 1000, "bytes_in_use": 400}
 
     monkeypatch.setattr(jax, "local_devices", lambda: [Accelerator()])
-    assert memory.limit() == 600
+    assert probe.free().device == 600

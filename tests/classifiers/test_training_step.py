@@ -184,3 +184,14 @@ assert all(jax.tree.leaves(same)), same
     )
     assert out.returncode == 0, out.stderr
     assert out.stdout.splitlines() == ["True 2", "False 1"]
+
+
+@pytest.mark.parametrize("bands", [1, 5])
+def test_the_network_has_a_channel_for_each_band_of_the_survey(bands):
+    """The first layer takes as many channels as there are bands, and stamps of them give logits."""
+    model = network(settings(), bands)
+    stamps = np.ones((2, 24, 24, bands), np.float32)
+    assert model.params["stem.kernel"].shape[2] == bands
+    assert model.evaluate(model.params, model.statistics, stamps).shape == (2,)
+    with pytest.raises(InputError, match=f"bands is 3, and the survey has {bands}"):
+        network(settings(architecture=TINY | {"bands": 3}), bands)

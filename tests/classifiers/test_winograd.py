@@ -1,4 +1,4 @@
-"""Winograd's convolution: exactly lax's in float64, close to it in float32, taken where it is the quicker one."""
+"""Winograd's convolution: lax's in float64, close to it in float32, taken where it is quicker."""
 
 import jax
 import jax.numpy as jnp
