@@ -121,7 +121,7 @@ def _existing(rows: pd.DataFrame, given: pd.DataFrame) -> list[str | None]:
     """
     import pandas as pd
 
-    known = {row.galaxy_id: row for row in given.itertuples(index=False)}
+    known: dict[str, Any] = {row.galaxy_id: row for row in given.itertuples(index=False)}  # type: ignore[misc]
     found: list[str | None] = []
     for name, release, ra, dec in rows[["galaxy_id", "release", "ra", "dec"]].itertuples(
         index=False
