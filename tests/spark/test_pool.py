@@ -134,7 +134,8 @@ def test_names_are_unique():
 
 
 def test_real_extracts(survey_data, tmp_path):
-    """DR8 gives three negatives by hand count (one REX, two DEV); DR3, DR7 and the LRG table are refused with what they lack; DR9 lies too far north."""
+    """DR8 gives three negatives by hand count (one REX, two DEV); DR3, DR7 and the LRG table are
+    refused with what they lack; DR9 lies too far north."""
     files = [
         "tractor/sweep_dr3/sweep-330m005-340p000.fits",
         "tractor/sweep_dr7/sweep-330m005-340p000.fits",
