@@ -17,7 +17,7 @@ TIERS = {"confident": "A", "probable": "B"}
 
 @dataclass(frozen=True)
 class Lenses:
-    """A lens list: name, position in degrees, and grading ('' when the list has none); each
+    """A lens list: name, position in degrees, and grading ("" when the list has none), each
     (n,)."""
 
     name: np.ndarray

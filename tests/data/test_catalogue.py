@@ -1,5 +1,4 @@
-"""Catalogues of every release come out with the same columns, and damaged files are refused by
-name."""
+"""Catalogues of every release come out with the same columns; damaged files are refused by name."""
 
 import numpy as np
 import pytest

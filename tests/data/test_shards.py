@@ -1,5 +1,4 @@
-"""Shards: the container against an independent reader, tensorflow-datasets opening them, equal
-bytes on a second run."""
+"""Shards: read by independent readers, opened by tensorflow-datasets, equal in every run."""
 
 import subprocess
 import sys

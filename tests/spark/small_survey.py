@@ -1,5 +1,4 @@
-"""A survey of a few hundred rows: two sweep files, a lens list, and an NPZ cutout of every
-object."""
+"""A survey of a few hundred rows: two sweep files, a lens list, an NPZ cutout of every object."""
 
 from pathlib import Path
 
@@ -63,8 +62,7 @@ def write_lenses(path: Path, rows: list[tuple[str, float, float, str]]) -> None:
 
 def write_cutout(folder: Path, row, size: int = SIZE) -> None:
     brick = row["BRICKNAME"]
-    brick = brick.decode() if isinstance(brick, bytes) else brick
-    name = f"{brick}_{row['OBJID']}"
+    name = f"{brick.decode() if isinstance(brick, bytes) else brick}_{row['OBJID']}"
     image = (
         np.random.default_rng(int(row["OBJID"])).normal(0, 0.01, (size, size, 3)).astype(np.float32)
     )

@@ -1,5 +1,4 @@
-"""The verb survey: every step in order, each skipped when it is current, none half done, every
-refusal listed."""
+"""The verb survey: every step in order, skipped when current, none half done, refusals listed."""
 
 import csv
 import shutil
@@ -116,7 +115,7 @@ def test_steps_run_one_by_one_and_name_what_they_miss(whole, root, tmp_path, cap
     call = [config(tmp_path, root), "--out", str(tmp_path / "out"), "--steps"]
     with pytest.raises(
         InputError,
-        match="step 'pool' of the survey has not finished; run `lensjax survey --steps pool sample",
+        match=r"step 'pool' of the survey has not finished; run `lensjax survey --steps pool sam",
     ):
         survey.command([*call, "sample"])
     assert survey.command([*call, "pool", "crossmatch"]) == 0
