@@ -54,7 +54,7 @@ def errors(name: str, count: int, cache: Path) -> dict:
         run = jax.jit(
             jax.vmap(
                 lambda s, f, tol=tol: (
-                    lj.render(s, GRID, lj.Gaussian(f), tol)[..., 1] / s.source.flux[1]
+                    lj.render(s, GRID, lj.Gaussian(f), tol)[..., 1] / s.source[0].flux[1]
                 )
             )
         )

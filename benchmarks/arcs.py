@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import lensjax as lj
-from lensjax.galaxy import cleaned
+from data.galaxies import cleaned
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "arcs.png"
 LENS, SHEAR = lj.SIE(1.5, 0.75, 0.5), lj.Shear(0.04, -0.02)
@@ -75,11 +75,11 @@ def main() -> None:
     figure, axes = plt.subplots(4, len(found), figsize=(1.7 * len(found), 6.9))
     for i, source in enumerate(found):
         where = replace(source, x=0.0, y=0.0)
-        arc = lj.render(lj.Scene(LENS, SHEAR, source), survey, lj.Gaussian(1.1), tol=5e-4)
+        arc = lj.render(lj.Scene((LENS, SHEAR), source), survey, lj.Gaussian(1.1), tol=5e-4)
         rows = {
             "source (2.4″)": lj.render(lj.Scene(source=where), near, lj.Gaussian(0.04), tol=5e-4),
             "arc at 0.1″ (6″)": lj.render(
-                lj.Scene(LENS, SHEAR, source), hst, lj.Gaussian(0.1), tol=5e-4
+                lj.Scene((LENS, SHEAR), source), hst, lj.Gaussian(0.1), tol=5e-4
             ),
             "DR10 seeing": arc,
             "and depth": lj.inject(lj.sky_noise(jax.random.key(i), sigma, survey), arc),

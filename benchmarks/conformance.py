@@ -83,7 +83,7 @@ def mass_arguments(mass) -> dict:
     return same | {"gamma": float(mass.slope)} if isinstance(mass, lj.EPL) else same
 
 
-def light_arguments(source: lj.Sersic, clumps: lj.Clumps | None) -> tuple[list[str], list[dict]]:
+def light_arguments(source: lj.Sersic) -> tuple[list[str], list[dict]]:
     """lenstronomy's profiles and arguments for a galaxy of unit flux and its knots."""
     n, q, phi, r_eff, x, y = (
         float(v) for v in (source.n, source.q, source.phi, source.r_eff, source.x, source.y)
@@ -101,6 +101,7 @@ def light_arguments(source: lj.Sersic, clumps: lj.Clumps | None) -> tuple[list[s
     }
     k["amp"] = 1 / LENSTRONOMY.total_flux(**k)
     names, arguments = ["SERSIC_ELLIPSE"], [k]
+    clumps = getattr(source, "clumps", None)
     if clumps is not None:
         k["amp"] *= 1 - float(np.sum(clumps.fraction))
         for share, u, v, radius in zip(
@@ -199,7 +200,7 @@ def light(draws: int) -> dict:
     ours = np.asarray(surface_brightness(lj.Sersic(1.0, **p), x, y))
     theirs = np.empty_like(ours)
     for i in range(draws):
-        _, (k,) = light_arguments(lj.Sersic(1.0, **{name: v[i] for name, v in p.items()}), None)
+        _, (k,) = light_arguments(lj.Sersic(1.0, **{name: v[i] for name, v in p.items()}))
         theirs[:, i] = LENSTRONOMY.function(x[:, i], y[:, i], **k)
     exact = gammaincinv(2 * p["n"], 0.5)
     return {
@@ -216,13 +217,15 @@ def scenes(draws: int) -> tuple[lj.Scene, np.ndarray]:
     PSF widths (arcsec)."""
     half = draws // 2
     notes, arclike = (lj.priors(name).sample(jax.random.key(0), half) for name in PRESETS)
-    none = lj.Clumps(*(jnp.full_like(notes.clumps.fraction, v) for v in (0.0, 0.0, 0.0, 1.0)))
-    arclike = replace(arclike, clumps=none)
+    fraction = notes.source[0].clumps.fraction
+    none = lj.Clumps(*(jnp.full_like(fraction, v) for v in (0.0, 0.0, 0.0, 1.0)))
+    plain = lj.ClumpySersic(**vars(arclike.source[0]), clumps=none)
+    arclike = replace(arclike, source=plain)
     both = jax.tree.map(
         lambda *leaves: np.concatenate([np.asarray(leaf, float) for leaf in leaves]), notes, arclike
     )
     return replace(
-        both, source=replace(both.source, flux=np.ones((2 * half, 1)))
+        both, source=replace(both.source[0], flux=np.ones((2 * half, 1)))
     ), np.random.default_rng(0).uniform(0.9, 1.8, 2 * half)
 
 
@@ -299,9 +302,7 @@ def converged(draws: int, images: int, accuracy: float) -> dict:
 
 def described(scene: lj.Scene) -> tuple[list[dict], list[str], list[dict]]:
     """lenstronomy's arguments of SIE and shear, its light profiles and their arguments."""
-    return [mass_arguments(scene.lens), mass_arguments(scene.shear)], *light_arguments(
-        scene.source, scene.clumps
-    )
+    return [mass_arguments(mass) for mass in scene.lens], *light_arguments(scene.source[0])
 
 
 def by_preset(errors: list[float]) -> dict:

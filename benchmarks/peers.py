@@ -30,9 +30,7 @@ def versions(*names: str) -> dict[str, str | None]:
 
 def ready(scene) -> dict[str, tuple[Run, int]]:
     """Name -> (run, images a run makes) of every peer that is installed and works here. scene: a batch of lensjax scenes."""
-    lens, shear, source = (
-        jax.tree.map(np.asarray, part) for part in (scene.lens, scene.shear, scene.source)
-    )
+    lens, shear, source = (jax.tree.map(np.asarray, part) for part in (*scene.lens, *scene.source))
     e, s = ((1 - p.q) / (1 + p.q) * np.exp(2j * p.phi) for p in (lens, source))
     p = {
         "theta_E": lens.theta_e,

@@ -76,9 +76,8 @@ def scenes(count: int, dtype=jnp.float32) -> lj.Scene:
 
 
 def one_band(scene: lj.Scene) -> lj.Scene:
-    return dataclasses.replace(
-        scene, source=dataclasses.replace(scene.source, flux=scene.source.flux[:, 1:2])
-    )
+    (source,) = scene.source
+    return dataclasses.replace(scene, source=dataclasses.replace(source, flux=source.flux[:, 1:2]))
 
 
 def over_devices(function, *arguments):

@@ -223,9 +223,9 @@ def _refuse_doubles(out: Columns, where: str | Path) -> None:
     if (apart > ONE_OBJECT).any():
         i = int(np.argmax(apart > ONE_OBJECT))
         raise InputError(
-            f"{where}: rows {a[i] + 1} and {b[i] + 1} are both called {out['galaxy_id'][a[i]]}, and "
-            f"are {apart[i]:.1f} arcsec apart; give every object a RELEASE, BRICKNAME and OBJID of "
-            "its own"
+            f"{where}: rows {a[i] + 1} and {b[i] + 1} are both called {out['galaxy_id'][a[i]]}, "
+            f"and are {apart[i]:.1f} arcsec apart; give every object a RELEASE, BRICKNAME and OBJID "
+            "of its own"
         )
 
 
@@ -342,7 +342,7 @@ def _fits_column(hdu: Any, name: str) -> tuple[np.ndarray, np.ndarray | None]:
     An undefined logical is stored as a zero byte.
     """
     column = hdu.columns[name]
-    stored = np.array(hdu.data.view(np.ndarray)[name])
+    stored = hdu.data.view(np.ndarray)[name]
     unknown = None
     if stored.ndim == 1:
         if str(column.format).endswith("L"):
@@ -426,7 +426,8 @@ def _checked(
         )
     unknown = np.zeros(len(value), bool) if unknown is None else unknown
     if kind == "string":
-        return np.where(unknown, "", _text(path, name, value))
+        text = _text(path, name, value)
+        return np.where(unknown, "", text) if unknown.any() else text
     csv = path.name.lower().endswith(".csv")
     if kind == "bool" and value.dtype.kind in "SUO":
         words = np.char.lower(_text(path, name, value))
@@ -439,13 +440,15 @@ def _checked(
         found = "text" if value.dtype.kind in "SUO" else value.dtype
         raise InputError(f"{path}: column {name} is {found}, expected numbers")
     if kind == "float64":
-        return np.where(unknown, np.nan, value.astype(np.float64))
+        number = value.astype(np.float64)
+        number[unknown] = np.nan
+        return number
     if value.dtype.kind == "f":
         unknown = unknown | np.isnan(value)
         value = np.where(unknown, 0, value)
         if not (np.isfinite(value).all() and (value == np.floor(value)).all()):
             raise InputError(f"{path}: column {name} has values that are not whole numbers")
-    value = np.where(unknown, 0, value)
+    value = np.where(unknown, 0, value) if unknown.any() else value
     if kind == "bool":
         if not np.isin(value, (0, 1)).all():
             raise InputError(f"{path}: column {name} has values other than 0 and 1")

@@ -99,6 +99,8 @@ ALL: tuple[Column, ...] = (
     *_rows("catalogue", "ca po sa ma sh", "psfsize_{band} float64 arcsec"),
     *_rows("catalogue", "ca po sa ma sh", "psfdepth_{band} float64 nanomaggy-2"),
     *_rows("catalogue", "ca po sa ma sh", "galdepth_{band} float64 nanomaggy-2"),
+    *_rows("catalogue", "sc", "psfsize_{reference} float64 arcsec"),
+    *_rows("catalogue", "sc", "psfdepth_{reference} float64 nanomaggy-2"),
     *_rows("catalogue", "ca po sa ma sh sc", "ebv float64 mag"),
     *_rows("catalogue", "ca po sa", "release int64", "objid int64", "nobs_{band} int64"),
     *_rows("catalogue", "ca po sa", "maskbits int64", "flux_{band} float64 nanomaggy"),
@@ -127,6 +129,11 @@ ORDER: dict[Stage, tuple[str, ...]] = {
         *("galaxy_id", "label", "split", "sample_weight", "tier", "pool", "confuser_category"),
         *("type", "type_bin", "nobs_{selection}_bin", "nobs_{selection}", "ra", "dec"),
         *("healpix_128", "ebv", "psfsize_{band}", "psfdepth_{band}", "galdepth_{band}"),
+    ),
+    "scores": (
+        *("galaxy_id", "split", "label", "tier", "pool", "confuser_category", "type_bin"),
+        *("nobs_{selection}_bin", "nobs_{selection}", "psfsize_{reference}"),
+        *("psfdepth_{reference}", "ebv", "ra", "dec", "healpix_128", "logit", "score"),
     ),
 }
 """Order of the columns in files of the stages whose order is not that of the table."""

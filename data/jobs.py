@@ -212,8 +212,8 @@ def _size(path: Path) -> int | None:
 
 
 def _measure(path: Path) -> tuple[int, str]:
-    """Bytes and SHA-256 of a file. Of a folder: the sum, and the digest of its sorted relative names
-    and digests."""
+    """Bytes and SHA-256 of a file. Of a folder: the sum, and the digest of its sorted relative
+    names and digests."""
     if not path.is_dir():
         return path.stat().st_size, sha256(path)
     listing = "".join(f"{p.relative_to(path)} {sha256(p)}\n" for p in _members(path))

@@ -17,7 +17,8 @@ TIERS = {"confident": "A", "probable": "B"}
 
 @dataclass(frozen=True)
 class Lenses:
-    """A lens list: name, position in degrees, and grading ('' when the list has none); each (n,)."""
+    """A lens list: name, position in degrees, and grading ("" when the list has none), each
+    (n,)."""
 
     name: np.ndarray
     ra: Float[np.ndarray, " n"]

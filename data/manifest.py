@@ -232,8 +232,8 @@ def read(path: str | Path, survey: Survey | None = None) -> pa.Table:
     if pc.any(odd).as_py():
         row = pc.index(odd, True).as_py()
         raise InputError(
-            f"{path}: row {row} has bands_requested {result['bands_requested'][row].as_py()!r}, the "
-            f"survey {survey.name} of this run has {survey.bands_text!r}; a manifest of another "
-            "survey: put its own survey.yaml beside it, or run `lensjax survey --force`"
+            f"{path}: row {row} has bands_requested {result['bands_requested'][row].as_py()!r}, "
+            f"the survey {survey.name} of this run has {survey.bands_text!r}; a manifest of "
+            "another survey: put its own survey.yaml beside it, or run `lensjax survey --force`"
         )
     return result

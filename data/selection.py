@@ -161,6 +161,16 @@ def select(
     return kept, counters
 
 
+class _Rows:
+    """Some rows of a catalogue; a column is taken when it is asked for, without its mask."""
+
+    def __init__(self, columns: Columns, rows: np.ndarray):
+        self._columns, self._rows = columns, rows
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return np.ma.getdata(self._columns[name])[self._rows]
+
+
 def judged(
     columns: Columns,
     s: Selection,
@@ -179,29 +189,26 @@ def judged(
     alive = np.arange(n)
     refused: list[tuple[int, str]] = []
 
-    def cut(name: str, keeps: Callable[[Columns], np.ndarray]) -> np.ndarray:
+    def cut(name: str, keeps: Callable[[_Rows], np.ndarray]) -> np.ndarray:
         nonlocal alive
-        keep = np.asarray(keeps(take(columns, alive)), bool)
+        keep = np.asarray(keeps(_Rows(columns, alive)), bool)
         lost, alive = alive[~keep], alive[keep]
         counters[name] = len(lost)
         return lost
 
     def unknown(name: str, *needs: str) -> None:
-        for row in cut(f"{name}_unknown", lambda c: ~np.any([missing(c[k]) for k in needs], 0)):
-            first = next(k for k in needs if missing(columns[k])[row])
-            refused.append((int(row) + 1, f"no {file_name(survey, first)}"))
-
-    plain = {k: np.ma.getdata(v) for k, v in columns.items()}
-
-    def value(name: str) -> np.ndarray:
-        return plain[name][alive]
+        absent = np.stack([missing(columns[k][alive]) for k in needs])
+        gone = np.asarray(absent.any(axis=0))
+        first = np.argmax(absent[:, gone], axis=0)
+        for row, which in zip(cut(f"{name}_unknown", lambda c: ~gone), first, strict=True):
+            refused.append((int(row) + 1, f"no {file_name(survey, needs[which])}"))
 
     every = lambda c: np.ones(len(c["ra"]), bool)
     band, bands = survey.selection_band, survey.bands
     flux = f"flux_{band}"
     if "brick_primary" in columns:
         unknown("primary", "brick_primary")
-    cut("not_primary", lambda c: value("brick_primary") if "brick_primary" in c else every(c))
+    cut("not_primary", lambda c: c["brick_primary"] if "brick_primary" in columns else every(c))
     cut("not_finite_position", lambda c: np.isfinite(c["ra"]) & np.isfinite(c["dec"]))
     cut("declination", lambda c: (c["dec"] > s.dec_min) & (c["dec"] < s.dec_max))
     unknown("type", "type")
@@ -209,11 +216,12 @@ def judged(
     if s.maskbits and "maskbits" in columns:
         bits = np.bitwise_or.reduce([np.int64(1) << bit for bit in s.maskbits])
         unknown("maskbits", "maskbits")
-        cut("maskbits", lambda c: (value("maskbits") & bits) == 0)
+        cut("maskbits", lambda c: (c["maskbits"] & bits) == 0)
     else:
         counters |= {"maskbits_unknown": 0, "maskbits": 0}
     unknown("nobs", *survey.per_band("nobs"))
-    few = {b: value(f"nobs_{b}") < s.nobs_min for b in bands}
+    left = _Rows(columns, alive)
+    few = {b: left[f"nobs_{b}"] < s.nobs_min for b in bands}
     counters |= {f"nobs_{b}": int(low.sum()) for b, low in few.items()}
     cut("nobs", lambda c: ~np.any(list(few.values()), axis=0))
     cut(f"{flux}_not_positive", lambda c: np.isfinite(c[flux]) & (c[flux] > 0))

@@ -78,8 +78,8 @@ def located(folder: str | Path) -> Path:
 
 
 def index(folder: str | Path) -> dict[str, Any]:
-    """What shards.json says: `survey` (name), `bands`, `fields` (columns and their types), `size` of
-    the cutouts and, for each file, split, records, bytes, crc32c and sha256.
+    """What shards.json says: `survey` (name), `bands`, `fields` (columns and their types), `size`
+    of the cutouts and, for each file, split, records, bytes, crc32c and sha256.
 
     An index of an older version names no survey; it is of the default one. Raises InputError when
     it cannot be read, when a file of it lies outside its folder, and when it is of another survey

@@ -76,8 +76,8 @@ def crossmatch(
     chosen = lenses.named(s.named) if s.named else lenses
     if not len(chosen):
         raise InputError(
-            f"no lens of the list has {s.named!r} in its name; set survey.crossmatch.named, or give "
-            "another list"
+            f"no lens of the list has {s.named!r} in its name; set survey.crossmatch.named, or "
+            "give another list"
         )
     nearest = partial(nearest_rows, root=root, lenses=chosen, horizon=s.horizon, survey=survey)
     items = list(zip(unique_names(paths), paths, strict=True))
@@ -311,7 +311,7 @@ def _frame(tables: Sequence[Any]) -> pd.DataFrame:
 
     if not tables:
         raise InputError(
-            "no catalogue file could be read for the cross-match; the reasons are above, and in the "
-            "log of the negative pool"
+            "no catalogue file could be read for the cross-match; the reasons are above, and in "
+            "the log of the negative pool"
         )
     return pa.concat_tables(tables).to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)

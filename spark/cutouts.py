@@ -231,6 +231,7 @@ def _of_sample(
                 image, meta = read_stamp(root, row, table, survey, size)
             else:
                 image, meta = read_npz(root / files[0])
+                meta |= {"galaxy_id": row["galaxy_id"]}  # may lack the release
             made = _written(temporary, source.name, image, meta)
         except InputError as error:
             made = {"galaxy_id": row["galaxy_id"], "reason": str(error), "path": files[0]}

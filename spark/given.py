@@ -41,8 +41,8 @@ def describe(
                 for x, limit in ((row["ra"], 360.0), (row["dec"], 90.0))
             ):
                 raise InputError(
-                    f"{path}: RA {row['ra']}, Dec {row['dec']} is not a position in degrees; remove "
-                    "the cutout"
+                    f"{path}: RA {row['ra']}, Dec {row['dec']} is not a position in degrees; "
+                    "remove the cutout"
                 )
             for key in ("galaxy_id", "brickname"):
                 if row[key] and not is_safe(row[key]):

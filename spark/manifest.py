@@ -17,7 +17,8 @@ HOST = "host"
 def write_manifest(
     out: Path, scheme: splits.Scheme, survey: Survey | None = None
 ) -> dict[str, Any]:
-    """Writes manifest.parquet from sample/ and validation/; returns the figures of the verified split.
+    """Writes manifest.parquet from sample/ and validation/; returns the figures of the verified
+    split.
 
     Every cutout that could be read has a row; `quality_ok` tells which may be used. Hosts from
     outside the survey (cutout_type `host`) and objects without a label are left out of the figures.

@@ -13,12 +13,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+import numpy as np
 from pydantic import Field
 
 from data import columns, sampling, splits
+from data.catalogue import ONE_OBJECT
 from data.config import settings
 from data.files import replacing
 from data.manifest import SAMPLE_WEIGHTS
+from data.sky import separation
 from data.survey import Survey, default
 from lensjax.errors import InputError
 from spark.jobs import literal
@@ -92,9 +95,7 @@ def sample(
         rows["ra"].to_numpy(float), rows["dec"].to_numpy(float)
     )
     rows["split"] = splits.split(rows["healpix_128"].to_numpy(), s.seed, s.scheme)
-    rows["source_cutout"] = rows["galaxy_id"].map(
-        dict(zip(given["galaxy_id"], given["path"], strict=True))
-    )
+    rows["source_cutout"] = _existing(rows, given)
     order = list(columns.names(survey, "sample"))
     rows = rows.reindex(columns=order).sort_values("galaxy_id").reset_index(drop=True)
     checked = {c: rows[c].to_numpy() for c in ("galaxy_id", "healpix_128", "split", "label")}
@@ -110,6 +111,29 @@ def sample(
         "n2_fraction": round(n2 / max(figures["sampled"], 1), 4),
         "pool": draw.figures,
     }
+
+
+def _existing(rows: pd.DataFrame, given: pd.DataFrame) -> list[str | None]:
+    """Path of the existing cutout of each object, or None.
+
+    An existing cutout is an object's when it has its galaxy_id, or when it has the same without the
+    release and is at the same place, because such files say nothing of releases.
+    """
+    import pandas as pd
+
+    known: dict[str, Any] = {row.galaxy_id: row for row in given.itertuples(index=False)}  # type: ignore[misc]
+    found: list[str | None] = []
+    for name, release, ra, dec in rows[["galaxy_id", "release", "ra", "dec"]].itertuples(
+        index=False
+    ):
+        path = known[name].path if name in known else None
+        plain = name if pd.isna(release) else name.removesuffix(f"_{release:.0f}")
+        if path is None and plain != name and plain in known:
+            there = (np.array([float(known[plain].ra)]), np.array([float(known[plain].dec)]))
+            if separation(np.array([ra]), np.array([dec]), *there)[0] <= ONE_OBJECT:
+                path = known[plain].path
+        found.append(path)
+    return found
 
 
 def _labelled(frame: pd.DataFrame, label: int, s: SampleSettings) -> pd.DataFrame:
@@ -143,6 +167,7 @@ class _Pool:
             na_position="last",
             kind="stable",
         )
+        _refuse_apart(order)
         once = order.drop_duplicates("galaxy_id")
         self.rows = once[~once["galaxy_id"].isin(positives)]
         self.figures = {
@@ -158,6 +183,23 @@ class _Pool:
     def take(self, shares: list[sampling.Share], seed: int) -> pd.DataFrame:
         usable = self.rows[self.rows["pool"].isin(sampling.POOLS)]
         return sampling.take(usable, shares, seed, self.stratum)
+
+
+def _refuse_apart(rows: pd.DataFrame) -> None:
+    """Raises InputError when rows of one galaxy_id are more than ONE_OBJECT apart."""
+    again = rows[rows.duplicated("galaxy_id", keep=False)]
+    first = again.groupby("galaxy_id")[["ra", "dec"]].transform("first")
+    places = (first["ra"], first["dec"], again["ra"], again["dec"])
+    apart = separation(*(place.to_numpy(float) for place in places)) > ONE_OBJECT
+    if apart.any():
+        raise _two_objects(min(again["galaxy_id"][apart]))
+
+
+def _two_objects(name: str) -> InputError:
+    return InputError(
+        f"galaxy_id {name} is the name of two objects of the pool, more than {ONE_OBJECT:g} arcsec "
+        "apart; give every object of the catalogues a RELEASE, BRICKNAME and OBJID of its own"
+    )
 
 
 class _SparkPool:
@@ -176,6 +218,10 @@ class _SparkPool:
             F.col("release").desc_nulls_last(), "ra", "dec"
         )
         nth = whole.withColumn("_nth", F.row_number().over(newest))
+        east = F.abs((F.col("ra") - F.first("ra").over(newest) + 540) % 360 - 180)
+        north = F.abs(F.col("dec") - F.first("dec").over(newest))
+        apart = F.greatest(north, east * F.cos(F.radians("dec"))) * 3600
+        nth = nth.withColumn("_apart", F.when(apart > ONE_OBJECT, F.col("galaxy_id")))
         self.rows = nth.withColumn(
             "_use", (F.col("_nth") == 1) & ~F.col("galaxy_id").isin(positives)
         )
@@ -188,8 +234,11 @@ class _SparkPool:
             F.count("*").alias("rows"),
             F.sum((F.col("_nth") > 1).cast("long")).alias("twice"),
             F.sum(F.col("_use").cast("long")).alias("usable"),
+            F.min("_apart").alias("apart"),
         )
         found = counts.collect()
+        if apart := [r["apart"] for r in found if r["apart"] is not None]:
+            raise _two_objects(min(apart))
         rows, twice, usable = (sum(r[k] for r in found) for k in ("rows", "twice", "usable"))
         self.figures = {"rows": rows, "listed_twice": twice, "also_positive": rows - twice - usable}
         return {

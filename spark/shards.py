@@ -29,7 +29,7 @@ class ShardSettings:
     """How cutouts are packed into shards."""
 
     records_per_shard: Annotated[int, Field(ge=1, le=100_000)] = 1024
-    """at most; 1024 records of 101 pixels are 126 MB"""
+    """at most; 1024 records of the Legacy Surveys' stamps are 126 MB"""
 
 
 def write_shards(

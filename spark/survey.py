@@ -132,8 +132,8 @@ def run(
         if missing:
             first = missing[0].removeprefix("survey-")
             raise InputError(
-                f"{out}: step {first!r} of the survey has not finished; run `lensjax survey --steps "
-                f"{first} {part.name} --out {out}`"
+                f"{out}: step {first!r} of the survey has not finished; run `lensjax survey "
+                f"--steps {first} {part.name} --out {out}`"
             )
         step = Step(
             out,

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, UInt32
 
 import lensjax as lj
+from lensjax.light import brighter, larger
 from lensjax.prior import Distribution, Prior
 
 R = 1  # place of the r band
@@ -53,10 +54,7 @@ class Nudge:
 
 def audit_prior(name: str, magnitude: tuple[float, float]) -> Prior:
     """The registry's prior with the unlensed r magnitude uniform in this range."""
-    prior = lj.priors(name)
-    return replace(
-        prior, parameters={**prior.parameters, "r_mag": Distribution(magnitude, "uniform")}
-    )
+    return lj.priors(name).replaced(r_mag=Distribution(magnitude, "uniform"))
 
 
 @jax.tree_util.register_dataclass
@@ -85,13 +83,8 @@ class Experiment:
             return jax.tree.map(lambda leaf: leaf[0], drawn)
 
         scenes = jax.vmap(one)(batch.key, batch.theta_e)
-        source = scenes.source
-        assert isinstance(source, lj.Sersic)
-        flux, size = (
-            source.flux * 10 ** (-0.4 * nudge.magnitude),
-            source.r_eff * jnp.exp(nudge.log_size),
-        )
-        return replace(scenes, source=replace(source, flux=flux, r_eff=size))
+        source = brighter(scenes.source, 10 ** (-0.4 * nudge.magnitude))
+        return replace(scenes, source=larger(source, jnp.exp(nudge.log_size)))
 
     def hosts(self, batch: Batch) -> Float[Array, "b h w 3"]:
         """The images before injection: as they are, or degraded (missing pixels count as empty while degrading, and stay missing)."""

@@ -94,20 +94,29 @@ def test_tensorflow_datasets_opens_the_shards(small):
     assert "tensorflow" not in sys.modules
 
 
-def test_a_run_stopped_in_every_step_ends_like_an_uninterrupted_one(small, environment, tmp_path):
-    """Ctrl-C in some steps, kill -9 of everything in others, each some time after the step began."""
+DELAYS = {
+    "simulate": 9.0,
+    "survey": 8.0,
+    "train": 8.0,
+    "evaluate": 3.0,
+    "audit": 9.0,
+    "report": 1.0,
+}
+"""Seconds after the beginning of a step at which it is stopped."""
+
+
+@pytest.mark.parametrize(
+    "where", [("survey", "audit"), pytest.param(tuple(DELAYS), marks=pytest.mark.stress)]
+)
+def test_a_run_stopped_in_its_steps_ends_like_an_uninterrupted_one(
+    small, environment, tmp_path, where
+):
+    """Ctrl-C in some steps, kill -9 of everything in others."""
     out = tmp_path / "stopped"
-    delays = {
-        "simulate": 9.0,
-        "survey": 8.0,
-        "train": 8.0,
-        "evaluate": 3.0,
-        "audit": 9.0,
-        "report": 1.0,
-    }
     killed = ("survey", "train")
     stopped = []
-    for step, delay in delays.items():
+    for step in where:
+        delay = DELAYS[step]
         command = [
             sys.executable,
             "-m",
@@ -141,7 +150,7 @@ def test_a_run_stopped_in_every_step_ends_like_an_uninterrupted_one(small, envir
             if step not in killed:
                 assert process.returncode == 130 and "run the same command again" in errors
         wait_until_free(out, step)
-    assert set(stopped) >= {"simulate", "survey", "train", "audit"}
+    assert set(stopped) >= {"simulate", "survey", "train", "audit"} & set(where)
     done = lensjax(environment, "run", HERE / "small.yaml", "--out", out)
     assert done.returncode == 0, done.stderr[-3000:]
     for pattern in (
@@ -375,7 +384,7 @@ def rendered_by_lenstronomy(injected: pd.Series, fwhm: tuple[float, float, float
         lambda leaf: np.asarray(leaf)[0],
         audit_prior("arclike", (23.0, 26.0)).sample(key, 1, theta_e=injected.theta_e),
     )
-    lens, shear, s = scene.lens, scene.shear, scene.source
+    (lens, shear), (s,) = scene.lens, scene.source
     assert 22.5 - 2.5 * np.log10(s.flux[1]) == pytest.approx(injected.source_mag, abs=1e-4)
     k, size, pixel = 9, 101, 0.262
     axis = (np.arange(k * size) - (k * size - 1) / 2) * pixel / k

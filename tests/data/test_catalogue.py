@@ -1,4 +1,4 @@
-"""Catalogues of every release come out with the same columns, and damaged files are refused by name."""
+"""Catalogues of every release come out with the same columns; damaged files are refused by name."""
 
 import numpy as np
 import pytest
@@ -15,10 +15,17 @@ COLUMNS = names(default(), "catalogue")
 def dr10(n=3) -> dict:
     rng = np.random.default_rng(0)
     columns = {
-        "RELEASE": np.full(n, 10000, np.int16), "BRICKNAME": np.full(n, "0001m002", "S8"), "OBJID": np.arange(n, dtype=np.int32),
-        "TYPE": np.array(["SER", "DEV", "PSF"] * n, "S3")[:n], "RA": rng.uniform(0, 1, n), "DEC": rng.uniform(-1, 0, n), "MASKBITS": np.zeros(n, np.int32),
-        "EBV": np.full(n, 0.1, np.float32), "SERSIC": np.full(n, 2.5, np.float32), "NOBS_I": np.ones(n, np.int16),
-    }  # fmt: skip
+        "RELEASE": np.full(n, 10000, np.int16),
+        "BRICKNAME": np.full(n, "0001m002", "S8"),
+        "OBJID": np.arange(n, dtype=np.int32),
+        "TYPE": np.array(["SER", "DEV", "PSF"] * n, "S3")[:n],
+        "RA": rng.uniform(0, 1, n),
+        "DEC": rng.uniform(-1, 0, n),
+        "MASKBITS": np.zeros(n, np.int32),
+        "EBV": np.full(n, 0.1, np.float32),
+        "SERSIC": np.full(n, 2.5, np.float32),
+        "NOBS_I": np.ones(n, np.int16),
+    }
     columns |= {f"SHAPE_{part}": np.full(n, 0.2, np.float32) for part in ("R", "E1", "E2")}
     columns |= {f"NOBS_{b}": np.full(n, 5, np.int16) for b in "GRZ"} | {
         f"FLUX_{b}": np.full(n, 9.0, np.float32) for b in "GRZ"
@@ -205,7 +212,8 @@ def test_what_is_not_a_catalogue_is_refused(tmp_path):
 
 
 def test_real_releases(survey_data):
-    """Figures read from the files once, by hand: a DR8 REX and DEV, a DR3 EXP, the complete DR9 row, the DR10 LRG table."""
+    """Figures read from the files once, by hand: a DR8 REX and DEV, a DR3 EXP, the complete DR9
+    row, the DR10 LRG table."""
     folder = survey_data / "tractor"
     c = catalogue.read(folder / "sweep_dr8" / "sweep-330m005-340p000.fits")
     row = dict(zip(c["galaxy_id"], zip(c["type"], c["sersic"], np.round(c["shape_r"], 5))))

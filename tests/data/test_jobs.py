@@ -1,4 +1,4 @@
-"""The engine without Spark: any mapper gives the same bytes, and names of items stay in their folder."""
+"""Without Spark: any mapper gives the same bytes, and names of items stay in their folder."""
 
 import pytest
 

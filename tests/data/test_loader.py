@@ -144,7 +144,10 @@ def test_an_index_that_is_not_one_is_refused(folder):
 
 
 def test_needs_no_tensorflow(folder):
-    code = "import sys; sys.modules['tensorflow'] = None; from data.loader import load_split; print(len(load_split(sys.argv[1], 'train')['label']))"
+    code = (
+        "import sys; sys.modules['tensorflow'] = None; from data.loader import load_split; "
+        "print(len(load_split(sys.argv[1], 'train')['label']))"
+    )
     found = subprocess.run(
         [sys.executable, "-c", code, str(folder)], capture_output=True, text=True, check=True
     )

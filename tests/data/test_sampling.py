@@ -1,4 +1,4 @@
-"""Shares add up, shortfalls are never silent, and the same rows are taken whatever the order of the pool."""
+"""Shares add up, shortfalls are never silent, and the same rows are taken in whatever order."""
 
 import pandas as pd
 from hypothesis import given, settings

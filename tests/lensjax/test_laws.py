@@ -35,8 +35,7 @@ few = settings(max_examples=12, deadline=None)
 def build(p):
     lens = lj.SIE(*(p[k] for k in LENS))
     return lj.Scene(
-        lens,
-        lj.Shear(*(p[k] for k in SHEAR)),
+        (lens, lj.Shear(*(p[k] for k in SHEAR))),
         lj.Sersic(p.get("flux", 1.0), *(p[k] for k in SOURCE)),
     )
 

@@ -1,4 +1,4 @@
-"""Names that a person may choose for folders and files give the same rows, with Spark and without."""
+"""Names that people choose for folders and files give the same rows, with Spark and without."""
 
 import csv
 import shutil
