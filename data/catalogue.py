@@ -225,8 +225,7 @@ def _refuse_doubles(out: Columns, where: str | Path) -> None:
         raise InputError(
             f"{where}: rows {a[i] + 1} and {b[i] + 1} are both called {out['galaxy_id'][a[i]]}, "
             f"and are {apart[i]:.1f} arcsec apart; give every object a RELEASE, BRICKNAME and "
-            "OBJID "
-            "of its own"
+            "OBJID of its own"
         )
 
 

@@ -88,6 +88,7 @@ def folder(network, tmp_path_factory):
 @pytest.fixture
 def here(folder, monkeypatch):
     monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "path", list(sys.path))
     yield folder
     for name in ("my_functions", "my_network"):
         sys.modules.pop(name, None)
@@ -269,8 +270,9 @@ def test_a_folder_of_the_user_never_hides_an_installed_package(tmp_path, monkeyp
     (tmp_path / "json.py").write_text("def dumps(x): return 'mine'")
     (tmp_path / "yaml").mkdir()
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
     found = finders.load("json:dumps", tmp_path)
-    assert found.info["source_sha256"] and str(tmp_path) not in sys.path
+    assert found.info["source_sha256"] and sys.path[-1] == str(tmp_path.resolve())
     import json
 
     assert found._run is json.dumps
