@@ -2,9 +2,10 @@
 
     python benchmarks/arcs.py --data FOLDER            docs/arcs.png
 
-Columns: galaxies of the GalSim COSMOS sample (FOLDER/sources/cosmos_paltas) behind one lens, and a Sersic profile of the same flux and size. Rows: the source,
-its arc at the resolution of HST (0.05" pixels, FWHM 0.1"), the arc as the Legacy Surveys would see it (0.262" pixels, FWHM 1.1"), and that in sky
-noise of their depth (r, m5 = 23.9).
+Columns: galaxies of the GalSim COSMOS sample (FOLDER/sources/cosmos_paltas) behind one lens, and a
+Sersic profile of the same flux and size. Rows: the source, its arc at the resolution of HST (0.05"
+pixels, FWHM 0.1"), the arc as the Legacy Surveys would see it (0.262" pixels, FWHM 1.1"), and that
+in sky noise of their depth (r, m5 = 23.9).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import lensjax as lj
-from lensjax.galaxy import cleaned
+from data.galaxies import cleaned
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "arcs.png"
 LENS, SHEAR = lj.SIE(1.5, 0.75, 0.5), lj.Shear(0.04, -0.02)
@@ -29,7 +30,8 @@ CHOSEN = (1, 3, 5, 7)
 
 
 def sources(folder: Path) -> list:
-    """GalaxyImages of r = 21.5 mag, and an exponential disc of the first one's half-light radius."""
+    """GalaxyImages of r = 21.5 mag, and an exponential disc of the first one's half-light
+    radius."""
     from astropy.io import fits
 
     flux, found = jnp.atleast_1d(lj.nanomaggies(21.5)), []
@@ -75,11 +77,11 @@ def main() -> None:
     figure, axes = plt.subplots(4, len(found), figsize=(1.7 * len(found), 6.9))
     for i, source in enumerate(found):
         where = replace(source, x=0.0, y=0.0)
-        arc = lj.render(lj.Scene(LENS, SHEAR, source), survey, lj.Gaussian(1.1), tol=5e-4)
+        arc = lj.render(lj.Scene((LENS, SHEAR), source), survey, lj.Gaussian(1.1), tol=5e-4)
         rows = {
             "source (2.4″)": lj.render(lj.Scene(source=where), near, lj.Gaussian(0.04), tol=5e-4),
             "arc at 0.1″ (6″)": lj.render(
-                lj.Scene(LENS, SHEAR, source), hst, lj.Gaussian(0.1), tol=5e-4
+                lj.Scene((LENS, SHEAR), source), hst, lj.Gaussian(0.1), tol=5e-4
             ),
             "DR10 seeing": arc,
             "and depth": lj.inject(lj.sky_noise(jax.random.key(i), sigma, survey), arc),

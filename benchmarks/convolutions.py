@@ -1,8 +1,11 @@
-"""How quick are the convolutions that a step of ResNet-18 is made of, and what else could compute them? `python -m benchmarks.convolutions --help`
+"""How quick are the convolutions that a step of ResNet-18 is made of, and what else could compute
+them? `python -m benchmarks.convolutions --help`
 
-The 3x3 layers of its four stages on cutouts of 101 pixels, forward and both gradients, in billions of floating-point operations a second: XLA's convolution
-as it comes, the same as classifiers/host.py compiles it, nine shifted products, one product over gathered patches, Winograd's F(4x4, 3x3)
-in 36 products, where a direct convolution's operations are counted. The roof is a product of two matrices of 2048. Times are the least of several repeats.
+The 3x3 layers of its four stages on cutouts of 101 pixels, forward and both gradients, in billions
+of floating-point operations a second: XLA's convolution as it comes, the same as
+classifiers/processor/ compiles it, nine shifted products, one product over gathered patches,
+Winograd's F(4x4, 3x3) in 36 products, where a direct convolution's operations are counted. The roof
+is a product of two matrices of 2048. Times are the least of several repeats.
 """
 
 from __future__ import annotations
@@ -20,11 +23,11 @@ import tyro
 from jaxtyping import Array, Float
 
 from benchmarks.training import fastest, peak, processor
-from classifiers import host
-from classifiers.models import winograd
+from classifiers import processor as quick
+from classifiers.processor import winograd
 from data import record
 from data.files import write_json
-from lensjax.cli import large_pages
+from lensjax.cli import prepared
 
 Images, Kernel = Float[Array, "b h h c"], Float[Array, "3 3 c o"]
 
@@ -38,7 +41,8 @@ class Question:
     batch: int = 64
     repeats: int = 5
     keep_memory: bool = True
-    """keep what is freed, as training does; otherwise its way through the kernel is part of the times"""
+    """keep what is freed, as training does; otherwise its way through the kernel is part of the
+    times"""
     out: Annotated[
         Path, tyro.conf.arg(help="JSON file; default benchmarks/results/convolutions-<device>.json")
     ] = Path("")
@@ -69,15 +73,16 @@ def patches(x: Images, w: Kernel) -> Images:
 
 WAYS: dict[str, tuple[Callable[[Images, Kernel], Images], Callable[..., Any]]] = {
     "XLA": (direct, jax.jit),
-    "XLA, compiled by host.jit": (direct, host.jit),
-    "shifts": (shifts, host.jit),
-    "patches": (patches, host.jit),
-    "Winograd": (lambda x, w: winograd.convolution(x, w, ((1, 1), (1, 1))), host.jit),
+    "XLA, compiled by quick.jit": (direct, quick.jit),
+    "shifts": (shifts, quick.jit),
+    "patches": (patches, quick.jit),
+    "Winograd": (lambda x, w: winograd.convolution(x, w, ((1, 1), (1, 1))), quick.jit),
 }
 
 
 def case(way: str, channels: int, side: int, q: Question) -> dict[str, Any]:
-    """One layer computed one way: operations a second, those of the plain convolution counted whatever the way needs, and the error."""
+    """One layer computed one way: operations a second, those of the plain convolution counted
+    whatever the way needs, and the error."""
     function, compiler = WAYS[way]
     rng = np.random.default_rng(0)
     x, slope = (
@@ -109,11 +114,12 @@ def case(way: str, channels: int, side: int, q: Question) -> dict[str, Any]:
 def main(q: Question) -> dict[str, Any]:
     """Measures everything, prints a table and writes it down."""
     if q.keep_memory:
-        host.keep_memory()
+        quick.keep_memory()
     kind = jax.devices()[0].device_kind.replace(" ", "-").lower()
     roof = peak("float32", q.repeats)
     print(
-        f"product of matrices: {roof / 1e9:.0f} GFLOP/s\n\n| channels, side | way | forward | gradient of the image | of the kernel |\n|---|---|---|---|---|"
+        f"product of matrices: {roof / 1e9:.0f} GFLOP/s\n\n| channels, side | way | forward | "
+        "gradient of the image | of the kernel |\n|---|---|---|---|---|"
     )
     results = []
     for channels, side in q.layers:
@@ -150,5 +156,5 @@ def main(q: Question) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    large_pages()  # as the command lensjax
+    prepared()  # as the command lensjax
     main(tyro.cli(Question, description=__doc__))

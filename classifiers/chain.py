@@ -1,7 +1,8 @@
-"""The whole chain in one command: every step in its own process, skipped when it is up to date, continued when it was interrupted.
+"""The whole chain in one command. Every step has a process of its own, is skipped when it is up to
+date, and goes on where it was interrupted.
 
-Steps are found by the name of their verb, so this module imports none of them. A process each keeps the memory of one step out of
-the next, and Spark's Java machine out of training.
+Steps are found by the name of their verb, so this module imports none of them. Processes of their
+own keep the memory of one step out of the next, and Spark's Java machine out of training.
 """
 
 from __future__ import annotations
@@ -43,7 +44,8 @@ def chain() -> dict[str, Verb]:
 
 
 def resolve(source: str, overrides: Sequence[str]) -> tuple[RunSettings, dict[str, Any]]:
-    """The validated settings of every step. Raises InputError for an unknown section, key or step, or a value out of range."""
+    """The validated settings of every step. Raises InputError for an unknown section, key or step,
+    and for a value out of range."""
     raw = config.read(source)
     for item in overrides:
         name, equals, value = item.partition("=")
@@ -92,7 +94,8 @@ def _die_with_parent() -> None:
 
 
 def execute(step: str, arguments: Sequence[str]) -> int:
-    """Runs one verb in a process of its own group and passes one interrupt on to it; returns its exit code."""
+    """Runs one verb in a process of its own group, passes one interrupt on to it, and returns its
+    exit code."""
     process = subprocess.Popen(
         [sys.executable, "-P", "-m", "lensjax.cli", step, *arguments],
         start_new_session=True,
@@ -151,7 +154,8 @@ def work(argv: list[str]) -> int:
             raise KeyboardInterrupt
         if code:
             console.print(
-                f"step {step} stopped with exit code {code}; after the cure, the same command continues here",
+                f"step {step} stopped with exit code {code}; "
+                "after the cure, the same command continues here",
                 markup=False,
             )
             return code

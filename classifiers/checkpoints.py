@@ -1,7 +1,10 @@
-"""Checkpoints of a training run: a flat dictionary of arrays and a note, kept by Orbax, whole or not at all.
+"""Checkpoints of a training run: a flat dictionary of arrays and a note, kept by Orbax. A
+checkpoint is whole or not there.
 
-`best` and `last` are two managers, because one that keeps the best by a metric deletes the newest. The note holds a digest of the
-arrays, so a damaged file is refused and not trained on, and the settings, so that another run's checkpoint is refused by key.
+`best` and `last` are two managers, because one that keeps the best by a metric deletes the newest.
+The note holds a digest of the arrays, so that a damaged file is refused and not trained on. It also
+holds the settings, so that a checkpoint of another run is refused and the keys that differ are
+named.
 """
 
 from __future__ import annotations
@@ -53,9 +56,11 @@ def unlike(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
 
 
 def reserve(folder: Path, size: int) -> None:
-    """Raises OSError, the operating system's own (disk full, quota), unless the folder's disk takes so many bytes.
+    """Raises OSError, the operating system's own (disk full, quota), unless the folder's disk takes
+    so many bytes.
 
-    Asked before writing: of tensorstore's many writers the first that fails closes the loop of the others, which then print tracebacks.
+    This is asked before writing: tensorstore has many writers, and the first that fails closes the
+    loop of the others, which then print tracebacks.
     """
     with tempfile.TemporaryFile(dir=folder) as trial:
         try:
@@ -87,9 +92,11 @@ class Checkpoints:
         return self._manager.latest_step()
 
     def save(self, number: int, tree: Any, note: Mapping[str, Any]) -> None:
-        """Writes a checkpoint beside the others, then removes what is not kept. Raises OSError when the disk is full; nothing half-written stays.
+        """Writes a checkpoint beside the others, then removes what is not kept. Raises OSError when
+        the disk is full; nothing half-written stays.
 
-        One of the same number is removed first, so numbers that grow never leave a moment without a whole checkpoint.
+        A checkpoint of the same number is removed first. As long as numbers grow, there is
+        therefore always a whole checkpoint.
         """
         import orbax.checkpoint as ocp
 
@@ -109,13 +116,14 @@ class Checkpoints:
         except (ValueError, OSError) as error:
             for unfinished in self.folder.glob(f"{number}.orbax-checkpoint-tmp*"):
                 shutil.rmtree(unfinished, ignore_errors=True)
-            # tensorstore reports a full disk as a ValueError with the operating system's words in it
+            # tensorstore reports a full disk as a ValueError with the words of the system in it.
             if "No space left" in str(error) or "RESOURCE_EXHAUSTED" in str(error):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.folder)) from None
             raise
 
     def note(self, number: int | None = None) -> dict[str, Any]:
-        """The note of a checkpoint (the newest unless numbered). Raises InputError when it cannot be read."""
+        """The note of a checkpoint (the newest unless numbered). Raises InputError when it cannot
+        be read."""
         import orbax.checkpoint as ocp
 
         number = self.newest() if number is None else number
@@ -125,16 +133,19 @@ class Checkpoints:
             ).note
         except Exception as error:
             raise InputError(
-                f"{self.folder / str(number)}: not a readable checkpoint ({type(error).__name__}); {CURE}"
+                f"{self.folder / str(number)}: not a readable checkpoint "
+                f"({type(error).__name__}); {CURE}"
             ) from None
 
     def require(self, settings: Mapping[str, Any], number: int | None = None) -> dict[str, Any]:
-        """The note of a checkpoint. Raises InputError naming the keys when it was written with other settings."""
+        """The note of a checkpoint. Raises InputError, which names the keys, when it was written
+        with other settings."""
         number = self.newest() if number is None else number
         note = self.note(number)
         if problems := unlike(note.get("settings", {}), settings):
             raise InputError(
-                f"{self.folder / str(number)}: checkpoint of other settings ({problems}); choose another --out or start over with --force"
+                f"{self.folder / str(number)}: checkpoint of other settings ({problems}); "
+                "choose another --out or start over with --force"
             )
         return note
 
@@ -143,7 +154,8 @@ class Checkpoints:
     ) -> tuple[Any, dict[str, Any]]:
         """A checkpoint (the newest unless numbered) in the structure of `like`, and its note.
 
-        Raises InputError when it was written with other settings (naming the keys), holds other arrays (naming them), or is damaged.
+        Raises InputError when it was written with other settings (which are named), holds other
+        arrays (which are named), or is damaged.
         """
         import orbax.checkpoint as ocp
 
@@ -162,7 +174,8 @@ class Checkpoints:
         shapes = {name: tuple(np.shape(leaf)) for name, leaf in wanted.items()}
         if wrong := sorted(k for k in {*found, *shapes} if found.get(k) != shapes.get(k)):
             raise InputError(
-                f"{where}: checkpoint of another model; arrays that differ: {', '.join(wrong)}; choose another --out or start over with --force"
+                f"{where}: checkpoint of another model; arrays that differ: {', '.join(wrong)}; "
+                "choose another --out or start over with --force"
             )
         try:
             template = jax.tree.map(np.asarray, wanted)

@@ -29,9 +29,10 @@ class Import:
     model: str = "resnet18"
     """architecture: resnet18, efficientnet_v2_s or shielded_resnet"""
     architecture: str = "{}"
-    """fields of the architecture that differ from its defaults, as YAML: '{blocks: [1, 1, 1, 1]}'"""
-    crop: int = 101
-    """side of the stamps it will see, pixels"""
+    """fields of the architecture that differ from its defaults, as YAML: '{blocks: [1, 1, 1, 1]}'
+    """
+    crop: int = 0
+    """side (pixels) of the central part of stamps that it will see; 0: all of a stamp"""
     seed: int = 0
     """of the head, when the file's has another number of classes"""
 

@@ -1,7 +1,9 @@
-"""A trained finder that no longer changes: raw stamps in nanomaggies go in, logits come out.
+"""A trained classifier that no longer changes: raw stamps in nanomaggies go in, logits come out.
 
-A folder holds it: `classifier.json` (architecture, preprocessing, where it comes from) and `classifier.safetensors` (its numbers, whose
-SHA-256 the JSON holds). `load` gives a Frozen, which is a pytree: close over it, or pass it to a jitted function as an argument.
+A folder holds it: `classifier.json` has the architecture, the preprocessing and where it comes
+from; `classifier.safetensors` has its numbers, and the JSON has their SHA-256. `load` gives a
+Frozen, which is a differentiable finder (`classifiers.finders`) and a pytree: close over it, or
+pass it to a jitted function as an argument.
 
     frozen = load(out / "training")
     score = jax.jit(lambda frozen, stamps: jax.nn.sigmoid(frozen.logits(stamps)))
@@ -31,7 +33,8 @@ DESCRIPTION, NUMBERS = "classifier.json", "classifier.safetensors"
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Frozen:
-    """state: parameters and running statistics · graph: the architecture in evaluation mode · preprocess: settings · meta: `info` as JSON."""
+    """state: parameters and running statistics. graph: the architecture in evaluation mode.
+    preprocess: settings. meta: `info` as JSON text."""
 
     state: Any
     graph: Any = dataclasses.field(metadata={"static": True})
@@ -50,23 +53,30 @@ class Frozen:
 
     @property
     def info(self) -> dict[str, Any]:
-        """Where it comes from: model, config, and what training noted (manifest_sha256, seed, epoch, val_auc, ...)."""
+        """Where it comes from: model, config, and what training noted, such as manifest_sha256,
+        seed, epoch and val_auc."""
         return json.loads(self.meta)
+
+    @property
+    def bands(self) -> int:
+        """Number of bands of its stamps. A classifier that does not say it has three."""
+        return int(self.info.get("config", {}).get("bands", 3))
 
     @property
     def model(self) -> models.Classifier:
         """The Flax module, in evaluation mode; it takes preprocessed stamps."""
         return nnx.merge(self.graph, self.state, copy=True)
 
-    def logits(self, raw_stamps: Float[Array, "b h w 3"]) -> Float[Array, " b"]:
-        """Logits (B,) of stamps in nanomaggies; pure, under jit and grad. The score is their sigmoid."""
+    def logits(self, raw_stamps: Float[Array, "b h w c"]) -> Float[Array, " b"]:
+        """Logits (B,) of stamps in nanomaggies; pure, under jit and grad. Their sigmoid is the
+        score."""
         return self.model(raw_robust(raw_stamps, self.preprocess))
 
-    def features(self, raw_stamps: Float[Array, "b h w 3"]) -> Float[Array, "b f"]:
+    def features(self, raw_stamps: Float[Array, "b h w c"]) -> Float[Array, "b f"]:
         """Penultimate features (B, F) of stamps in nanomaggies."""
         return self.model.features(raw_robust(raw_stamps, self.preprocess))
 
-    def maps(self, raw_stamps: Float[Array, "b h w 3"]) -> dict[str, Float[Array, "b x y f"]]:
+    def maps(self, raw_stamps: Float[Array, "b h w c"]) -> dict[str, Float[Array, "b x y f"]]:
         """Feature maps after the stem and every block, by name."""
         return self.model.maps(raw_robust(raw_stamps, self.preprocess))
 
@@ -122,7 +132,8 @@ def save(folder: Path, frozen: Frozen) -> list[Path]:
 
 
 def load(folder: Path) -> Frozen:
-    """The finder of a folder. Raises InputError when a file is missing, damaged, or not what the description says."""
+    """The classifier of a folder. Raises InputError when a file is missing, damaged, or not what
+    the description says."""
     folder = Path(folder)
     description = folder / DESCRIPTION
     try:
@@ -133,17 +144,20 @@ def load(folder: Path) -> Frozen:
         preprocess = validated(Preprocess, info.pop("preprocess"), str(description))
     except FileNotFoundError:
         raise InputError(
-            f"{description}: no such file; train first (`lensjax train`), or give a folder that holds {DESCRIPTION}"
+            f"{description}: no such file; train first (`lensjax train`), or give a folder "
+            f"that holds {DESCRIPTION}"
         ) from None
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
-            f"{description}: not a classifier's description ({type(error).__name__}: {error}); restore the file or train again"
+            f"{description}: not a classifier's description ({type(error).__name__}: {error}); "
+            "restore the file or train again"
         ) from None
     numbers = folder / Path(file).name
     arrays = weights.read(numbers)
     if sha256(numbers) != digest:
         raise InputError(
-            f"{numbers}: not the weights that {DESCRIPTION} describes (SHA-256 differs); restore both files or train again"
+            f"{numbers}: not the weights that {DESCRIPTION} describes (SHA-256 differs); restore "
+            "both files or train again"
         )
     model = nnx.eval_shape(lambda: models.create(name, config, nnx.Rngs(0)))
     weights.restore(model, arrays, str(numbers))

@@ -1,9 +1,11 @@
-"""A finder as an ONNX file: its traced program, one primitive after the other, in evaluation mode, float32.
+"""A classifier as an ONNX file: its traced program, one primitive after the other, in float32.
 
-    images (B, 3, crop, crop), preprocessed, as torch lays them out -> logits (B,), features (B, F)
+    images (B, bands, crop, crop), preprocessed, as torch lays them out
+    -> logits (B,), features (B, F)
 
-Whatever an architecture is made of, the file holds what JAX would run, so a new architecture needs nothing here but the primitives it uses. What
-depends on the weights alone is computed while writing.
+Whatever an architecture is made of, the file holds what JAX would run, so that a new architecture
+needs nothing here but the primitives it uses. What depends on the weights alone is computed while
+writing. The file says itself, in its metadata, what it is and how stamps are preprocessed.
 """
 
 from __future__ import annotations
@@ -40,6 +42,7 @@ ELEMENTWISE = {
     "sub": "Sub",
     "tanh": "Tanh",
 }
+CURE = "export to safetensors instead"
 Value = str | np.ndarray
 """of a variable while writing: the name of a tensor, or an array that is known already"""
 
@@ -55,7 +58,8 @@ def _onnx() -> Any:
 
 
 class Writer:
-    """Translates the equations of a jaxpr into nodes. Raises InputError naming a primitive it does not know."""
+    """Translates the equations of a jaxpr into nodes. Raises InputError naming a primitive that it
+    does not know."""
 
     def __init__(self) -> None:
         self.helper, self.numpy_helper = _onnx().helper, _onnx().numpy_helper
@@ -93,11 +97,17 @@ class Writer:
         return [read(v) for v in jaxpr.outvars]
 
     def equation(self, equation: Any, values: list[Value]) -> list[Value]:
-        """One equation: called functions are written in place, known values computed, the rest translated."""
+        """One equation: functions that it calls are written in place, values that are known are
+        computed, and the rest is translated."""
         name, params = equation.primitive.name, equation.params
         inner = params.get("jaxpr", params.get("call_jaxpr"))
         if inner is not None:
             return self.run(inner.jaxpr, [np.asarray(c) for c in inner.consts], values)
+        if platforms := params.get("branches_platforms"):
+            # A choice by platform: what runs on a processor is made of the simplest primitives.
+            chosen = next(i for i, names in enumerate(platforms) if names is None or "cpu" in names)
+            branch = params["branches"][chosen]
+            return self.run(branch.jaxpr, [np.asarray(c) for c in branch.consts], values[1:])
         shapes = [tuple(v.aval.shape) for v in equation.invars]
         whole = all(isinstance(v, np.ndarray) and v.shape == s for v, s in zip(values, shapes))
         if whole and all(isinstance(n, int) for v in equation.outvars for n in v.aval.shape):
@@ -109,9 +119,7 @@ class Writer:
             return [self.node(ELEMENTWISE[name], *values)]
         rule = getattr(self, f"_{name}", None)
         if rule is None:
-            raise InputError(
-                f"the model uses {name}, which has no translation to ONNX yet; export to safetensors instead"
-            )
+            raise InputError(f"the model uses {name}, which has no translation to ONNX yet; {CURE}")
         return [rule(values, shapes, tuple(equation.outvars[0].aval.shape), params)]
 
     def _shaped(self, x: Value, shape: Sequence[Any]) -> Value:
@@ -130,7 +138,7 @@ class Writer:
         aligned = self._shaped(values[0], [placed.get(axis, 1) for axis in range(len(out))])
         if isinstance(aligned, str) and any(placed.get(axis, 1) != n for axis, n in enumerate(out)):
             raise InputError(
-                "the model repeats a tensor, which has no translation to ONNX yet; export to safetensors instead"
+                f"the model repeats a tensor, which has no translation to ONNX yet; {CURE}"
             )
         return aligned
 
@@ -169,7 +177,8 @@ class Writer:
         before, after, between = zip(*params["padding_config"])
         if any(between) or min(*before, *after) < 0:
             raise InputError(
-                "the model pads between pixels or crops by padding, which has no translation to ONNX yet; export to safetensors instead"
+                "the model pads between pixels or crops by padding, which has no translation to "
+                f"ONNX yet; {CURE}"
             )
         return self.node("Pad", values[0], np.array([*before, *after], np.int64), values[1])
 
@@ -183,7 +192,8 @@ class Writer:
             or len(shapes[1]) != 2
         ):
             raise InputError(
-                "the model multiplies tensors, not matrices, which has no translation to ONNX yet; export to safetensors instead"
+                "the model multiplies tensors, not matrices, which has no translation to ONNX yet; "
+                f"{CURE}"
             )
         return self.node("MatMul", *values)
 
@@ -193,7 +203,8 @@ class Writer:
         numbers, (images, kernel) = params["dimension_numbers"], values
         if any(n != 1 for n in params["lhs_dilation"]) or params["batch_group_count"] != 1:
             raise InputError(
-                "the model has a transposed convolution, which has no translation to ONNX yet; export to safetensors instead"
+                "the model has a transposed convolution, which has no translation to ONNX yet; "
+                f"{CURE}"
             )
         before, after = zip(*params["padding"])
         turned = (
@@ -214,8 +225,13 @@ class Writer:
 
 
 def program(source: Frozen) -> Any:
-    """The finder as an onnx.ModelProto. Raises InputError when onnx is not installed or the model uses a primitive without translation."""
-    onnx, crop = _onnx(), source.preprocess.crop
+    """The classifier as an onnx.ModelProto. Raises InputError when onnx is not installed, when the
+    side of its images is not fixed, or when it uses a primitive without translation."""
+    onnx, crop, bands = _onnx(), source.preprocess.crop, source.bands
+    if not crop:
+        raise InputError(
+            "the classifier takes whole stamps of any size, and an ONNX file needs one; set crop"
+        )
     (batch,) = jax.export.symbolic_shape("batch")
 
     def both(state: Any, images: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -229,7 +245,7 @@ def program(source: Frozen) -> Any:
         return model.head(features).reshape(images.shape[0]), features
 
     traced, shapes = jax.make_jaxpr(both, return_shape=True)(
-        source.state, jax.ShapeDtypeStruct((batch, 3, crop, crop), jnp.float32)
+        source.state, jax.ShapeDtypeStruct((batch, bands, crop, crop), jnp.float32)
     )
     writer = Writer()
     state = [np.asarray(leaf) for leaf in jax.tree.leaves(source.state)]
@@ -247,7 +263,7 @@ def program(source: Frozen) -> Any:
     graph = onnx.helper.make_graph(
         writer.nodes,
         source.info["model"],
-        [describe("images", ["batch", 3, crop, crop])],
+        [describe("images", ["batch", bands, crop, crop])],
         results,
         writer.stored,
     )

@@ -127,8 +127,10 @@ def converted(tensors: Mapping[str, Any], model: models.Classifier, where: str) 
 def imported(
     path: Path, model: str, config: Mapping[str, Any], preprocess: Preprocess, seed: int = 0
 ) -> frozen.Frozen:
-    """A frozen classifier with the weights of a state dict of torchvision or timm. seed: of the head,
-    where the file's has another number of classes."""
+    """A frozen classifier with the weights of a state dict of torchvision or timm.
+
+    seed: of the head, where the file's has another number of classes.
+    """
     made = models.create(model, config, nnx.Rngs(seed))
     found = converted(read(path), made, str(path))
     weights.restore(made, found.arrays, str(path))
@@ -143,8 +145,8 @@ def imported(
 
 
 def returned(folder: Path) -> frozen.Frozen:
-    """The classifier that `exported` wrote into a folder. Raises InputError when a file is missing or
-    is not its own."""
+    """The classifier that `exported` wrote into a folder. Raises InputError when a file is missing
+    or is not its own."""
     path = Path(folder) / CONFIG
     try:
         found = json.loads(path.read_text())
@@ -189,18 +191,21 @@ def exported(source: frozen.Frozen, folder: Path) -> list[Path]:
             "architecture": info["model"],
             "config": info["config"],
             "preprocess": preprocess,
-            "bands": ["g", "r", "z"],
+            "bands": info.get("bands", source.bands),
             "trained": info,
         },
     )
     with replacing(paths[2]) as temporary:
-        temporary.write_text(card(info, preprocess))
+        temporary.write_text(card(source, preprocess))
     return paths
 
 
-def card(info: Mapping[str, Any], preprocess: Mapping[str, Any]) -> str:
+def card(source: frozen.Frozen, preprocess: Mapping[str, Any]) -> str:
     """The model card: what goes in, what comes out, where it was trained, what it is not for."""
-    auc = info.get("val_auc")
+    info, side = source.info, preprocess["crop"] or "side"
+    auc, names, scale = info.get("val_auc"), info.get("bands"), info.get("pixel_scale")
+    bands = f"bands {', '.join(names)}" if names else f"{source.bands} bands"
+    pixels = f" at {scale:g} arcsec a pixel" if scale else ""
     return f"""---
 license: mit
 library_name: lensjax
@@ -209,12 +214,15 @@ tags: [astronomy, strong-lensing, image-classification]
 
 # {info["model"]}: strong gravitational lenses in Legacy Surveys images
 
-- **Input**: (B, 3, {preprocess["crop"]}, {preprocess["crop"]}) float32, bands g, r, z at 0.262 arcsec a pixel, after `raw_robust` ({json.dumps(preprocess)}):
-  per band, minus the median and divided by the median absolute deviation of an annulus, clipped.
+- **Input**: (B, {source.bands}, {side}, {side}) float32, {bands}{pixels}, after `raw_robust`
+  ({json.dumps(preprocess)}): per band, minus the median and divided by the median
+  absolute deviation of an annulus, clipped.
 - **Output**: one logit; its sigmoid is the score.
-- **Weights**: `model.safetensors`, names and layout of torch (torchvision's for resnet18 and efficientnet_v2_s).
-- **Training**: manifest SHA-256 {info.get("manifest_sha256")}, seed {info.get("seed")}, epoch {info.get("epoch")},
-  validation AUC {"none" if auc is None else f"{auc:.4f}"}.
-- **Not for**: scores as probabilities on a sample with another share of lenses; images of other surveys or pixel scales. A classifier trained on a
-  simulated survey says nothing about the real sky.
+- **Weights**: `model.safetensors`, names and layout of torch (torchvision's for resnet18 and
+  efficientnet_v2_s).
+- **Training**: manifest SHA-256 {info.get("manifest_sha256")}, seed {info.get("seed")},
+  epoch {info.get("epoch")}, validation AUC {"none" if auc is None else f"{auc:.4f}"}.
+- **Not for**: scores as probabilities on a sample with another share of lenses; images of other
+  surveys or pixel scales. A classifier trained on a simulated survey says nothing about the real
+  sky.
 """

@@ -19,7 +19,7 @@ from lensjax.errors import InputError, some
 
 
 def flatten(model: nnx.Module) -> dict[str, np.ndarray]:
-    """Parameters and running statistics by dotted path (`layer1.0.conv1.kernel`), as numpy arrays."""
+    """Parameters and running statistics as numpy arrays by path, as `layer1.0.conv1.kernel`."""
     state = nnx.state(model, nnx.Any(nnx.Param, nnx.BatchStat))
     return {
         ".".join(map(str, path)): np.asarray(leaf[...]) for path, leaf in nnx.to_flat_state(state)

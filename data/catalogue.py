@@ -1,16 +1,37 @@
-"""Reading survey catalogues: sweep and Tractor files of the Legacy Surveys, from DR3 to DR10, into one set of columns.
+"""Reading a survey's catalogues into the project's columns: FITS, Parquet or CSV.
 
-A column of an older release is mapped where it means exactly the same, otherwise it is absent, and whoever needs it refuses the file by the name of
-the column. Nothing is guessed. A table with only RA and DEC is a catalogue too.
+The columns are those of the stage `catalogue` in `data.columns`. How a file names them, and in
+which unit its fluxes are, is said by the survey (`survey.catalogue`). A column that a file does not
+have is absent from the result, and whoever needs it refuses the file by the name of the column.
+Nothing is guessed. A table with only RA and DEC is a catalogue too.
+
+Sweep and Tractor files of the Legacy Surveys are read from DR3 to DR10. A column of an older
+release is mapped where it means exactly the same.
 
 | here | DR9, DR10 | DR8 and older |
 |---|---|---|
-| shape_r, shape_e1, shape_e2 | SHAPE_R, SHAPE_E1, SHAPE_E2 | SHAPEDEV_* for DEV, SHAPEEXP_* for EXP and REX, 0 for PSF; null for COMP (two profiles) and SIMP |
-| sersic | SERSIC | 4 for DEV, 1 for EXP and REX, 0 for PSF (as DR9 stores it); null for COMP and SIMP |
-| maskbits | MASKBITS | DR8: MASKBITS. Before DR8 absent: bits 11 to 13 (MEDIUM, GALAXY, CLUSTER) were defined in DR8 |
-| type | TYPE, stripped of padding | the same |
+| shape_r, shape_e1, shape_e2 | SHAPE_R, SHAPE_E1, SHAPE_E2 | SHAPEDEV_* for DEV, SHAPEEXP_* for EXP
+and REX, 0 for PSF; missing for COMP (two profiles) and SIMP |
+| sersic | SERSIC | 4 for DEV, 1 for EXP and REX, 0 for PSF, as DR9 stores it; missing for COMP and
+SIMP |
+| maskbits | MASKBITS | DR8: MASKBITS. Absent before, because bits 11 to 13 (MEDIUM, GALAXY,
+CLUSTER) were defined in DR8 |
 
-Columns as documented on legacysurvey.org (drN/catalogs, drN/bitmasks).
+**Missing values.** A missing number is NaN, a missing text is "", and a column of whole numbers or
+of true and false in which a value is missing is a masked array. Missing is what the file says is
+missing: TNULL of FITS, null of Parquet, NaN where whole numbers are stored as floats, an undefined
+logical, an empty field of CSV. No number stands for a missing one (`missing`).
+
+**Identity.** An object is (RELEASE, BRICKNAME or BRICKID, OBJID): the same brick and number are
+other objects in another release. `galaxy_id` is `brick_objid` for an object of release 10000, which
+is DR10's, or of a table without releases, and `brick_objid_release` for an object of any other
+release. So the names of a run on DR10 stay short, and a run over tables of several releases, or a
+table that holds several, mixes up nothing. A table with LS_ID alone has it unpacked, as
+RELEASE x 2^40 + BRICKID x 2^16 + OBJID. An object whose brick or number is missing, or whose
+brick's name cannot be part of a path, has galaxy_id "". A table in which one name stands at two
+places of the sky is refused.
+
+Columns are as documented on legacysurvey.org (drN/catalogs, drN/bitmasks).
 """
 
 from __future__ import annotations
@@ -21,61 +42,101 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from jaxtyping import Bool
 
+from data import columns as table
+from data.names import is_safe
+from data.sky import separation
+from data.survey import Survey, default
 from lensjax.errors import InputError
+from lensjax.photometry import ZERO_POINT
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 Columns = dict[str, np.ndarray]
 
-BANDS = ("g", "r", "z")
-TEXT = ("brickname", "type")
-WHOLE = ("release", "objid", "nobs_g", "nobs_r", "nobs_z", "maskbits")
-REAL = (
-    *("ra", "dec", "flux_g", "flux_r", "flux_z", "shape_r", "shape_e1", "shape_e2", "sersic"),
-    *(f"{name}_{band}" for name in ("psfsize", "psfdepth", "galdepth") for band in BANDS),
-    "ebv",
-)
-COLUMNS = ("galaxy_id", *TEXT, *WHOLE, *REAL)
-"""Every column this module can return, in the order it is stored. Units: degrees, arcsec, nanomaggies, nanomaggies⁻², magnitudes."""
-
+OWN_RELEASE = 10000
+"""RELEASE whose objects are named without it."""
+MASKBITS_COMPLETE = 8000
+"""First RELEASE whose MASKBITS has all of the bits that the selection uses."""
+ONE_OBJECT = 1.0
+"""Two rows of one name that are farther apart than this (arcsec) are two objects."""
 _OLD_SHAPES = tuple(
     f"shape{model}_{part}" for model in ("dev", "exp") for part in ("r", "e1", "e2")
 )
-_WANTED = (*TEXT, *WHOLE, *REAL, *_OLD_SHAPES, "brick_primary")
-MASKBITS_COMPLETE = 8000
-"""First RELEASE whose MASKBITS has all of the bits that the selection uses."""
+_BESIDE = {
+    **dict.fromkeys(_OLD_SHAPES, "float64"),
+    "brick_primary": "bool",
+    "brickid": "int64",
+    "ls_id": "int64",
+}
+"""Columns that are read besides those of the table, and their types."""
+_NOTHING = ("", "nan", "null", "none", "n/a", "--")
+"""What stands in a text for a missing value, in lower case."""
+_TRUTH = {"t": True, "true": True, "1": True, "f": False, "false": False, "0": False}
 
 
-def read(path: str | Path) -> Columns:
-    """The catalogue in a FITS, Parquet or CSV file: column → (n,) array, with the columns the file can give (ra and dec always).
+def read(path: str | Path, survey: Survey | None = None) -> Columns:
+    """The catalogue in a FITS, Parquet or CSV file: column to (n,) array, with the columns that the
+    file can give; ra and dec always.
 
-    Raises InputError naming the file when it is missing, truncated, not what its name says, fails its checksum, has no RA and DEC, or has a
-    column of the wrong kind.
+    survey: whose catalogue it is; the default survey if none. Raises InputError naming the file
+    when it is missing, truncated, not what its name says, fails its checksum, has no RA and DEC,
+    has a column of the wrong kind, or has one name for two objects.
     """
-    path = Path(path)
+    path, survey = Path(path), survey or default()
     name = path.name.lower()
     if not path.is_file():
         raise InputError(f"{path}: no such catalogue file")
+    wanted = _wanted(survey)
     if name.endswith((".parquet", ".csv")):
-        raw = _read_table(path)
+        raw = _read_csv(path, wanted) if name.endswith(".csv") else _read_parquet(path, wanted)
     elif name.endswith((".fits", ".fits.gz", ".fits.fz", ".fit")):
-        raw = _read_fits(path)
+        raw = _read_fits(path, wanted)
     else:
         raise InputError(f"{path}: not a catalogue; expected .fits, .fits.gz, .parquet or .csv")
-    return standard({key: _checked(path, key, value) for key, value in raw.items()}, path)
+    kinds = {**table.types(survey, "catalogue"), **_BESIDE}
+    checked = {
+        key: _checked(path, file_name(survey, key), value, unknown, kinds[key])
+        for key, (value, unknown) in raw.items()
+    }
+    return standard(checked, path, survey)
 
 
-def standard(raw: Columns, where: str | Path) -> Columns:
-    """Maps the columns of any release (lower case) to this module's; see the table at its top. where: named in errors."""
-    missing = [c.upper() for c in ("ra", "dec") if c not in raw]
-    if missing:
+def file_name(survey: Survey, column: str) -> str:
+    """What a survey's files call a column: as `survey.catalogue.columns` says, else its name in
+    upper case."""
+    given = survey.catalogue.columns
+    if column in given:
+        return given[column]
+    for band in survey.bands:
+        pattern = given.get(f"{column.removesuffix(f'_{band}')}_{{band}}")
+        if column.endswith(f"_{band}") and pattern:
+            return pattern.replace("{band}", band).replace("{BAND}", band.upper())
+    return column.upper()
+
+
+def _wanted(survey: Survey) -> dict[str, str]:
+    """Name in the file, in lower case, to column of this project."""
+    names = [n for n in table.names(survey, "catalogue") if n != "galaxy_id"]
+    names += [n for n in _BESIDE if n not in names]
+    return {file_name(survey, name).lower(): name for name in reversed(names)}
+
+
+def standard(raw: Columns, where: str | Path, survey: Survey | None = None) -> Columns:
+    """The columns of this project from those of any release, which have their names in lower case;
+    see the top of this module. where: named in errors."""
+    survey = survey or default()
+    absent = [file_name(survey, c) for c in ("ra", "dec") if c not in raw]
+    if absent:
         raise InputError(
-            f"{where}: no column {' or '.join(missing)}; a catalogue needs positions in degrees"
+            f"{where}: no column {' or '.join(absent)}; a catalogue needs positions in degrees"
         )
-    out = {key: raw[key] for key in (*TEXT, *WHOLE, *REAL) if key in raw}
-    if "type" in out and "shape_r" not in raw and all(c in raw for c in _OLD_SHAPES):
+    kinds = table.types(survey, "catalogue")
+    out = {key: raw[key] for key in kinds if key in raw}
+    old = all(c in raw for c in _OLD_SHAPES)
+    if "type" in out and "shape_r" not in raw and old:
         kind = out["type"]
         dev, exp, point = kind == "DEV", np.isin(kind, ("EXP", "REX")), kind == "PSF"
         for part in ("r", "e1", "e2"):
@@ -84,41 +145,128 @@ def standard(raw: Columns, where: str | Path) -> Columns:
             )
         out["sersic"] = np.select([dev, exp, point], [4.0, 1.0, 0.0], np.nan)
     if "maskbits" in out and (
-        out["release"].min(initial=MASKBITS_COMPLETE) < MASKBITS_COMPLETE
+        np.ma.getdata(out["release"])[~missing(out["release"])].min(initial=MASKBITS_COMPLETE)
+        < MASKBITS_COMPLETE
         if "release" in out
-        else "sersic" not in raw
+        else old and "sersic" not in raw
     ):
         del out["maskbits"]
-    if "brickname" in out and "objid" in out:
-        out["galaxy_id"] = (
-            np.char.add(np.char.add(out["brickname"], "_"), out["objid"].astype(str))
-            if len(out["objid"])
-            else np.empty(0, "<U1")
-        )
+    _identify(out, raw, where)
+    factor = 10 ** (0.4 * (ZERO_POINT - survey.catalogue.zero_point))
+    for key in out if factor != 1 else ():
+        if key.startswith("flux_"):
+            out[key] = out[key] * factor
+        elif key.startswith(("psfdepth_", "galdepth_")):
+            out[key] = out[key] / factor**2
     if "brick_primary" in raw:
-        out["brick_primary"] = raw["brick_primary"].astype(bool)
+        out["brick_primary"] = raw["brick_primary"]
     return out
 
 
-def require(columns: Columns, needed: Iterable[str], where: str | Path, purpose: str) -> None:
-    """Raises InputError naming the columns that are absent, with the release and what they are needed for."""
+def _identify(out: Columns, raw: Columns, where: str | Path) -> None:
+    """Adds galaxy_id, and brickname, objid and release as far as other columns give them."""
+    if "ls_id" in raw and ("objid" not in out or not ({"brickname"} & {*out} or "brickid" in raw)):
+        packed = raw["ls_id"]
+        out["release"] = packed >> 40
+        out["objid"] = packed & 0xFFFF
+        raw = {**raw, "brickid": (packed >> 16) & 0xFFFFFF}
+    if "brickname" not in out and "brickid" in raw:
+        out["brickname"] = np.where(
+            missing(raw["brickid"]), "", np.ma.getdata(raw["brickid"]).astype(str)
+        )
+    if "brickname" not in out or "objid" not in out:
+        return
+    out["galaxy_id"] = galaxy_id(out.get("release"), out["brickname"], out["objid"])
+    _refuse_doubles(out, where)
+
+
+def galaxy_id(
+    release: np.ndarray | int | None, brickname: np.ndarray | str, objid: np.ndarray | int
+) -> np.ndarray:
+    """Names of objects, (n,) str; see "Identity" at the top of this module.
+
+    release: one for all, one each, or None where it is not known. A masked release is not known; an
+    object whose brickname is "" or not safe (`data.names`), or whose objid is masked or negative,
+    has the name "".
+    """
+    brick = np.atleast_1d(np.asarray(brickname, str))
+    number = np.ma.atleast_1d(objid)
+    n = max(len(brick), len(number))
+    if not n:
+        return np.empty(0, "<U1")
+    brick = np.broadcast_to(brick, n)
+    bricks, back = np.unique(brick, return_inverse=True)
+    nameless = ~np.array([is_safe(str(b)) for b in bricks])[back.reshape(-1)]
+    digits = np.broadcast_to(np.ma.getdata(number).astype(np.int64), n)
+    nameless |= np.broadcast_to(missing(number), n) | (digits < 0)
+    names = np.char.add(np.char.add(brick, "_"), digits.astype(str))
+    if release is not None:
+        known = np.broadcast_to(np.ma.getdata(np.ma.atleast_1d(release)).astype(np.int64), n)
+        other = ~np.broadcast_to(missing(np.ma.atleast_1d(release)), n) & (known != OWN_RELEASE)
+        if other.any():
+            tail = np.where(other, np.char.add("_", known.astype(str)), "")
+            names = np.char.add(names, tail)
+    return np.where(nameless, "", names)
+
+
+def _refuse_doubles(out: Columns, where: str | Path) -> None:
+    """Raises InputError when one galaxy_id stands at two places of the sky."""
+    rows = np.flatnonzero(
+        (out["galaxy_id"] != "") & np.isfinite(out["ra"]) & np.isfinite(out["dec"])
+    )
+    names = out["galaxy_id"][rows]
+    order = rows[np.argsort(names, kind="stable")]
+    a, b = order[:-1], order[1:]
+    same = out["galaxy_id"][a] == out["galaxy_id"][b]
+    a, b = a[same], b[same]
+    apart = separation(out["ra"][a], out["dec"][a], out["ra"][b], out["dec"][b])
+    if (apart > ONE_OBJECT).any():
+        i = int(np.argmax(apart > ONE_OBJECT))
+        raise InputError(
+            f"{where}: rows {a[i] + 1} and {b[i] + 1} are both called {out['galaxy_id'][a[i]]}, "
+            f"and are {apart[i]:.1f} arcsec apart; give every object a RELEASE, BRICKNAME and "
+            "OBJID of its own"
+        )
+
+
+def missing(values: np.ndarray) -> Bool[np.ndarray, " n"]:
+    """Where a column has no value: masked, NaN or an empty text."""
+    values = np.ma.atleast_1d(values)
+    plain, masked = np.ma.getdata(values), np.ma.getmaskarray(values)
+    if plain.dtype.kind == "f":
+        return masked | np.isnan(plain)
+    return masked | (plain == "") if plain.dtype.kind == "U" else masked.copy()
+
+
+def require(
+    columns: Columns,
+    needed: Iterable[str],
+    where: str | Path,
+    purpose: str,
+    survey: Survey | None = None,
+) -> None:
+    """Raises InputError naming the columns that are absent, with the release and what they are
+    needed for."""
+    survey = survey or default()
     absent = [name for name in needed if name not in columns]
-    missing = [
-        c.upper()
+    lacking = [
+        file_name(survey, c)
         for name in absent
         for c in (("brickname", "objid") if name == "galaxy_id" else (name,))
         if c not in columns
     ]
-    if missing:
+    if lacking:
         release = columns.get("release", np.empty(0))
-        kind = f" (RELEASE {int(release[0])})" if len(release) else ""
+        known = len(release) and not missing(release)[0]
+        kind = f" (RELEASE {int(release[0])})" if known else ""
         note = (
             "; MASKBITS before DR8 lacks the bits MEDIUM, GALAXY, CLUSTER"
-            if kind and "MASKBITS" in missing and release[0] < MASKBITS_COMPLETE
+            if kind and "MASKBITS" in lacking and release[0] < MASKBITS_COMPLETE
             else ""
         )
         raise InputError(
-            f"{where}{kind}: {purpose} needs {', '.join(missing)}, which this file does not give{note}; use a DR8 or later sweep"
+            f"{where}{kind}: {purpose} needs {', '.join(lacking)}, which this file does not give"
+            f"{note}; use a DR8 or later sweep, or name the columns in the survey's definition"
         )
 
 
@@ -127,27 +275,30 @@ def take(columns: Columns, rows: np.ndarray) -> Columns:
     return {key: value[rows] for key, value in columns.items()}
 
 
-def to_arrow(columns: Columns, names: Iterable[str] = COLUMNS) -> pa.Table:
-    """Arrow table with the named columns in that order; absent ones and NaN are null."""
+def to_arrow(columns: Columns, survey: Survey | None = None) -> pa.Table:
+    """Arrow table with the columns of the stage `catalogue`; what is absent or missing is null."""
     import pyarrow as pa
 
-    n = len(columns["ra"])
+    schema, n = table.schema(survey or default(), "catalogue"), len(columns["ra"])
 
-    def column(name: str) -> pa.Array:
-        kind = pa.int64() if name in WHOLE else pa.float64() if name in REAL else pa.string()
-        if name not in columns:
-            return pa.nulls(n, kind)
-        return pa.array(
-            columns[name].astype(object) if kind == pa.string() else columns[name],
-            type=kind,
-            from_pandas=True,
-        )
+    def column(field: pa.Field) -> pa.Array:
+        if field.name not in columns:
+            return pa.nulls(n, field.type)
+        value = columns[field.name]
+        text = np.ma.getdata(value)
+        plain = text.astype(object) if field.type == pa.string() else text
+        return pa.array(plain, type=field.type, mask=missing(value))
 
-    return pa.table({name: column(name) for name in names})
+    return pa.table([column(field) for field in schema], schema=schema)
 
 
-def _read_fits(path: Path) -> Columns:
-    """Wanted columns of the first table of a FITS file, in native byte order, with its checksum verified when it has one."""
+Raw = dict[str, tuple[np.ndarray, np.ndarray | None]]
+"""Column to its values and a mask of those that are missing (None: the values themselves say)."""
+
+
+def _read_fits(path: Path, wanted: dict[str, str]) -> Raw:
+    """Wanted columns of the first table of a FITS file, in native byte order. The checksum is
+    verified where there is one."""
     from astropy.io import fits
 
     try:
@@ -157,24 +308,26 @@ def _read_fits(path: Path) -> Columns:
             with fits.open(
                 path, checksum=True, memmap=not path.name.endswith("gz"), lazy_load_hdus=False
             ) as hdus:
-                table = next((hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU)), None)
-                if table is None:
+                found = next((hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU)), None)
+                if found is None:
                     raise InputError(
-                        f"{path}: no table in this FITS file; a catalogue is a binary table with RA and DEC"
+                        f"{path}: no table in this FITS file; a catalogue is a binary table with "
+                        "RA and DEC"
                     )
-                present = {name.lower(): name for name in table.columns.names}
+                present = {name.lower(): name for name in reversed(found.columns.names)}
                 return {
-                    key: np.array(table.data[present[key]]) for key in _WANTED if key in present
+                    key: _fits_column(found, present[name])
+                    for name, key in wanted.items()
+                    if name in present
                 }
     except InputError:
         raise
     except MemoryError:
         raise InputError(
-            f"{path}: asks for more memory than there is; the header is damaged, fetch the file again"
+            f"{path}: asks for more memory than there is; the header is damaged, fetch the file "
+            "again"
         ) from None
-    except (
-        Exception
-    ) as error:  # astropy and numpy raise a dozen kinds on damaged bytes, warnings among them
+    except Exception as error:  # a dozen kinds on damaged bytes, warnings among them
         if isinstance(error, OSError) and error.errno is not None:
             raise
         raise InputError(
@@ -182,60 +335,161 @@ def _read_fits(path: Path) -> Columns:
         ) from None
 
 
-def _read_table(path: Path) -> Columns:
-    """Wanted columns of a Parquet or CSV file."""
-    import pandas as pd
+def _fits_column(hdu: Any, name: str) -> tuple[np.ndarray, np.ndarray | None]:
+    """Values of a column of a table, and which of them are missing.
+
+    TNULL is compared with what is stored, before TSCAL and TZERO, as the FITS standard says.
+    An undefined logical is stored as a zero byte.
+    """
+    column = hdu.columns[name]
+    stored = hdu.data.view(np.ndarray)[name]
+    unknown = None
+    if stored.ndim == 1:
+        if str(column.format).endswith("L"):
+            unknown = ~np.isin(stored.view(np.uint8), [ord("T"), ord("F")])
+        elif stored.dtype.kind in "iu" and isinstance(column.null, int | np.integer):
+            unknown = stored == column.null
+    return np.array(hdu.data[name]), unknown
+
+
+def _read_parquet(path: Path, wanted: dict[str, str]) -> Raw:
+    """Wanted columns of a Parquet file."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
-    try:
-        if path.suffix.lower() == ".csv":
-            header = pd.read_csv(path, nrows=0).columns
-            wanted = {name: str(name).lower() for name in header if str(name).lower() in _WANTED}
-            text = {name: str for name, lower in wanted.items() if lower in TEXT}
-            frame = pd.read_csv(path, usecols=list(wanted), dtype=text)  # type: ignore[arg-type, call-overload]
-        else:
-            wanted = {
-                name: name.lower() for name in pq.read_schema(path).names if name.lower() in _WANTED
-            }
-            frame = pq.read_table(path, columns=list(wanted), partitioning=None).to_pandas()
-    except Exception as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise
+    out: Raw = {}
+    with _readable(path):
+        names = pq.read_schema(path).names
+        chosen = {name.lower(): name for name in reversed(names) if name.lower() in wanted}
+        read = pq.read_table(path, columns=list(chosen.values()), partitioning=None)
+        for lower, name in chosen.items():
+            column = read[name].combine_chunks()
+            if pa.types.is_dictionary(column.type):
+                column = column.dictionary_decode()
+            unknown = np.asarray(pc.is_null(column).to_numpy(zero_copy_only=False), bool)
+            if pa.types.is_integer(column.type) or pa.types.is_boolean(column.type):
+                column = column.fill_null(False if pa.types.is_boolean(column.type) else 0)
+            elif pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+                column = column.fill_null("")
+            elif pa.types.is_binary(column.type):
+                column = column.fill_null(b"")
+            values = column.to_numpy(zero_copy_only=False)
+            out[wanted[lower]] = values, unknown if unknown.any() else None
+    return out
+
+
+def _read_csv(path: Path, wanted: dict[str, str]) -> Raw:
+    """Wanted columns of a CSV file, as text and numbers; an empty field is a missing value."""
+    import pandas as pd
+
+    out: Raw = {}
+    with _readable(path):
+        header = [str(name) for name in pd.read_csv(path, nrows=0).columns]
+        chosen = {n.strip().lower(): n for n in reversed(header) if n.strip().lower() in wanted}
+        frame = pd.read_csv(path, usecols=list(chosen.values()), dtype=str, keep_default_na=False)
+        for lower, name in chosen.items():
+            text = frame[name].str.strip()
+            unknown = text.str.lower().isin(_NOTHING).to_numpy(bool)
+            out[wanted[lower]] = text.where(~unknown, "").to_numpy(str), unknown
+    return out
+
+
+class _readable:
+    """Turns what the readers of tables raise on damaged bytes into one line that names the file."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if error is None or not isinstance(error, Exception):
+            return
+        if isinstance(error, InputError) or (
+            isinstance(error, OSError) and error.errno is not None
+        ):
+            return
         raise InputError(
-            f"{path}: not a readable table ({_first_line(error)}); fetch it again"
+            f"{self.path}: not a readable table ({_first_line(error)}); fetch it again"
         ) from None
-    return {lower: frame[name].to_numpy() for name, lower in wanted.items()}
 
 
-def _checked(path: Path, key: str, value: np.ndarray) -> np.ndarray:
-    """The column with the type this module promises, or InputError."""
+def _checked(
+    path: Path, name: str, value: np.ndarray, unknown: np.ndarray | None, kind: str
+) -> np.ndarray:
+    """The column with the type that it has in the table, or InputError. name: in the file."""
     if value.ndim != 1:
         raise InputError(
-            f"{path}: column {key.upper()} has {value.ndim} dimensions, expected one value a row"
+            f"{path}: column {name} has {value.ndim} dimensions, expected one value a row"
         )
-    if key in TEXT:
-        if value.dtype.kind not in "SUO":
-            raise InputError(f"{path}: column {key.upper()} is {value.dtype}, expected text")
-        try:
-            text = np.char.decode(value, "ascii") if value.dtype.kind == "S" else value.astype(str)
-        except UnicodeDecodeError:
-            raise InputError(
-                f"{path}: column {key.upper()} holds bytes that are not text; fetch the file again"
-            ) from None
-        return np.char.strip(text)
+    unknown = np.zeros(len(value), bool) if unknown is None else unknown
+    if kind == "string":
+        text = _text(path, name, value)
+        return np.where(unknown, "", text) if unknown.any() else text
+    csv = path.name.lower().endswith(".csv")
+    if kind == "bool" and value.dtype.kind in "SUO":
+        words = np.char.lower(_text(path, name, value))
+        if wrong := [w for w in np.unique(words[~unknown]) if w not in _TRUTH]:
+            raise InputError(f"{path}: column {name} holds {wrong[0]!r}, expected true or false")
+        return _masked(np.array([_TRUTH.get(w, False) for w in words], bool), unknown)
+    if csv:
+        value = _numbers(path, name, np.where(unknown, "0", value))
     if value.dtype.kind not in "iufb":
+        found = "text" if value.dtype.kind in "SUO" else value.dtype
+        raise InputError(f"{path}: column {name} is {found}, expected numbers")
+    if kind == "float64":
+        number = value.astype(np.float64)
+        number[unknown] = np.nan
+        return number
+    if value.dtype.kind == "f":
+        unknown = unknown | np.isnan(value)
+        value = np.where(unknown, 0, value)
+        if not (np.isfinite(value).all() and (value == np.floor(value)).all()):
+            raise InputError(f"{path}: column {name} has values that are not whole numbers")
+    value = np.where(unknown, 0, value) if unknown.any() else value
+    if kind == "bool":
+        if not np.isin(value, (0, 1)).all():
+            raise InputError(f"{path}: column {name} has values other than 0 and 1")
+        return _masked(value.astype(bool), unknown)
+    if len(value) and not (-(2**63) <= int(value.min()) and int(value.max()) < 2**63):
+        raise InputError(f"{path}: column {name} has numbers beyond 64 bits")
+    return _masked(value.astype(np.int64), unknown)
+
+
+def _masked(value: np.ndarray, unknown: np.ndarray) -> np.ndarray:
+    """A masked array where a value is missing, a plain one where none is."""
+    return np.ma.MaskedArray(value, unknown) if unknown.any() else value
+
+
+def _text(path: Path, name: str, value: np.ndarray) -> np.ndarray:
+    """A column as text without blanks around it, (n,) str."""
+    if value.dtype.kind == "O" and all(isinstance(v, bytes) for v in value):
+        value = value.astype("S")
+    if value.dtype.kind not in "SUO" or (
+        value.dtype.kind == "O" and not all(isinstance(v, str | None) for v in value)
+    ):
+        raise InputError(f"{path}: column {name} is {value.dtype}, expected text")
+    if not len(value):
+        return np.empty(0, "<U1")
+    try:
+        text = np.char.decode(value, "ascii") if value.dtype.kind == "S" else value.astype(str)
+    except UnicodeDecodeError:
         raise InputError(
-            f"{path}: column {key.upper()} is {'text' if value.dtype.kind in 'SUO' else value.dtype}, expected numbers"
-        )
-    if key == "brick_primary":
-        return value.astype(bool)
-    if key in WHOLE:
-        if value.dtype.kind == "f" and not (
-            np.isfinite(value).all() and (value == np.floor(value)).all()
-        ):
-            raise InputError(f"{path}: column {key.upper()} has values that are not whole numbers")
-        return value.astype(np.int64)
-    return value.astype(np.float64)
+            f"{path}: column {name} holds bytes that are not text; fetch the file again"
+        ) from None
+    return np.char.strip(text)
+
+
+def _numbers(path: Path, name: str, text: np.ndarray) -> np.ndarray:
+    """A column of CSV as numbers."""
+    import pandas as pd
+
+    try:
+        return pd.to_numeric(pd.Series(text, dtype=object)).to_numpy()
+    except (ValueError, TypeError):
+        raise InputError(f"{path}: column {name} is text, expected numbers") from None
 
 
 def _first_line(error: Any) -> str:

@@ -1,7 +1,9 @@
-"""Configuration: one YAML file, one section per step, each a frozen dataclass whose defaults are the embedded default.
+"""Configuration: one YAML file with one section for each step.
 
-The dataclasses are pydantic's, so an unknown key, a wrong type or a value out of range is refused by name. A verb's flags are the
-fields of its section (tyro), so `lensjax train CONFIG --epochs 3` overrides `train: {epochs: …}` of the file.
+A section is a frozen dataclass, and its defaults are the default run. The dataclasses are
+pydantic's, so an unknown key, a wrong type or a value out of range is refused by name. A verb's
+flags are the fields of its section (tyro): `lensjax train CONFIG --epochs 3` overrides `train:
+{epochs: …}` of the file.
 """
 
 from __future__ import annotations
@@ -28,7 +30,8 @@ DEFAULT = "default"
 @dataclass_transform(frozen_default=True)
 def settings(cls: type[C]) -> type[C]:
     """Class decorator: a frozen dataclass that validates its fields and refuses unknown ones."""
-    return pydantic_dataclass(frozen=True, config=pydantic.ConfigDict(extra="forbid"))(cls)  # type: ignore[return-value]
+    config = pydantic.ConfigDict(extra="forbid")
+    return pydantic_dataclass(frozen=True, config=config)(cls)  # type: ignore[return-value]
 
 
 def presets() -> list[str]:
@@ -43,7 +46,8 @@ def presets() -> list[str]:
 def read(source: str | Path = DEFAULT) -> dict[str, dict[str, Any]]:
     """The sections of a configuration file or preset, not yet validated.
 
-    Raises InputError when the file is missing, is not YAML, or is not a mapping of sections to mappings.
+    Raises InputError when the file is missing, is not YAML, or is not a mapping of sections to
+    mappings.
     """
     name = str(source)
     if name == DEFAULT:
@@ -67,13 +71,15 @@ def read(source: str | Path = DEFAULT) -> dict[str, dict[str, Any]]:
         ) from None
     if not isinstance(raw, dict) or not all(isinstance(v, dict) for v in raw.values()):
         raise InputError(
-            f"{name}: expected sections, each a mapping of keys to values (see docs/configuration.md)"
+            f"{name}: expected sections, each a mapping of keys to values "
+            "(see docs/configuration.md)"
         )
     return raw
 
 
 def validated(cls: type[C], values: dict[str, Any], where: str) -> C:
-    """An instance of a `settings` class; InputError names the key, the value and what is allowed."""
+    """An instance of a `settings` class. InputError names the key, the value and what is
+    allowed."""
     try:
         return pydantic.TypeAdapter(cls).validate_python(values)
     except pydantic.ValidationError as error:
@@ -94,7 +100,8 @@ def validated(cls: type[C], values: dict[str, Any], where: str) -> C:
 
 @plain_dataclass(frozen=True)
 class Invocation(Generic[C]):
-    """What a verb was asked: its section's settings, the run directory, whether to redo finished work."""
+    """What a verb was asked: the settings of its section, the run directory, and whether to repeat
+    finished work."""
 
     settings: C
     out: Path
@@ -108,17 +115,19 @@ def data_directory() -> str:
 
 
 def invocation(verb: str, cls: type[C], argv: Sequence[str], description: str) -> Invocation[C]:
-    """Parses `[CONFIG] [--out DIR] [--force] [flags of the section]`. Raises InputError on an invalid value."""
+    """Parses `[CONFIG] [--out DIR] [--force] [flags of the section]`. Raises InputError on an
+    invalid value."""
     import tyro
 
     argv = list(argv)
     source = argv.pop(0) if argv and not argv[0].startswith("-") else DEFAULT
     base = validated(cls, read(source).get(verb, {}), f"{source}, section {verb}")
     default_out = Path("runs") / Path(source).stem
+    flags: Any = Annotated[cls, tyro.conf.arg(name="")]  # type: ignore[valid-type]
     shape = make_dataclass(
         "Arguments",
         [
-            ("settings", Annotated[cls, tyro.conf.arg(name="")], field(default=base)),  # type: ignore[valid-type]
+            ("settings", flags, field(default=base)),
             (
                 "out",
                 Annotated[

@@ -10,6 +10,7 @@ noise shrinks by 6 % only and compressing costs 5 ms a file.
 from __future__ import annotations
 
 import ast
+import hashlib
 import io
 import re
 import zipfile
@@ -47,20 +48,27 @@ def cutout_path(brickname: str, galaxy_id: str) -> str:
 
 def write_npz(
     path: str | Path, image: Float32[np.ndarray, "h w b"], meta: Mapping[str, Any]
-) -> None:
+) -> str:
     """Writes a cutout and its metadata: names without `meta_`, values text, numbers or booleans.
+    Returns the SHA-256 of the file.
 
     Raises ValueError when the image is not float32 (H, W, B) or a value is something else.
     """
-    buffer = io.BytesIO()
     scalars: dict[str, Any] = {f"meta_{name}": np.asarray(value) for name, value in meta.items()}
     wrong = [name for name, v in scalars.items() if v.ndim or v.dtype.kind not in "Ubif"]
     if wrong or _shape_problem(image):
         what = wrong[0] if wrong else f"cutout {image.dtype} {image.shape}"
         raise ValueError(f"{path}: {what} cannot be stored")
-    np.savez(buffer, allow_pickle=False, cutout=np.ascontiguousarray(image), **scalars)
+    buffer = io.BytesIO()
+    # As numpy.savez does, without its machinery for files of more than 4 GiB: half the time.
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for name, array in {"cutout": image, **scalars}.items():
+            header = _npy_header(array.dtype.str, array.shape)
+            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), header + array.tobytes())
+    content = buffer.getbuffer()
     with replacing(path) as temporary:
-        temporary.write_bytes(buffer.getvalue())
+        temporary.write_bytes(content)
+    return hashlib.sha256(content).hexdigest()
 
 
 def read_npz(path: str | Path) -> tuple[Float32[np.ndarray, "h w b"], Meta]:
@@ -188,6 +196,16 @@ def _member(
         return np.zeros(shape, dtype)
     array = np.frombuffer(content, dtype, offset=stop).reshape(shape, order=order)
     return array.astype(dtype.newbyteorder("="))
+
+
+@lru_cache(maxsize=1024)
+def _npy_header(descr: str, shape: tuple[int, ...]) -> bytes:
+    """The header of an NPY file of an array in C order."""
+    buffer = io.BytesIO()
+    np.lib.format.write_array_header_1_0(
+        buffer, {"descr": descr, "fortran_order": False, "shape": shape}
+    )
+    return buffer.getvalue()
 
 
 @lru_cache(maxsize=1024)

@@ -33,7 +33,7 @@ from data.files import replacing
 from data.names import inside, safe_name
 from data.survey import Survey
 from lensjax.errors import InputError
-from lensjax.photometry import ZERO_POINT
+from lensjax.units import ZERO_POINT
 
 UNLABELLED = "unlabelled"
 """`cutout_type` of an object whose table has no label for it"""

@@ -23,7 +23,7 @@ from data.names import safe_name
 from data.quality import measured
 from data.survey import Survey, default
 from lensjax.errors import InputError
-from lensjax.photometry import ZERO_POINT
+from lensjax.units import ZERO_POINT
 
 Stamp = tuple[Float32[np.ndarray, "h w b"], dict[str, Any]]
 

@@ -1,77 +1,23 @@
-"""The manifest: one row per cutout, everything that training, evaluation and audit need to know about it, in one Parquet file."""
+"""The manifest: one row for each cutout, in one Parquet file.
+
+A row says all that training, evaluation and audit need to know about a cutout. The columns are
+those of the stage `manifest` in `data.columns`; columns beside them, as a redshift or a flux, are
+kept after these. The file says of which survey it is.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from data import columns
 from data.files import replacing
-from data.survey import of_run
+from data.names import SAFE
+from data.survey import Survey, default, of_run
 from lensjax.errors import InputError
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-TYPES: dict[str, str] = {
-    # the cutout and where it came from
-    **dict.fromkeys(("cutout_path", "filename", "galaxy_id"), "string"),
-    "label": "int64",
-    "cutout_type": "string",
-    **dict.fromkeys(("ra", "dec"), "float64"),
-    "size": "int64",
-    "pixel_scale": "float64",
-    **dict.fromkeys(
-        ("timestamp", "pipeline_version", "cutout_url", "layer", "bands_requested", "tier"),
-        "string",
-    ),
-    "weight": "float64",
-    "nobs_z": "int64",
-    **dict.fromkeys(("match_type", "brickname"), "string"),
-    # what validation found in its pixels
-    **dict.fromkeys(("nan_count_g", "nan_count_r", "nan_count_z"), "int64"),
-    **dict.fromkeys(("nan_frac", "central_nan_frac"), "float64"),
-    **dict.fromkeys(("has_g", "has_r", "has_z"), "bool"),
-    **dict.fromkeys(
-        (
-            "core_brightness_r",
-            "core_max_r",
-            "annulus_brightness_r",
-            "annulus_std_r",
-            "outer_brightness_r",
-            "radial_gradient_r",
-        ),
-        "float64",
-    ),
-    **dict.fromkeys(
-        (
-            "mad_r",
-            "std_r",
-            "median_r",
-            "mean_r",
-            "percentile_1_r",
-            "percentile_99_r",
-            "clip_frac_r",
-        ),
-        "float64",
-    ),
-    "quality_ok": "bool",
-    # how it is used
-    "split": "string",
-    "sample_weight": "float64",
-    **dict.fromkeys(("pool", "confuser_category", "nobs_z_bin", "type", "type_bin"), "string"),
-    "healpix_128": "int64",
-    # observing conditions
-    **{
-        f"{name}_{band}": "float64"
-        for name in ("psfsize", "psfdepth", "galdepth")
-        for band in "grz"
-    },
-    "ebv": "float64",
-}
-"""Column → type, in the order of the file."""
-
-REQUIRED = ("cutout_path", "label", "split", "sample_weight")
-"""Columns training needs: never null. `tier` is needed for strata; every other column may be null."""
 
 TIERS = ("A", "B", "N1", "N2")
 SPLITS = ("train", "val", "test")
@@ -80,127 +26,188 @@ SAMPLE_WEIGHTS = {
     "audit": {"A": 1.0, "B": 0.5, "N1": 1.0, "N2": 1.0},
 }
 """Sample weight of each tier under the two named schemes."""
-
-
+CURE = "rebuild the manifest with `lensjax survey`"
 NOT_BELOW = r"^$|^/|(^|/)\.\.(/|$)|\\|\x00"
 """Paths that are empty, absolute, or have a step upwards; as in `data.names.inside`."""
 
 
-def schema() -> pa.Schema:
-    """Arrow schema of the manifest."""
-    import pyarrow as pa
+def validated(
+    table: pa.Table, where: str | Path = "manifest", survey: Survey | None = None
+) -> pa.Table:
+    """The table with the columns of the stage `manifest`, in their order and types.
 
-    make = {"string": pa.string(), "int64": pa.int64(), "float64": pa.float64(), "bool": pa.bool_()}
-    return pa.schema(
-        [pa.field(name, make[kind], nullable=name not in REQUIRED) for name, kind in TYPES.items()]
-    )
-
-
-def validated(table: pa.Table, where: str | Path = "manifest") -> pa.Table:
-    """The table with the schema's columns, order and types; columns that are absent but not required become null, unknown ones are dropped.
-
-    where: named in errors. Raises InputError naming a required column that is absent, empty in some row, or not convertible; a label that is not 0 or 1;
-    an unknown split or tier; a sample weight that is negative or not finite; a galaxy_id or cutout_path that occurs twice.
+    Columns that are absent but not required become null; columns that are not of the stage come
+    after those that are. where: named in errors. survey: the default survey if none.
+    Raises InputError naming a required column that is absent, empty in some row, or cannot be
+    converted; a label that is not 0 or 1; an unknown split or tier; a sample weight that is
+    negative or not finite; a galaxy_id or cutout_path that occurs twice, or cannot be part of a
+    path; and a table that is of another survey.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    missing = [name for name in REQUIRED if name not in table.column_names]
+    survey = survey or default()
+    schema = columns.schema(survey, "manifest")
+    _of_survey(table, where, survey)
+    required = columns.required(survey, "manifest")
+    missing = [name for name in required if name not in table.column_names]
     if missing:
-        raise InputError(
-            f"{where}: column {', '.join(missing)} is missing; rebuild the manifest with `lensjax survey`"
-        )
-    columns = []
-    for field in schema():
+        raise InputError(f"{where}: column {', '.join(missing)} is missing; {CURE}")
+    found = []
+    for field in schema:
         if field.name not in table.column_names:
-            columns.append(pa.nulls(table.num_rows, field.type))
+            found.append(pa.nulls(table.num_rows, field.type))
             continue
         try:
-            columns.append(table[field.name].cast(field.type))
+            found.append(table[field.name].cast(field.type))
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
             raise InputError(
-                f"{where}: column {field.name} is {table[field.name].type}, expected {field.type} ({str(error).splitlines()[0]})"
+                f"{where}: column {field.name} is {table[field.name].type}, expected "
+                f"{field.type} ({str(error).splitlines()[0]}); {CURE}"
             ) from None
-    result = pa.table(columns, schema=pa.schema([field.with_nullable(True) for field in schema()]))
-    for name in REQUIRED:
+    extra = [field for field in table.schema if field.name not in schema.names]
+    fields = [field.with_nullable(True) for field in schema] + extra
+    found += [table[field.name] for field in extra]
+    result = pa.table(found, schema=pa.schema(fields, metadata=schema.metadata))
+    for name in required:
         if result[name].null_count:
             row = pc.index(pc.is_null(result[name]), True).as_py()
-            raise InputError(f"{where}: row {row} has no {name}, which training needs")
-    for name, allowed in {"label": (0, 1), "split": SPLITS, "tier": TIERS}.items():
-        odd = pc.invert(
-            pc.is_in(result[name], value_set=pa.array([*allowed, None], type=result[name].type))
+            raise InputError(f"{where}: row {row} has no {name}, which training needs; {CURE}")
+    _check_values(result, where)
+    return result
+
+
+def _of_survey(table: pa.Table, where: str | Path, survey: Survey) -> None:
+    """Raises InputError when a table says that it is of another survey, or has columns of a band
+    that this survey does not have and none of a band that it has."""
+    said = (table.schema.metadata or {}).get(b"survey", b"").decode()
+    cure = f"use the run's own manifest, or the definition of its survey ({where}'s survey.yaml)"
+    if said and said != survey.name:
+        raise InputError(
+            f"{where}: a manifest of another survey (survey {said!r}, expected {survey.name!r}); "
+            f"{cure}"
         )
+    stems = ("nan_count_", "has_", "psfsize_", "psfdepth_", "galdepth_")
+    bands = [
+        name.removeprefix(stem)
+        for stem in stems
+        for name in table.column_names
+        if name.startswith(stem)
+    ]
+    foreign = [band for band in bands if band not in survey.bands]
+    if foreign and not said:
+        raise InputError(
+            f"{where}: a manifest of another survey (it has columns of band {foreign[0]!r}, "
+            f"{survey.name} has the bands {', '.join(survey.bands)}); {cure}"
+        )
+
+
+def _check_values(table: pa.Table, where: str | Path) -> None:
+    """Raises InputError for the first row with a value that cannot be used."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    for name, allowed in {"label": (0, 1), "split": SPLITS, "tier": TIERS}.items():
+        known = pa.array([*allowed, None], type=table[name].type)
+        odd = pc.invert(pc.is_in(table[name], value_set=known))
         if pc.any(odd).as_py():
             row = pc.index(odd, True).as_py()
             raise InputError(
-                f"{where}: row {row} has {name} {result[name][row].as_py()!r}, expected one of {', '.join(map(str, allowed))}"
+                f"{where}: row {row} has {name} {table[name][row].as_py()!r}, expected one of "
+                f"{', '.join(map(str, allowed))}"
             )
-    weight = result["sample_weight"]
+    weight = table["sample_weight"]
     odd = pc.invert(pc.and_(pc.is_finite(weight), pc.greater_equal(weight, 0.0)))
     if pc.any(odd).as_py():
         row = pc.index(odd, True).as_py()
         raise InputError(
-            f"{where}: row {row} has sample_weight {weight[row].as_py()}, expected a number that is not negative"
+            f"{where}: row {row} has sample_weight {weight[row].as_py()}, expected a number that "
+            "is not negative"
         )
-    outside = pc.match_substring_regex(result["cutout_path"], NOT_BELOW)
-    if pc.any(outside).as_py():
-        row = pc.index(outside, True).as_py()
-        raise InputError(
-            f"{where}: row {row} has cutout_path {result['cutout_path'][row].as_py()!r}, which does not "
-            "lie below the run's folder; remove the row"
-        )
+    outside = {
+        "cutout_path": (
+            pc.match_substring_regex(table["cutout_path"], NOT_BELOW),
+            "which does not lie below the run's folder",
+        ),
+        "galaxy_id": (
+            pc.invert(pc.match_substring_regex(table["galaxy_id"], f"^{SAFE}$")),
+            "which cannot be used in the name of a file",
+        ),
+    }
+    for name, (odd, why) in outside.items():
+        odd = pc.fill_null(odd, False)
+        if pc.any(odd).as_py():
+            row = pc.index(odd, True).as_py()
+            raise InputError(
+                f"{where}: row {row} has {name} {table[name][row].as_py()!r}, {why}; remove the row"
+            )
     for name in ("galaxy_id", "cutout_path"):
-        present = pc.drop_null(result[name])
+        present = pc.drop_null(table[name])
         if pc.count_distinct(present).as_py() < len(present):
             counts = present.value_counts()
             twice = next(c["values"].as_py() for c in counts if c["counts"].as_py() > 1)
             raise InputError(f"{where}: {name} {twice!r} occurs twice; each cutout has one row")
-    return result
 
 
-def assembled(cutouts: pa.Table, sample: pa.Table) -> pa.Table:
-    """One row per validated cutout, with the schema's columns: what the file and its pixels say, joined to what the sample says of its object.
+def assembled(cutouts: pa.Table, sample: pa.Table, survey: Survey | None = None) -> pa.Table:
+    """One row for each validated cutout: what the file and its pixels say, joined to what the
+    sample says of its object.
 
-    Where both know a column (position, type, ...) the sample's value, from the catalogue, wins. A cutout of no object of the sample is an external host:
-    label 0, split test, sample weight 1, no cell and no pool. Raises InputError as `validated` does.
+    Where both know a column (position, type, ...) the value of the sample, which is the
+    catalogue's, wins. What the catalogue says beside the columns of a manifest (fluxes, shapes) is
+    kept after them. A cutout of no object of the sample is a host from outside the survey: label 0,
+    split test, sample weight 1, no cell and no pool. Raises InputError as `validated` does.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    known = [name for name in sample.column_names if name in TYPES]
+    survey = survey or default()
+    schema = columns.schema(survey, "manifest")
+    beside = [
+        field
+        for field in columns.schema(survey, "catalogue")
+        if field.name not in schema.names and field.name in sample.column_names
+    ]
+    fields = [*schema, *beside]
+    known = [field.name for field in fields if field.name in sample.column_names]
     right = sample.select(known).rename_columns(
         [name if name == "galaxy_id" else f"sample.{name}" for name in known]
     )
     joined = cutouts.join(right, "galaxy_id", join_type="left outer").sort_by("galaxy_id")
-    columns: dict[str, pa.ChunkedArray | pa.Array] = {}
-    for field in schema():
+    made: list[pa.ChunkedArray | pa.Array] = []
+    for field in fields:
         found = [
             joined[name].cast(field.type)
             for name in (f"sample.{field.name}", field.name)
             if name in joined.column_names
         ]
-        columns[field.name] = (
-            pc.coalesce(*found) if found else pa.nulls(joined.num_rows, field.type)
-        )
-    for name, value in {"label": 0, "split": "test", "sample_weight": 1.0}.items():
-        columns[name] = pc.coalesce(columns[name], pa.scalar(value, columns[name].type))
-    return validated(pa.table(columns))
+        value = pc.coalesce(*found) if found else pa.nulls(joined.num_rows, field.type)
+        start = {"label": 0, "split": "test", "sample_weight": 1.0}.get(field.name)
+        made.append(value if start is None else pc.coalesce(value, pa.scalar(start, value.type)))
+    loose = pa.schema([field.with_nullable(True) for field in fields], metadata=schema.metadata)
+    return validated(pa.table(made, schema=loose), survey=survey)
 
 
-def write(path: str | Path, table: pa.Table) -> None:
-    """Validates, sorts by galaxy_id and writes; equal tables give equal bytes. Raises InputError as `validated` does."""
+def write(path: str | Path, table: pa.Table, survey: Survey | None = None) -> None:
+    """Validates, sorts by galaxy_id and writes; equal tables give equal bytes.
+
+    survey: that of the run whose folder the path lies in, if none. Raises InputError as `validated`
+    does.
+    """
     import pyarrow.parquet as pq
 
-    table = validated(table, path).sort_by("galaxy_id")
+    survey = survey or of_run(Path(path).parent)
+    table = validated(table, path, survey).sort_by("galaxy_id")
     with replacing(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd", store_schema=False)
+        pq.write_table(table, temporary, compression="zstd")
 
 
-def read(path: str | Path) -> pa.Table:
-    """The manifest with exactly the schema's columns (healpix_128 stored as double is accepted).
+def read(path: str | Path, survey: Survey | None = None) -> pa.Table:
+    """The manifest in a file (healpix_128 stored as double is accepted).
 
-    Raises InputError when the file is missing, is not Parquet, or as `validated` does; and when its
-    usable cutouts are in other bands than those of the survey that the run was made for.
+    survey: that of the run whose folder the file lies in, if none. Raises InputError when the file
+    is missing, is not Parquet, or as `validated` does; and when its usable cutouts are in other
+    bands than the survey's.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -213,9 +220,11 @@ def read(path: str | Path) -> pa.Table:
         table = pq.read_table(path, partitioning=None)
     except (pa.ArrowInvalid, pa.ArrowException, OSError) as error:
         raise InputError(
-            f"{path}: not a readable Parquet file ({str(error).splitlines()[0]}); rebuild it with `lensjax survey --force`"
+            f"{path}: not a readable Parquet file ({str(error).splitlines()[0]}); rebuild it with "
+            "`lensjax survey --force`"
         ) from None
-    result, survey = validated(table, path), of_run(path.parent)
+    survey = survey or of_run(path.parent)
+    result = validated(table, path, survey)
     odd = pc.and_(
         pc.fill_null(pc.not_equal(result["bands_requested"], survey.bands_text), False),
         pc.fill_null(result["quality_ok"], True),
@@ -223,8 +232,8 @@ def read(path: str | Path) -> pa.Table:
     if pc.any(odd).as_py():
         row = pc.index(odd, True).as_py()
         raise InputError(
-            f"{path}: row {row} has bands_requested {result['bands_requested'][row].as_py()!r}, the "
-            f"survey {survey.name} of this run has {survey.bands_text!r}; this manifest is of another "
-            "survey: put its own survey.yaml beside it, or run `lensjax survey --force`"
+            f"{path}: row {row} has bands_requested {result['bands_requested'][row].as_py()!r}, "
+            f"the survey {survey.name} of this run has {survey.bands_text!r}; a manifest of "
+            "another survey: put its own survey.yaml beside it, or run `lensjax survey --force`"
         )
     return result

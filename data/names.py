@@ -8,6 +8,7 @@ they enter. What a name may hold is one rule for the whole project.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from numbers import Integral
 from pathlib import Path, PurePosixPath
@@ -18,14 +19,15 @@ from lensjax.errors import InputError
 LONGEST = 120
 """characters; with an ending it stays well below the 255 bytes that a file system allows"""
 
-_SAFE = re.compile(rf"[A-Za-z0-9][A-Za-z0-9_.+-]{{0,{LONGEST - 1}}}")
+SAFE = rf"[A-Za-z0-9][A-Za-z0-9_.+-]{{0,{LONGEST - 1}}}"
+"""What a name may be, as a regular expression."""
 
 
 def is_safe(value: Any) -> bool:
     """Whether a value may be a name: ASCII letters, digits and `_`, `-`, `+`, `.`, of which a
     letter or a digit comes first, at most LONGEST characters. Integers count as their digits."""
     text = str(value) if isinstance(value, Integral) and not isinstance(value, bool) else value
-    return isinstance(text, str) and _SAFE.fullmatch(text) is not None
+    return isinstance(text, str) and re.fullmatch(SAFE, text) is not None
 
 
 def safe_name(value: Any, what: str, where: object) -> str:
@@ -44,6 +46,20 @@ def safe_name(value: Any, what: str, where: object) -> str:
     )
 
 
+def file_stem(name: str) -> str:
+    """A name for what is made from a file: the file's name up to its first dot, where everything
+    that `is_safe` does not allow is replaced.
+
+    A name that is changed gets eight hex digits of a hash, so that two files never share one.
+    """
+    stem = name.lstrip(".").split(".")[0]
+    plain = re.sub(r"[^A-Za-z0-9_+-]+", "-", stem).lstrip("_-+")[: LONGEST - 30]
+    if stem == name.split(".")[0] and plain == stem and plain:
+        return stem
+    digest = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:8]
+    return f"{plain or 'file'}-{digest}"
+
+
 def inside(folder: str | Path, path: Any, where: object) -> Path:
     """`folder / path`, where `path` is a relative path that came from a table.
 
@@ -58,3 +74,15 @@ def inside(folder: str | Path, path: Any, where: object) -> Path:
             "folder, without `..`"
         )
     return Path(folder) / text
+
+
+def as_text(value: Any) -> Any:
+    """A value as a cell of a CSV file that people open in a spreadsheet.
+
+    Text stays one line. A text that a spreadsheet would take for a formula, because it begins with
+    one of = + - @, gets an apostrophe in front, as OWASP advises. Anything but text stays as it is.
+    """
+    if not isinstance(value, str):
+        return value
+    line = " ".join(value.split()) if re.search(r"[\r\n\t\0]", value) else value
+    return f"'{line}" if line.startswith(("=", "+", "-", "@")) else line

@@ -203,6 +203,6 @@ def _digest(image: np.ndarray, survey: Survey, pixel_scale: float) -> str:
     that of the rules in this module, and grows when they change."""
     s = survey
     rules = (1, s.radii, s.bands, s.reference, float(pixel_scale), image.shape, str(image.dtype))
-    digest = hashlib.blake2b(repr(rules).encode(), digest_size=16)
+    digest = hashlib.sha256(repr(rules).encode())
     digest.update(np.ascontiguousarray(image).data)
-    return digest.hexdigest()
+    return digest.hexdigest()[:32]

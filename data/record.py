@@ -1,8 +1,9 @@
-"""Run records: what a step did, from what, with which settings, and whether it has to be done again.
+"""Run records: what a step did, from what, with which settings, and whether it has to be repeated.
 
-A step owns some paths of the run directory and comes after other steps. Its key is a hash of its settings, of the outputs of the
-steps before it and of the external files it reads. A finished step with the same key is up to date; an unfinished one continues
-in what it left; a step whose key changed starts from empty paths.
+A step owns some paths of the run directory and comes after other steps. Its key is a hash of its
+settings, of the outputs of the steps before it and of the external files that it reads. A finished
+step with the same key is up to date; an unfinished one goes on with what it has left; a step whose
+key has changed starts from empty paths.
 
     step = Step(out, "train", config, after=("survey",), owns=("training",))
     if step.current() and not force:
@@ -97,8 +98,9 @@ def read(out: Path, name: str) -> dict[str, Any] | None:
 class Step:
     """One step of a run; see the module's docstring.
 
-    out: run directory · name: of the step · config: frozen dataclass · after: names of steps whose outputs it reads ·
-    owns: paths under `out` that this step writes (emptied when it starts with a new key) · external: files outside `out` that it reads.
+    out: run directory. name: of the step. config: frozen dataclass of its settings. after: names of
+    the steps whose outputs it reads. owns: paths under `out` that this step writes; they are
+    emptied when it starts with a new key. external: files outside `out` that it reads.
     """
 
     def __init__(
@@ -119,13 +121,15 @@ class Step:
         self._finished = False
 
     def key(self) -> str:
-        """Hash of everything the outputs depend on. Raises InputError when a step before this one is not finished."""
+        """Hash of everything that the outputs depend on. Raises InputError when a step before this
+        one has not finished."""
         before = {}
         for other in self.after:
             record = read(self.out, other)
             if record is None:
                 raise InputError(
-                    f"{self.out}: step {other!r} has not finished; run `lensjax {other} --out {self.out}` first, or `lensjax run`"
+                    f"{self.out}: step {other!r} has not finished; "
+                    f"run `lensjax {other} --out {self.out}` first, or `lensjax run`"
                 )
             before[other] = _digest([[o["path"], o["sha256"]] for o in record["outputs"]])
         return _digest(
@@ -139,7 +143,8 @@ class Step:
         )
 
     def current(self) -> bool:
-        """Whether the step finished with this key and its outputs are still there, with the size they had."""
+        """Whether the step finished with this key and its outputs are still there, as large as they
+        were."""
         record = read(self.out, self.name)
         if record is None or record["key"] != self.key():
             return False
@@ -162,7 +167,8 @@ class Step:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise InputError(
-                f"{self.out}: another process is running step {self.name!r} here; wait for it or choose another --out"
+                f"{self.out}: another process is running step {self.name!r} here; "
+                "wait for it or choose another --out"
             ) from None
         key, marker = self.key(), records / f"{self.name}.started"
         if not marker.is_file() or marker.read_text() != key:
@@ -179,7 +185,8 @@ class Step:
         return self
 
     def finish(self, outputs: Iterable[str | Path], **notes: Any) -> None:
-        """Names the files (absolute or relative to the run directory) that make this step whole, and any figures worth keeping."""
+        """Names the files (absolute or relative to the run directory) that make this step whole,
+        and the figures that are worth keeping."""
         for path in outputs:
             absolute = self.out / path
             if not absolute.is_file():
@@ -227,7 +234,8 @@ class Step:
 
 
 def up_to_date(out: Path, name: str, config: Any) -> bool:
-    """Whether a step finished with these settings from what is there now; quick, and imports nothing of the step itself."""
+    """Whether a step finished with these settings from what is there now. This is quick, and
+    imports nothing of the step itself."""
     record = read(out, name)
     if record is None:
         return False

@@ -1,13 +1,14 @@
 """How many negatives to take from which stratum, and which ones.
 
-Negatives are matched to the positives stratum by stratum (z exposures × Tractor type), so that neither tells the classes apart. A stratum
-that cannot supply its share is a shortfall: it is reported, and borrowed from named strata, nearest first, or left unfilled. Which rows are taken
-depends on nothing but their names and the seed (`data.splits.order_key`).
+Negatives are matched to the positives stratum by stratum (exposures in the selection band, and
+morphological type), so that neither tells the classes apart. A stratum that cannot supply its share
+is a shortfall: it is reported, and borrowed from named strata, nearest first, or left unfilled.
+Which rows are taken depends on nothing but their names and the seed (`data.splits.order_key`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,25 +16,27 @@ import numpy as np
 
 from data.selection import NOBS_BINS, TYPE_BINS
 from data.splits import order_key
+from data.survey import default
 
 if TYPE_CHECKING:
     import pandas as pd
 
 POOLS = ("N1", "N2")
 Stratum = tuple[str, str, str]
-"""(nobs_z_bin, type_bin, pool)"""
+"""(bin of exposures, bin of types, pool)"""
 
 
 @dataclass(frozen=True)
 class Share:
     """What one stratum of one pool was asked for and gave.
 
-    positives: in the stratum · wanted: negatives for them · available: rows of the pool here · got: of the wanted, found here · borrowed: of the
-    wanted, found elsewhere (borrowed_from: "nobs_z_bin/type_bin:count;…") ·
-    unfilled: found nowhere · sampled: rows taken from here, for this stratum and others.
+    positives: in the stratum. wanted: negatives for them. available: rows of the pool here. got: of
+    the wanted, found here. borrowed: of the wanted, found elsewhere; borrowed_from says where, as
+    "nobs_bin/type_bin:count;...". unfilled: found nowhere. sampled: rows taken from here, for this
+    stratum and others.
     """
 
-    nobs_z_bin: str
+    nobs_bin: str
     type_bin: str
     pool: str
     positives: int
@@ -56,8 +59,9 @@ def allocate(
 ) -> list[Share]:
     """Shares of every stratum and pool that has positives or rows.
 
-    positives: (nobs_z_bin, type_bin) → count · available: rows of the pools per stratum · ratio: negatives wanted per positive in every stratum ·
-    n2_fraction: of N2 among all negatives, a global target (rounding is spread by largest remainder so that the sums are exact).
+    positives: (bin of exposures, bin of types) to count. available: rows of the pools by stratum.
+    ratio: negatives wanted for each positive in every stratum. n2_fraction: of N2 among all
+    negatives, a global target; rounding is spread by largest remainder, so that the sums are exact.
     """
     strata = sorted({*positives, *((n, t) for n, t, _ in available)}, key=_place)
     wanted: dict[Stratum, int] = {}
@@ -95,18 +99,23 @@ def allocate(
     ]
 
 
-def take(pool: pd.DataFrame, shares: list[Share], seed: int) -> pd.DataFrame:
-    """The sampled rows of a pool that fits in memory: in each stratum the first `sampled` by (order_key, galaxy_id); sorted by galaxy_id.
+def take(
+    pool: pd.DataFrame,
+    shares: list[Share],
+    seed: int,
+    stratum: Sequence[str] | None = None,
+) -> pd.DataFrame:
+    """The sampled rows of a pool that fits in memory, sorted by galaxy_id: in each stratum the
+    first `sampled` by (order_key, galaxy_id).
 
-    `spark.sampling` does the same with a window function; both give the same rows however the pool is partitioned.
+    stratum: the three columns that name it; those of the default survey if none. `spark.sampling`
+    does the same with a window function; both give the same rows however the pool is partitioned.
     """
-    quota = {(s.nobs_z_bin, s.type_bin, s.pool): s.sampled for s in shares}
+    stratum = stratum or (f"nobs_{default().selection_band}_bin", "type_bin", "pool")
+    quota = {(s.nobs_bin, s.type_bin, s.pool): s.sampled for s in shares}
     keyed = pool.assign(_key=order_key(pool["galaxy_id"], seed)).sort_values(["_key", "galaxy_id"])
-    rank = keyed.groupby(["nobs_z_bin", "type_bin", "pool"], sort=False).cumcount()
-    limit = [
-        quota.get(key, 0)
-        for key in zip(keyed["nobs_z_bin"], keyed["type_bin"], keyed["pool"], strict=True)
-    ]
+    rank = keyed.groupby(list(stratum), sort=False).cumcount()
+    limit = [quota.get(key, 0) for key in zip(*(keyed[name] for name in stratum), strict=True)]
     return (
         keyed[rank.to_numpy() < np.asarray(limit, int)]
         .drop(columns="_key")
@@ -116,7 +125,7 @@ def take(pool: pd.DataFrame, shares: list[Share], seed: int) -> pd.DataFrame:
 
 
 def _place(stratum: tuple[str, str]) -> tuple[int, int]:
-    """Order of strata: by z exposures, then by type; `other` last."""
+    """Order of strata: by exposures, then by type; `other` last."""
     n, t = stratum
     return (
         NOBS_BINS.index(n) if n in NOBS_BINS else len(NOBS_BINS),
@@ -125,13 +134,15 @@ def _place(stratum: tuple[str, str]) -> tuple[int, int]:
 
 
 def _distance(borrower: Stratum, lender: Stratum) -> tuple[int, bool, tuple[int, int]]:
-    """Nearest first: the same exposures before neighbouring ones, then the same type, then the order of strata."""
+    """Nearest first: the same exposures before neighbouring ones, then the same type, then the
+    order of strata."""
     a, b = _place(borrower[:2]), _place(lender[:2])
     return abs(a[0] - b[0]), a[1] != b[1], b
 
 
 def _spread(shares: list[float], total: int) -> list[int]:
-    """Whole numbers near the shares that add up to the total: floors, then one more to the largest remainders, in order."""
+    """Whole numbers near the shares that add up to the total: the floors, and one more for each of
+    the largest remainders, in order."""
     floors = [int(np.floor(x)) for x in shares]
     order = sorted(range(len(shares)), key=lambda i: (floors[i] - shares[i], i))
     for i in order[: total - sum(floors)]:

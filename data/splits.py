@@ -1,8 +1,9 @@
 """Which split an object belongs to, decided by where it lies on the sky and by nothing else.
 
-The sky is cut into HEALPix cells (nside 128, NESTED, about 27' across); a cell's split is a hash of its number and the seed, so objects that
-share sky, and copies of one object, never end up on two sides. The same hash idea gives every object a place in a random order
-that does not depend on how the catalogue was partitioned.
+The sky is cut into HEALPix cells (nside 128, NESTED, about 27' across). The split of a cell is a
+hash of its number and the seed, so objects that share sky, and copies of one object, never end up
+on two sides. A hash of its name gives every object a place in a random order that does not depend
+on how the catalogue was partitioned.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ FRACTIONS: dict[str, dict[str, tuple[float, float]]] = {
 
 
 def healpix_128(ra: Float[np.ndarray, " n"], dec: Float[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
-    """HEALPix cell (nside 128, NESTED) of positions in degrees, int64. Raises InputError on a position that is not one."""
+    """HEALPix cell (nside 128, NESTED) of positions in degrees, int64. Raises InputError on a
+    position that is not one."""
     import healpy
 
     ra, dec = np.asarray(ra, np.float64), np.asarray(dec, np.float64)
@@ -39,20 +41,23 @@ def healpix_128(ra: Float[np.ndarray, " n"], dec: Float[np.ndarray, " n"]) -> In
     if bad.any():
         row = int(np.argmax(np.ravel(bad)))
         raise InputError(
-            f"row {row}: RA {np.ravel(ra)[row]}, Dec {np.ravel(dec)[row]} is not a position in degrees; remove the row"
+            f"row {row}: RA {np.ravel(ra)[row]}, Dec {np.ravel(dec)[row]} is not a position in "
+            "degrees; remove the row"
         )
     return np.asarray(healpy.ang2pix(NSIDE, ra, dec, nest=True, lonlat=True), np.int64)
 
 
 def uniform(pixel: int, seed: int = SEED) -> float:
-    """Number in [0, 1) of a cell: first 4 bytes, big-endian, of SHA-256("{pixel}_{seed}"), over 2³²."""
+    """Number in [0, 1) of a cell: the first 4 bytes, big-endian, of SHA-256("{pixel}_{seed}"),
+    divided by 2^32."""
     return int.from_bytes(hashlib.sha256(f"{pixel}_{seed}".encode()).digest()[:4], "big") / 2**32
 
 
 def split(
     healpix: Int[np.ndarray, " n"], seed: int = SEED, scheme: Scheme = "70/15/15"
 ) -> np.ndarray:
-    """Split name of each cell, (n,) str. Scheme 70/15/15: u < 0.70 train, < 0.85 val, else test; 70/30 merges val and test into val.
+    """Split name of each cell, (n,) str. Scheme 70/15/15: u < 0.70 is train, u < 0.85 val, the rest
+    test; 70/30 merges val and test into val.
 
     Raises InputError on an unknown scheme.
     """
@@ -66,7 +71,8 @@ def split(
 
 
 def order_key(galaxy_id: Iterable[str], seed: int = SEED) -> UInt64[np.ndarray, " n"]:
-    """Place of each object in a random order that depends on nothing but its name and the seed, uint64.
+    """Place of each object in a random order that depends on nothing but its name and the seed,
+    uint64.
 
     First 8 bytes, big-endian, of SHA-256("{galaxy_id}_{seed}"). Ties are broken by galaxy_id.
     In Spark the first 16 hex digits of sha2 sort the same way (`spark.sampling`).
@@ -85,9 +91,10 @@ def verify(
 ) -> dict[str, Any]:
     """Checks that no information leaks between splits; returns the figures.
 
-    columns: galaxy_id, cutout_path, healpix_128, split and label, each (n,). Raises InputError naming the first galaxy_id, cutout path
-    or cell found in two splits, the first object that is both lens and non-lens, and an unknown split name. Fractions outside
-    the scheme's ranges are reported, not refused (`fractions_ok`): few cells cannot meet them.
+    columns: galaxy_id, cutout_path, healpix_128, split and label, each (n,). Raises InputError
+    naming the first galaxy_id, cutout path or cell that is in two splits, the first object that is
+    both lens and non-lens, and an unknown split. Fractions outside the scheme's ranges are
+    reported (`fractions_ok`), not refused, because few cells cannot meet them.
     """
     names = np.asarray(columns["split"]).astype(str)
     unknown = set(np.unique(names)) - {name for name, _ in BOUNDS[scheme]}
@@ -101,7 +108,8 @@ def verify(
     _one_to_one(
         ids,
         labels,
-        "galaxy_id {} has labels {} and {}: a positive is among the negatives; rebuild the manifest",
+        "galaxy_id {} has labels {} and {}: a positive is among the negatives; rebuild the "
+        "manifest",
     )
     counts = {name: int((names == name).sum()) for name, _ in BOUNDS[scheme]}
     total = max(len(names), 1)

@@ -22,7 +22,7 @@ from data.names import inside
 from data.quality import measured, rejected
 from data.survey import Survey
 from lensjax.errors import InputError
-from lensjax.photometry import ZERO_POINT
+from lensjax.units import ZERO_POINT
 
 if TYPE_CHECKING:
     from data.folder import Folder

@@ -1,8 +1,9 @@
 """Records of a split one by one, in any order, without holding the split in memory.
 
-`Records` finds where every record starts (lengths checked against their CRC and the files against shards.json), then reads and
-checks single records from any thread or process. `batches` runs Grain over an order of rows: reading, checking and decoding happen
-ahead of the consumer. The order is given, so a stopped pipeline goes on by being given the rest of it.
+`Records` finds where every record starts, and checks lengths against their CRC and files against
+shards.json. It then reads and checks single records from any thread or process. `batches` runs
+Grain over an order of rows: reading, checking and decoding happen ahead of the consumer. The order
+is given, so a stopped pipeline goes on when it is given the rest of it.
 """
 
 from __future__ import annotations
@@ -22,7 +23,11 @@ from lensjax.errors import InputError
 
 @dataclass(frozen=True)
 class Records:
-    """files: of the split, in order · file, number, place, length (N,): where each record is and its data lies · size: of the cutouts, pixels."""
+    """The records of a split.
+
+    files: of the split, in order. file, number, place, length (N,): in which file each record is,
+    its number there, where its data begins and how long it is. size: side of the cutouts, pixels.
+    bands: how many."""
 
     files: tuple[Path, ...]
     file: Int[np.ndarray, " n"]
@@ -30,6 +35,7 @@ class Records:
     place: Int[np.ndarray, " n"]
     length: Int[np.ndarray, " n"]
     size: int
+    bands: int
 
     def __len__(self) -> int:
         return len(self.file)
@@ -44,18 +50,20 @@ class Records:
             length=self.length[rows],
         )
 
-    def __getitem__(self, row: int) -> Float[np.ndarray, "s s 3"]:
-        """The cutout of a row, nanomaggies. Raises InputError naming file and record when its checksum is wrong or it is no cutout."""
+    def __getitem__(self, row: int) -> Float[np.ndarray, "s s c"]:
+        """The cutout of a row, nanomaggies. Raises InputError naming file and record when its
+        checksum is wrong or it is no cutout."""
         return self.together([row])[0]
 
-    def together(self, rows: Int[np.ndarray, " m"] | Sequence[int]) -> Float[np.ndarray, "m s s 3"]:
-        """The cutouts of several rows, each read to its place in one array. Raises as for a single one."""
-        images = np.empty((len(rows), self.size, self.size, 3), np.float32)
+    def together(self, rows: Int[np.ndarray, " m"] | Sequence[int]) -> Float[np.ndarray, "m s s c"]:
+        """The cutouts of several rows, each read to its place in one array. Raises InputError as
+        for a single one."""
+        images = np.empty((len(rows), self.size, self.size, self.bands), np.float32)
         for row, image in zip(rows, images):
             self._read(int(row), image)
         return images
 
-    def _read(self, row: int, image: Float[np.ndarray, "s s 3"]) -> None:
+    def _read(self, row: int, image: Float[np.ndarray, "s s c"]) -> None:
         path, length, number = (
             self.files[self.file[row]],
             int(self.length[row]),
@@ -69,18 +77,21 @@ class Records:
             or tfrecord.masked(data) != tfrecord.FOOTER.unpack_from(content, length)[0]
         ):
             raise InputError(
-                f"{path}, record {number}: truncated, or the checksum of its data is wrong; {loader.CURE}"
+                f"{path}, record {number}: truncated, or the checksum of its data is wrong; "
+                f"{loader.CURE}"
             )
         try:
-            loader.decode(data, image, {})
+            loader.decode(data, image, {}, {})
         except (ValueError, KeyError, IndexError) as error:
             raise InputError(
-                f"{path}, record {number}: not a cutout of {shards.NAME} {shards.VERSION} ({error}); {loader.CURE}"
+                f"{path}, record {number}: not a cutout of {shards.NAME} {shards.VERSION} "
+                f"({error}); {loader.CURE}"
             ) from None
 
 
 def records(folder: str | Path, split: str) -> Records:
-    """Where the records of a split are. Raises InputError naming the file that is missing, of another size, or not a TFRecord file."""
+    """Where the records of a split are. Raises InputError naming the file that is missing, of
+    another size, or not a TFRecord file."""
     where, listed = shards.located(folder), shards.index(folder)
     entries = [entry for entry in listed["shards"] if entry["split"] == split]
     paths = tuple(where / entry["file"] for entry in entries)
@@ -90,7 +101,7 @@ def records(folder: str | Path, split: str) -> Records:
         for number, found in enumerate(_places(path, entry))
     ]
     file, number, place, length = np.array(rows, np.int64).reshape(-1, 4).T
-    return Records(paths, file, number, place, length, listed["size"])
+    return Records(paths, file, number, place, length, listed["size"], len(listed["bands"]))
 
 
 def _places(path: Path, entry: dict[str, Any]) -> Iterator[tuple[int, int]]:
@@ -123,8 +134,10 @@ def _places(path: Path, entry: dict[str, Any]) -> Iterator[tuple[int, int]]:
 
 @dataclass(frozen=True)
 class _Batched:
-    """Grain's view: the rows of a run in their order, whole batches at a time. Of single cutouts Grain would make a batch by copying them, which
-    costs as much as reading them; and of n processes each would take every n-th, so that cutouts changed places."""
+    """What Grain sees: the rows of a run in their order, a whole batch at a time.
+
+    From single cutouts Grain would make a batch by copying them, which costs as much as reading
+    them. And of n processes each would take every n-th cutout, so that cutouts changed places."""
 
     records: Records
     rows: Int[np.ndarray, " m"]
@@ -133,7 +146,7 @@ class _Batched:
     def __len__(self) -> int:
         return -(-len(self.rows) // self.batch)
 
-    def __getitem__(self, index: Any) -> Float[np.ndarray, "b s s 3"]:
+    def __getitem__(self, index: Any) -> Float[np.ndarray, "b s s c"]:
         first = int(index) * self.batch
         return self.records.together(self.rows[first : first + self.batch])
 
@@ -145,11 +158,12 @@ def batches(
     threads: int = 1,
     ahead: int = 64,
     workers: int = 0,
-) -> Iterator[Float[np.ndarray, "b s s 3"]]:
-    """Cutouts of `rows`, `batch` at a time in this order, the last one shorter.
+) -> Iterator[Float[np.ndarray, "b s s c"]]:
+    """Cutouts of `rows`, `batch` at a time in this order; the last batch may be shorter.
 
-    Read ahead by `threads` (more than one pays only where a read waits, as on a network disk), at least `ahead` cutouts; with `workers`, by
-    that many processes instead. The batches are the same in any case.
+    threads: how many read ahead; more than one pays only where a read waits, as on a network disk.
+    ahead: how many cutouts are read ahead at least. workers: if not 0, this many processes read
+    instead of threads. The batches are the same in any case.
     """
     import grain
 
@@ -161,7 +175,8 @@ def batches(
         return
     from absl import flags
 
-    flags.FLAGS.mark_as_parsed()  # Grain asks for flags that only a program of absl's would have parsed
+    # Grain asks for flags that only a program of absl's would have parsed.
+    flags.FLAGS.mark_as_parsed()
     yield from whole.to_iter_dataset(options).mp_prefetch(
         grain.MultiprocessingOptions(num_workers=workers)
     )

@@ -30,7 +30,7 @@ from pydantic import Field, TypeAdapter, model_validator
 from data.config import settings, validated
 from data.files import replacing
 from lensjax.errors import InputError
-from lensjax.photometry import ZERO_POINT
+from lensjax.units import ZERO_POINT
 
 DEFAULT = "ls_dr10"
 """The survey of a run that names none."""

@@ -1,7 +1,9 @@
-"""The TFRecord container: records with a checksummed length and checksummed data, written and read without TensorFlow.
+"""The TFRecord container, written and read without TensorFlow.
 
-A record is: length (8 bytes, little endian) · masked CRC32C of the length (4) · data · masked CRC32C of the data (4), where
-masked(c) = ((c >> 15 | c << 17) + 0xa282ead8) mod 2³². Every byte of a file is covered, so a flipped byte, a cut or padding is always found.
+A record has four parts: its length (8 bytes, little endian), the masked CRC32C of the length (4
+bytes), the data, and the masked CRC32C of the data (4 bytes). masked(c) is
+((c >> 15 | c << 17) + 0xa282ead8) mod 2^32. Every byte of a file is covered, so a flipped byte, a
+cut or padding is always found.
 """
 
 from __future__ import annotations
@@ -30,7 +32,8 @@ def framed(data: bytes) -> bytes:
 
 
 def write(path: Path, records: Iterable[bytes]) -> int:
-    """Writes records to a file; returns their number. For an atomic file give it the path of `data.files.replacing`."""
+    """Writes records to a file and returns their number. To replace a file as a whole, give the
+    path that `data.files.replacing` yields."""
     n = 0
     with open(path, "wb") as handle:
         for data in records:
@@ -40,12 +43,14 @@ def write(path: Path, records: Iterable[bytes]) -> int:
 
 
 def read(path: Path) -> Iterator[bytes]:
-    """The records of a file in order, each checked. Raises InputError naming file, record (from 0) and what is wrong with it."""
+    """The records of a file in order, each checked. Raises InputError naming the file, the record
+    (counted from 0) and what is wrong with it."""
     try:
         content = Path(path).read_bytes()
     except OSError as error:
         raise InputError(
-            f"{path}: cannot be read ({error.strerror}); write the shards again with `lensjax survey --force`"
+            f"{path}: cannot be read ({error.strerror}); write the shards again with "
+            "`lensjax survey --force`"
         ) from None
     yield from records(content, path)
 

@@ -1,9 +1,9 @@
-"""A verb of the command `lensjax`: what it is called, which settings it takes, and where its code is.
+"""A verb of the command `lensjax`: its name, the settings that it takes, and where its code is.
 
-The rooms contribute their verbs as entry points of the group `lensjax.verbs`. A verb is data: help and
-the order of the chain need none of its code, so the functions are given by name and are loaded when
-they are used. A verb with settings is a step of a run: it has a run record, is skipped while it is up
-to date, and comes after other steps.
+The rooms contribute their verbs as entry points of the group `lensjax.verbs`. A verb is data: help
+and the order of the chain need none of its code, so the functions are given by name and are loaded
+when they are used. A verb with settings is a step of a run: it has a run record, is skipped while
+it is up to date, and comes after other steps.
 
     command = Verb(
         name="train",
@@ -36,7 +36,7 @@ C = TypeVar("C")
 
 @dataclass(frozen=True)
 class Reads:
-    """What a step reads: the steps before it that these settings need, and files outside the run."""
+    """What a step reads: the earlier steps that these settings need, and files outside the run."""
 
     after: Sequence[str]
     external: Sequence[Path] = ()
@@ -66,20 +66,20 @@ def load(name: str) -> Callable[..., Any]:
 
 @dataclass(frozen=True)
 class Verb(Generic[C]):
-    """One verb; calling it with the arguments of the command line runs it and returns the exit code.
+    """One verb. Called with the arguments of the command line, it runs and returns the exit code.
 
     name: as typed by the user; of a step also its section of the configuration and its run record.
     summary: one line, shown by `lensjax --help`.
-    work: "module:function". Of a step: takes the invocation and returns Done, or None when the step is
-        not finished and goes on when it is called again. Without settings: takes the arguments and
-        returns the exit code.
+    work: "module:function". Of a step: takes the invocation and returns Done, or None when the step
+        is not finished and goes on when it is called again. Without settings: takes the arguments
+        and returns the exit code.
     settings: class of the section, made by `data.config.settings`; None: no step of a run.
     after: verbs that come before this one; the order of the chain follows from it.
     owns: paths of the run directory that only this step writes.
-    reads: "module:function" that takes (settings, run directory) and returns Reads; by default the step
-        reads all of `after` and nothing outside the run.
-    guard: "module:function" that takes the invocation and raises InputError before a step that is not
-        forced would throw work away.
+    reads: "module:function" that takes (settings, run directory) and returns Reads; by default the
+        step reads all of `after` and nothing outside the run.
+    guard: "module:function" that takes the invocation and raises InputError before a step that is
+        not forced would throw work away.
     description: what `lensjax VERB --help` says above the flags, besides the summary.
     """
 

@@ -1,10 +1,13 @@
-"""Differentiable strong lensing in JAX: what the sky would look like through a lens, a telescope and a survey.
+"""Differentiable strong lensing in JAX: what the sky would look like through a lens, a telescope and
+a survey.
 
-    lens   = lj.SIE(theta_e=1.5, q=0.7, phi=0.3)
-    source = lj.Sersic(flux=lj.nanomaggies(jnp.array([24.1, 23.9, 23.8])), r_eff=0.15, n=1.0, q=0.6, phi=0.8, x=0.2, y=0.1)
-    arc    = lj.render(lj.Scene(lens, source=source), lj.PixelGrid(101), lj.Gaussian(fwhm=jnp.array([1.3, 1.2, 1.1])))
+    flux = lj.nanomaggies(jnp.array([24.1, 23.9, 23.8]))
+    source = lj.Sersic(flux, r_eff=0.15, n=1.0, q=0.6, phi=0.8, x=0.2, y=0.1)
+    lens = (lj.SIE(theta_e=1.5, q=0.7, phi=0.3), lj.Shear(0.03, -0.02))
+    psf = lj.Gaussian(fwhm=jnp.array([1.3, 1.2, 1.1]))
+    arc = lj.render(lj.Scene(lens, source), lj.PixelGrid(75, 0.3), psf)
 
-Every name below is imported when it is first used, so that `import lensjax` (and the command line) stays fast.
+A name is imported when it is first used, so that `import lensjax` (and the command line) stays fast.
 """
 
 from importlib import import_module
@@ -19,17 +22,21 @@ except PackageNotFoundError:  # a checkout that was never installed
 if TYPE_CHECKING:
     from lensjax.checks import valid as valid
     from lensjax.errors import InputError as InputError
-    from lensjax.galaxy import GalaxyImage as GalaxyImage
     from lensjax.grid import PixelGrid as PixelGrid
     from lensjax.injection import arc_snr as arc_snr
     from lensjax.injection import degrade as degrade
     from lensjax.injection import inject as inject
     from lensjax.injection import suppress_core as suppress_core
     from lensjax.light import Clumps as Clumps
+    from lensjax.light import ClumpySersic as ClumpySersic
+    from lensjax.light import GalaxyImage as GalaxyImage
     from lensjax.light import GaussianLight as GaussianLight
     from lensjax.light import Sersic as Sersic
     from lensjax.mass import EPL as EPL
+    from lensjax.mass import NFW as NFW
     from lensjax.mass import SIE as SIE
+    from lensjax.mass import EllipticalNFW as EllipticalNFW
+    from lensjax.mass import Multipole as Multipole
     from lensjax.mass import Shear as Shear
     from lensjax.noise import arc_noise as arc_noise
     from lensjax.noise import pixel_sigma as pixel_sigma
@@ -40,7 +47,9 @@ if TYPE_CHECKING:
     from lensjax.photometry import magnitudes as magnitudes
     from lensjax.photometry import nanomaggies as nanomaggies
     from lensjax.photometry import psfdepth_from_m5 as psfdepth_from_m5
+    from lensjax.prior import prior_from as prior_from
     from lensjax.prior import priors as priors
+    from lensjax.psf import PSF as PSF
     from lensjax.psf import Gaussian as Gaussian
     from lensjax.psf import Moffat as Moffat
     from lensjax.psf import PixelKernel as PixelKernel
@@ -48,47 +57,28 @@ if TYPE_CHECKING:
     from lensjax.rendering import render as render
     from lensjax.scene import Scene as Scene
 
-_HOME = {
-    "valid": "checks",
-    "PsfEx": "psfex",
-    "GalaxyImage": "galaxy",
-    "GaussianLight": "light",
-    "EPL": "mass",
-    "InputError": "errors",
-    "PixelGrid": "grid",
-    "arc_snr": "injection",
-    "degrade": "injection",
-    "inject": "injection",
-    "suppress_core": "injection",
-    "Clumps": "light",
-    "Sersic": "light",
-    "SIE": "mass",
-    "Shear": "mass",
-    "arc_noise": "noise",
-    "pixel_sigma": "noise",
-    "sky_noise": "noise",
-    "sky_sigma": "noise",
-    "depth_m5": "photometry",
-    "flux_loss": "photometry",
-    "magnitudes": "photometry",
-    "nanomaggies": "photometry",
-    "psfdepth_from_m5": "photometry",
-    "priors": "prior",
-    "Gaussian": "psf",
-    "Moffat": "psf",
-    "PixelKernel": "psf",
-    "render": "rendering",
-    "Scene": "scene",
-}
+_HOMES = (
+    *("component", "errors", "grid", "mass", "light", "scene", "psf", "psfex", "rendering"),
+    *("prior", "injection", "noise", "photometry", "checks"),
+)
+"""Modules whose public names are names of lensjax, in the order in which they are looked through."""
 
 
 def __getattr__(name: str):
-    if name not in _HOME:
-        raise AttributeError(f"module 'lensjax' has no attribute {name!r}")
-    value = getattr(import_module(f"lensjax.{_HOME[name]}"), name)
-    globals()[name] = value
-    return value
+    if not name.startswith("_"):
+        for home in _HOMES:
+            found = getattr(import_module(f"lensjax.{home}"), name, None)
+            if _ours(found):
+                globals()[name] = found
+                return found
+    raise AttributeError(f"module 'lensjax' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOME])
+    modules = [import_module(f"lensjax.{home}") for home in _HOMES]
+    found = {n for m in modules for n in vars(m) if not n.startswith("_") and _ours(vars(m)[n])}
+    return sorted({*globals(), *found})
+
+
+def _ours(thing: object) -> bool:
+    return getattr(thing, "__module__", "").startswith("lensjax.")

@@ -117,11 +117,11 @@ def uniform(
     view = _View(mass, light)
     axis = (np.arange(size) - (first - _HALF) - (grid.size - 1) / 2) * grid.scale
     x, y = (jnp.asarray(c, view.dtype) for c in np.meshgrid(axis, axis))
-    bends, c = view.once
+    mass, light = view.once
 
     @jax.checkpoint
     def add(total, step):
-        return total + view.shine(c, view.trace(bends, x + step[0], y + step[1])), None
+        return total + view.shine(light, view.trace(mass, x + step[0], y + step[1])), None
 
     rule = midpoints(count)
     total, _ = lax.scan(
@@ -223,30 +223,31 @@ class _Cells:
 
 
 class _View:
-    """A light profile seen through lenses: everything that does not depend on the ray is worked out here, once."""
+    """A light profile seen through lenses: what does not depend on the ray is worked out once."""
 
     def __init__(self, mass: tuple[Mass, ...], light: Light):
-        self.mass, self.light = mass, light
         self.dtype = jax.tree.leaves(light)[0].dtype
-        self.once = [m.coefficients() for m in mass], light.coefficients()
+        self.once = mass, light.prepared()
 
-    def trace(self, bends, x: Array, y: Array) -> Complex[Array, "..."]:
+    @staticmethod
+    def trace(mass: tuple[Mass, ...], x: Array, y: Array) -> Complex[Array, "..."]:
         """beta of the rays at x, y."""
         bx, by = x, y
-        for m, b in zip(self.mass, bends):
-            ax, ay = m.bend(b, x, y)
+        for m in mass:
+            ax, ay = m.deflection(x, y)
             bx, by = bx - ax, by - ay
         return lax.complex(bx, by)
 
-    def shine(self, c, beta: Complex[Array, "..."]) -> Float[Array, "..."]:
+    @staticmethod
+    def shine(light: Light, beta: Complex[Array, "..."]) -> Float[Array, "..."]:
         """Brightness where they arrive."""
-        return self.light.brightness(c, beta.real, beta.imag)
+        return light.brightness(beta.real, beta.imag)
 
     def look(
         self, x: Float[Array, " K"], y: Float[Array, " K"], side: float, split: int, rule: Rule
     ) -> _Cells:
         """Rays in the split x split cells of squares centred on x, y: the lenses, then the light, each one kernel. Without derivative."""
-        bends, c = lax.stop_gradient(self.once)
+        mass, light = lax.stop_gradient(self.once)
         offset = jnp.asarray(((np.arange(split) + 0.5) / split - 0.5) * side, x.dtype)[:, None]
         centres = apart(
             lambda x, y: lax.complex(
@@ -257,12 +258,10 @@ class _View:
         cx, cy = centres.real.ravel(), centres.imag.ravel()
         step = side / split
         step_x, step_y = (jnp.asarray(r[:, None] * step, x.dtype) for r in (rule.x, rule.y))
-        beta = apart(
-            lambda bends, cx, cy: self.trace(bends, cx + step_x, cy + step_y), bends, cx, cy
-        )
-        value = apart(self.shine, c, beta)
+        beta = apart(lambda mass, cx, cy: self.trace(mass, cx + step_x, cy + step_y), mass, cx, cy)
+        value = apart(self.shine, light, beta)
         return _Cells(
-            cx, cy, rule, step, value, self._need((bends, c), cx, cy, beta, value, step, rule)
+            cx, cy, rule, step, value, self._need((mass, light), cx, cy, beta, value, step, rule)
         )
 
     def differentiable(self, levels: list[_Cells]) -> list[Float[Array, "P C"]]:
@@ -311,17 +310,17 @@ class _View:
         """By how much the brightest light within a cell's reach exceeds the mean of its rays. The reach: the largest distance of beta of its rays
         from the middle of its corners', and as much more as the cell is larger than the square of its rays; without limit in a cell with
         the centre of a lens, where the deflection jumps."""
-        bends, c = once
+        mass, light = once
         i, j, k, m = rule.corners
         x, y = (0.25 * (part[i] + part[j] + part[k] + part[m]) for part in (beta.real, beta.imag))
         reach = jnp.sqrt(
             reduce(jnp.maximum, [(b.real - x) ** 2 + (b.imag - y) ** 2 for b in beta])
         ) * (0.5 / max(rule.x[rule.corners[-1]], 1e-3))
-        for lens in bends:
-            if "x" in lens:
-                torn = jnp.maximum(jnp.abs(cx - lens["x"]), jnp.abs(cy - lens["y"])) <= 0.5 * side
+        for centre in (lens.centre for lens in mass):
+            if centre is not None:
+                torn = jnp.maximum(jnp.abs(cx - centre[0]), jnp.abs(cy - centre[1])) <= 0.5 * side
                 reach = jnp.where(torn, _ANYWHERE, reach)
-        return jnp.maximum(self.light.bound(c, x, y, reach), reduce(jnp.maximum, value)) - _mean(
+        return jnp.maximum(light.bound(x, y, reach), reduce(jnp.maximum, value)) - _mean(
             value, rule
         )
 

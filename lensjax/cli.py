@@ -1,9 +1,9 @@
 """The command `lensjax`: finds the verbs that the rooms contribute, and hands over to one.
 
-A verb is an entry point of the group `lensjax.verbs`: an object with a name, a one-line summary and the
-names of the verbs that it comes after (`data.verb.Verb`). Called with the remaining arguments it returns
-an exit code. Errors that a user can cure are printed as one line; anything else is a defect and keeps
-its traceback.
+A verb is an entry point of the group `lensjax.verbs`: an object with a name, a one-line summary and
+the names of the verbs that it comes after (`data.verb.Verb`). Called with the remaining arguments
+it returns an exit code. Errors that a user can cure are printed as one line; anything else is a
+defect and keeps its traceback.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def verbs() -> dict[str, Any]:
 
 
 def ordered(found: Mapping[str, Any]) -> list[str]:
-    """The names so that every verb stands behind those it comes after; otherwise by the alphabet."""
+    """The names, every verb behind those that it comes after, and otherwise by the alphabet."""
     graph = TopologicalSorter({name: set(found[name].after) & set(found) for name in found})
     graph.prepare()
     waiting: list[str] = []
@@ -106,18 +106,20 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def prepared() -> None:
-    """Starts this process again, once, when the environment lacks what Python and glibc read only at
-    the start of a program. Values that the user has set stay as they are.
+    """Starts this process again, once, when the environment lacks what Python and glibc read only
+    at the start of a program. Values that the user has set stay as they are.
 
     PYTHONSAFEPATH keeps the working directory off `sys.path`, here and in every process that a verb
     starts, so that a user's folder `data/` or `spark/` is not taken for ours.
 
-    GLIBC_TUNABLES asks for memory in large pages where the kernel grants them (glibc 2.35 and later).
-    XLA takes the scratch memory of every call from the kernel anew; page by page of 4 kB that is up to
-    a third of an update's time (docs/training.md). glibc ignores what it does not know.
+    GLIBC_TUNABLES asks for memory in large pages where the kernel grants them (glibc 2.35 and
+    later). XLA takes the scratch memory of every call from the kernel anew; page by page of 4 kB
+    that is up to a third of an update's time (docs/training.md). glibc ignores what it does not
+    know.
     """
     wanted = {"PYTHONSAFEPATH": "1"}
-    if "CS_GNU_LIBC_VERSION" in os.confstr_names:
+    plain = os.environ.get("LENSJAX_PLAIN", "0") not in ("", "0")  # the switch of lensjax/apart.py
+    if "CS_GNU_LIBC_VERSION" in os.confstr_names and not plain:
         wanted["GLIBC_TUNABLES"] = "glibc.malloc.hugetlb=1"
     missing = {name: value for name, value in wanted.items() if name not in os.environ}
     if missing:

@@ -6,7 +6,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from lensjax.arrays import Real
-from lensjax.checks import ANY, POSITIVE, check_image, check_value
+from lensjax.checks import check_image, check_value
+from lensjax.component import ANY, POSITIVE
 from lensjax.errors import InputError
 from lensjax.grid import PixelGrid
 from lensjax.noise import arc_noise, pixel_sigma

@@ -5,7 +5,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from lensjax.arrays import Real
-from lensjax.checks import POSITIVE, check_value
+from lensjax.checks import check_value
+from lensjax.component import POSITIVE
 from lensjax.grid import PixelGrid
 from lensjax.psf import PSF
 

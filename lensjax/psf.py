@@ -22,6 +22,8 @@ from jaxtyping import Array, Bool, Complex, Float
 from lensjax.apart import apart
 from lensjax.arrays import Real
 from lensjax.cells import MARGIN, SPLINE, padded
+from lensjax.component import POSITIVE, Domain, parameter
+from lensjax.errors import InputError
 from lensjax.grid import PixelGrid
 
 FWHM_TO_SIGMA = 1 / 2.3548200450309493
@@ -140,7 +142,7 @@ def fft_size(least: int) -> int:
 class Gaussian:
     """Gaussian PSF, fwhm (B,) in arcsec."""
 
-    fwhm: Real
+    fwhm: Real = parameter(POSITIVE)
     pixel_integrated: bool = field(default=False, metadata={"static": True})
 
     def _sigma(self, grid: PixelGrid) -> Float[Array, " B"]:
@@ -189,8 +191,8 @@ class Moffat:
     """Moffat PSF, fwhm (B,) in arcsec: I = (beta - 1)/(pi a^2) (1 + r^2/a^2)^-beta with a = fwhm / (2 sqrt(2^(1/beta) - 1)). The survey's
     own fits have beta 2.5, 3.5 or 4.5; any beta > 1, scalar or (B,), is accepted."""
 
-    fwhm: Real
-    beta: Real = 3.5
+    fwhm: Real = parameter(POSITIVE)
+    beta: Real = parameter(Domain(1.0, np.inf, "larger than 1", 3.5, "()"), 3.5)
     pixel_integrated: bool = field(default=False, metadata={"static": True})
 
     def _sample(self, dx: np.ndarray, dy: np.ndarray, grid: PixelGrid) -> Float[Array, "B ..."]:
@@ -218,8 +220,19 @@ class PixelKernel:
     """A pixelised effective PSF, kernel (B, K, K), K odd, sampled at pixels with its centre in the middle one. Normalised here, band by
     band; between its samples it is what its Fourier transform says."""
 
-    kernel: Float[Array, "B K K"]
+    kernel: Float[Array, "B K K"] = parameter(normalised=True)
     pixel_integrated: bool = field(default=False, metadata={"static": True})
+
+    def check(self, grid: PixelGrid) -> None:
+        """Refuses a kernel that has no middle pixel or does not fit. Raises InputError."""
+        shape = np.shape(self.kernel)
+        if len(shape) != 3 or shape[1] != shape[2] or shape[1] % 2 == 0:
+            raise InputError(f"PixelKernel kernel has shape {shape}: give (bands, K, K) with K odd")
+        if shape[1] > grid.size:
+            raise InputError(
+                f"PixelKernel kernel is {shape[1]} pixels wide, the stamp {grid.size}: crop the "
+                "kernel or enlarge the stamp"
+            )
 
     def _normalised(self) -> Float[Array, "B K K"]:
         return self.kernel / jnp.sum(self.kernel, axis=(-2, -1), keepdims=True)

@@ -8,7 +8,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from lensjax.arrays import Real
-from lensjax.checks import ANY, POSITIVE, check_value
+from lensjax.checks import check_value
+from lensjax.component import ANY, POSITIVE
 from lensjax.errors import InputError
 
 

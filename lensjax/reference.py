@@ -117,41 +117,34 @@ def sersic(x: Array, y: Array, r_eff: float, n: float, q: float, phi: float) -> 
 
 
 def lensed_sersic(scene) -> Function:
-    """Unit-flux brightness of one scene of SIE, shear (or neither), Sersic and clumps, as a function of x, y (arcsec)."""
-    lens, shear, source, clumps = scene.lens, scene.shear, scene.source, scene.clumps
+    """Unit-flux brightness of one scene of SIEs, shear (or neither) and one Sersic source, with
+    clumps or without, as a function of x, y (arcsec)."""
+    (source,) = scene.source
+    clumps = getattr(source, "clumps", None)
 
     def brightness(x, y):
         bx, by = x, y
-        if lens is not None:
-            ax, ay = sie_deflection(
-                x - float(lens.x),
-                y - float(lens.y),
-                float(lens.theta_e),
-                float(lens.q),
-                float(lens.phi),
-            )
+        for m in scene.lens:
+            if hasattr(m, "gamma1"):
+                bx, by = bx - m.gamma1 * x - m.gamma2 * y, by - m.gamma2 * x + m.gamma1 * y
+                continue
+            shape = float(m.theta_e), float(m.q), float(m.phi)
+            ax, ay = sie_deflection(x - float(m.x), y - float(m.y), *shape)
             bx, by = bx - ax, by - ay
-        if shear is not None:
-            bx, by = (
-                bx - shear.gamma1 * x - shear.gamma2 * y,
-                by - shear.gamma2 * x + shear.gamma1 * y,
-            )
         dx, dy = bx - float(source.x), by - float(source.y)
         size, q, phi = float(source.r_eff), float(source.q), float(source.phi)
         smooth = sersic(dx, dy, size, float(source.n), q, phi)
         if clumps is None:
             return smooth
         total = (1 - float(np.sum(clumps.fraction))) * smooth
-        for share, u, v, radius in zip(
-            *(np.asarray(a, float) for a in (clumps.fraction, clumps.u, clumps.v, clumps.size))
-        ):
+        numbers = (clumps.fraction, clumps.u, clumps.v, clumps.size)
+        for share, u, v, radius in zip(*(np.asarray(a, float) for a in numbers)):
             if share > 0:
                 px = np.cos(phi) * u * size - np.sin(phi) * v * q * size
                 py = np.sin(phi) * u * size + np.cos(phi) * v * q * size
                 sigma = radius * size
-                total = total + share / (2 * np.pi * sigma**2) * np.exp(
-                    -0.5 * ((dx - px) ** 2 + (dy - py) ** 2) / sigma**2
-                )
+                knot = np.exp(-0.5 * ((dx - px) ** 2 + (dy - py) ** 2) / sigma**2)
+                total = total + share / (2 * np.pi * sigma**2) * knot
         return total
 
     return brightness

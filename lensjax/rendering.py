@@ -11,6 +11,8 @@ from lensjax.cells import Plan
 from lensjax.checks import check, harmless
 from lensjax.errors import InputError
 from lensjax.grid import PixelGrid
+from lensjax.light import Light
+from lensjax.mass import Mass
 from lensjax.psf import PSF, convolve
 from lensjax.scene import Scene
 
@@ -60,13 +62,15 @@ def plan(tol: float | str) -> Plan | int:
 def _render(scene: Scene, grid: PixelGrid, psf: PSF, how: Plan | int) -> Float[Array, "N N B"]:
     scene, psf = harmless((scene, psf))
 
-    def integrate(light):
-        if isinstance(how, int):
-            return cells.uniform(scene.mass(), light, grid, how)
-        return cells.nodes(scene.mass(), light, grid, how)
+    parts: list[tuple[tuple[Mass, ...], Light]] = [(scene.lens, light) for light in scene.source]
+    parts += [((), light) for light in scene.lens_light]
 
-    images = [
-        jnp.atleast_1d(jnp.asarray(light.flux)) * convolve(integrate(light), psf, grid)
-        for light in scene.light()
-    ]
+    def image(mass: tuple[Mass, ...], light: Light) -> Float[Array, "N N B"]:
+        if isinstance(how, int):
+            nodes = cells.uniform(mass, light, grid, how)
+        else:
+            nodes = cells.nodes(mass, light, grid, how)
+        return jnp.atleast_1d(jnp.asarray(light.flux)) * convolve(nodes, psf, grid)
+
+    images = [image(mass, light) for mass, light in parts]
     return sum(images[1:], images[0])

@@ -1,49 +1,46 @@
 """A scene: what is in the sky before the telescope."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 
-from lensjax.errors import InputError
-from lensjax.light import Clumps, ClumpySersic, Light, Sersic
-from lensjax.mass import Mass, Pair, Shear, deflection
+from lensjax.light import Light
+from lensjax.mass import Mass, Pair, deflection
 
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Scene:
-    """A source behind a lens.
+    """Light behind a lens, and light of the lens itself.
 
-    lens: a mass component, a tuple of them, or None; shear: external shear or None; source: a light profile or a tuple of them;
-    clumps: knots of the (single, Sersic) source or None. Without lens and shear it is a galaxy as it is. A batch of scenes is a Scene
-    whose leaves have a leading axis.
+    lens: mass components, which add; external shear is one of them. source: light behind them.
+    lens_light: light that is not lensed. Each is a tuple; a single component may be given in place
+    of a tuple of one, and None in place of an empty tuple. Without lens the source is a galaxy as
+    it is. A batch of scenes is a Scene whose leaves have a leading axis.
     """
 
-    lens: Mass | tuple[Mass, ...] | None = None
-    shear: Shear | None = None
-    source: Light | tuple[Light, ...] = ()
-    clumps: Clumps | None = None
+    lens: tuple[Mass, ...] = ()
+    source: tuple[Light, ...] = ()
+    lens_light: tuple[Light, ...] = ()
 
-    def mass(self) -> tuple[Mass, ...]:
-        """Every mass component."""
-        lens = (
-            self.lens
-            if isinstance(self.lens, tuple)
-            else (() if self.lens is None else (self.lens,))
-        )
-        return lens if self.shear is None else (*lens, self.shear)
+    def __post_init__(self):
+        for name in ("lens", "source", "lens_light"):
+            object.__setattr__(self, name, _several(getattr(self, name)))
 
-    def light(self) -> tuple[Light, ...]:
-        """Every light profile, clumps included. InputError for clumps without their Sersic galaxy."""
-        if self.clumps is not None:
-            if not isinstance(self.source, Sersic):
-                raise InputError(
-                    f"Scene clumps belong to one Sersic source, the source is {type(self.source).__name__}: give clumps=None"
-                )
-            return (ClumpySersic(self.source, self.clumps),)
-        return self.source if isinstance(self.source, tuple) else (self.source,)
-
-    def trace(self, x, y) -> Pair:
+    def trace(self, x: Any, y: Any) -> Pair:
         """Source position beta = theta - alpha(theta), arcsec."""
-        ax, ay = deflection(self.mass(), x, y)
+        ax, ay = deflection(self.lens, x, y)
         return x - ax, y - ay
+
+
+def _several(given: Any) -> Any:
+    """A tuple of what was given. Lists become tuples; what JAX puts in place of a component while
+    it takes a scene apart stays as it is."""
+    if given is None:
+        return ()
+    if isinstance(given, Mass | Light):
+        return (given,)
+    return tuple(given) if isinstance(given, list) else given

@@ -1,8 +1,9 @@
 """The packages that are installed beside lensjax, whatever else has the same name.
 
-`data`, `classifiers` and `spark` are names that a user's own folder may have too. The packages of this
-project therefore load each other from the folder in which lensjax lies, and not from the first place on
-`sys.path` that has the name. README, "How imports stay safe", says what else belongs to this.
+`data`, `classifiers` and `spark` are names that a user's own folder may have too. The packages of
+this project therefore load each other from the folder in which lensjax lies, and not from the first
+place on `sys.path` that has the name. README, "How imports stay safe", says what else belongs to
+this.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ HOUSE = Path(__file__).resolve().parents[1]
 def own(*names: str) -> None:
     """Makes `import name` mean the package beside lensjax from now on, for each of the names.
 
-    Raises ImportError, which names both folders, when another package of that name is already imported.
+    Raises ImportError, which names both folders, when another package of that name is already
+    imported.
     """
     for name in names:
         folder = HOUSE / name

@@ -1,4 +1,4 @@
-"""The steps over a whole survey as Spark jobs: local mode on a laptop, spark-submit on a cluster."""
+"""The steps over a whole survey as Spark jobs: local on a laptop, by spark-submit on a cluster."""
 
 from lensjax.siblings import own
 

@@ -1,7 +1,9 @@
-"""Lens list × catalogues → positives: every selected lens gets its nearest catalogue object, or a reason why not.
+"""Lens list and catalogues → positives: every selected lens gets its nearest catalogue object, or a
+reason why not.
 
-Workers find, per catalogue file, the nearest row of every lens (within a horizon that tells "nothing close" from "not covered"); the driver keeps the
-best per lens and makes the matching one to one.
+Workers find, in each catalogue file, the nearest row of every lens, within a horizon that tells
+"nothing close" from "not covered". The driver keeps the best one for each lens and makes the
+matching one to one.
 """
 
 from __future__ import annotations
@@ -16,21 +18,23 @@ from pydantic import Field
 
 from data import catalogue
 from data.catalogue import Columns
+from data.columns import names
 from data.config import settings
-from data.cutouts import read_npz
 from data.files import replacing
-from data.lenses import TIERS, Lenses, SkyTree, one_to_one
+from data.lenses import TIERS, Lenses, one_to_one
+from data.names import as_text
 from data.selection import nobs_bin, type_bin
+from data.sky import SkyTree
+from data.survey import Survey, default
 from lensjax.errors import InputError
+from spark.given import CHUNK, describe
 from spark.jobs import outputs, run_partitions
 from spark.pool import OnBadFile, relative, unique_names
+from spark.tables import write_parquet
 
 if TYPE_CHECKING:
     import pandas as pd
     from pyspark.sql import SparkSession
-
-CHUNK = 2000
-"""Existing cutouts whose metadata one task reads."""
 
 
 @settings
@@ -56,20 +60,26 @@ def crossmatch(
     lenses: Lenses,
     s: CrossmatchSettings,
     on_bad_file: OnBadFile = "stop",
+    survey: Survey | None = None,
 ) -> list[tuple[str, str]]:
-    """Writes positives/positives.parquet, positives/given.parquet, counts/crossmatch.csv and counts/unmatched.csv; returns what it refused.
+    """Writes positives/positives.parquet, positives/given.parquet, counts/crossmatch.csv and
+    counts/unmatched.csv; returns what it refused, (path, reason).
 
-    paths: catalogues relative to `root`, for which RA and DEC are enough · given: existing NPZ cutouts relative to `root`, whose metadata count as
-    catalogue rows · lenses: the whole list. Returned: (path, reason). given.parquet lists galaxy_id → path of every readable existing cutout.
+    paths: catalogues relative to `root`, for which RA and DEC are enough. given: existing NPZ
+    cutouts relative to `root`, whose metadata count as rows of a catalogue. lenses: the whole list.
+    survey: the default survey if none. given.parquet has galaxy_id, path and position of every
+    existing cutout that can be read.
     """
     import pandas as pd
 
+    survey = survey or default()
     chosen = lenses.named(s.named) if s.named else lenses
     if not len(chosen):
         raise InputError(
-            f"no lens of the list has {s.named!r} in its name; set survey.crossmatch.named, or give another list"
+            f"no lens of the list has {s.named!r} in its name; set survey.crossmatch.named, or "
+            "give another list"
         )
-    nearest = partial(nearest_rows, root=root, lenses=chosen, horizon=s.horizon)
+    nearest = partial(nearest_rows, root=root, lenses=chosen, horizon=s.horizon, survey=survey)
     items = list(zip(unique_names(paths), paths, strict=True))
     entries = run_partitions(
         spark,
@@ -87,7 +97,7 @@ def crossmatch(
         (f"cutouts-{i:05d}", given[i * CHUNK : (i + 1) * CHUNK])
         for i in range(-(-len(given) // CHUNK))
     ]
-    reading = partial(describe, root=root, on_bad_file=on_bad_file)
+    reading = partial(describe, root=root, on_bad_file=on_bad_file, survey=survey)
     described = run_partitions(
         spark, out / "positives" / "_given", chunks, reading, ".parquet", "existing cutouts"
     )
@@ -99,90 +109,71 @@ def crossmatch(
     known = (
         _frame(_tables(outputs(out / "positives" / "_given")))
         if chunks
-        else pd.DataFrame({"galaxy_id": [], "path": []}, dtype=object)
+        else pd.DataFrame({"galaxy_id": [], "path": [], "ra": [], "dec": []}, dtype=object)
     )
     rows = _tables(outputs(out / "positives" / "_nearest"))
     if len(known):
-        columns = {
-            c: known[c].to_numpy()
-            for c in known.columns
-            if c != "path" and not known[c].isna().all()
-        }
-        rows.append(nearest_table(columns, chosen, s.horizon))
+        rows.append(nearest_table(_as_catalogue(known), chosen, s.horizon, survey))
     matched, unmatched = match(_frame(rows), chosen, s)
-    _write(out, matched, unmatched, known, lenses, chosen)
+    _write(out, matched, unmatched, known, lenses, chosen, survey)
     return refused
 
 
+def _as_catalogue(known: pd.DataFrame) -> Columns:
+    """Existing cutouts as rows of a catalogue; whole numbers that are missing are masked."""
+    found: Columns = {}
+    for name in known.columns:
+        if name == "path" or known[name].isna().all():
+            continue
+        if str(known[name].dtype) == "Int64":
+            absent = known[name].isna().to_numpy(bool)
+            whole = known[name].fillna(0).to_numpy(np.int64)
+            found[name] = np.ma.MaskedArray(whole, absent) if absent.any() else whole
+        elif known[name].dtype == np.float64:
+            found[name] = known[name].to_numpy()
+        else:
+            found[name] = known[name].fillna("").to_numpy(str)
+    return found
+
+
 def nearest_rows(
-    path: str, temporary: Path, *, root: Path, lenses: Lenses, horizon: float
+    path: str,
+    temporary: Path,
+    *,
+    root: Path,
+    lenses: Lenses,
+    horizon: float,
+    survey: Survey | None = None,
 ) -> dict[str, Any]:
-    """The work on one catalogue file: the nearest row of every lens that has one within the horizon."""
+    """The work on one catalogue file: the nearest row of every lens that has one within the
+    horizon."""
     import pyarrow.parquet as pq
 
-    columns = catalogue.read(root / path)
-    table = nearest_table(columns, lenses, horizon)
+    columns = catalogue.read(root / path, survey)
+    table = nearest_table(columns, lenses, horizon, survey)
     pq.write_table(table, temporary, compression="zstd", store_schema=False)
     return {"rows": len(columns["ra"]), "lenses": table.num_rows}
 
 
-def nearest_table(columns: Columns, lenses: Lenses, horizon: float) -> Any:
-    """Arrow table of the catalogue's columns, one row per lens within the horizon, with `lens` (index in the list) and `separation` (arcsec)."""
+def nearest_table(
+    columns: Columns, lenses: Lenses, horizon: float, survey: Survey | None = None
+) -> Any:
+    """Arrow table of the catalogue's columns, one row for each lens within the horizon, with `lens`
+    (index in the list) and `separation` (arcsec)."""
     import pyarrow as pa
 
-    usable = (
-        np.isfinite(columns["ra"])
-        & np.isfinite(columns["dec"])
-        & columns.get("brick_primary", np.ones(len(columns["ra"]), bool))
-    )
-    columns = catalogue.take({k: v for k, v in columns.items() if k in catalogue.COLUMNS}, usable)
+    survey = survey or default()
+    primary = columns.get("brick_primary", np.ones(len(columns["ra"]), bool))
+    usable = np.isfinite(columns["ra"]) & np.isfinite(columns["dec"])
+    usable &= np.ma.filled(primary, False)
+    kinds = names(survey, "catalogue")
+    columns = catalogue.take({k: v for k, v in columns.items() if k in kinds}, usable)
     index, separation = SkyTree(columns["ra"], columns["dec"]).nearest(lenses.ra, lenses.dec)
     lens = np.flatnonzero(separation <= horizon)
-    table = catalogue.to_arrow(catalogue.take(columns, index[lens]))
+    table = catalogue.to_arrow(catalogue.take(columns, index[lens]), survey)
     return table.append_column("lens", pa.array(lens)).append_column(
         "separation", pa.array(separation[lens])
     )
-
-
-def describe(
-    paths: Sequence[str], temporary: Path, *, root: Path, on_bad_file: OnBadFile
-) -> dict[str, Any]:
-    """The work on a chunk of existing cutouts: galaxy_id, position, type, z exposures and brick out of their metadata."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    rows, refused = [], []
-    for path in paths:
-        try:
-            meta = read_npz(root / path)[1]
-            row = {"path": path, "type": meta.get("type") or meta.get("match_type")}
-            row |= {k: meta.get(k) for k in ("galaxy_id", "ra", "dec", "nobs_z", "brickname")}
-            if not all(
-                isinstance(x, float) and abs(x) <= limit
-                for x, limit in ((row["ra"], 360.0), (row["dec"], 90.0))
-            ):
-                raise InputError(
-                    f"{path}: RA {row['ra']}, Dec {row['dec']} is not a position in degrees; remove the cutout"
-                )
-            rows.append(row)
-        except InputError as error:
-            if on_bad_file == "stop":
-                raise InputError(str(error)) from None
-            refused.append([path, str(error)])
-    text = pa.string()
-    schema = pa.schema(
-        [
-            ("path", text),
-            ("galaxy_id", text),
-            ("ra", pa.float64()),
-            ("dec", pa.float64()),
-            ("nobs_z", pa.int64()),
-            ("brickname", text),
-            ("type", text),
-        ]
-    )
-    pq.write_table(pa.Table.from_pylist(rows, schema), temporary, store_schema=False)
-    return {"cutouts": len(rows), "refused": refused}
 
 
 def match(
@@ -190,7 +181,8 @@ def match(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """(positives, unmatched lenses with reason) from the nearest rows of every file.
 
-    Of several files' rows within the radius, one that can be named (galaxy_id) wins, then the latest release, then the closest. No object has two lenses.
+    Of the rows of several files within the radius, one that can be named (galaxy_id) wins, then the
+    latest release, then the closest. No object has two lenses.
     """
     import pandas as pd
 
@@ -216,7 +208,7 @@ def match(
     for lens, separation in zip(near.index.to_numpy(int), near, strict=True):
         reason[lens] = f"no catalogue row within {s.radius:g} arcsec (nearest at {separation:.2f})"
     for lens in best.loc[best["nameless"], "lens"]:
-        reason[lens] = "its catalogue row has no BRICKNAME and OBJID to name it by"
+        reason[lens] = "its catalogue row has no BRICKNAME and OBJID that can name it"
     best = best[~best["nameless"]]
     graded = tier[best["lens"].to_numpy(int)] != ""
     for lens in best.loc[~graded, "lens"]:
@@ -265,16 +257,19 @@ def _write(
     known: pd.DataFrame,
     lenses: Lenses,
     chosen: Lenses,
+    survey: Survey,
 ) -> None:
     import pandas as pd
 
     separation = matched["separation"].to_numpy(float)
+    nobs = f"nobs_{survey.selection_band}"
+    exposures = matched[nobs].astype("Float64").fillna(0).to_numpy(float)
     matched = matched.assign(
-        nobs_z_bin=nobs_bin(matched["nobs_z"].astype("Float64").fillna(0).to_numpy(float)),
+        **{f"{nobs}_bin": nobs_bin(exposures)},
         type_bin=type_bin(matched["type"].fillna("").to_numpy(str)),
     ).rename(columns={"separation": "separation_arcsec"})
-    write_parquet(out / "positives" / "positives.parquet", matched)
-    write_parquet(out / "positives" / "given.parquet", known)
+    write_parquet(out / "positives" / "positives.parquet", matched, survey)
+    write_parquet(out / "positives" / "given.parquet", known, survey)
     kinds = (
         unmatched["reason"]
         .str.replace(r"( \(nearest.*| as .*|:.*)$", "", regex=True)
@@ -300,27 +295,7 @@ def _write(
         "unmatched": unmatched,
     }.items():
         with replacing(out / "counts" / f"{name}.csv") as temporary:
-            frame.to_csv(temporary, index=False, lineterminator="\n")
-
-
-def write_parquet(path: Path, frame: pd.DataFrame) -> None:
-    """A frame as Parquet with the catalogue's types, null where a value is absent; equal frames give equal bytes."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    whole = {*catalogue.WHOLE, "healpix_128", "label", "size"}
-    text = {
-        c
-        for c in frame.columns
-        if c not in whole and (frame[c].dtype == object or str(frame[c].dtype).startswith("str"))
-    } - set(catalogue.REAL)
-    kind = {
-        c: pa.int64() if c in whole else pa.string() if c in text else pa.float64()
-        for c in frame.columns
-    }
-    table = pa.table({c: pa.array(frame[c], type=kind[c], from_pandas=True) for c in frame.columns})
-    with replacing(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd", store_schema=False)
+            frame.map(as_text).to_csv(temporary, index=False, lineterminator="\n")
 
 
 def _tables(paths: Sequence[Path]) -> list[Any]:
@@ -336,6 +311,7 @@ def _frame(tables: Sequence[Any]) -> pd.DataFrame:
 
     if not tables:
         raise InputError(
-            "no catalogue file could be read for the cross-match; the reasons are above, and in the log of the negative pool"
+            "no catalogue file could be read for the cross-match; the reasons are above, and in "
+            "the log of the negative pool"
         )
     return pa.concat_tables(tables).to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)

@@ -7,7 +7,6 @@ sample are copied, and external hosts converted, into folders of the same kind.
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -232,6 +231,7 @@ def _of_sample(
                 image, meta = read_stamp(root, row, table, survey, size)
             else:
                 image, meta = read_npz(root / files[0])
+                meta |= {"galaxy_id": row["galaxy_id"]}  # may lack the release
             made = _written(temporary, source.name, image, meta)
         except InputError as error:
             made = {"galaxy_id": row["galaxy_id"], "reason": str(error), "path": files[0]}
@@ -241,7 +241,7 @@ def _of_sample(
     brick = read_brick(root, source.name, survey)
     kinds.add(provenance.simulated(brick.header))
     release, lies = provenance.release(brick.header), wcs.orientation(brick.header)
-    remark = provenance.note(brick.silent, lies)
+    scale, remark = round(pixel_scale(brick.header), 6), provenance.note(brick.silent, lies)
     ra, dec = (np.array([row[name] for row in sliced], np.float64) for name in ("ra", "dec"))
     for row, column, line in zip(sliced, *pixel_positions(brick, ra, dec)):
         piece = slice_out(brick.images, column, line, size)
@@ -257,7 +257,7 @@ def _of_sample(
             reason = f"of release {row['release']}, its brick's image of data release {release}"
             yield {"galaxy_id": row["galaxy_id"], "reason": reason}
             continue
-        meta = metadata(piece.image, row, brick, survey) | {"provenance": remark}
+        meta = metadata(piece.image, row, brick, survey, scale) | {"provenance": remark}
         yield {
             **_written(temporary, source.name, piece.image, meta),
             "offset_x": piece.offset[0],
@@ -268,9 +268,7 @@ def _of_sample(
 
 def _written(below: Path, name: str, image: np.ndarray, meta: Mapping[str, Any]) -> dict[str, Any]:
     galaxy_id = safe_name(meta["galaxy_id"], "galaxy_id", name)
-    path = below / f"{galaxy_id}.npz"
-    write_npz(path, image, meta)
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    digest = write_npz(below / f"{galaxy_id}.npz", image, meta)
     return {
         "galaxy_id": galaxy_id,
         "cutout_path": cutout_path(name, galaxy_id),
@@ -296,16 +294,15 @@ def carried(survey: Survey) -> dict[str, Any]:
 
 
 def metadata(
-    image: np.ndarray, row: Mapping[str, Any], brick: Brick, survey: Survey
+    image: np.ndarray, row: Mapping[str, Any], brick: Brick, survey: Survey, scale: float
 ) -> dict[str, Any]:
     """What a sliced cutout says of itself: its origin, the catalogue's figures, the features of its
-    pixels."""
+    pixels. scale: arcsec per pixel."""
     number = provenance.release(brick.header)
     layer = f"ls-dr{number}" if number else survey.images.layer
     files = survey.images.image.format(
         brick=brick.name, brick3=brick.name[:3], band=f"{{{','.join(survey.bands)}}}"
     )
-    scale = round(pixel_scale(brick.header), 6)
     return {
         "galaxy_id": row["galaxy_id"],
         "ra": float(row["ra"]),

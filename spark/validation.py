@@ -20,7 +20,7 @@ from data.provenance import scale_problem
 from data.quality import columns, known, rejected
 from data.survey import Survey, default
 from lensjax.errors import InputError
-from lensjax.photometry import ZERO_POINT
+from lensjax.units import ZERO_POINT
 from spark.cutouts import Refused, objects
 from spark.jobs import outputs, run_partitions
 

@@ -196,7 +196,7 @@ def sigmoid(logit: np.ndarray) -> np.ndarray:
 def described(found: dict[str, Any], n: int) -> dict[str, np.ndarray]:
     """Columns of the first n injections of what `observe` returns: what was drawn, what came out. Magnitudes AB, r_eff arcsec, beta in units of
     theta_e, source_g_r and source_r_z unlensed colours, magnification lensed over unlensed r flux in the stamp."""
-    lens, source = found["scenes"].lens, found["scenes"].source
+    lens, source = found["scenes"].lens[0], found["scenes"].source[0]
     arc = np.asarray(found["arc"], np.float64).sum((1, 2))
     unlensed = np.asarray(source.flux, np.float64)
     with np.errstate(divide="ignore"):

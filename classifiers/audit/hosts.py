@@ -245,18 +245,16 @@ def _stop(hosts: Hosts, wrong: np.ndarray, what: str) -> None:
 
 def _near(here: pd.DataFrame, there: pd.DataFrame) -> Bool[np.ndarray, " n"]:
     """Which positions lie within 2 arcsec of one of the others; unknown positions do not."""
-    from scipy.spatial import cKDTree
+    from data.sky import SkyTree
 
-    def unit(table: pd.DataFrame) -> np.ndarray:
-        ra, dec = (
-            np.radians(table[c].to_numpy(np.float64, na_value=np.nan)) for c in ("ra", "dec")
-        )
-        return np.stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)], axis=1)
+    def degrees(table: pd.DataFrame) -> np.ndarray:
+        return np.stack([table[c].to_numpy(np.float64, na_value=np.nan) for c in ("ra", "dec")])
 
-    a, b = unit(here), unit(there)
-    known = np.isfinite(a).all(1)
-    distance, _ = cKDTree(b[np.isfinite(b).all(1)]).query(np.where(known[:, None], a, 9.0))
-    return known & (distance < 2 * np.sin(np.radians(SAME_OBJECT / 3600) / 2))
+    a, b = degrees(here), degrees(there)
+    known, other = np.isfinite(a).all(0), np.isfinite(b).all(0)
+    found = np.zeros(len(known), bool)
+    found[known] = SkyTree(*b[:, other]).separation(*a[:, known]) < SAME_OBJECT
+    return found
 
 
 def read_stamp(path: Path, size: int, bands: int) -> Float[np.ndarray, "h w b"]:

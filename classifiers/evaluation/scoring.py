@@ -13,6 +13,7 @@ import pandas as pd
 from classifiers.finders import Finder, Scores, scored
 from classifiers.finders.scorefile import Exchange, ScoreFile
 from data import shards
+from data.columns import names
 from data.loader import load_split
 from data.survey import Survey, of_run
 
@@ -22,12 +23,8 @@ PART = 1024
 
 def fields(survey: Survey) -> tuple[str, ...]:
     """Columns of the shards that a row of scores has, beside logit and score."""
-    return (
-        *("galaxy_id", "split", "label", "tier", "pool", "confuser_category", "type_bin"),
-        *(f"nobs_{survey.selection_band}_bin", f"nobs_{survey.selection_band}"),
-        *(f"psfsize_{survey.reference}", f"psfdepth_{survey.reference}"),
-        *("ebv", "ra", "dec", "healpix_128"),
-    )
+    found = ("logit", "score")
+    return tuple(name for name in names(survey, "scores") if name not in found)
 
 
 def table(

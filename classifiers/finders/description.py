@@ -48,7 +48,8 @@ class Description:
     """what happens to stamps before it sees them: one of ours by name (`raw_robust`), a Python
     function (`module:function`, arrays (b, h, w, c) to arrays (b, h, w, c)), or `none`"""
     crop: Annotated[int, Field(ge=0)] = 0
-    """side (pixels) of the central part that it sees; 0: that of the named preprocessing, else all"""
+    """side (pixels) of the central part that it sees; 0: what the named preprocessing says, or all
+    of the stamp"""
     layout: Literal["", "nhwc", "nchw"] = ""
     """order of axes that it takes: channels last (ours, TensorFlow) or first (PyTorch)"""
     tensor: str = ""

@@ -5,8 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +24,8 @@ def load(text: str, folder: Path = Path()) -> Callable[[Any], Any]:
     if found is None:
         raise InputError(f"function {text!r}: write it as module:function or file.py:function")
     module, name = found["module"], found["function"]
-    with _last_on_path(folder):
-        value: Any = _module(module, folder, text)
+    _importable(folder)
+    value: Any = _module(module, folder, text)
     for part in name.split("."):
         if not hasattr(value, part):
             raise InputError(f"function {text!r}: module {module} has no {name}; mend the name")
@@ -43,11 +42,11 @@ def source(text: str, folder: Path = Path()) -> Path | None:
         return None
     if found["module"].endswith(".py"):
         return folder / found["module"]
-    with _last_on_path(folder):
-        try:
-            spec = importlib.util.find_spec(found["module"])
-        except (ImportError, ValueError):
-            return None
+    _importable(folder)
+    try:
+        spec = importlib.util.find_spec(found["module"])
+    except (ImportError, ValueError):
+        return None
     path = Path(spec.origin) if spec and spec.origin else None
     return path if path and path.is_file() else None
 
@@ -77,15 +76,8 @@ def _module(name: str, folder: Path, text: str) -> Any:
         ) from error
 
 
-@contextmanager
-def _last_on_path(folder: Path) -> Iterator[None]:
-    """The folder can be imported from, after everything else."""
+def _importable(folder: Path) -> None:
+    """From now on the folder can be imported from, after everything else."""
     entry = str(folder.resolve())
-    added = entry not in sys.path
-    if added:
+    if entry not in sys.path:
         sys.path.append(entry)
-    try:
-        yield
-    finally:
-        if added:
-            sys.path.remove(entry)

@@ -28,7 +28,7 @@ class Finder(Protocol):
         """Whether `logits` is a pure function of JAX arrays, under jit and grad."""
 
     def logits(self, stamps: Any, /) -> Any:
-        """Logits (b,) of stamps (b, h, w, c) in nanomaggies; a score is the sigmoid of its logit."""
+        """Logits (b,) of stamps (b, h, w, c) in nanomaggies. A score is the sigmoid of a logit."""
 
 
 class Scores(NamedTuple):

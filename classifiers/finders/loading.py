@@ -90,6 +90,11 @@ def _load(what: Description, folder: Path, out: Path, survey: Survey) -> Finder:
         from classifiers import frozen
 
         found = frozen.load(folder / what.finder if what.finder else out / TRAINING)
+        if found.bands != len(survey.bands):
+            raise InputError(
+                f"finder {what.finder or TRAINING}: takes {found.bands} bands, and survey "
+                f"{survey.name} has {len(survey.bands)}; use a finder for these"
+            )
         _compare(what.finder or TRAINING, _stated(what, folder), survey)
         return found
     if kind == "scores":
@@ -196,5 +201,6 @@ def _compare(name: str, info: dict[str, Any], survey: Survey) -> None:
     if scale and abs(scale / survey.pixel_scale - 1) > SCALES_AGREE:
         raise InputError(
             f'finder {name}: made for pixels of {scale:g}", and survey {survey.name} has '
-            f'{survey.pixel_scale:g}"; use a finder for these, or a preprocess function that resizes'
+            f'{survey.pixel_scale:g}"; use a finder for these, or a preprocess function that '
+            "resizes"
         )

@@ -18,7 +18,7 @@ from lensjax.errors import InputError, some
 
 Arrays = Callable[[Any], Any]
 SAME = 1e-3
-"""how far (of the largest) answers for one stamp may differ when its batch comes in another order"""
+"""How far (of the largest) answers for a stamp may differ when its batch comes in another order."""
 
 
 class Outside:
@@ -86,8 +86,8 @@ class Outside:
         except Exception as error:  # whatever code of a user can raise
             said = " ".join(str(error).split())[:300]
             raise InputError(
-                f"finder {self.name}: raised {type(error).__name__}: {said}; on {some(names)}; mend "
-                "it and run again, what is finished is kept"
+                f"finder {self.name}: raised {type(error).__name__}: {said}; on {some(names)}; mend"
+                " it and run again, what is finished is kept"
             ) from error
         return checked(values, names, self.name, self.output)
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from classifiers import host
+from classifiers import processor
 from classifiers.finders.interface import Finder, Scores
 from classifiers.finders.outside import Outside, checked
 
@@ -53,4 +53,4 @@ def _batch(finder: Finder, stamps: np.ndarray, names: list[str], size: int) -> S
 
 @cache
 def _compiled() -> Callable[[Any, Any], Any]:
-    return host.jit(lambda finder, stamps: finder.logits(stamps))
+    return processor.jit(lambda finder, stamps: finder.logits(stamps))

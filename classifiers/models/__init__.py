@@ -40,16 +40,18 @@ def _configuration(name: str, config: Mapping[str, Any]) -> Any:
 
 
 def complete(name: str, config: Mapping[str, Any]) -> dict[str, Any]:
-    """The architecture's whole configuration, defaults filled in. Raises InputError on an unknown name, key or value."""
+    """The architecture's whole configuration, defaults filled in. Raises InputError on an unknown
+    name, key or value."""
     return dataclasses.asdict(_configuration(name, config))
 
 
 def create(
     name: str, config: Mapping[str, Any], rngs: nnx.Rngs, dtype: jnp.dtype | None = None
 ) -> Classifier:
-    """A freshly initialised finder.
+    """A freshly initialised classifier.
 
-    name: of an architecture · config: fields of its configuration that differ from the defaults · rngs: of the initialisation ·
-    dtype: of the computation, float32 unless given. Raises InputError on an unknown name, key or value.
+    name: of an architecture. config: fields of its configuration that differ from the defaults.
+    rngs: of the initialisation. dtype: of the computation, float32 unless given. Raises InputError
+    on an unknown name, key or value.
     """
     return _architecture(name)(_configuration(name, config), rngs, dtype)

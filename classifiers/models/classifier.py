@@ -22,8 +22,8 @@ class Classifier(nnx.Module):
     def maps(
         self, images: Float[Array, "b h w c"], key: PRNGKeyArray | None = None
     ) -> dict[str, Float[Array, "b x y w"]]:
-        """Feature maps after the stem (`stage0`) and after every block (`stage1_00`, ...). Sorted by
-        name, as jit sorts them, they are in the network's order."""
+        """Feature maps after the stem (`stage0`) and after every block (`stage1_00`, ...). Sorted
+        by name, as jit sorts them, they are in the network's order."""
         raise NotImplementedError
 
     def features(

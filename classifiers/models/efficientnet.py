@@ -1,4 +1,5 @@
-"""EfficientNetV2-S (Tan & Le 2021, arXiv 2104.00298), layer for layer torchvision's, with names that match its state dict.
+"""EfficientNetV2-S (Tan & Le 2021, arXiv 2104.00298), layer for layer torchvision's, with names
+that match those of its state dict.
 
     stage   block               expansion  kernel  stride  width  blocks   parameters
     0       conv, BN, SiLU                 3x3     2          24       1          696
@@ -12,8 +13,8 @@
     head    mean, dropout 0.2, 1280 -> 1                                        1,281
                                                                    total   20,178,769
 
-A fused MBConv is conv 3x3 to the expanded width, BN, SiLU, conv 1x1, BN; with expansion 1 it is only
-the first of these, at the output width. An MBConv is conv 1x1, depthwise 3x3, squeeze and
+A fused MBConv is conv 3x3 to the expanded width, BN, SiLU, conv 1x1, BN; with expansion 1 it is
+only the first of these, at the output width. An MBConv is conv 1x1, depthwise 3x3, squeeze and
 excitation, conv 1x1. Where shapes allow, the input is added, and while training the block is
 dropped for whole samples with a probability that grows from 0 to 0.2 with depth.
 
@@ -35,8 +36,8 @@ from flax import nnx
 from pydantic import Field
 
 from classifiers.models.classifier import Classifier
-from classifiers.models.convolution import conv_layer
-from classifiers.models.norm import BatchNorm
+from classifiers.models.layers import conv_layer
+from classifiers.processor.norm import BatchNorm
 from data.config import settings
 
 # fused, expansion, stride, width, blocks
@@ -66,10 +67,12 @@ class EfficientNetConfig:
     variant: Literal["torchvision", "timm", "timm_tf"] = "torchvision"
     """whose network it is: timm's efficientnetv2_s has another epsilon in its normalisation, and
     its tf_efficientnetv2_s pads as TensorFlow does"""
+    bands: Annotated[int, Field(ge=1)] = 3
+    """channels of a stamp; training sets it to the number of the survey's bands"""
 
 
 class Layers:
-    """Makes the layers of one network. rngs: of their initial numbers. dtype: of the computation."""
+    """Makes the layers of a network. rngs: of their first numbers. dtype: of the computation."""
 
     def __init__(self, variant: str, rngs: nnx.Rngs, dtype: jnp.dtype | None):
         self.rngs, self.dtype = rngs, dtype
@@ -114,7 +117,8 @@ class SqueezeExcitation(nnx.Module):
 
 
 class Block(nnx.Module):
-    """MBConv or fused MBConv; the last of its convolutions has no activation unless it is the only one."""
+    """MBConv or fused MBConv. The last of its convolutions has no activation, unless it is the
+    only one."""
 
     def __init__(
         self,
@@ -158,7 +162,8 @@ class Block(nnx.Module):
 
 
 class EfficientNetV2S(Classifier):
-    """See the module's docstring. dtype: of the computation (parameters and statistics stay float32)."""
+    """See the module's docstring. dtype: of the computation; parameters and statistics stay
+    float32."""
 
     config_class = EfficientNetConfig
     head_name = "classifier"
@@ -166,7 +171,7 @@ class EfficientNetV2S(Classifier):
     def __init__(self, config: EfficientNetConfig, rngs: nnx.Rngs, dtype: jnp.dtype | None = None):
         self.variant = config.variant
         layers = Layers(config.variant, rngs, dtype)
-        parts: list[nnx.List] = [layers.conv_norm(3, STEM, 3, 2, bias=config.stem_bias)]
+        parts: list[nnx.List] = [layers.conv_norm(config.bands, STEM, 3, 2, bias=config.stem_bias)]
         inputs, done, total = STEM, 0, sum(stage[-1] for stage in STAGES)
         for fused, expansion, stride, width, blocks in STAGES:
             stage = []

@@ -1,4 +1,5 @@
-"""ResNet-18 (He et al. 2016, arXiv 1512.03385), layer for layer torchvision's, with names that match its state dict.
+"""ResNet-18 (He et al. 2016, arXiv 1512.03385), layer for layer torchvision's, with names that
+match those of its state dict.
 
     stem      conv 7x7 / 2, 3 -> 64, no bias; BN; ReLU; max pool 3x3 / 2      9,408 +     128
     layer1    2 blocks, 64                                                           147,968
@@ -8,7 +9,8 @@
     fc        512 -> 1                                                                   513
                                                                         total     11,177,025
 
-A block is conv 3x3, BN, ReLU, conv 3x3, BN, + input, ReLU. Padding is symmetric as torch pads, not TensorFlow's SAME.
+A block is conv 3x3, BN, ReLU, conv 3x3, BN, + input, ReLU. Padding is symmetric, as torch pads, and
+not TensorFlow's SAME.
 """
 
 from __future__ import annotations
@@ -21,8 +23,9 @@ from flax import nnx
 from pydantic import Field
 
 from classifiers.models.classifier import Classifier
-from classifiers.models.convolution import conv_layer
-from classifiers.models.norm import BatchNorm
+from classifiers.models.layers import conv_layer
+from classifiers.processor.norm import BatchNorm
+from classifiers.processor.pooling import max_pool
 from data.config import settings
 
 
@@ -36,12 +39,15 @@ class ResNetConfig:
     stem_stride: Annotated[int, Field(ge=1, le=4)] = 2
     stem_pool: bool = True
     """max pool 3x3 / 2 after the stem"""
+    bands: Annotated[int, Field(ge=1)] = 3
+    """channels of a stamp; training sets it to the number of the survey's bands"""
 
 
 def _conv(
     inputs: int, outputs: int, kernel: int, stride: int, rngs: nnx.Rngs, dtype: jnp.dtype | None
 ) -> nnx.Conv:
-    """Convolution without bias, padded symmetrically, He initialisation over the fan out (torchvision's)."""
+    """Convolution without bias, padded symmetrically, with torchvision's initialisation (He's, over
+    the fan out)."""
     return conv_layer(
         inputs,
         outputs,
@@ -56,27 +62,6 @@ def _conv(
 def _norm(width: int, rngs: nnx.Rngs, dtype: jnp.dtype | None) -> BatchNorm:
     """torch's momentum 0.1 is the weight of the new batch, nnx's 0.9 that of the old average."""
     return BatchNorm(width, momentum=0.9, epsilon=1e-5, dtype=dtype, rngs=rngs)
-
-
-def max_pool(x: jax.Array) -> jax.Array:
-    """Max pool 3x3 / 2, padded by one pixel, as maxima of slices: the gradient of XLA's reduce_window takes a fifth of a training step on a processor.
-
-    Values are reduce_window's; where a window's maximum is reached twice the gradient is shared, which after a ReLU nothing notices.
-    """
-    for axis in (1, 2):
-        size = x.shape[axis]
-        out = (size - 1) // 2 + 1
-        padding = [(0, 0)] * 4
-        padding[axis] = (1, 2 * out - size)
-        x = jnp.pad(x, padding, constant_values=-jnp.inf)
-        pairs = jax.lax.slice_in_dim(x, 0, 2 * out, axis=axis).reshape(
-            *x.shape[:axis], out, 2, *x.shape[axis + 1 :]
-        )
-        first, second = (jax.lax.index_in_dim(pairs, i, axis + 1, keepdims=False) for i in (0, 1))
-        x = jnp.maximum(
-            jnp.maximum(first, second), jax.lax.slice_in_dim(x, 2, 2 * out + 1, 2, axis=axis)
-        )
-    return x
 
 
 class BasicBlock(nnx.Module):
@@ -106,14 +91,17 @@ class BasicBlock(nnx.Module):
 
 
 class ResNet(Classifier):
-    """See the module's docstring. dtype: of the computation (parameters and statistics stay float32)."""
+    """See the module's docstring. dtype: of the computation; parameters and statistics stay
+    float32."""
 
     config_class = ResNetConfig
     head_name = "fc"
 
     def __init__(self, config: ResNetConfig, rngs: nnx.Rngs, dtype: jnp.dtype | None = None):
         self.pool = config.stem_pool
-        self.conv1 = _conv(3, config.widths[0], config.stem_kernel, config.stem_stride, rngs, dtype)
+        self.conv1 = _conv(
+            config.bands, config.widths[0], config.stem_kernel, config.stem_stride, rngs, dtype
+        )
         self.bn1 = _norm(config.widths[0], rngs, dtype)
         inputs = config.widths[0]
         for stage, (width, blocks) in enumerate(zip(config.widths, config.blocks), start=1):

@@ -1,4 +1,5 @@
-"""The shielded ResNet of the Legacy Surveys lens searches, after Lanusse et al. 2018 (CMU DeepLens) and Huang et al. 2021.
+"""The shielded ResNet of the Legacy Surveys lens searches, after Lanusse et al. 2018 (CMU DeepLens)
+and Huang et al. 2021.
 
     stem      conv 7x7, 3 -> 64, no bias; BN; ELU                                    9,408 + 128
     stage 1   3 bottlenecks, shield                                                        38,560
@@ -6,10 +7,13 @@
     head      global mean, 32 -> 1                                                             33
                                                                             total         194,433
 
-A bottleneck is pre-activated: BN, ELU, conv 1x1, BN, ELU, conv 3x3, BN, ELU, conv 1x1 (this one with bias), + shortcut; the first
-block of the network has no BN and ELU of its own, the stem has just done it. A shield is a 1x1 convolution with bias after a stage.
-The exact network of the published searches is not released: this one agrees with every published statement and with the published
-number of parameters, and is not proven to be the same. Stem stride 2, fewer blocks and smaller widths make it a fast finder.
+A bottleneck is pre-activated: BN, ELU, conv 1x1, BN, ELU, conv 3x3, BN, ELU, conv 1x1 (this one
+with bias), + shortcut. The first block of the network has no BN and ELU of its own, because the
+stem has just done it. A shield is a 1x1 convolution with bias after a stage. The exact network of
+the
+published searches is not released: this one agrees with every published statement and with the
+published number of parameters, and is not proven to be the same. Stem stride 2, fewer blocks and
+smaller widths make it a fast finder.
 """
 
 from __future__ import annotations
@@ -22,8 +26,8 @@ from flax import nnx
 from pydantic import Field
 
 from classifiers.models.classifier import Classifier
-from classifiers.models.convolution import conv_layer
-from classifiers.models.norm import BatchNorm
+from classifiers.models.layers import conv_layer
+from classifiers.processor.norm import BatchNorm
 from data.config import settings
 
 
@@ -39,6 +43,8 @@ class ShieldedConfig:
     widths: tuple[int, ...] = (32, 32, 32, 32, 32)
     """width of the output of each stage"""
     blocks: tuple[int, ...] = (3, 3, 3, 3, 3)
+    bands: Annotated[int, Field(ge=1)] = 3
+    """channels of a stamp; training sets it to the number of the survey's bands"""
 
     def __post_init__(self) -> None:
         if not len(self.middles) == len(self.widths) == len(self.blocks) > 0:
@@ -96,14 +102,21 @@ class Bottleneck(nnx.Module):
 
 
 class ShieldedResNet(Classifier):
-    """See the module's docstring. dtype: of the computation (parameters and statistics stay float32)."""
+    """See the module's docstring. dtype: of the computation; parameters and statistics stay
+    float32."""
 
     config_class = ShieldedConfig
     head_name = "dense"
 
     def __init__(self, config: ShieldedConfig, rngs: nnx.Rngs, dtype: jnp.dtype | None = None):
         self.stem = _conv(
-            3, config.stem_width, config.stem_kernel, config.stem_stride, False, rngs, dtype
+            config.bands,
+            config.stem_width,
+            config.stem_kernel,
+            config.stem_stride,
+            False,
+            rngs,
+            dtype,
         )
         self.stem_norm = _norm(config.stem_width, rngs, dtype)
         inputs, stages, shields = config.stem_width, [], []

@@ -170,9 +170,9 @@ def survey(run: Run) -> list[Any]:
                 on_page=False,
             )
         )
-    sample = run.table("sample", ["shortfall", "nobs_z_bin"])
+    sample = run.table("sample", ["shortfall", "type_bin"])
     if sample is not None:
-        total = sample[sample["nobs_z_bin"] == "total"]
+        total = sample[sample.iloc[:, 0] == "total"]
         if len(total) and total["shortfall"].iloc[0] > 0:
             t = total.iloc[0]
             blocks.append(

@@ -1,10 +1,16 @@
 """Training of a lens finder on the shards of a survey.
 
-settings    what a run is                    inputs     a split in memory or streaming, the order of an epoch
-optimiser   schedules, AdamW, frozen parts   step       one update as one compiled function
-loop        epochs, checkpoints, resume      interrupt  being stopped
-devices     one step on all local devices    memory     as few passes as fit
-curves      figures for TensorBoard          verb       from data and model to a frozen classifier
+settings    what a run is
+inputs      a split in memory or streaming, and the order of an epoch
+optimiser   schedules, AdamW, frozen parts
+step        one update as one compiled function
+loop        epochs, checkpoints, going on after a stop
+interrupt   being stopped
+devices     one step on all local devices
+probe       how much memory is free
+memory      as few passes of a batch as fit into it
+curves      figures for TensorBoard
+verb        from data and model to a frozen classifier
 """
 
 from __future__ import annotations

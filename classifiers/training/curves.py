@@ -1,6 +1,7 @@
-"""The figures of every epoch for TensorBoard: metrics.jsonl, which is always written, once more as an event file.
+"""The figures of every epoch for TensorBoard: the contents of metrics.jsonl as an event file.
 
-The file is written whole each time, so a run that was killed and goes on needs nothing purged, and no thread holds back what was measured.
+The file is written whole each time. A run that was killed and goes on needs nothing purged, and no
+thread holds back what was measured.
 """
 
 from __future__ import annotations
@@ -16,13 +17,15 @@ NAME = "events.out.tfevents.0.lensjax"
 
 
 def write(folder: Path, lines: Sequence[Mapping[str, float | None]]) -> None:
-    """Writes the lines of metrics.jsonl; what could not be computed is left out. Raises InputError when tensorboardX is not installed."""
+    """Writes the lines of metrics.jsonl; what could not be computed is left out. Raises InputError
+    when tensorboardX is not installed."""
     try:
         from tensorboardX.proto.event_pb2 import Event
         from tensorboardX.proto.summary_pb2 import Summary
     except ImportError:
         raise InputError(
-            "tensorboard: needs the package tensorboardX; pip install 'lensjax[tensorboard]', or set tensorboard: false"
+            "tensorboard: needs the package tensorboardX; pip install 'lensjax[tensorboard]', "
+            "or set tensorboard: false"
         ) from None
     events = [
         Event(wall_time=lines[0]["unix_seconds"] if lines else 0, file_version="brain.Event:2")

@@ -1,6 +1,8 @@
-"""One step on all local devices: the batch spread over them, everything else copied to each. With one device nothing happens.
+"""One step on all local devices: the batch is spread over them, everything else is copied to each.
+With one device nothing happens.
 
-XLA splits the compiled step along the batch and adds what crosses it (gradients, batch statistics), so the result is that of one device.
+XLA splits the compiled step along the batch and adds what crosses it (gradients, batch statistics),
+so the result is that of one device.
 """
 
 from __future__ import annotations
@@ -16,13 +18,15 @@ from lensjax.errors import InputError
 
 
 def mesh(batch: int, devices: Sequence[jax.Device] | None = None) -> Mesh | None:
-    """Devices (all local ones unless given) in a row, None for a single one. Raises InputError when they cannot share a batch evenly."""
+    """Devices (all local ones unless given) in a row, None for a single one. Raises InputError when
+    they cannot share a batch evenly."""
     devices = devices or jax.local_devices()
     if len(devices) == 1:
         return None
     if batch % len(devices):
         raise InputError(
-            f"batch {batch} cannot be shared by {len(devices)} devices; choose a multiple, or hide devices (CUDA_VISIBLE_DEVICES)"
+            f"batch {batch} cannot be shared by {len(devices)} devices; "
+            "choose a multiple, or hide devices (CUDA_VISIBLE_DEVICES)"
         )
     return Mesh(np.array(devices), ("batch",))
 

@@ -1,17 +1,21 @@
-"""What training reads: a split in memory, or one that streams from the shards. The same batches for the same seed and epoch.
+"""What training reads: a split in memory, or one that streams from the shards. Both give the same
+batches for the same seed and epoch.
 
-    resident   decoded and preprocessed once; an update gathers its rows on the device and the host does nothing
-    streaming  Grain reads, checks and decodes ahead; crop on the host, raw_robust on the device inside the update
+    resident   decoded and preprocessed once; an update gathers its rows on the device
+    streaming  Grain reads, checks and decodes ahead; stamps are cropped on the host and
+    preprocessed
+               on the device, inside the update
 
-Which stamps make an update, and how each is turned, is a function of seed and epoch (`epoch_rows`): nothing of an input has to be saved.
+Which stamps make an update, and how each is turned, is a function of seed and epoch (`epoch_rows`),
+so that nothing of an input has to be saved.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from math import inf
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,7 +25,7 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int
 
-from classifiers.training import devices
+from classifiers.training import devices, probe
 from classifiers.training.settings import TrainSettings
 from classifiers.training.step import Split
 from data import augment, manifest, shards, streaming
@@ -56,7 +60,8 @@ class Input(Protocol):
         ...
 
     def like(self, shape: tuple[int, int]) -> tuple[Split, Any]:
-        """Stamps and rows of an update of (A, B), in shape, type and place: what is not on the device yet as a ShapeDtypeStruct."""
+        """Stamps and rows of an update of (A, B), in shape, type and place. What is not on the
+        device yet is a ShapeDtypeStruct."""
         ...
 
 
@@ -92,6 +97,7 @@ class Streaming:
     ids: np.ndarray
     label: np.ndarray
     preprocess: Preprocess
+    bands: int
     workers: int
     mesh: Mesh | None = None
 
@@ -107,7 +113,8 @@ class Streaming:
         )
         for some, turn, images in zip(rows.reshape(len(rows), -1), turns, stream):
             refuse_blank(images, self.ids[some], partial(self.records.only, some))
-            cut = cropped(images, self.preprocess.crop)  # type: ignore[arg-type]  # on the host: less to send
+            # Cropping on the host leaves less to send.
+            cut = cropped(images, self.preprocess.crop)  # type: ignore[arg-type]
             split = devices.copied(
                 Split(
                     jnp.asarray(cut), jnp.asarray(self.target[some]), jnp.asarray(self.weight[some])
@@ -120,18 +127,20 @@ class Streaming:
         """The stamps of one update, cropped."""
         number, side = shape[0] * shape[1], self.preprocess.crop
         arrays = (
-            ((number, side, side, 3), np.float32),
+            ((number, side, side, self.bands), np.float32),
             ((number,), self.target.dtype),
             ((number,), self.weight.dtype),
         )
-        split = Split(*(devices.promised(size, kind, self.mesh) for size, kind in arrays))  # type: ignore[arg-type]
+        parts: Any = (devices.promised(size, kind, self.mesh) for size, kind in arrays)
+        split = Split(*parts)
         return split, devices.spread(np.zeros(shape, np.int32), self.mesh)
 
 
 def refuse_blank(
-    images: Float[np.ndarray, "n h w 3"], ids: np.ndarray, source: Callable[[], streaming.Records]
+    images: Float[np.ndarray, "n h w c"], ids: np.ndarray, source: Callable[[], streaming.Records]
 ) -> None:
-    """Raises InputError naming stamps that have no pixel at all in some band, with file and record. source: tells where they come from, in their order."""
+    """Raises InputError, which names file and record, for stamps that have no pixel at all in some
+    band. source: tells where the stamps come from, in their order."""
     parts = [
         np.isnan(images[at : at + CHUNK]).all(axis=(1, 2)).any(axis=-1)
         for at in range(0, len(images), CHUNK)
@@ -144,14 +153,17 @@ def refuse_blank(
             for i in blank[:5]
         )
         raise InputError(
-            f"{len(blank)} stamps without data in a band ({names}); quarantine them: `lensjax survey --force`"
+            f"{len(blank)} stamps without data in a band ({names}); "
+            "quarantine them: `lensjax survey --force`"
         )
 
 
 def refuse_lost(folder: Path, split: str, columns: dict[str, np.ndarray]) -> None:
-    """Raises InputError naming objects that the manifest has in this split and the shards have not, the reverse, or with another label.
+    """Raises InputError, which names them, for objects that only one of manifest and shards has in
+    this split, and for those whose labels differ.
 
-    Rows of the manifest that are of no use (quality_ok false, another side) are not in the shards by design. Without a manifest nothing is compared.
+    Rows of the manifest that are of no use (quality_ok false, another side) are not in the shards
+    by design. Without a manifest nothing is compared.
     """
     path, size = folder / "manifest.parquet", shards.index(folder)["size"]
     if not path.is_file():
@@ -177,14 +189,16 @@ def refuse_lost(folder: Path, split: str, columns: dict[str, np.ndarray]) -> Non
         if names:
             some = ", ".join(sorted(names)[:5])
             raise InputError(
-                f"{path}: {len(names)} objects of split {split} {problem} ({some}); write the shards again with `lensjax survey --force`"
+                f"{path}: {len(names)} objects of split {split} {problem} ({some}); "
+                "write the shards again with `lensjax survey --force`"
             )
 
 
 def on_device(
-    images: Float[np.ndarray, "n h w 3"], p: Preprocess, dtype: str, mesh: Mesh | None
-) -> Float[Array, "n s s 3"]:
-    """raw_robust of every stamp, made where it stays, a few hundred at a time: the host needs no second copy, the device little more than the result."""
+    images: Float[np.ndarray, "n h w c"], p: Preprocess, dtype: str, mesh: Mesh | None
+) -> Float[Array, "n s s c"]:
+    """raw_robust of every stamp, made where it stays, a few hundred at a time. The host needs no
+    second copy, and the device little more than the result."""
     put = jax.jit(
         lambda whole, part, at: jax.lax.dynamic_update_slice(
             whole, raw_robust(part, p).astype(whole.dtype), (at, 0, 0, 0)
@@ -198,22 +212,25 @@ def on_device(
         at = max(
             0, min(start, len(images) - CHUNK)
         )  # the last chunk overlaps the one before: one shape, one compilation
-        whole = put(whole, devices.copied(cropped(images[at : at + CHUNK], p.crop), mesh), at)  # type: ignore[arg-type]
-        whole.block_until_ready()  # else chunks would queue up on the device, each with its own memory
+        part = cropped(images[at : at + CHUNK], p.crop)  # type: ignore[arg-type]
+        whole = put(whole, devices.copied(part, mesh), at)
+        # Otherwise chunks would queue up on the device, each with its own memory.
+        whole.block_until_ready()
     return whole
 
 
 def targets(
     columns: dict[str, np.ndarray], split: str, s: TrainSettings, where: Path
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Target and weight of every stamp (N,). Raises InputError when the training split holds no lens or no non-lens, or a weight is none."""
+    """Target and weight of every stamp (N,). Raises InputError when the training split holds no
+    lens or no non-lens, or when a weight is not finite or negative."""
     label = columns["label"].astype(np.float32)
     if split == "train":
         lenses, others = int(label.sum()), int((1 - label).sum())
         if not (lenses and others):
             raise InputError(
-                f"{where}, split train: {lenses} lenses and {others} non-lenses, both are needed to train; score with a trained classifier instead "
-                "(evaluate: {classifier: FOLDER})"
+                f"{where}, split train: {lenses} lenses and {others} non-lenses, both are needed "
+                "to train; score with a trained classifier instead (evaluate: {classifier: FOLDER})"
             )
         if s.shuffle_labels:
             label = np.random.default_rng([s.seed, 1]).permutation(label)
@@ -222,7 +239,8 @@ def targets(
     )
     if not (np.isfinite(weight).all() and (weight >= 0).all()):
         raise InputError(
-            f"{where}, split {split}: sample_weight of {columns['galaxy_id'][~(weight >= 0)][0]} is not a weight; rebuild the manifest"
+            f"{where}, split {split}: sample_weight of {columns['galaxy_id'][~(weight >= 0)][0]} "
+            "is not a weight; rebuild the manifest"
         )
     return np.where(
         (label == 1) & (columns["tier"] == "B"), np.float32(s.tier_b_target), label
@@ -232,7 +250,7 @@ def targets(
 def selected(
     columns: dict[str, np.ndarray], expression: str, where: Path, split: str
 ) -> np.ndarray:
-    """Rows (M,) of the stamps for which an expression of the shards' or the manifest's columns holds.
+    """Rows (M,) of the stamps for which an expression of columns of shards or manifest holds.
 
     Raises InputError when it cannot be evaluated or holds for none.
     """
@@ -258,7 +276,8 @@ def selected(
     except Exception as error:
         known = ", ".join(map(str, frame))
         raise InputError(
-            f"select {expression!r} cannot be evaluated ({type(error).__name__}: {str(error).splitlines()[0]}); columns: {known}"
+            f"select {expression!r} cannot be evaluated "
+            f"({type(error).__name__}: {str(error).splitlines()[0]}); columns: {known}"
         ) from None
     if holds.dtype != bool or holds.shape != (number,):
         raise InputError(
@@ -272,7 +291,8 @@ def selected(
 
 
 def resident(folder: Path, split: str, s: TrainSettings) -> Resident:
-    """A split decoded, checked and preprocessed, on the device; in the precision of the computation, which loses nothing."""
+    """A split decoded, checked and preprocessed, on the device, in the precision of the
+    computation."""
     columns = load_split(folder, split)
     images = columns.pop("image")
     refuse_lost(folder, split, columns)
@@ -293,7 +313,7 @@ def resident(folder: Path, split: str, s: TrainSettings) -> Resident:
 
 def streamed(folder: Path, split: str, s: TrainSettings) -> Streaming:
     """A split whose cutouts stay on disk."""
-    columns = load_split(folder, split, tuple(shards.FIELDS))
+    columns = load_split(folder, split, shards.index(folder)["fields"])
     refuse_lost(folder, split, columns)
     rows = selected(columns, s.select, folder, split)
     columns = {name: values[rows] for name, values in columns.items()}
@@ -306,6 +326,7 @@ def streamed(folder: Path, split: str, s: TrainSettings) -> Streaming:
         columns["galaxy_id"],
         columns["label"],
         s.preprocess,
+        len(shards.index(folder)["bands"]),
         s.workers,
         devices.mesh(s.batch),
     )
@@ -327,10 +348,12 @@ def training(folder: Path, s: TrainSettings) -> tuple[Input, str]:
 
 
 def needed(folder: Path, s: TrainSettings) -> dict[str, int]:
-    """Bytes that it takes: the decoded training stamps on the host, those of training and validation, preprocessed, on the device. A processor is both."""
+    """Bytes that a resident split takes: the decoded training stamps on the host, and those of
+    training and validation, preprocessed, on the device. A processor is both."""
     listed = shards.index(folder)
     train, val = (
-        3 * sum(entry["records"] for entry in listed["shards"] if entry["split"] == split)
+        len(listed["bands"])
+        * sum(entry["records"] for entry in listed["shards"] if entry["split"] == split)
         for split in ("train", "val")
     )
     prepared = (
@@ -343,30 +366,31 @@ def needed(folder: Path, s: TrainSettings) -> dict[str, int]:
     }
 
 
-def available() -> dict[str, int]:
-    """Bytes that may be used for it: half of the host's free memory, and what an accelerator has left but for a fifth, for network and activations."""
-    host = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
-    told = jax.local_devices()[0].memory_stats() or {}
-    return {
-        "host": host,
-        "device": (told["bytes_limit"] - told["bytes_in_use"]) * 4 // 5
-        if "bytes_limit" in told
-        else host,
-    }
+def available() -> dict[str, float]:
+    """Bytes that may be used for it: half of the machine's free memory, and four fifths of what an
+    accelerator has left; the rest is for the network and its activations. Unknown is unlimited."""
+    host, device = probe.free()
+    half = inf if host is None else host // 2
+    if jax.default_backend() == "cpu" or device is None:
+        return {"host": half, "device": half}
+    return {"host": half, "device": device * 4 // 5}
 
 
 def epoch_rows(
     label: Int[np.ndarray, " n"], s: TrainSettings, epoch: int, passes: int = 1
 ) -> tuple[Int[np.ndarray, "steps a b"], Int[np.ndarray, "steps a b"]]:
-    """Rows and turns of every update of an epoch, a function of seed and epoch alone; the rest that fills no batch is left to other epochs.
+    """Rows and turns of every update of an epoch, a function of seed and epoch alone. What fills no
+    batch is left to other epochs.
 
-    label: of the stamps in the split · passes: that a batch is cut into; its stamps stay the same.
+    label: of the stamps in the split. passes: number that a batch is cut into; its stamps stay the
+    same.
     Raises InputError when the stamps are fewer than one effective batch.
     """
     number, whole = len(label), s.batch * s.accumulation
     if number < whole:
         raise InputError(
-            f"batch {s.batch} x accumulation {s.accumulation} = {whole} is larger than the training split ({number}); choose a smaller batch"
+            f"batch {s.batch} x accumulation {s.accumulation} = {whole} is larger than the "
+            f"training split ({number}); choose a smaller batch"
         )
     rng = np.random.default_rng([s.seed, 0, epoch])
     rows = rng.permutation(number)
@@ -375,7 +399,8 @@ def epoch_rows(
         rows = rng.permutation(np.concatenate([np.resize(kind, number // 2) for kind in kinds]))
         if len(rows) < whole:
             raise InputError(
-                f"balanced: a batch of {whole} is larger than the {len(rows)} stamps of a balanced epoch; choose a smaller batch"
+                f"balanced: a batch of {whole} is larger than the {len(rows)} stamps of a balanced "
+                "epoch; choose a smaller batch"
             )
     rows = rows[: len(rows) // whole * whole]
     turns = (

@@ -19,7 +19,8 @@ class Request:
 
 @contextmanager
 def deferred() -> Iterator[Request]:
-    """Within the block SIGINT and SIGTERM only leave a request; a second SIGINT interrupts at once."""
+    """Within the block SIGINT and SIGTERM only leave a request. A second SIGINT interrupts at
+    once."""
     request = Request()
 
     def handle(number: int, frame: object) -> None:

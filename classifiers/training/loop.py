@@ -1,8 +1,10 @@
 """Epochs: updates, validation, checkpoints, and going on exactly where a killed run stopped.
 
-On resume the order is: newest whole checkpoint of `last` -> its place in its epoch -> metrics.jsonl cut to the epochs before -> the rows that are left.
-Rows, turns and random keys are functions of seed, epoch and update, so nothing else has to be saved. `best` and the line in
-metrics.jsonl are written before the checkpoint that says the epoch is over: dying in between repeats the epoch's end with the same result.
+A stopped run takes the newest whole checkpoint of `last` and its place in the epoch, cuts
+metrics.jsonl to the epochs before, and goes on with the rows that are left. Rows, turns and random
+keys are functions of seed, epoch and update, so nothing else has to be saved. `best` and the line
+in metrics.jsonl are written before the checkpoint that says the epoch is over: a run that dies in
+between repeats the end of the epoch with the same result.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from classifiers import host
+from classifiers import processor
 from classifiers.checkpoints import Checkpoints
 from classifiers.evaluation import calibration, metrics
 from classifiers.training import curves, inputs, interrupt
@@ -40,7 +42,8 @@ NAMED = 64
 
 @dataclass(frozen=True)
 class Place:
-    """Where training stands: whole epochs done, updates done in the next, their losses; the best epoch so far."""
+    """Where training stands: whole epochs done, updates done in the next, their losses, and the
+    best epoch so far."""
 
     epoch: int = 0
     update: int = 0
@@ -105,7 +108,8 @@ def validated(logits: np.ndarray, val: Split) -> dict[str, float | None]:
 
 
 def rank(found: dict[str, float | None], epoch: int) -> tuple[float, float]:
-    """What the best epoch has most of: validation AUC, then a small loss. A split without both kinds cannot rank: then the last epoch is the best."""
+    """What the best epoch has most of: validation AUC, then a small loss. A split without both
+    kinds cannot rank, and then the last epoch is the best."""
     auc, loss = found["val_auc"], found["val_loss"]
     return (float(epoch), 0.0) if auc is None or loss is None else (auc, -loss)
 
@@ -132,8 +136,10 @@ def fit(
 ) -> tuple[State, dict[str, Any]]:
     """Trains to the end; returns the best epoch's state and a summary.
 
-    tick(updates done, updates in all, line to print or ""): called after every update. Raises InputError on a NaN loss (naming the batch's objects and the
-    last good checkpoint) or an unusable checkpoint, KeyboardInterrupt on SIGINT and interrupt.Terminated on SIGTERM, both after saving.
+    tick(updates done, updates in all, line to print or ""): called after every update. Raises
+    InputError on a loss that is not finite (the objects of the batch and the last good checkpoint
+    are named) and on an unusable checkpoint. Raises KeyboardInterrupt on SIGINT and
+    interrupt.Terminated on SIGTERM, both after saving.
     """
     s, folder = run.settings, run.folder
     last, best = Checkpoints(folder / "last"), Checkpoints(folder / "best")
@@ -155,7 +161,7 @@ def fit(
     if s.tensorboard:
         curves.write(folder / "tensorboard", lines)
     state = jax.tree.map(jnp.asarray, state)
-    score = host.jit(run.network.evaluate)
+    score = processor.jit(run.network.evaluate)
     saved, started = time.monotonic(), time.monotonic() - place.seconds
 
     def save(place: Place) -> None:
@@ -202,7 +208,8 @@ def fit(
             logits = scores(run.network, state, run.val.images, score)
             if not np.isfinite(logits).all():
                 raise InputError(
-                    f"validation scores after epoch {place.epoch + 1} are not finite; last good checkpoint: {_good(last)}; lower learning_rate"
+                    f"validation scores after epoch {place.epoch + 1} are not finite; "
+                    f"last good checkpoint: {_good(last)}; lower learning_rate"
                 )
             found = validated(logits, run.val)
             line = {
@@ -288,7 +295,8 @@ def _checked(
             f" and {len(ids) - NAMED} more in {listed}" if len(ids) > NAMED else ""
         )
         raise InputError(
-            f"loss {float(loss)} or its gradient is not finite in epoch {epoch + 1}, update {update + 1}; last good checkpoint: {_good(last)}; "
+            f"loss {float(loss)} or its gradient is not finite in epoch {epoch + 1}, "
+            f"update {update + 1}; last good checkpoint: {_good(last)}; "
             f"lower learning_rate or look at the objects of this batch: {names}"
         )
     return float(loss)
@@ -302,4 +310,5 @@ def describe(line: dict[str, Any], epochs: int, improved: bool) -> str:
         else f"val AUC {line['val_auc']:.4f}"
     )
     star = " (best)" if improved else ""
-    return f"epoch {line['epoch']}/{epochs}: loss {line['train_loss']:.4f}, {auc}{star}, {line['images_per_second']:.0f} images/s, {line['seconds']:.1f} s"
+    speed = f"{line['images_per_second']:.0f} images/s, {line['seconds']:.1f} s"
+    return f"epoch {line['epoch']}/{epochs}: loss {line['train_loss']:.4f}, {auc}{star}, {speed}"

@@ -1,7 +1,9 @@
-"""An effective batch in one pass where the device's memory allows it, in as few passes as fit otherwise.
+"""An effective batch in one pass where the device's memory allows it, otherwise in as few passes as
+fit.
 
-The update is compiled for the whole batch and asked what it takes; jax.jit finds that compilation again when training calls it. Passes hold the same
-stamps as the batch (`inputs.epoch_rows` only cuts them otherwise). A run keeps the number it began with: run_info.json has it.
+The update is compiled for the whole batch and asked what it takes; jax.jit finds that compilation
+again when training calls it. The passes hold the same stamps as the batch (`inputs.epoch_rows` only
+cuts them in another way). A run keeps the number that it began with, which is in run_info.json.
 """
 
 from __future__ import annotations
@@ -20,11 +22,10 @@ from classifiers.training.settings import TrainSettings
 from classifiers.training.step import State
 from lensjax.errors import InputError
 
-MEMINFO = Path("/proc/meminfo")
-
 
 class Division(TypedDict):
-    """passes: that one batch is cut into · whole, part: bytes that an update takes uncut and as cut · available: bytes; None where it is not known."""
+    """passes: number that one batch is cut into. whole, part: bytes that an update takes uncut and
+    as cut. available: bytes that were free. None where it is not known."""
 
     passes: int
     whole: int | None
@@ -35,25 +36,11 @@ class Division(TypedDict):
 UNCUT = Division(passes=1, whole=None, part=None, available=None)
 
 
-def limit() -> int | None:
-    """Bytes that an update may take on each device beside what is in use: what an accelerator has left, a processor's MemAvailable; None when unknown."""
-    told = jax.local_devices()[0].memory_stats() or {}
-    if "bytes_limit" in told:
-        return told["bytes_limit"] - told["bytes_in_use"]
-    if jax.default_backend() != "cpu" or not MEMINFO.is_file():
-        return None
-    kilobytes = [
-        int(line.split()[1])
-        for line in MEMINFO.read_text().splitlines()
-        if line.startswith("MemAvailable:")
-    ]
-    return kilobytes[0] * 1024 // jax.local_device_count() if kilobytes else None
-
-
 def needed(
     step: jax.stages.Wrapped, state: State, train: inputs.Input, shape: tuple[int, int]
 ) -> int | None:
-    """Bytes that an update of (A, B) rows takes on each device beside what is there already; None when the compiler does not tell."""
+    """Bytes that an update of (A, B) rows takes on each device beside what is there already; None
+    when the compiler does not tell."""
     split, rows = train.like(shape)
     found: Any = step.lower(state, split, rows, rows).compile().memory_analysis()
     if found is None:
@@ -63,7 +50,8 @@ def needed(
         for x in jax.tree.leaves(split)
         if isinstance(x, jax.ShapeDtypeStruct)
     )
-    # the state is given away to the update and comes back in its place; of a stream, the next update's stamps arrive during this one
+    # The state is given away to the update and comes back in its place. Of a stream, the stamps of
+    # the next update arrive during this one.
     return (
         found.temp_size_in_bytes
         + found.output_size_in_bytes
@@ -80,7 +68,8 @@ def divided(
     s: TrainSettings,
     available: int | None,
 ) -> Division:
-    """The fewest passes of a batch that fit. Raises InputError when not even a stamp a device does."""
+    """The fewest passes of a batch that fit. Raises InputError when not even one stamp a device
+    fits."""
     if available is None:
         return UNCUT
     each, whole, part = jax.local_device_count(), None, 0
@@ -94,13 +83,15 @@ def divided(
         if part <= available:
             return Division(passes=passes, whole=whole, part=part, available=available)
     raise InputError(
-        f"batch {s.batch}: not enough memory on the device; even a pass of {each} takes {part:,} bytes and {available:,} are free; "
+        f"batch {s.batch}: not enough memory on the device; even a pass of {each} takes "
+        f"{part:,} bytes and {available:,} are free; "
         "free memory, or choose a smaller network or crop"
     )
 
 
 def recorded(folder: Path) -> Division | None:
-    """How the unfinished run in a folder divides its batches; None when there is none to go on from. Runs of before did not."""
+    """How the unfinished run in a folder divides its batches; None when there is none to go on
+    from. Runs of older versions divided none."""
     path = folder / "run_info.json"
     if (
         not path.is_file()
@@ -116,13 +107,15 @@ def described(division: Division, s: TrainSettings, resumed: bool, statistics: b
     passes, whole, available = division["passes"], division["whole"], division["available"]
     if passes == 1 or whole is None or available is None:
         return ""
-    why = f"needs {whole / 1e9:.3g} GB of memory, {available / 1e9:.3g} GB {'were free when this run began' if resumed else 'are free'}"
+    free = "were free when this run began" if resumed else "are free"
+    why = f"needs {whole / 1e9:.3g} GB of memory, {available / 1e9:.3g} GB {free}"
     normalised = (
         "; batch normalisation sees the passes and not the batch (docs/training.md has figures)"
         if statistics
         else ""
     )
-    return f"train: a batch of {s.batch} {why}: it is split into {passes} passes of {s.batch // passes}{normalised}"
+    parts = f"{passes} passes of {s.batch // passes}"
+    return f"train: a batch of {s.batch} {why}: it is split into {parts}{normalised}"
 
 
 @contextmanager
@@ -135,6 +128,7 @@ def explained(s: TrainSettings, passes: int = 1) -> Iterator[None]:
             raise
         smaller = max(s.batch // (2 * passes), 1)
         raise InputError(
-            f"batch {s.batch // passes}: not enough memory on the device; --batch {smaller} --accumulation {2 * passes * s.accumulation} has the same "
-            "effective batch (batch statistics are then of a pass, see docs/training.md)"
+            f"batch {s.batch // passes}: not enough memory on the device; --batch {smaller} "
+            f"--accumulation {2 * passes * s.accumulation} has the same effective batch "
+            "(batch statistics are then of a pass, see docs/training.md)"
         ) from None

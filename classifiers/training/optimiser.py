@@ -37,7 +37,8 @@ def frozen_names(names: Iterable[str], patterns: Iterable[str]) -> set[str]:
         matched = {n for n in names if fnmatchcase(n, pattern)}
         if not matched:
             raise InputError(
-                f"freeze {pattern!r} matches no parameter; the names start with {', '.join(sorted({n.split('.')[0] for n in names}))}"
+                f"freeze {pattern!r} matches no parameter; the names start with "
+                f"{', '.join(sorted({n.split('.')[0] for n in names}))}"
             )
         found |= matched
     return found
@@ -46,7 +47,8 @@ def frozen_names(names: Iterable[str], patterns: Iterable[str]) -> set[str]:
 def optimiser(
     s: TrainSettings, steps_per_epoch: int, names: Iterable[str]
 ) -> optax.GradientTransformation:
-    """AdamW (Loshchilov & Hutter 2019), decay on every parameter as torch's; frozen parameters get no update at all.
+    """AdamW (Loshchilov & Hutter 2019) with decay on every parameter, as in torch. Frozen
+    parameters get no update at all.
 
     names: of the parameters, which are a flat dictionary.
     """

@@ -16,7 +16,7 @@ Positive = Annotated[int, Field(ge=1)]
 
 @settings
 class TrainSettings:
-    """Training of a lens finder. The defaults are sized for the simulated survey on two processor cores."""
+    """Training of a lens finder. The defaults suit the simulated survey on two processor cores."""
 
     model: str = "resnet18"
     """architecture: resnet18, efficientnet_v2_s or shielded_resnet"""
@@ -43,9 +43,11 @@ class TrainSettings:
     tier_b_target: Annotated[float, Field(gt=0.5, le=1)] = 1.0
     """label of the probable lenses (label smoothing below 1)"""
     select: str = ""
-    """train only on stamps for which this holds, an expression of the manifest's columns: "psfsize_r < 1.3 and type_bin == 'SER'"; validation likewise"""
+    """train and validate only on stamps for which this holds, an expression of the manifest's
+    columns: "psfsize_r < 1.3 and type_bin == 'SER'\""""
     balanced: bool = False
-    """as many lenses as non-lenses in an epoch: lenses are repeated; scores are then no probabilities of the sample"""
+    """as many lenses as non-lenses in an epoch; lenses are repeated, and scores are then no
+    probabilities of the sample"""
     augment: Literal["per_epoch", "fixed", "none"] = "per_epoch"
     """turn and mirror: drawn anew each epoch, the same each epoch, or not at all"""
     shuffle_labels: bool = False
@@ -53,7 +55,8 @@ class TrainSettings:
     patience: Annotated[int, Field(ge=0)] = 0
     """stop after this many epochs without a better validation AUC; 0: never"""
     input: Literal["auto", "resident", "streaming"] = "auto"
-    """resident: the training split in memory, preprocessed once; streaming: read from the shards while training; auto: resident where it fits"""
+    """resident: the training split is in memory, preprocessed once; streaming: it is read from the
+    shards while training; auto: resident where it fits"""
     workers: Annotated[int, Field(ge=0)] = 0
     """processes that read ahead when streaming; 0: threads of this one"""
     precision: Literal["float32", "bfloat16"] = "float32"

@@ -12,7 +12,7 @@ import optax
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from classifiers import host
+from classifiers import processor
 from classifiers.models import Classifier
 from data import augment
 
@@ -22,7 +22,9 @@ Arrays = dict[str, jax.Array]
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class State:
-    """All that training changes. params, statistics: by dotted name · moments: the optimiser's · step: number of updates done."""
+    """All that training changes. params, statistics: by dotted name. moments: those of the
+    optimiser.
+    step: number of updates done."""
 
     params: Arrays
     statistics: Arrays
@@ -33,9 +35,10 @@ class State:
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Split:
-    """Stamps on the device. images: (N, s, s, 3), preprocessed or to be prepared · target: label, smoothed or not (N,) · weight: of its loss (N,)."""
+    """Stamps on the device. images: (N, s, s, c), preprocessed or to be prepared. target: label
+    (N,), smoothed or not. weight: of its loss (N,)."""
 
-    images: Float[Array, "n s s 3"]
+    images: Float[Array, "n s s c"]
     target: Float[Array, " n"]
     weight: Float[Array, " n"]
 
@@ -99,10 +102,13 @@ def make_step(
     held: frozenset[str] = frozenset(),
     prepare: Callable[[Array], Array] = lambda images: images,
 ) -> jax.stages.Wrapped:
-    """The compiled update: (state, split, rows (A, B), turns (A, B)) -> (state, loss, whether loss and gradient are finite).
+    """The compiled update: (state, split, rows (A, B), turns (A, B)) -> (state, loss, whether loss
+    and gradient are finite).
 
-    A passes of B stamps make one update with the mean of their gradients; the loss is the mean of weight x binary cross-entropy over all of them.
-    Batch statistics stay those of a pass. held: names of running statistics that stay as they are · prepare: what is still to be done to the stamps.
+    A passes of B stamps make one update with the mean of their gradients. The loss is the mean of
+    weight x binary cross-entropy over all of them. Batch statistics stay those of a pass.
+    held: names of running statistics that stay as they are. prepare: what is still to be done to
+    the stamps.
     """
 
     def loss(
@@ -150,4 +156,4 @@ def make_step(
             finite,
         )
 
-    return host.jit(step, donate_argnums=0)
+    return processor.jit(step, donate_argnums=0)

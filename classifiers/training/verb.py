@@ -15,21 +15,32 @@ from flax import nnx
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from classifiers import frozen, host, models, weights
+from classifiers import frozen, models, processor, weights
 from classifiers.checkpoints import Checkpoints
-from classifiers.training import devices, inputs, interrupt, loop, memory, optimiser
+from classifiers.training import devices, inputs, interrupt, loop, memory, optimiser, probe
 from classifiers.training.settings import TrainSettings
 from classifiers.training.step import Network, begin, make_step
 from data import record, shards
 from data.config import Invocation, presets
 from data.files import sha256, write_json
 from data.verb import Done, Reads
+from lensjax.errors import InputError
 
 
-def network(s: TrainSettings) -> Network:
-    """The model before training: freshly drawn, or with the numbers of `initial`. Raises InputError when those do not fit."""
+def network(s: TrainSettings, bands: int | None = None) -> Network:
+    """The model before training: freshly drawn, or with the numbers of `initial`.
+
+    bands: channels of a stamp; None: as the architecture says. Raises InputError when the numbers
+    do not fit, or when the architecture is set to another number of bands.
+    """
+    config = dict(s.architecture)
+    if bands is not None and config.setdefault("bands", bands) != bands:
+        raise InputError(
+            f"train.architecture: bands is {config['bands']}, and the survey has {bands}; "
+            "leave it out"
+        )
     dtype = jax.numpy.bfloat16 if s.precision == "bfloat16" else None
-    model = models.create(s.model, s.architecture, nnx.Rngs(s.seed), dtype)
+    model = models.create(s.model, config, nnx.Rngs(s.seed), dtype)
     if s.initial:
         start, fresh = weights.flatten(frozen.load(Path(s.initial)).model), weights.flatten(model)
         if s.new_head:
@@ -47,7 +58,8 @@ def run_info(
     manifest: Path,
     division: memory.Division,
 ) -> dict[str, Any]:
-    """Everything that tells this run from another; no part of it changes when the run is continued, but the time."""
+    """Everything that tells this run from another. Only the time changes when the run is
+    continued."""
     settings = json.loads(json.dumps(dataclasses.asdict(call.settings)))
     source, device = Path(call.source), jax.devices()[0]
     if call.source in presets():
@@ -81,10 +93,11 @@ def train(call: Invocation[TrainSettings], console: Console) -> Done:
     """Reads, trains and freezes the best epoch."""
     s, out = call.settings, call.out
     folder = out / "training"
-    side = shards.index(shards.located(out))["size"]
-    s = dataclasses.replace(s, preprocess=s.preprocess.of(side))
-    host.keep_memory()
-    net = network(s)
+    listed = shards.index(shards.located(out))
+    s = dataclasses.replace(s, preprocess=s.preprocess.of(listed["size"]))
+    bands = len(listed["bands"])
+    processor.keep_memory()
+    net = network(s, bands)
     train, way = inputs.training(out, s)
     val = inputs.resident(out, "val", s)
     rows, _ = inputs.epoch_rows(train.label, s, 0)
@@ -95,7 +108,7 @@ def train(call: Invocation[TrainSettings], console: Console) -> Done:
         begin(net, update),
         memory.recorded(folder),
     )
-    division = begun or memory.divided(compiled, state, train, s, memory.limit())
+    division = begun or memory.divided(compiled, state, train, s, probe.free().device)
     devices.mesh(s.batch // division["passes"])  # refuses a run begun on other devices
     counts = {
         name: {"lenses": int(x.label.sum()), "others": int((1 - x.label).sum())}
@@ -105,7 +118,8 @@ def train(call: Invocation[TrainSettings], console: Console) -> Done:
     write_json(folder / "run_info.json", info)
     sizes = ", ".join(f"{n} {c['lenses']} lenses + {c['others']} others" for n, c in counts.items())
     console.print(
-        f"train: {s.model}, {info['parameters']:,} parameters, {s.preprocess.crop} px, {s.precision}, {s.epochs} epochs of {rows.size} stamps "
+        f"train: {s.model}, {info['parameters']:,} parameters, {s.preprocess.crop} px, "
+        f"{s.precision}, {s.epochs} epochs of {rows.size} stamps "
         f"in batches of {s.batch * s.accumulation}, {way} on {info['device']['kind']}; {sizes}",
         markup=False,
         soft_wrap=True,
@@ -148,7 +162,7 @@ def train(call: Invocation[TrainSettings], console: Console) -> Done:
     notes = {k: info[k] for k in ("manifest_sha256", "parameters", "splits")}
     described = {
         "model": s.model,
-        "config": models.complete(s.model, s.architecture),
+        "config": models.complete(s.model, {**s.architecture, "bands": bands}),
         "seed": s.seed,
         "shuffled_labels": s.shuffle_labels,
         **notes,
@@ -180,7 +194,8 @@ def train(call: Invocation[TrainSettings], console: Console) -> Done:
 
 
 def refuse_others(call: Invocation[TrainSettings]) -> None:
-    """Raises InputError, naming the keys, when an unfinished run of other settings left checkpoints here: going on would throw its work away."""
+    """Raises InputError, which names the keys, when an unfinished run of other settings has left
+    checkpoints here: going on would throw its work away."""
     folder = call.out / "training" / "last"
     if (
         folder.is_dir()

@@ -23,14 +23,13 @@ photometry, errors of deblending, groups and clusters of galaxies.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
 from pydantic import Field
 
 from data.config import Invocation, settings
-from data.files import replacing
 from data.simulate.bricks import Brick, footprint, outside, wcs
 from data.survey import DEFAULT, DEFINITION, Survey, load, names, write
 from data.verb import Done, Reads, Verb
@@ -111,20 +110,18 @@ def simulate(root: Path, s: SimulateSettings) -> tuple[list[Path], dict[str, int
     Bricks that are there already are kept. Raises InputError for an unknown survey and for bricks
     that do not fit.
     """
-    from rich.console import Console
-    from rich.progress import track
+    from data import jobs
 
     survey = load(s.survey)
     size = _size(survey, s)
     places = footprint(survey, s.bricks, size, np.random.default_rng([s.seed, 0]))
-    parts = root / "parts"
-    console = Console(stderr=True)
-    for i in track(
-        range(len(places)), "simulating bricks", console=console, disable=not console.is_terminal
-    ):
-        if not (parts / f"{places[i].name}.npy").is_file():
-            _one_brick(survey, root, parts, places, i, s)
-    return _assemble(survey, root, parts, places, s)
+
+    def work(i: int, folder: Path) -> dict[str, Any]:
+        return _one_brick(survey, root, places, i, s, folder)
+
+    items = [(brick.name, i) for i, brick in enumerate(places)]
+    jobs.run(root / "parts", items, work, "", "simulating bricks")
+    return _assemble(survey, root, places, s)
 
 
 def _share(total: int, n: int, i: int) -> int:
@@ -133,12 +130,9 @@ def _share(total: int, n: int, i: int) -> int:
 
 
 def _one_brick(
-    survey: Survey, root: Path, parts: Path, places: list[Brick], i: int, s: SimulateSettings
-) -> None:
-    """Images of brick i, then its rows and truth.
-
-    The file of the rows comes last and says that the brick is whole.
-    """
+    survey: Survey, root: Path, places: list[Brick], i: int, s: SimulateSettings, folder: Path
+) -> dict[str, Any]:
+    """Writes the images of brick i, and a folder with its rows, truth and lenses."""
     from data.simulate.mock import mock_brick, roles
     from data.simulate.products import write_coadd, write_truth
 
@@ -148,19 +142,15 @@ def _one_brick(
     galaxies, lenses = _share(s.galaxies, n, i), _share(s.lenses, n, i)
     mock = mock_brick(survey, brick, size, galaxies, lenses, s.seed, role)
     write_coadd(survey, root, brick, mock.coadd, wcs(survey, brick, size))
-    write_truth(parts / f"{brick.name}.parquet", mock.truth)
-    _lenses_to(parts / f"{brick.name}.csv", mock.lenses)
-    with replacing(parts / f"{brick.name}.npy") as temporary, open(temporary, "wb") as handle:
-        np.save(handle, mock.rows, allow_pickle=False)
-
-
-def _lenses_to(path: Path, frame: pd.DataFrame) -> None:
-    with replacing(path) as temporary:
-        frame.to_csv(temporary, index=False)
+    folder.mkdir()
+    write_truth(folder / "truth.parquet", mock.truth)
+    mock.lenses.to_csv(folder / "lenses.csv", index=False)
+    np.save(folder / "rows.npy", mock.rows, allow_pickle=False)
+    return {"objects": len(mock.rows)}
 
 
 def _assemble(
-    survey: Survey, root: Path, parts: Path, places: list[Brick], s: SimulateSettings
+    survey: Survey, root: Path, places: list[Brick], s: SimulateSettings
 ) -> tuple[list[Path], dict[str, int]]:
     """Sweep files, brick table, lens list, truth and definition.
 
@@ -168,35 +158,36 @@ def _assemble(
     """
     import shutil
 
-    from data.simulate.bricks import sweep_name
+    from data.simulate.measured import as_file
     from data.simulate.mock import mock_brick, unmatched_entries
     from data.simulate.products import brick_table, write_lenses, write_table, write_truth
 
     beyond = outside(survey)
-    rows = {b.name: np.load(parts / f"{b.name}.npy", allow_pickle=False) for b in places}
-    truth = [pd.read_parquet(parts / f"{b.name}.parquet") for b in places]
-    lenses = [
-        pd.read_csv(parts / f"{b.name}.csv", dtype={"zlens": str, "grading": str}) for b in places
-    ]
+    parts = [root / "parts" / brick.name for brick in places]
+    rows = [np.load(part / "rows.npy", allow_pickle=False) for part in parts]
+    truth = [pd.read_parquet(part / "truth.parquet") for part in parts]
+    text = {"zlens": str, "grading": str}
+    lenses = [pd.read_csv(part / "lenses.csv", dtype=text) for part in parts]
     for brick in beyond:
         mock = mock_brick(survey, brick, round(survey.pixels(78.6)), 12, 0, s.seed)
-        mock.rows["RA"][:2] = np.nan  # rows whose position was lost
-        mock.rows["DEC"][1:3] = np.nan
-        rows[brick.name] = mock.rows
+        mock.rows["ra"][:2] = np.nan  # rows whose position was lost
+        mock.rows["dec"][1:3] = np.nan
+        rows.append(mock.rows)
         truth.append(mock.truth)
     lenses.append(unmatched_entries(survey, places, s.lenses, s.seed))
     tiles: dict[str, list[np.ndarray]] = {}
-    for brick in sorted([*places, *beyond], key=lambda b: b.brickid):
-        tiles.setdefault(sweep_name(brick.ra, brick.dec), []).append(rows[brick.name])
+    for brick, table in sorted(zip([*places, *beyond], rows), key=lambda item: item[0].brickid):
+        tiles.setdefault(brick.sweep, []).append(table)
     for name, tables in tiles.items():
-        write_table(root / "sweep" / name, np.concatenate(tables), name="SWEEP")
+        table = as_file(survey, np.concatenate(tables))
+        write_table(root / "sweep" / name, table, name="SWEEP")
     write_table(root / "survey-bricks.fits.gz", brick_table([*places, *beyond]), compress=True)
     listed = pd.concat([frame for frame in lenses if len(frame)], ignore_index=True)
     write_lenses(root / "lenses.csv", listed)
     everything = pd.concat(truth, ignore_index=True)
     write_truth(root / "truth.parquet", everything)
     write(root / DEFINITION, survey)
-    shutil.rmtree(parts)
+    shutil.rmtree(root / "parts")
     for left in root.rglob(".*.partial"):  # of a run that was killed
         left.unlink()
     files = sorted(p for p in root.rglob("*") if p.is_file())

@@ -15,59 +15,72 @@ import pandas as pd
 from jaxtyping import Float, Int
 
 import lensjax as lj
+from data.catalogue import file_name
 from data.simulate.bricks import Brick
 from data.simulate.conditions import Conditions, transmission
 from data.simulate.pixels import Coadd, psf_of, render_all
 from data.simulate.shapes import sersic
 from data.survey import Survey
+from lensjax.photometry import ZERO_POINT
 
 RELEASE = 10000
 _OBJECT = [
-    ("RELEASE", ">i2"),
-    ("BRICKID", ">i4"),
-    ("BRICKNAME", "S8"),
-    ("OBJID", ">i4"),
-    ("TYPE", "S3"),
-    ("RA", ">f8"),
-    ("DEC", ">f8"),
-    ("RA_IVAR", ">f4"),
-    ("DEC_IVAR", ">f4"),
-    ("EBV", ">f4"),
+    ("release", ">i2"),
+    ("brickid", ">i4"),
+    ("brickname", "S8"),
+    ("objid", ">i4"),
+    ("type", "S3"),
+    ("ra", ">f8"),
+    ("dec", ">f8"),
+    ("ra_ivar", ">f4"),
+    ("dec_ivar", ">f4"),
+    ("ebv", ">f4"),
 ]
 _PER_BAND = [
-    ("FLUX", ">f4"),
-    ("FLUX_IVAR", ">f4"),
-    ("MW_TRANSMISSION", ">f4"),
-    ("NOBS", ">i2"),
-    ("FRACFLUX", ">f4"),
-    ("FRACMASKED", ">f4"),
-    ("FRACIN", ">f4"),
-    ("ANYMASK", ">i2"),
-    ("ALLMASK", ">i2"),
-    ("PSFSIZE", ">f4"),
-    ("PSFDEPTH", ">f4"),
-    ("GALDEPTH", ">f4"),
+    ("flux", ">f4"),
+    ("flux_ivar", ">f4"),
+    ("mw_transmission", ">f4"),
+    ("nobs", ">i2"),
+    ("fracflux", ">f4"),
+    ("fracmasked", ">f4"),
+    ("fracin", ">f4"),
+    ("anymask", ">i2"),
+    ("allmask", ">i2"),
+    ("psfsize", ">f4"),
+    ("psfdepth", ">f4"),
+    ("galdepth", ">f4"),
 ]
 _SHAPE = [
-    ("REF_CAT", "S2"),
-    ("GAIA_PHOT_G_MEAN_MAG", ">f4"),
-    ("MASKBITS", ">i4"),
-    ("FITBITS", ">i2"),
-    ("SERSIC", ">f4"),
-    ("SERSIC_IVAR", ">f4"),
-    ("SHAPE_R", ">f4"),
-    ("SHAPE_R_IVAR", ">f4"),
-    ("SHAPE_E1", ">f4"),
-    ("SHAPE_E1_IVAR", ">f4"),
-    ("SHAPE_E2", ">f4"),
-    ("SHAPE_E2_IVAR", ">f4"),
+    ("ref_cat", "S2"),
+    ("gaia_phot_g_mean_mag", ">f4"),
+    ("maskbits", ">i4"),
+    ("fitbits", ">i2"),
+    ("sersic", ">f4"),
+    ("sersic_ivar", ">f4"),
+    ("shape_r", ">f4"),
+    ("shape_r_ivar", ">f4"),
+    ("shape_e1", ">f4"),
+    ("shape_e1_ivar", ">f4"),
+    ("shape_e2", ">f4"),
+    ("shape_e2_ivar", ">f4"),
 ]
 
 
 def dtype(survey: Survey) -> np.dtype:
-    """Names and types of the columns of a sweep file."""
-    per_band = [(f"{c}_{b.upper()}", t) for c, t in _PER_BAND for b in survey.bands]
+    """Names (of this project, see `as_file`) and types of the columns of a sweep file."""
+    per_band = [(f"{c}_{b}", t) for c, t in _PER_BAND for b in survey.bands]
     return np.dtype([*_OBJECT, *per_band, *_SHAPE])
+
+
+def as_file(survey: Survey, rows: np.ndarray) -> np.ndarray:
+    """The rows with the column names and the flux unit of the survey's catalogue."""
+    out = rows.copy()
+    factor = 10 ** (0.4 * (survey.catalogue.zero_point - ZERO_POINT))
+    power = {"flux": 1, "flux_ivar": -2, "psfdepth": -2, "galdepth": -2}
+    for name in survey.per_band(*power) if factor != 1 else ():
+        out[name] *= factor ** power[name.rsplit("_", 1)[0]]
+    out.dtype.names = tuple(file_name(survey, name) for name in out.dtype.names or ())
+    return out
 
 
 def lost_bits(survey: Survey, band: str) -> int:
@@ -191,37 +204,37 @@ def measure(
     width = conditions.psfsize[survey.place] / 2.35
     centroid = np.minimum(width / np.maximum(snr, 3), 0.3)
     ra, dec = wcs.all_pix2world(x, y, 0)
-    out["RA"] = ra + rng.normal(0, 1, k) * centroid / 3600 / np.cos(np.radians(dec))
-    out["DEC"] = dec + rng.normal(0, 1, k) * centroid / 3600
-    out["RA_IVAR"] = (np.cos(np.radians(dec)) * 3600 / centroid) ** 2
-    out["DEC_IVAR"] = (3600 / centroid) ** 2
-    out["RELEASE"], out["BRICKID"], out["BRICKNAME"] = RELEASE, brick.brickid, brick.name
-    out["OBJID"], out["TYPE"], out["EBV"] = np.arange(k), types, conditions.ebv
+    out["ra"] = ra + rng.normal(0, 1, k) * centroid / 3600 / np.cos(np.radians(dec))
+    out["dec"] = dec + rng.normal(0, 1, k) * centroid / 3600
+    out["ra_ivar"] = (np.cos(np.radians(dec)) * 3600 / centroid) ** 2
+    out["dec_ivar"] = (3600 / centroid) ** 2
+    out["release"], out["brickid"], out["brickname"] = RELEASE, brick.brickid, brick.name
+    out["objid"], out["type"], out["ebv"] = np.arange(k), types, conditions.ebv
     through = transmission(survey, np.asarray(conditions.ebv))
     fraction = _contamination(survey, x, y, flux, conditions.psfsize)
     bits = maskbits(survey, frame, coadd, cluster)
-    out["MASKBITS"] = bits
+    out["maskbits"] = bits
     for b, band in enumerate(survey.bands):
         lost = (bits & lost_bits(survey, band)) > 0
         values = {
-            "FLUX": measured[:, b],
-            "FLUX_IVAR": np.where(seen, ivar, 0)[:, b],
-            "MW_TRANSMISSION": through[b],
-            "NOBS": nobs[:, b],
-            "FRACFLUX": fraction[:, b],
-            "FRACMASKED": lost,
-            "FRACIN": seen[:, b],
-            "ANYMASK": lost,
-            "ALLMASK": lost,
-            "PSFSIZE": np.where(seen[:, b], conditions.psfsize[b], 0),
-            "PSFDEPTH": psfdepth[:, b],
-            "GALDEPTH": psfdepth[:, b] * ratio[b],
+            "flux": measured[:, b],
+            "flux_ivar": np.where(seen, ivar, 0)[:, b],
+            "mw_transmission": through[b],
+            "nobs": nobs[:, b],
+            "fracflux": fraction[:, b],
+            "fracmasked": lost,
+            "fracin": seen[:, b],
+            "anymask": lost,
+            "allmask": lost,
+            "psfsize": np.where(seen[:, b], conditions.psfsize[b], 0),
+            "psfdepth": psfdepth[:, b],
+            "galdepth": psfdepth[:, b] * ratio[b],
         }
         for column, value in values.items():
-            out[f"{column}_{band.upper()}"] = value
+            out[f"{column}_{band}"] = value
     star = (kind == "star") & (frame["mag_r"].to_numpy() < 20.5)
-    out["REF_CAT"] = np.where(star, "GE", "")
-    out["GAIA_PHOT_G_MEAN_MAG"] = np.where(star, frame["mag_r"], 0)
+    out["ref_cat"] = np.where(star, "GE", "")
+    out["gaia_phot_g_mean_mag"] = np.where(star, frame["mag_r"], 0)
     _shapes(out, frame, types, np.maximum(snr, 3), rng)
     return out
 
@@ -245,13 +258,13 @@ def _shapes(
     angle = 2 * (frame["phi"].to_numpy(float) - np.pi / 2)
     e = (1 - q) / (1 + q)
     radius = r_eff * np.exp(error * rng.standard_normal(k))
-    out["SHAPE_R"] = np.where(galaxy, radius, 0)
-    out["SHAPE_R_IVAR"] = np.where(galaxy, 1 / (r_eff * error + 1e-3) ** 2, 0)
-    for name, value in (("E1", e * np.cos(angle)), ("E2", e * np.sin(angle))):
+    out["shape_r"] = np.where(galaxy, radius, 0)
+    out["shape_r_ivar"] = np.where(galaxy, 1 / (r_eff * error + 1e-3) ** 2, 0)
+    for name, value in (("e1", e * np.cos(angle)), ("e2", e * np.sin(angle))):
         noisy = np.clip(value + error * rng.standard_normal(k), -0.95, 0.95)
-        out[f"SHAPE_{name}"] = np.where(elliptical, noisy, 0)
-        out[f"SHAPE_{name}_IVAR"] = np.where(elliptical, 1 / error**2, 0)
+        out[f"shape_{name}"] = np.where(elliptical, noisy, 0)
+        out[f"shape_{name}_ivar"] = np.where(elliptical, 1 / error**2, 0)
     fitted = np.clip(n * np.exp(2 * error * rng.standard_normal(k)), 0.5, 6.0)
     fixed = np.select([types == "DEV", galaxy], [4.0, 1.0], 0.0)
-    out["SERSIC"] = np.where(types == "SER", fitted, fixed)
-    out["SERSIC_IVAR"] = np.where(types == "SER", 1 / (2 * n * error + 1e-3) ** 2, 0)
+    out["sersic"] = np.where(types == "SER", fitted, fixed)
+    out["sersic_ivar"] = np.where(types == "SER", 1 / (2 * n * error + 1e-3) ** 2, 0)

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
+from data.catalogue import galaxy_id
 from data.simulate import conditions as observing
 from data.simulate import measured, pixels, population, shapes, strong
 from data.simulate.bands import DRAWN, magnitudes
@@ -162,11 +163,10 @@ def _truth(
     survey: Survey, frame: pd.DataFrame, table: np.ndarray, arcs: pd.DataFrame, seen: Conditions
 ) -> pd.DataFrame:
     """One row per object; lens and source parameters are NaN where there is no lens."""
-    names = table["BRICKNAME"].astype(str)
-    ids = [f"{name}_{objid}" for name, objid in zip(names, table["OBJID"])]
+    names = table["brickname"].astype(str)
     truth = pd.DataFrame(
         {
-            "galaxy_id": ids,
+            "galaxy_id": galaxy_id(table["release"], names, table["objid"]),
             "brickname": names,
             "kind": frame["kind"].to_numpy(str),
             "type": frame["type"].to_numpy(str),

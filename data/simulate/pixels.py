@@ -63,7 +63,7 @@ def _render(
     beta: float,
 ) -> Float[Array, "k size size B"]:
     psf = lj.Moffat(fwhm, beta)
-    one = lambda f, s: lj.render(lj.Scene(source=lj.Sersic(f, *s)), grid, psf)
+    one = lambda f, s: lj.render(lj.Scene(source=(lj.Sersic(f, *s),)), grid, psf)
     return jax.vmap(one)(flux, shape)
 
 

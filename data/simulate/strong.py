@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +20,7 @@ from data.simulate.bands import in_bands
 from data.simulate.pixels import psf_of
 from data.simulate.population import fitted_types, red_galaxies, truncated_normal
 from data.survey import Survey
-from lensjax.prior import lens_like_host, scene
+from lensjax.prior import lens_like_host
 
 PRESET = "arclike"
 TRIES = 8
@@ -109,11 +108,11 @@ def _render(
 ) -> Float[Array, "k size size B"]:
     there = parameters | {"lens_x": parameters["lens_x"] + dx, "lens_y": parameters["lens_y"] + dy}
 
-    def one(p: dict[str, Array], light: Array) -> Array:
-        drawn: Any = scene(p)
-        return lj.render(replace(drawn, source=replace(drawn.source, flux=light)), grid, psf)
+    def one(p: lj.Scene, light: Array) -> Array:
+        (source,) = p.source
+        return lj.render(replace(p, source=(replace(source, flux=light),)), grid, psf)
 
-    return jax.vmap(one)(there, flux)
+    return jax.vmap(one)(lj.priors(PRESET).scene(there), flux)
 
 
 def _draw(

@@ -17,14 +17,15 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("real")]
 def run(survey_data, tmp_path_factory) -> Path:
     """The preset `real`, with a small untrained finder and few injections."""
     from classifiers import frozen
-    from data import manifest
+    from data import columns, manifest
+    from data.survey import default
 
     folder = tmp_path_factory.mktemp("real")
     finder = folder / "elsewhere" / "training"
     finder.mkdir(parents=True)
     frozen.save(finder, frozen.untrained())
     manifest.write(
-        finder.parent / "manifest.parquet", manifest.schema().empty_table()
+        finder.parent / "manifest.parquet", columns.schema(default(), "manifest").empty_table()
     )  # trained on nothing
     words = [
         "run",

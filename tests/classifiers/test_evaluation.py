@@ -2,6 +2,7 @@
 gives them, and small samples say so in words."""
 
 import json
+import sys
 
 import galaxies
 import numpy as np
@@ -165,6 +166,7 @@ def answer(folder):
 
 def test_the_same_network_through_every_door_gives_the_same_tables(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
     network = frozen.untrained(crop=32)
     frozen.save(tmp_path / "flax", network)
     onnxfile.save(tmp_path / "network.onnx", network)

@@ -88,6 +88,7 @@ def folder(network, tmp_path_factory):
 @pytest.fixture
 def here(folder, monkeypatch):
     monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "path", list(sys.path))
     yield folder
     for name in ("my_functions", "my_network"):
         sys.modules.pop(name, None)
@@ -257,12 +258,21 @@ def test_finders_that_are_not_there_or_do_not_fit_are_refused(here, tmp_path, sp
     assert "\n" not in str(refused.value)
 
 
+def test_a_classifier_of_another_number_of_bands_is_refused(here, tmp_path):
+    survey.write(tmp_path / "survey.yaml", survey.load("hsc"))
+    with pytest.raises(InputError, match="finder flax: takes 3 bands, and survey hsc has 5"):
+        finders.load("flax", tmp_path)
+    with pytest.raises(InputError, match=r"\(any, 3, 32, 32\), and the survey has 5 bands"):
+        finders.load("network.onnx", tmp_path)
+
+
 def test_a_folder_of_the_user_never_hides_an_installed_package(tmp_path, monkeypatch):
     (tmp_path / "json.py").write_text("def dumps(x): return 'mine'")
     (tmp_path / "yaml").mkdir()
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
     found = finders.load("json:dumps", tmp_path)
-    assert found.info["source_sha256"] and str(tmp_path) not in sys.path
+    assert found.info["source_sha256"] and sys.path[-1] == str(tmp_path.resolve())
     import json
 
     assert found._run is json.dumps

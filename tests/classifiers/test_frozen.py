@@ -1,4 +1,4 @@
-"""A frozen finder: the same after a round trip, pure, differentiable, and refused when its files are damaged."""
+"""A frozen classifier: the same after a round trip, differentiable, refused when damaged."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Metrics against scikit-learn, resamples against loops, thresholds and intervals against their definitions."""
+"""Metrics against scikit-learn, resamples against loops, thresholds against their definition."""
 
 import numpy as np
 import pytest

@@ -7,7 +7,7 @@ import pytest
 from flax import nnx
 
 from classifiers.models import ARCHITECTURES, create
-from classifiers.models.norm import BatchNorm
+from classifiers.processor.norm import BatchNorm
 
 EPSILON, MOMENTUM = 1e-3, 0.9
 

@@ -1,4 +1,4 @@
-"""Weights in and out: torchvision's logits to 1e-4, nothing pickled is run, every tensor is accounted for."""
+"""Weights in and out: torchvision's logits to 1e-4, nothing pickled is run, nothing is left out."""
 
 import io
 import json
@@ -62,7 +62,7 @@ NAMES = ["resnet18", pytest.param("efficientnet_v2_s", marks=pytest.mark.slow)]
 
 @pytest.mark.parametrize("name", NAMES)
 def test_logits_are_torchvisions(name):
-    """Compared with torchvision itself where torch is installed, with its recorded logits elsewhere."""
+    """Compared with torchvision where torch is installed, with its recorded logits elsewhere."""
     model = drawn(name)
     try:
         import torch  # noqa: F401
@@ -88,7 +88,7 @@ def test_logits_are_torchvisions(name):
 
 @pytest.mark.parametrize("name", [*NAMES, "shielded_resnet"])
 def test_onnx_gives_the_same_logits(name):
-    """onnxruntime against torchvision's recorded logits; against JAX for the architecture that torchvision lacks."""
+    """onnxruntime against torchvision's recorded logits, or against JAX where it has none."""
     onnxruntime = pytest.importorskip("onnxruntime")
     model = drawn(name)
     recorded = json.loads((Path(__file__).parent / "torchvision_logits.json").read_text())
@@ -192,7 +192,7 @@ def test_every_tensor_is_accounted_for(small):
 def saved(
     path: Path, tensors: dict, *, compress: bool = False, evil: object = None, short: bool = False
 ) -> Path:
-    """What torch.save writes, without torch: protocol-2 pickle with persistent ids, storages as stored members."""
+    """What torch.save writes: a pickle of protocol 2 with persistent ids, and stored members."""
 
     class Named:
         def __init__(self, module, name):

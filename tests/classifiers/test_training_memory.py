@@ -1,4 +1,5 @@
-"""A batch is one pass where memory allows, as few passes as fit otherwise, and a run keeps the number it began with."""
+"""A batch is one pass where memory allows, as few passes as fit otherwise, and a run keeps the
+number it began with."""
 
 import json
 import shutil
@@ -10,7 +11,7 @@ from flax import nnx
 from training_runs import SETTINGS, Killed, fresh, same, settings
 
 from classifiers import frozen, models, weights
-from classifiers.training import command, inputs, loop, memory, optimiser, verb
+from classifiers.training import command, inputs, loop, memory, optimiser, probe, verb
 from classifiers.training.step import Network, begin, make_step
 from lensjax.errors import InputError
 
@@ -22,12 +23,13 @@ def sizes(parts):
 
 
 def allow(monkeypatch, available):
-    monkeypatch.setattr(memory, "limit", lambda: available)
+    monkeypatch.setattr(probe, "free", lambda: probe.Free(None, available))
 
 
 @pytest.fixture
 def train(survey, tmp_path, monkeypatch):
-    """train(name, die_at=0, **settings): the whole command in a run of its own; its folder `training`."""
+    """train(name, die_at=0, **settings): the whole command in a run of its own; its folder
+    `training`."""
 
     def run(name, die_at=0, **changes):
         out, config, fit = tmp_path / name, tmp_path / "config.yaml", loop.fit
@@ -81,7 +83,8 @@ def test_the_fewest_passes_that_fit_are_taken(parts, sizes):
     assert choose(sizes[4], batch=8, accumulation=2)["passes"] == 2  # passes of 4, as above
     with pytest.raises(
         InputError,
-        match=r"batch 16: not enough memory on the device; even a pass of 1 takes [\d,]+ bytes and 1,000 are free",
+        match="batch 16: not enough memory on the device; even a pass of 1 takes "
+        r"[\d,]+ bytes and 1,000 are free",
     ):
         choose(1000)
 
@@ -145,10 +148,11 @@ def test_with_room_enough_it_is_one_pass_and_the_same_bits_as_without_asking(
 def test_without_batch_statistics_a_divided_run_is_the_undivided_one(
     train, sizes, monkeypatch, capsys
 ):
-    """A network in evaluation mode takes no batch statistics, so that cutting a batch changes nothing but the order of sums."""
+    """A network in evaluation mode takes no batch statistics, so that cutting a batch changes
+    nothing but the order of sums."""
 
-    def without(s):
-        net = network(s)
+    def without(s, bands):
+        net = network(s, bands)
         net._training = net._evaluation
         return net
 
@@ -225,14 +229,14 @@ def test_memory_that_runs_out_names_the_same_effective_batch():
 
 
 def test_the_limit_is_what_the_machine_says(tmp_path, monkeypatch):
-    monkeypatch.setattr(memory, "MEMINFO", tmp_path / "meminfo")
-    assert memory.limit() is None
+    monkeypatch.setattr(probe, "MEMINFO", tmp_path / "meminfo")
+    assert probe.free().device is None
     (tmp_path / "meminfo").write_text("MemTotal:  100 kB\nMemAvailable:   2000 kB\n")
-    assert memory.limit() == 2000 * 1024 // jax.local_device_count()
+    assert probe.free().device == 2000 * 1024 // jax.local_device_count()
 
     class Accelerator:
         def memory_stats(self):
             return {"bytes_limit": 1000, "bytes_in_use": 400}
 
     monkeypatch.setattr(jax, "local_devices", lambda: [Accelerator()])
-    assert memory.limit() == 600
+    assert probe.free().device == 600

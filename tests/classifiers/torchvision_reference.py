@@ -1,4 +1,5 @@
-"""torchvision's logits on weights and images that any machine can make again: `python torchvision_reference.py > torchvision_logits.json`.
+"""torchvision's logits on weights and images that any machine can make again:
+`python torchvision_reference.py > torchvision_logits.json`.
 
 Needs torch and torchvision, which the tests do not: they compare with the file.
 """
@@ -34,7 +35,8 @@ def images(side: int) -> np.ndarray:
 
 
 def torchvision_models():
-    """torchvision's two models with one logit; its compiled operators, which a CPU torch may lack, are only declared."""
+    """torchvision's two models with one logit. Its compiled operators, which a CPU torch may lack,
+    are only declared."""
     import torch
 
     library = torch.library.Library("torchvision", "FRAGMENT")

@@ -6,7 +6,7 @@ from astropy.io import fits
 
 from data.coadds import read_cube
 from data.cutouts import read_npz, write_npz
-from data.hosts import cube_tiles, stamps
+from data.hosts import Stack, cube_tiles, stamps
 from data.quality import rejected
 from lensjax.errors import InputError
 
@@ -67,3 +67,31 @@ def test_the_real_cube_gives_four_tiles_with_positions(survey_data):
     assert tiles[0][1]["ra"] > tiles[1][1]["ra"] and tiles[0][1]["dec"] < tiles[2][1]["dec"]
     with pytest.raises(InputError, match="less than one piece"):
         list(cube_tiles(path, 301))
+
+
+@pytest.mark.parametrize(
+    ("cards", "said"),
+    [
+        ({"BAND": "z"}, r"g\.fits: BAND 'z' in its header, expected band g"),
+        ({"EXTNAME": "WGT"}, r"g\.fits: EXTNAME 'WGT'"),
+        (
+            {"MAGZERO": 22.5},
+            r"g\.fits: MAGZERO 22.5 in its header means zero point 22.5, expected 30",
+        ),
+    ],
+)
+def test_stacks_that_hold_something_else_are_refused(tmp_path, cards, said):
+    for band in "grz":
+        header = fits.Header(cards if band == "g" else {})
+        fits.PrimaryHDU(np.ones((2, 9, 9), "f4"), header).writeto(tmp_path / f"{band}.fits")
+    with pytest.raises(InputError, match=said):
+        list(stamps(tmp_path))
+
+
+def test_stacks_of_another_camera_have_their_own_zero_point_and_scale(tmp_path):
+    for band in "grz":
+        fits.PrimaryHDU(np.ones((1, 9, 9), "f4")).writeto(tmp_path / f"{band}.fits")
+    stack = Stack(pixel_scale=0.2, zero_point=27.5, layer="mine")
+    ((image, meta),) = stamps(tmp_path, stack=stack)
+    np.testing.assert_allclose(image, 1e-2)
+    assert (meta["pixel_scale"], meta["layer"]) == (0.2, "mine")

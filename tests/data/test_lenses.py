@@ -27,7 +27,8 @@ def test_reads_lenscat_format(tmp_path):
 def test_rows_without_a_position_are_listed_with_their_line(tmp_path):
     (tmp_path / "l.csv").write_text(
         LIST
-        + "bad,,1,-,galaxy,probable,x\nhms,10:20:30,1,-,galaxy,probable,x\nfar,400,1,-,galaxy,probable,x\npole,1,91,-,a,b,x\n"
+        + "bad,,1,-,galaxy,probable,x\nhms,10:20:30,1,-,galaxy,probable,x\n"
+        + "far,400,1,-,galaxy,probable,x\npole,1,91,-,a,b,x\n"
     )
     found, refused = lenses.read(tmp_path / "l.csv")
     assert len(found) == 3 and [line for line, _ in refused] == [5, 6, 7, 8]

@@ -11,6 +11,8 @@ from test_shards import rows, stamps, write
 
 from data import shards, tfrecord
 from data.loader import load_split
+from data.survey import OF_A_RUN, default, load
+from data.survey import write as write_definition
 from lensjax.errors import InputError
 
 FIRST = "lensjax_cutouts-train.tfrecord-00000-of-00003"
@@ -142,8 +144,47 @@ def test_an_index_that_is_not_one_is_refused(folder):
 
 
 def test_needs_no_tensorflow(folder):
-    code = "import sys; sys.modules['tensorflow'] = None; from data.loader import load_split; print(len(load_split(sys.argv[1], 'train')['label']))"
+    code = (
+        "import sys; sys.modules['tensorflow'] = None; from data.loader import load_split; "
+        "print(len(load_split(sys.argv[1], 'train')['label']))"
+    )
     found = subprocess.run(
         [sys.executable, "-c", code, str(folder)], capture_output=True, text=True, check=True
     )
     assert found.stdout.split()[-1] == "7"
+
+
+def test_shards_of_another_survey_are_refused_and_those_of_any_survey_read(tmp_path):
+    survey = load("hsc")
+    image = np.random.default_rng(0).normal(size=(8, 8, 5)).astype("f4")
+    row = {"galaxy_id": "a_1", "label": 1, "split": "train", "sample_weight": 1.0, "nobs_i": 7}
+    folder = tmp_path / "shards" / shards.NAME / shards.VERSION
+    planned = shards.plan(["train"], np.array([1]), 4)
+    records = [shards.example(image, row | {"psfsize_y": 0.5, "nobs_i_bin": "6-10"}, survey)]
+    written = [shards.write(folder / planned[0].file, records)]
+    shards.finish(folder, planned, written, 8, survey=survey)
+    found = load_split(tmp_path, "train", survey=survey)
+    np.testing.assert_array_equal(found["image"], image[None])
+    assert found["nobs_i"].tolist() == [7] and found["psfsize_y"].tolist() == [0.5]
+    assert found["nobs_i_bin"].tolist() == ["6-10"] and "nobs_z" not in found
+    with pytest.raises(InputError, match=r"shards.json: shards of another survey .survey 'hsc'"):
+        load_split(tmp_path, "train", survey=default())
+    write_definition(tmp_path / OF_A_RUN, default())
+    with pytest.raises(InputError, match="expected 'ls_dr10' with g,r,z"):
+        load_split(tmp_path, "train")
+
+
+def test_an_index_that_names_a_file_elsewhere_is_refused(folder):
+    index = json.loads((folder / shards.INDEX).read_text())
+    index["shards"][0]["file"] = "../../secret"
+    (folder / shards.INDEX).write_text(json.dumps(index))
+    with pytest.raises(InputError, match="does not lie below"):
+        load_split(folder, "train")
+
+
+def test_an_index_of_the_version_before_reads_as_the_default_survey(folder):
+    index = json.loads((folder / shards.INDEX).read_text())
+    for key in ("survey", "bands", "fields"):
+        del index[key]
+    (folder / shards.INDEX).write_text(json.dumps(index))
+    assert load_split(folder, "train")["image"].shape == (7, 9, 9, 3)

@@ -5,7 +5,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from data import manifest, survey
+from data.columns import names
 from data.files import sha256
+from data.survey import default
 from lensjax.errors import InputError
 
 
@@ -25,7 +27,9 @@ def test_round_trip_sorts_and_fills_the_whole_schema(tmp_path):
     path = tmp_path / "manifest.parquet"
     manifest.write(path, rows().take([2, 0, 3, 1]))
     table = manifest.read(path)
-    assert table.column_names == list(manifest.TYPES) and len(manifest.TYPES) == 59
+    assert (
+        table.column_names == list(names(default(), "manifest")) and len(table.column_names) == 59
+    )
     assert table["galaxy_id"].to_pylist() == ["b_0", "b_1", "b_2", "b_3"]
     assert table["psfsize_r"].null_count == 4 and table["healpix_128"].type == pa.int64()
 
@@ -129,10 +133,17 @@ def test_paths_that_lead_out_of_the_run_are_refused(path):
 
 def test_a_manifest_of_another_survey_is_refused_in_one_line(tmp_path):
     table = rows(2, bands_requested=["grizy", "grizy"], quality_ok=[False, True])
-    manifest.write(tmp_path / "manifest.parquet", table)
+    pq.write_table(table, tmp_path / "manifest.parquet")
     with pytest.raises(
         InputError, match=r"manifest.parquet: row 1 has bands_requested 'grizy', the "
     ):
         manifest.read(tmp_path / "manifest.parquet")
     survey.write(tmp_path / survey.OF_A_RUN, survey.load("hsc"))
     assert manifest.read(tmp_path / "manifest.parquet").num_rows == 2
+    manifest.write(tmp_path / "manifest.parquet", table)
+    (tmp_path / survey.OF_A_RUN).unlink()
+    with pytest.raises(InputError, match="manifest of another survey .survey 'hsc', expected 'ls"):
+        manifest.read(tmp_path / "manifest.parquet")
+    pq.write_table(rows(2, psfsize_y=[1.0, 1.0]), tmp_path / "manifest.parquet")
+    with pytest.raises(InputError, match="another survey .it has columns of band 'y'"):
+        manifest.read(tmp_path / "manifest.parquet")

@@ -1,4 +1,4 @@
-"""Shares add up, shortfalls are never silent, and the same rows are taken whatever the order of the pool."""
+"""Shares add up, shortfalls are never silent, and the same rows are taken in whatever order."""
 
 import pandas as pd
 from hypothesis import given, settings
@@ -37,10 +37,7 @@ def test_shares_balance(positives, available, ratio, fraction, borrow):
             and min(s.unfilled, s.borrowed) >= 0
         )
         assert (
-            s.got
-            <= s.sampled
-            <= s.available
-            == available.get((s.nobs_z_bin, s.type_bin, s.pool), 0)
+            s.got <= s.sampled <= s.available == available.get((s.nobs_bin, s.type_bin, s.pool), 0)
         )
     for pool in sampling.POOLS:
         mine = [s for s in shares if s.pool == pool]
@@ -51,7 +48,7 @@ def test_shares_balance(positives, available, ratio, fraction, borrow):
                 lender, n = part.rsplit(":", 1)
                 lent[lender] = lent.get(lender, 0) + int(n)
         assert lent == {
-            f"{s.nobs_z_bin}/{s.type_bin}": s.sampled - s.got for s in mine if s.sampled > s.got
+            f"{s.nobs_bin}/{s.type_bin}": s.sampled - s.got for s in mine if s.sampled > s.got
         }
         if borrow and any(s.unfilled for s in mine):
             assert all(s.sampled == s.available for s in mine)
@@ -81,7 +78,7 @@ def test_no_stratum_is_filled_silently():
     shares = sampling.allocate(
         {("1-2", "SER"): 3, ("3-5", "DEV"): 1}, {("3-5", "DEV", "N1"): 4}, 10.0, 0.15
     )
-    by = {(s.nobs_z_bin, s.type_bin, s.pool): s for s in shares}
+    by = {(s.nobs_bin, s.type_bin, s.pool): s for s in shares}
     assert (
         by["3-5", "DEV", "N1"].got == 4
         and by["1-2", "SER", "N1"].shortfall == by["1-2", "SER", "N1"].wanted > 24
@@ -112,7 +109,7 @@ def test_rows_taken_are_the_first_by_hash_whatever_the_order(random, seed):
     taken = sampling.take(shuffled, shares, seed)
     assert taken["galaxy_id"].is_monotonic_increasing
     for share in shares:
-        names = pool.query("nobs_z_bin == @share.nobs_z_bin and pool == @share.pool")["galaxy_id"]
+        names = pool.query("nobs_z_bin == @share.nobs_bin and pool == @share.pool")["galaxy_id"]
         first = sorted(names, key=lambda g: (int(order_key([g], seed)[0]), g))[: share.sampled]
-        got = taken.query("nobs_z_bin == @share.nobs_z_bin and pool == @share.pool")["galaxy_id"]
+        got = taken.query("nobs_z_bin == @share.nobs_bin and pool == @share.pool")["galaxy_id"]
         assert sorted(first) == sorted(got)

@@ -1,4 +1,4 @@
-"""Shards: the container against an independent reader, tensorflow-datasets opening them, equal bytes on a second run."""
+"""Shards: read by independent readers, opened by tensorflow-datasets, equal in every run."""
 
 import subprocess
 import sys
@@ -110,7 +110,10 @@ def test_tensorflow_datasets_opens_them(tmp_path):
 
 def test_a_second_process_writes_the_same_bytes(tmp_path):
     write(tmp_path / "a")
-    code = "import sys; sys.path.insert(0, sys.argv[1]); import test_shards, pathlib; test_shards.write(pathlib.Path(sys.argv[2]))"
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]); import test_shards, pathlib; "
+        "test_shards.write(pathlib.Path(sys.argv[2]))"
+    )
     subprocess.run(
         [sys.executable, "-c", code, str(Path(__file__).parent), str(tmp_path / "b")], check=True
     )

@@ -24,13 +24,13 @@ from data.simulate import (
 )
 from data.simulate.bands import in_bands
 from data.simulate.bricks import brick_containing
-from data.simulate.measured import dtype
+from data.simulate.measured import as_file, dtype
 from data.simulate.shapes import STRUCTURE, sersic, young
 from data.survey import Survey, load, names, write
 from lensjax.errors import InputError
 
 DR10: Survey = load("ls_dr10")
-COLUMNS = dtype(DR10)
+COLUMNS = as_file(DR10, np.zeros(0, dtype(DR10))).dtype
 SMALL = SimulateSettings(seed=7, bricks=12, brick_pixels=240, galaxies=260, lenses=24)
 
 
@@ -67,7 +67,7 @@ def test_interrupted_and_uninterrupted_runs_end_with_the_same_bytes(survey, tmp_
         patch.setattr(products, "write_coadd", interrupted)
         with pytest.raises(KeyboardInterrupt):
             simulate(root, SMALL)
-    assert len(list((root / "parts").glob("*.npy"))) == 3
+    assert len(list((root / "parts" / "_done").glob("*.json"))) == 3
     assert not list(root.rglob("*.partial"))
     simulate(root, SMALL)
     assert digests(root) == digests(survey)
@@ -270,8 +270,8 @@ def test_the_default_pool_is_large_and_mixed_enough(monkeypatch):
     for brick in footprint(DR10, s.bricks, 1200, np.random.default_rng([s.seed, 0]))[4:18]:
         made = mock.mock_brick(DR10, brick, 1200, s.galaxies // s.bricks, 7, s.seed)
         rows = {
-            n.lower(): made.rows[n].astype(str) if made.rows[n].dtype.kind == "S" else made.rows[n]
-            for n in COLUMNS.names
+            n: made.rows[n].astype(str) if made.rows[n].dtype.kind == "S" else made.rows[n]
+            for n in made.rows.dtype.names
         }
         kept = select(
             catalogue.standard(rows, brick.name),
@@ -348,7 +348,13 @@ def mine() -> Survey:
         wavelength=(440.0, 700.0),
         rgb=replace(DR10.rgb, bands=("R1", "R1", "B")),
         conditions=of_two,
-        catalogue=replace(DR10.catalogue, mask_bits={"ALLMASK": 3}, dec=(-10.0, 25.0)),
+        catalogue=replace(
+            DR10.catalogue,
+            columns={"flux_{band}": "f_{band}", "type": "MORPH"},
+            zero_point=23.9,
+            mask_bits={"ALLMASK": 3},
+            dec=(-10.0, 25.0),
+        ),
         images=replace(
             DR10.images,
             folder="images/{brick}",
@@ -397,14 +403,14 @@ def test_a_survey_of_one_s_own_is_written_as_it_is_defined(tmp_path, monkeypatch
     read = coadds.read_brick(root, brick, own)
     assert np.allclose(read.images[..., 1], image * 10 ** (-0.4 * 2.5), equal_nan=True, rtol=1e-5)
     rows = np.concatenate([fits.getdata(p, 1) for p in sorted((root / "sweep").iterdir())])
-    assert rows.dtype.names == dtype(own).names and "FLUX_R1" in rows.dtype.names
+    assert {"f_B", "f_R1", "MORPH", "NOBS_R1"} < {*rows.dtype.names}
     assert np.allclose(-2.5 * np.log10(rows["MW_TRANSMISSION_B"]), 3.6 * rows["EBV"], atol=1e-4)
-    text = {name: rows[name].astype(str) for name in ("BRICKNAME", "TYPE")}
-    bright = rows[(text["BRICKNAME"] == brick) & (rows["FLUX_R1"] > 5) & (text["TYPE"] != "PSF")]
-    depth = 22.5 - 2.5 * np.log10(5 / np.sqrt(np.median(bright["PSFDEPTH_R1"])))
+    text = {name: rows[name].astype(str) for name in ("BRICKNAME", "MORPH")}
+    bright = rows[(text["BRICKNAME"] == brick) & (rows["f_R1"] > 18) & (text["MORPH"] != "PSF")]
+    depth = 23.9 - 2.5 * np.log10(5 / np.sqrt(np.median(bright["PSFDEPTH_R1"])))
     assert len(bright) > 3 and 23.5 < depth < 26
     x, y = coadds.pixel_positions(read, bright["RA"], bright["DEC"])
-    for px, py, flux in zip(x, y, bright["FLUX_R1"]):
+    for px, py, flux in zip(x, y, bright["f_R1"] * 10 ** (-0.4 * 1.4)):
         stamp = coadds.slice_out(read.images, px, py, 25).image[..., 1]
         assert np.isnan(stamp).any() or stamp.sum() > 0.5 * flux
 
@@ -422,9 +428,9 @@ def test_every_shipped_survey_has_sharp_objects_of_its_own_depth(name):
     assert made.coadd.image.shape[-1] == len(survey.bands)
     assert made.rows.dtype == dtype(survey)
     assert [*survey.per_band("mag")] == [c for c in made.truth if c.startswith("mag_")]
-    assert np.all(made.rows["MASKBITS"] == made.rows["MASKBITS"].astype(int) & _known(survey))
+    assert np.all(made.rows["maskbits"] == made.rows["maskbits"].astype(int) & _known(survey))
     usual = conditions.typical(survey)
-    seen = made.rows[f"PSFSIZE_{survey.reference.upper()}"]
+    seen = made.rows[f"psfsize_{survey.reference}"]
     assert np.allclose(seen, usual.psfsize[survey.place], rtol=0.4)
     noise = np.nanstd(made.coadd.image[made.coadd.image < np.nanpercentile(made.coadd.image, 60)])
     assert 0.05 < noise / made.coadd.sigma.max() < 3

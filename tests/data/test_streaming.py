@@ -1,4 +1,4 @@
-"""Streaming: the same cutouts as the loader's, in the order asked for; damage is found when it is read, or before."""
+"""Streaming: the loader's cutouts in the order asked for; damage is found when it is read."""
 
 import numpy as np
 import pytest

@@ -30,4 +30,4 @@ def sie_scene(
     source = lj.Sersic(
         FLUX.astype(jnp.result_type(float)), f(r_eff), f(n), f(source_q), f(source_phi), f(x), f(y)
     )
-    return lj.Scene(lens, lj.Shear(f(gamma1), f(gamma2)), source)
+    return lj.Scene((lens, lj.Shear(f(gamma1), f(gamma2))), source)

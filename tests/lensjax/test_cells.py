@@ -1,4 +1,5 @@
-"""Two scenes whose images touch the centre of the lens: seen from the corners of a cell around it, nothing is there."""
+"""Two scenes whose images touch the centre of the lens: seen from the corners of a cell around it,
+nothing is there."""
 
 import jax
 import jax.numpy as jnp
@@ -11,19 +12,24 @@ from lensjax.reference import converged_points, lensed_sersic
 GRID = lj.PixelGrid(101)
 NEAR_THE_CENTRE = {
     "a cell of three pixels": lj.Scene(
-        lj.SIE(0.58808279, 0.62069547, 0.47027218, 0.03733259, 0.01037563),
-        lj.Shear(0.02755935, 0.12975408),
+        (
+            lj.SIE(0.58808279, 0.62069547, 0.47027218, 0.03733259, 0.01037563),
+            lj.Shear(0.02755935, 0.12975408),
+        ),
         lj.Sersic(
             jnp.ones(1), 0.07815478, 0.72947598, 0.6509707, 1.83778679, 0.46615034, 0.30972019
         ),
     ),
     "one pixel beside it": lj.Scene(
-        lj.SIE(0.78981638, 0.91639823, 0.19433033, -0.04852659, -0.01055291),
-        lj.Shear(0.02104092, 0.00314859),
-        lj.Sersic(
-            jnp.ones(1), 0.07459272, 2.15894866, 0.54506975, 2.61635423, 0.34399021, -0.5171032
+        (
+            lj.SIE(0.78981638, 0.91639823, 0.19433033, -0.04852659, -0.01055291),
+            lj.Shear(0.02104092, 0.00314859),
         ),
-        lj.Clumps(*(jnp.array([v]) for v in (0.29848397, 0.6427241, 0.12041814, 0.25871098))),
+        lj.ClumpySersic(
+            *(jnp.ones(1), 0.07459272, 2.15894866, 0.54506975, 2.61635423),
+            *(0.34399021, -0.5171032),
+            lj.Clumps(*(jnp.array([v]) for v in (0.29848397, 0.6427241, 0.12041814, 0.25871098))),
+        ),
     ),
 }
 

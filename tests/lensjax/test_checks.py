@@ -1,4 +1,5 @@
-"""What is refused, and that the message names parameter, value and range; what a compiled call does instead."""
+"""What is refused, and that the message names parameter, value and range; what a compiled call does
+instead."""
 
 import jax
 import jax.numpy as jnp
@@ -30,7 +31,9 @@ def psf(given):
 
 
 def clumps(*given):
-    return lj.render(lj.Scene(source=lj.Sersic(**SOURCE), clumps=lj.Clumps(*given)), GRID, PSF)
+    return lj.render(
+        lj.Scene(source=lj.ClumpySersic(**SOURCE, clumps=lj.Clumps(*given))), GRID, PSF
+    )
 
 
 REFUSED = {
@@ -46,8 +49,8 @@ REFUSED = {
         "lens.slope = 3: .*between 1 and 3",
     ),
     "NaN shear": (
-        lambda: lj.render(lj.Scene(None, lj.Shear(NAN, 0.0), lj.Sersic(**SOURCE)), GRID, PSF),
-        "shear.gamma1 = nan",
+        lambda: lj.render(lj.Scene(lj.Shear(NAN, 0.0), lj.Sersic(**SOURCE)), GRID, PSF),
+        "lens.gamma1 = nan",
     ),
     "negative size": (lambda: scene(r_eff=-0.1), "source.r_eff = -0.1: .*larger than 0"),
     "Sersic index above": (lambda: scene(n=12.0), "source.n = 12: .*between 0.4 and 8"),
@@ -99,11 +102,15 @@ REFUSED = {
         "fraction sums to 1.3: .*at most 1",
     ),
     "knots without sizes": (lambda: clumps(*KNOT[:3], jnp.ones(2)), "Clumps shapes differ: .*size"),
-    "knots of two galaxies": (
+    "the second of two galaxies": (
         lambda: lj.render(
-            lj.Scene(source=(lj.Sersic(**SOURCE),) * 2, clumps=lj.Clumps(*KNOT)), GRID, PSF
+            lj.Scene(source=(lj.Sersic(**SOURCE), lj.Sersic(**SOURCE | {"n": 9.0}))), GRID, PSF
         ),
-        "one Sersic source",
+        r"source\[1\].n = 9: .*between 0.4 and 8",
+    ),
+    "light of the lens": (
+        lambda: lj.render(lj.Scene(lens_light=lj.Sersic(**SOURCE | {"q": 2.0})), GRID, PSF),
+        "lens_light.q = 2: .*at most 1",
     ),
     "no source": (lambda: lj.render(lj.Scene(lj.SIE(**LENS)), GRID, PSF), "no source"),
     "grid as a number": (lambda: lj.render(sie_scene(), 101, PSF), "grid = 101: give PixelGrid"),
@@ -212,7 +219,7 @@ def test_inside_jit_a_bad_value_leaves_image_and_gradient_finite(theta_e, q, fwh
     def total(p):
         source = lj.Sersic(jnp.ones(1), 0.3, 1.0, 0.7, 0.2, 0.1, 0.1)
         return lj.render(
-            lj.Scene(lj.SIE(p[0], p[1], 0.3), lj.Shear(0.01, 0.0), source),
+            lj.Scene((lj.SIE(p[0], p[1], 0.3), lj.Shear(0.01, 0.0)), source),
             grid,
             lj.Gaussian(p[2]),
             1e-2,

@@ -17,17 +17,20 @@ def test_the_documented_example_runs():
     assert all(
         np.isfinite(leaf).all()
         for leaf in (
-            *by_scene.source.flux,
-            by_scene.source.r_eff,
-            by_scene.lens.theta_e,
+            *by_scene.source[0].flux,
+            by_scene.source[0].r_eff,
+            by_scene.lens[0].theta_e,
             scope["by_psf"].fwhm,
         )
     )
     # the ratio is linear in the flux of its band, and knows nothing of the others'
-    flux = np.asarray(scope["scenes"].source.flux)
-    np.testing.assert_allclose(np.asarray(by_scene.source.flux)[:, 1] * flux[:, 1], snr, rtol=1e-3)
-    assert (np.asarray(by_scene.source.flux)[:, [0, 2]] == 0).all()
-    # the arcs are in the images: in the annulus the sums over the noise are the ratios, give or take the noise itself
+    flux = np.asarray(scope["scenes"].source[0].flux)
+    np.testing.assert_allclose(
+        np.asarray(by_scene.source[0].flux)[:, 1] * flux[:, 1], snr, rtol=1e-3
+    )
+    assert (np.asarray(by_scene.source[0].flux)[:, [0, 2]] == 0).all()
+    # the arcs are in the images: in the annulus the sums over the noise are the ratios, give or
+    # take the noise itself
     y, x = np.mgrid[:101, :101] - 50
     mask = (np.hypot(x, y) >= 4) & (np.hypot(x, y) <= 16)
     found = (images - np.asarray(scope["host"]))[:, mask, 1].sum(1) / (

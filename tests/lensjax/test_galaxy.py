@@ -7,7 +7,7 @@ import pytest
 from scenes import FLUX, GRID, PSF
 
 import lensjax as lj
-from lensjax.galaxy import cleaned
+from data.galaxies import cleaned
 from lensjax.light import surface_brightness
 
 LENS = lj.SIE(1.5, 0.7, 0.3)
@@ -22,7 +22,7 @@ def gaussian_image(sigma=6.0, size=64):
 def test_an_image_of_a_gaussian_is_the_gaussian():
     galaxy = lj.GalaxyImage(FLUX, gaussian_image(), 0.03, 0.5, 0.2, 0.1)
     same = lj.GaussianLight(FLUX, 0.18, 1.0, 0.0, 0.2, 0.1)
-    a, b = (lj.render(lj.Scene(LENS, SHEAR, source), GRID, PSF) for source in (galaxy, same))
+    a, b = (lj.render(lj.Scene((LENS, SHEAR), source), GRID, PSF) for source in (galaxy, same))
     np.testing.assert_allclose(a, b, atol=2e-3 * float(b.max()))
 
 
@@ -67,9 +67,10 @@ def cosmos(survey_data):
 
 
 def test_arcs_of_real_galaxies_agree_with_lenstronomys_interpolated_source(cosmos):
-    """lenstronomy's rays and INTERPOL profile on 12 x 12 points a pixel, through the effective PSF at their own places. INTERPOL is linear between
-    pixels: given the stamp it is another galaxy by up to a hundredth of the arc's peak, given SciPy's cubic spline of it on pixels a fifth as wide
-    it is the same."""
+    """lenstronomy's rays and INTERPOL profile on 12 x 12 points a pixel, through the effective PSF
+    at their own places. INTERPOL is linear between
+    pixels: given the stamp it is another galaxy by up to a hundredth of the arc's peak, given
+    SciPy's cubic spline of it on pixels a fifth as wide it is the same."""
     from lenstronomy.LensModel.lens_model import LensModel
     from lenstronomy.LightModel.light_model import LightModel
     from scipy.interpolate import RectBivariateSpline
@@ -105,7 +106,7 @@ def test_arcs_of_real_galaxies_agree_with_lenstronomys_interpolated_source(cosmo
     @jax.jit
     def ours(image):
         galaxy = lj.GalaxyImage(jnp.ones(1), image, scale, 0.4, 0.15, -0.1)
-        return lj.render(lj.Scene(LENS, SHEAR, galaxy), grid, lj.Gaussian(fwhm), tol=5e-4)[..., 0]
+        return lj.render(lj.Scene((LENS, SHEAR), galaxy), grid, lj.Gaussian(fwhm), tol=5e-4)[..., 0]
 
     for stamp in (cosmos[2], cosmos[4], cosmos[5]):
         image = cleaned(stamp)

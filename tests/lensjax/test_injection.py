@@ -10,8 +10,7 @@ import lensjax as lj
 GRID = lj.PixelGrid(101)
 PSF = lj.Gaussian(jnp.array([1.3, 1.2, 1.1]))
 SCENE = lj.Scene(
-    lj.SIE(1.5, 0.7, 0.3),
-    lj.Shear(0.03, -0.02),
+    (lj.SIE(1.5, 0.7, 0.3), lj.Shear(0.03, -0.02)),
     lj.Sersic(jnp.array([0.2, 0.25, 0.3]), 0.2, 1.0, 0.6, 0.8, 0.2, 0.1),
 )
 

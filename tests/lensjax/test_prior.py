@@ -10,7 +10,7 @@ import yaml
 from scipy import stats
 
 import lensjax as lj
-from lensjax.prior import lens_like_host, prior_from, scene
+from lensjax.prior import lens_like_host, prior_from
 
 KEY = jax.random.key(7)
 KNOTS = {
@@ -29,7 +29,8 @@ def notes():
 
 def test_offset_law_is_uniform_in_area(notes):
     s = notes.sample(KEY, 4000, theta_e=1.5)
-    r = np.hypot(s.source.x - s.lens.x, s.source.y - s.lens.y) / 1.5
+    lens, source = s.lens[0], s.source[0]
+    r = np.hypot(source.x - lens.x, source.y - lens.y) / 1.5
     law = lambda t: np.clip((t**2 - 0.01) / 0.99, 0, 1)
     assert stats.kstest(r, law).pvalue > 0.01
     assert stats.kstest(r, stats.uniform(0.1, 0.9).cdf).pvalue < 1e-6
@@ -90,12 +91,12 @@ def test_draws_and_log_prob_follow_the_table(name):
         np.testing.assert_allclose(prior.parameters[k].log_prob(p[k]), one, atol=2e-3, err_msg=k)
         expected += one
     np.testing.assert_allclose(prior.log_prob(p), expected, atol=5e-3)
-    assert (prior.clumps is None) == (name == "arclike")
+    assert (prior.extras[-1] is None) == (name == "arclike")
 
 
 def test_knots_follow_the_table(notes):
-    assert notes.knots == (1, 3)
-    assert notes.clumps == {
+    assert notes.extras[-1].knots == (1, 3)
+    assert notes.extras[-1].numbers == {
         "probability": (0.6,),
         "fraction": (0.15, 0.45),
         "spread": (1.0,),
@@ -105,7 +106,7 @@ def test_knots_follow_the_table(notes):
 
 def test_colours_set_the_fluxes(notes):
     p = notes.draw(KEY, 100)
-    m = lj.magnitudes(scene(p).source.flux)
+    m = lj.magnitudes(notes.scene(p).source[0].flux)
     np.testing.assert_allclose(m[:, 1], p["r_mag"], rtol=1e-5)
     np.testing.assert_allclose(m[:, 0] - m[:, 1], p["g_r"], atol=1e-4)
     np.testing.assert_allclose(m[:, 1] - m[:, 2], p["r_z"], atol=1e-4)
@@ -113,7 +114,7 @@ def test_colours_set_the_fluxes(notes):
 
 def test_clumps_share_the_flux_and_never_exceed_it(notes):
     s = notes.sample(KEY, 2000)
-    share = s.clumps.fraction.sum(-1)
+    share = s.source[0].clumps.fraction.sum(-1)
     assert abs((share > 0).mean() - 0.6) < 0.04
     assert share[share > 0].min() >= 0.15 - 1e-6 and share.max() <= 0.45 + 1e-6
 
@@ -141,7 +142,7 @@ def test_gradients_reach_the_assumptions(notes):
     }
     for k, expected in closed.items():
         np.testing.assert_allclose(slopes[k].numbers, expected, rtol=2e-3, atol=2e-3, err_msg=k)
-    of_scene = jax.jit(jax.grad(lambda prior: prior.sample(KEY, 500).source.r_eff.mean()))(notes)
+    of_scene = jax.jit(jax.grad(lambda prior: prior.sample(KEY, 500).source[0].r_eff.mean()))(notes)
     np.testing.assert_allclose(
         of_scene.parameters["r_eff"].numbers, np.array(closed["r_eff"]) / 500, rtol=2e-3
     )
@@ -162,43 +163,119 @@ def test_lens_follows_its_host():
 
 
 @pytest.mark.parametrize(
-    "change, message",
+    "place, change, message",
     [
-        ({"r_eff": {"uniform": [0.3, 0.1]}}, r"'r_eff': \[0.3, 0.1\] .*low < high"),
-        ({"r_eff": {"uniform": [-0.1, 0.1]}}, "'r_eff': -0.1 .*larger than 0"),
-        ({"r_eff": {"gauss": [0.3, 0.1]}}, "'r_eff': give one of uniform"),
-        ({"n": {"uniform": [1.0]}}, r"'n': \[1.0\] should be 2 number"),
-        ({"n": {"uniform": [0.2, 4.0]}}, "'n': 0.2 should be between 0.4 and 8"),
-        ({"n": {"fixed": float("nan")}}, "'n': nan should be between"),
-        ({"n": {"fixed": True}}, "'n': True should be 1 number"),
+        ("source", {"r_eff": {"uniform": [0.3, 0.1]}}, r"'r_eff': \[0.3, 0.1\] .*low < high"),
+        ("source", {"r_eff": {"uniform": [-0.1, 0.1]}}, "'r_eff': -0.1 .*larger than 0"),
+        ("source", {"r_eff": {"gauss": [0.3, 0.1]}}, "'r_eff': give one of uniform"),
+        ("source", {"n": {"uniform": [1.0]}}, r"'n': \[1.0\] should be 2 number"),
+        ("source", {"n": {"uniform": [0.2, 4.0]}}, "'n': 0.2 should be between 0.4 and 8"),
+        ("source", {"n": {"fixed": float("nan")}}, "'n': nan should be between"),
+        ("source", {"n": {"fixed": True}}, "'n': True should be 1 number"),
+        ("lens", {"q": {"uniform": [0.5, 1.2]}}, "'q': 1.2 should be larger than 0 and at most 1"),
+        ("lens", {"theta_e": {"fixed": -1.0}}, "'theta_e': -1.0 should be 0 or larger"),
+        ("lens", {"slope": {"fixed": 2.0}}, r"lens SIE: missing \[\], unknown \['slope'\]"),
+        ("shear", {"gamma1": {"fixed": 0.0}}, r"Shear: missing .*unknown \["),
+        ("source", {"beta": {"area": [-0.1, 0.5]}}, "'beta': .*0 or larger"),
+        ("source", {"x": {"fixed": 0.1}}, "give beta and beta_phi, or x and y"),
+        ("source", {"g_r": {"normal": [0.1, 0.0]}}, "'g_r': sigma 0 .*larger than 0"),
+        ("source", {"i_mag": {"fixed": 24.0}}, "give one magnitude"),
+        ("source", {"colour": {"fixed": 1.0}}, r"unknown \['colour'\]"),
+        ("source", {"clumps": {"probability": 0.5}}, "clumps"),
         (
-            {"lens_q": {"uniform": [0.5, 1.2]}},
-            "'lens_q': 1.2 should be larger than 0 and at most 1",
-        ),
-        ({"theta_e": {"fixed": -1.0}}, "'theta_e': -1.0 should be 0 or larger"),
-        ({"beta": {"area": [-0.1, 0.5]}}, "'beta': .*0 or larger"),
-        ({"g_r": {"normal": [0.1, 0.0]}}, "'g_r': sigma 0 .*larger than 0"),
-        ({"colour": {"fixed": 1.0}}, r"unknown \['colour'\]"),
-        ({"gamma1": {"fixed": 0.0}}, r"unknown \['gamma1'\]"),
-        ({"clumps": {"probability": 0.5}}, "clumps"),
-        (
+            "source",
             {"clumps": KNOTS | {"probability": 1.5}},
             "'clumps.probability': 1.5 should be between 0 and 1",
         ),
         (
+            "source",
             {"clumps": KNOTS | {"fraction": [0.5, 1.2]}},
             "'clumps.fraction': 1.2 should be between 0 and 1",
         ),
-        ({"clumps": KNOTS | {"number": [3, 1]}}, "'clumps.number': .*low, high"),
-        ({"clumps": KNOTS | {"number": [1.5, 3]}}, "'clumps.number': .*whole numbers"),
+        ("source", {"clumps": KNOTS | {"number": [3, 1]}}, "'clumps.number': .*low, high"),
+        ("source", {"clumps": KNOTS | {"number": [1.5, 3]}}, "'clumps.number': .*whole numbers"),
     ],
 )
-def test_a_wrong_registry_is_refused_by_name(change, message):
-    entries = (
-        yaml.safe_load(files("lensjax").joinpath("priors.yaml").read_text())["raw_notes"] | change
-    )
+def test_a_wrong_registry_is_refused_by_name(place, change, message):
+    entries = raw_notes()
+    where = {"lens": ("lens", "SIE"), "shear": ("lens", "Shear"), "source": ("source", CLUMPY)}
+    role, component = where[place]
+    entries[role][component] |= change
     with pytest.raises(lj.InputError, match=message):
         prior_from("mine", entries)
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"lens": {"SIS": {}}}, "prior 'mine', lens: there is no Mass 'SIS'; there are EPL, "),
+        ({"lens": {"Sersic": {}}}, "there is no Mass 'Sersic'"),
+        ({"source": {}}, "no source"),
+        ({"shear": {}}, "unknown block 'shear'; there are lens, source, lens_light"),
+        ({"source": {"GalaxyImage": {"r_mag": {"fixed": 24.0}}}}, "missing .*scale"),
+        ({"lens": {"nowhere:Mine": {}}}, "component 'nowhere:Mine': .*give module:Class"),
+    ],
+)
+def test_components_that_do_not_exist_are_refused_by_name(change, message):
+    with pytest.raises(lj.InputError, match=message):
+        prior_from("mine", raw_notes() | change)
+
+
+CLUMPY = "ClumpySersic"
+
+
+def raw_notes():
+    return yaml.safe_load(files("lensjax").joinpath("prior/presets.yaml").read_text())["raw_notes"]
+
+
+def test_bands_that_are_not_named_lie_between_their_neighbours(notes):
+    p = notes.draw(KEY, 50)
+    g, r, z = (np.asarray(v) for v in (p["r_mag"] + p["g_r"], p["r_mag"], p["r_mag"] - p["r_z"]))
+    wide = notes.for_bands(("u", "g", "i", "y"), (367.0, 480.0, 780.0, 990.0))
+    m = np.asarray(lj.magnitudes(wide.scene(p).source[0].flux))
+    share = np.log(780 / 640) / np.log(920 / 640)
+    np.testing.assert_allclose(m[:, 1], g, atol=2e-5)
+    np.testing.assert_allclose(m[:, 2], r + share * (z - r), atol=2e-5)
+    slope = np.log(367 / 480) / np.log(640 / 480)
+    np.testing.assert_allclose(m[:, 0], g + slope * (r - g), atol=2e-5)
+    with pytest.raises(lj.InputError, match="band 'q1' has no wavelength"):
+        notes.for_bands(("g", "q1"))
+
+
+def test_a_prior_of_any_components_is_read_drawn_and_rendered(tmp_path):
+    np.savez(tmp_path / "library.npz", images=np.random.default_rng(0).random((3, 12, 12)))
+    flat = {"uniform": [0.0, 3.0]}
+    light = {"r_mag": {"fixed": 20.0}, "g_r": {"fixed": 1.0}}
+    shape = {"q": {"uniform": [0.5, 1.0]}, "phi": flat}
+    entries = {
+        "lens": {
+            "EPL": {"theta_e": {"uniform": [0.8, 1.5]}, "slope": {"normal": [2.0, 0.1]}, **shape},
+            "EllipticalNFW": {"theta_e": {"fixed": 0.1}, "r_s": {"fixed": 5.0}, **shape},
+            "Multipole": {"m": 3, "a_m": {"normal": [0.0, 0.01]}, "phi_m": flat},
+        },
+        "source": {
+            "GalaxyImage": {
+                **light,
+                "library": str(tmp_path / "library.npz"),
+                "scale": {"fixed": 0.05},
+                "phi": flat,
+                "beta": {"area": [0.1, 0.5]},
+                "beta_phi": flat,
+            }
+        },
+        "lens_light": {"Sersic": {**light, "r_eff": {"fixed": 1.0}, "n": {"fixed": 4.0}, **shape}},
+    }
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(entries))
+    prior = lj.priors(str(tmp_path / "mine.yaml"))
+    assert {"theta_e", "slope", "lens_q", "lens2_theta_e", "r_s", "lens2_q", "a_m"} <= set(
+        prior.parameters
+    )
+    assert {"source_phi", "light_r_mag", "light_q", "light_r_eff"} <= set(prior.parameters)
+    scenes = prior.sample(KEY, 2)
+    assert scenes.lens[2].m == 3 and scenes.source[0].image.shape == (2, 12, 12)
+    grid, psf = lj.PixelGrid(21, 0.3), lj.Gaussian(jnp.array([1.0, 1.0]))
+    images = jax.vmap(lambda s: lj.render(s, grid, psf, 1e-2))(scenes)
+    assert np.isfinite(images).all() and (np.asarray(images).sum((1, 2)) > 0).all()
 
 
 def test_wrong_draws_are_refused(notes):

@@ -1,4 +1,4 @@
-"""A survey of a few hundred rows: two sweep files, a lens list, and an NPZ cutout of every object."""
+"""A survey of a few hundred rows: two sweep files, a lens list, an NPZ cutout of every object."""
 
 from pathlib import Path
 
@@ -61,7 +61,8 @@ def write_lenses(path: Path, rows: list[tuple[str, float, float, str]]) -> None:
 
 
 def write_cutout(folder: Path, row, size: int = SIZE) -> None:
-    name = f"{row['BRICKNAME'].decode() if isinstance(row['BRICKNAME'], bytes) else row['BRICKNAME']}_{row['OBJID']}"
+    brick = row["BRICKNAME"]
+    name = f"{brick.decode() if isinstance(brick, bytes) else brick}_{row['OBJID']}"
     image = (
         np.random.default_rng(int(row["OBJID"])).normal(0, 0.01, (size, size, 3)).astype(np.float32)
     )
@@ -84,7 +85,8 @@ def write_cutout(folder: Path, row, size: int = SIZE) -> None:
 
 
 def write_survey(root: Path, cutouts: bool = True) -> Path:
-    """sweep/sweep-{a,b}.fits, lenses.csv with matched, distant, ungraded and foreign entries, given/*.npz; returns root."""
+    """sweep/sweep-{a,b}.fits, lenses.csv with matched, distant, ungraded and foreign entries,
+    given/*.npz; returns root."""
     (root / "sweep").mkdir(parents=True)
     lenses = [
         ("DESI-far", 300.0, 80.0, "probable"),

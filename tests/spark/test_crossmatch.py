@@ -138,7 +138,8 @@ def test_a_name_that_no_lens_has(root, tmp_path):
 
 
 def test_real_lenscat_and_cutouts(survey_data, tmp_path):
-    """The five DR10 cutouts lie within 0.5 arcsec of a DESI-named entry, all of grading probable; three LRGs are matched but have no name."""
+    """The five DR10 cutouts lie within 0.5 arcsec of a DESI-named entry, all of grading probable;
+    three LRGs are matched but have no name."""
     listed, _ = lenses.read(survey_data / "lenses" / "lenscat" / "catalog.csv")
     given = sorted(
         str(p.relative_to(survey_data))

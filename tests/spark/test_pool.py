@@ -10,8 +10,9 @@ from data import catalogue, lenses
 from data.files import sha256
 from data.selection import CATEGORIES, Selection, select
 from lensjax.errors import InputError
+from spark.crossmatch import CrossmatchSettings, crossmatch
 from spark.jobs import outputs
-from spark.pool import negative_pool, unique_names
+from spark.pool import negative_pool, refused_rows, unique_names
 
 FILES = ["sweep/sweep-a.fits", "sweep/sweep-b.fits"]
 
@@ -102,13 +103,39 @@ def test_refused_files_stop_or_are_listed(root, tmp_path):
         )
 
 
+def test_a_brick_that_leads_out_is_refused_by_row(tmp_path):
+    table = sweep(1)
+    bricks = table["BRICKNAME"].astype("U20")
+    bricks[4], bricks[9], bricks[11] = "../../xy", "", "_x"
+    table["BRICKNAME"] = bricks
+    table["TYPE"], table["MASKBITS"] = "SER", 0
+    for band in "GRZ":
+        table[f"NOBS_{band}"] = 5
+    table.write(tmp_path / "s.fits")
+    write_lenses(tmp_path / "l.csv", [("DESI-1", table["RA"][4], table["DEC"][4], "probable")])
+    listed, _ = lenses.read(tmp_path / "l.csv")
+    none = listed.where(np.empty(0, int))
+    assert negative_pool(None, tmp_path, tmp_path, ["s.fits"], none, Selection()) == []
+    rows = refused_rows(tmp_path, ["s.fits"])
+    assert [(path, row) for path, row, _ in rows] == [("s.fits", row) for row in (5, 10, 12)]
+    assert "'../../xy'" in rows[0][2]
+    counts = pd.read_csv(tmp_path / "counts" / "pool.csv").set_index("file").loc["s.fits"]
+    assert counts["nameless"] == 3
+    pool = pq.read_table(outputs(tmp_path / "pool")[0])["galaxy_id"].to_pylist()
+    assert len(pool) == counts["kept"] and not any("/" in name or not name for name in pool)
+    crossmatch(None, tmp_path, tmp_path, ["s.fits"], [], listed, CrossmatchSettings())
+    reasons = pd.read_csv(tmp_path / "counts" / "unmatched.csv")["reason"]
+    assert reasons.str.contains("no BRICKNAME and OBJID").tolist() == [True]
+
+
 def test_names_are_unique():
     names = unique_names(["a/x.fits", "b/x.fits.gz", "b/y.fits", "c/b/x.fits"])
     assert names == ["a-x", "b-x-0001", "y", "b-x-0003"]
 
 
 def test_real_extracts(survey_data, tmp_path):
-    """DR8 gives three negatives by hand count (one REX, two DEV); DR3, DR7 and the LRG table are refused with what they lack; DR9 lies too far north."""
+    """DR8 gives three negatives by hand count (one REX, two DEV); DR3, DR7 and the LRG table are
+    refused with what they lack; DR9 lies too far north."""
     files = [
         "tractor/sweep_dr3/sweep-330m005-340p000.fits",
         "tractor/sweep_dr7/sweep-330m005-340p000.fits",
@@ -132,11 +159,11 @@ def test_real_extracts(survey_data, tmp_path):
         and "OBJID, MASKBITS, NOBS_G, NOBS_R, NOBS_Z, SHAPE_R" in refused[files[-1]]
     )
     kept = pd.concat([pq.read_table(p).to_pandas() for p in outputs(tmp_path / "pool")])
-    assert sorted(kept["galaxy_id"]) == ["3301m002_0", "3301m002_15", "3381m017_99"]
+    assert sorted(kept["galaxy_id"]) == ["3301m002_0_8000", "3301m002_15_8000", "3381m017_99_8000"]
     assert kept.set_index("galaxy_id")["pool"].to_dict() == {
-        "3301m002_0": "N2",
-        "3301m002_15": "N1",
-        "3381m017_99": "N1",
+        "3301m002_0_8000": "N2",
+        "3301m002_15_8000": "N1",
+        "3381m017_99_8000": "N1",
     }
     total = pd.read_csv(tmp_path / "counts" / "pool.csv").set_index("file").loc["total"]
     assert (

@@ -3,17 +3,20 @@
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from astropy.table import Table
 from small_survey import write_survey
 
 from data import lenses, splits
+from data.columns import names
 from data.files import sha256
 from data.manifest import SAMPLE_WEIGHTS
 from data.selection import Selection
+from data.survey import default
 from lensjax.errors import InputError
 from spark.crossmatch import CrossmatchSettings, crossmatch, write_parquet
 from spark.jobs import outputs
 from spark.pool import negative_pool
-from spark.sampling import COLUMNS, SampleSettings, sample
+from spark.sampling import SampleSettings, sample
 
 FILES = ["sweep/sweep-a.fits", "sweep/sweep-b.fits"]
 SETTINGS = SampleSettings(negatives_per_positive=4.0)
@@ -54,7 +57,7 @@ def test_spark_and_plain_and_any_partitioning_give_the_same_bytes(out, tmp_path,
 def test_rows_carry_what_the_manifest_needs(out):
     rows, figures, _ = run(None, out, outputs(out / "pool"))
     assert (
-        rows.columns.tolist() == list(COLUMNS)
+        rows.columns.tolist() == list(names(default(), "sample"))
         and rows["galaxy_id"].is_monotonic_increasing
         and rows["galaxy_id"].is_unique
     )
@@ -123,3 +126,34 @@ def test_no_positive_is_refused(out, tmp_path):
     )
     with pytest.raises(InputError, match="no lens of the list matched"):
         sample(None, tmp_path, outputs(out / "pool"), SETTINGS)
+
+
+def test_one_name_for_two_objects_of_different_files_is_refused(tmp_path, spark):
+    root = write_survey(tmp_path / "survey", cutouts=False)
+    moved = Table.read(root / "sweep" / "sweep-a.fits")
+    moved["RA"] += 0.01
+    moved.write(root / "sweep" / "sweep-c.fits")
+    files = [f"sweep/sweep-{name}.fits" for name in "abc"]
+    listed, _ = lenses.read(root / "lenses.csv")
+    negative_pool(None, tmp_path, root, files, listed, Selection())
+    crossmatch(None, tmp_path, root, files, [], listed, CrossmatchSettings())
+    for session in (None, spark):
+        with pytest.raises(InputError, match="galaxy_id 01.* is the name of two objects of the"):
+            sample(session, tmp_path, outputs(tmp_path / "pool"), SampleSettings())
+
+
+def test_existing_cutouts_without_a_release_in_their_name_are_found_by_place(tmp_path):
+    root = write_survey(tmp_path / "survey")
+    table = Table.read(root / "sweep" / "sweep-a.fits")
+    table["RELEASE"] = 9010
+    table.write(root / "sweep" / "sweep-a.fits", overwrite=True)
+    given = sorted(str(p.relative_to(root)) for p in root.glob("given/*.npz"))
+    listed, _ = lenses.read(root / "lenses.csv")
+    negative_pool(None, tmp_path, root, ["sweep/sweep-a.fits"], listed, Selection())
+    crossmatch(None, tmp_path, root, ["sweep/sweep-a.fits"], given, listed, CrossmatchSettings())
+    sample(None, tmp_path, outputs(tmp_path / "pool"), SampleSettings(negatives_per_positive=2))
+    rows = pq.read_table(tmp_path / "sample" / "sample.parquet").to_pylist()
+    of_a = [row for row in rows if row["release"] == 9010]
+    assert of_a and all(row["galaxy_id"].endswith("_9010") for row in of_a)
+    wanted = [f"given/{row['galaxy_id'].removesuffix('_9010')}.npz" for row in of_a]
+    assert [row["source_cutout"] for row in of_a] == wanted

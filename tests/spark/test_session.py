@@ -56,7 +56,8 @@ def test_runs_quietly_without_java_on_the_path(tmp_path):
         real = next((p for p in (f"/usr/bin/{tool}", f"/bin/{tool}") if os.path.exists(p)), None)
         if real:
             (tmp_path / tool).symlink_to(real)
-    code = "import sys\nfrom spark.session import session\nwith session('t', cores=1) as s:\n print(s.range(5).count(), s.sparkContext.parallelize([0], 1)"
+    code = "import sys\nfrom spark.session import session\nwith session('t', cores=1) as s:\n"
+    code += " print(s.range(5).count(), s.sparkContext.parallelize([0], 1)"
     code += ".map(lambda _: 'jax' in sys.modules).collect())"
     environment = {k: v for k, v in os.environ.items() if k != "JAVA_HOME"} | {
         "PATH": str(tmp_path)

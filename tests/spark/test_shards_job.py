@@ -1,4 +1,4 @@
-"""Manifest in, shards out: the right records in hashed order, what is left out named, equal bytes whatever was interrupted."""
+"""Manifest in, shards out: the right records in hashed order, the others named, equal bytes."""
 
 import hashlib
 from pathlib import Path

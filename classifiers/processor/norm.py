@@ -1,7 +1,9 @@
-"""Batch normalisation (Ioffe & Szegedy 2015, arXiv 1502.03167) as torch does it: one product and one sum with numbers of the channel.
+"""Batch normalisation (Ioffe & Szegedy 2015, arXiv 1502.03167) as torch does it: its running
+variance is the unbiased one, where nnx.BatchNorm takes the biased variance of the batch.
 
-nnx.BatchNorm subtracts the mean first and keeps the difference for the backward pass, one more map of activations to write and read;
-and its running variance is the batch's biased one, where torch takes the unbiased.
+It is computed as one product and one sum with numbers of the channel. nnx.BatchNorm subtracts the
+mean first and keeps the difference for the backward pass, which is one more map of activations to
+write and to read.
 """
 
 from __future__ import annotations
@@ -11,11 +13,14 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
+from lensjax.apart import plain
+
 
 class BatchNorm(nnx.BatchNorm):
     """scale (x - mean) / sqrt(var + epsilon) + bias over the last axis, statistics in float32.
 
-    In training mean and var are the batch's, and the running ones move towards them by 1 - momentum (torch's momentum is the weight of the batch).
+    In training mean and var are the batch's, and the running ones move towards them by
+    1 - momentum (torch's momentum is the weight of the batch).
     """
 
     def __call__(  # type: ignore[override]  # it takes no mask
@@ -34,4 +39,8 @@ class BatchNorm(nnx.BatchNorm):
                     self.momentum * running[...] + (1 - self.momentum) * batch
                 )
         slope = self.scale[...] * jax.lax.rsqrt(var + self.epsilon)  # type: ignore[index]
-        return (wide * slope + (self.bias[...] - mean * slope)).astype(self.dtype or x.dtype)  # type: ignore[index]
+        if plain():
+            shifted = (wide - mean) * slope + self.bias[...]  # type: ignore[index]
+            return shifted.astype(self.dtype or x.dtype)
+        shift = self.bias[...] - mean * slope  # type: ignore[index]
+        return (wide * slope + shift).astype(self.dtype or x.dtype)

@@ -1,5 +1,7 @@
-"""Definitions of surveys: the shipped ones load, what is written is read back, mistakes are told."""
+"""Definitions of surveys: shipped ones load, what is written is read back, mistakes are told."""
 
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -114,3 +116,11 @@ def test_files_that_define_no_survey_are_refused(tmp_path):
     (tmp_path / "b.yaml").write_text(text.replace("pixel_scale", "pixelscale"))
     with pytest.raises(InputError, match="pixelscale"):
         survey.load(tmp_path / "b.yaml")
+
+
+def test_definitions_and_stamps_are_read_without_jax():
+    """Spark's workers read both, and loading jax would cost each of them seconds."""
+    code = (
+        "import sys, data.survey, data.stampfile, spark.validation; sys.exit('jax' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,11 +1,16 @@
-"""Convolution of maps as networks call it: lax's, with detours on a processor, where XLA loses time around it and not in it.
+"""Convolution of maps as networks call it: lax's, with detours on a processor, where XLA loses time
+around the convolution and not in it.
 
-- A depthwise one is a sum of shifted products: XLA's gradient of its kernel works out every pair of channels.
-- A map smaller than its kernel is one product over gathered patches: XLA takes image and kernel for each other there, ten times slower.
-- The gradient of the kernel wants image and cotangent with the stamps innermost, that of the image the kernel with its channels exchanged. Left to itself
-  XLA works out again, in that order and element by element, all that led to the image: a tenth of a step of ResNet-18. Here a finished array is turned.
-  One of a single pixel with strides is of the pixels it meets.
-- 3x3 ones of many channels are winograd.py's: fewer multiplications.
+- A depthwise convolution is a sum of shifted products. XLA's gradient of its kernel works out every
+  pair of channels.
+- Over a map that is smaller than the kernel it is one product over gathered patches. XLA takes
+  image and kernel for each other there, which is ten times slower.
+- The gradient of the kernel wants image and cotangent with the stamps innermost, and that of the
+  image wants the kernel with its channels exchanged. Left to itself XLA works out again, in that
+  order and element by element, everything that led to the image: a tenth of a step of ResNet-18.
+  Here a finished array is turned. A kernel of one pixel with strides is first given only the pixels
+  that it meets.
+- Kernels of 3x3 pixels and many channels go to winograd.py, which multiplies less.
 """
 
 from __future__ import annotations
@@ -16,16 +21,16 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from flax import nnx
 from jax import lax
 from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array, Float
 
-from classifiers.models import winograd
-from lensjax.apart import apart
+from classifiers.processor import winograd
+from lensjax.apart import apart, plain
 
 WIDE, MANY = 256, 256
-"""channels, of image and result, and pixels of the batch from which Winograd's way is the quicker one (docs/training.md)"""
+"""Channels of image and result, and pixels of the batch, from which Winograd's way is the quicker
+one (docs/training.md)."""
 
 Pads = Sequence[tuple[int, int]]
 
@@ -37,23 +42,27 @@ def convolution(
     padding: Pads | str,
     **rest: Any,
 ) -> Float[Array, "b u v o"]:
-    """lax.conv_general_dilated for flax's layers, without dilation. strides, padding: of height and width · rest: what flax gives besides."""
+    """lax.conv_general_dilated for flax's layers, without dilation.
+
+    strides, padding: of height and width. rest: what flax gives besides.
+    """
     groups = rest.get("feature_group_count", 1)
     depthwise = groups == x.shape[-1] == kernel.shape[-1]
     steps = (strides, strides) if isinstance(strides, int) else tuple(strides)
     if isinstance(padding, str):
         padding = lax.padtype_to_pads(x.shape[1:3], kernel.shape[:2], steps, padding)
-    if (
-        jax.default_backend() != "cpu"
-        or kernel.shape[:2] == steps == (1, 1)
-        or (groups > 1 and not depthwise)
-    ):
-        return lax.conv_general_dilated(x, kernel, strides, padding, **rest)
+    direct = lambda x, kernel: lax.conv_general_dilated(x, kernel, strides, padding, **rest)
+    if plain() or kernel.shape[:2] == steps == (1, 1) or (groups > 1 and not depthwise):
+        return direct(x, kernel)
+    detour = lambda x, kernel: _detour(x, kernel, steps, padding, depthwise)
+    return lax.platform_dependent(x, kernel, cpu=detour, default=direct)
+
+
+def _detour(x: Array, kernel: Array, steps: Any, padding: Pads, depthwise: bool) -> Array:
     if depthwise:
         shifts = _shifts(x, kernel.shape[:2], steps, padding)
-        return reduce(
-            jnp.add, [part * weight for part, weight in zip(shifts, kernel.reshape(-1, groups))]
-        )
+        weights = kernel.reshape(-1, kernel.shape[-1])
+        return reduce(jnp.add, [part * weight for part, weight in zip(shifts, weights)])
     if kernel.shape[:2] == (1, 1):
         return _turned(_shifts(x, (1, 1), steps, padding)[0], kernel, (1, 1), ((0, 0), (0, 0)))
     if min(x.shape[1:3]) < kernel.shape[0]:
@@ -67,38 +76,6 @@ def convolution(
     ):
         return winograd.convolution(x, kernel, zeros)
     return _turned(x, kernel, steps, zeros)
-
-
-def conv_layer(
-    inputs: int,
-    outputs: int,
-    kernel: int,
-    stride: int,
-    init: Any,
-    rngs: nnx.Rngs,
-    dtype: jnp.dtype | None,
-    bias: bool = False,
-    groups: int = 1,
-    same: bool = False,
-) -> nnx.Conv:
-    """flax's layer with a square kernel, computed by `convolution`.
-
-    Zeros around are kernel // 2 on every side, as torch pads; with `same` they are TensorFlow's,
-    which has one less before an even side that is halved.
-    """
-    return nnx.Conv(
-        inputs,
-        outputs,
-        (kernel, kernel),
-        stride,
-        padding="SAME" if same else [(kernel // 2, kernel // 2)] * 2,
-        feature_group_count=groups,
-        use_bias=bias,
-        kernel_init=init,
-        dtype=dtype,
-        conv_general_dilated=convolution,
-        rngs=rngs,
-    )
 
 
 def _shifts(

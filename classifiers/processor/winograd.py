@@ -1,8 +1,10 @@
-"""Winograd's minimal filtering F(4x4, 3x3) (Lavin & Gray 2016, arXiv 1509.09308): a 3x3 convolution as 36 products of matrices.
+"""Winograd's minimal filtering F(4x4, 3x3) (Lavin & Gray 2016, arXiv 1509.09308): a 3x3 convolution
+as 36 products of matrices.
 
-A quarter of the multiplications is left. Tiles of 6x6 pixels that overlap by two, and the kernels, are turned into values of polynomials at
-six points, multiplied there, and turned back into 4x4 pixels. In float32 the rounding errors are five times those of a direct sum; with
-the usual points (0, 1, -1, 2, -2) they are ten times.
+A quarter of the multiplications is left. Tiles of 6x6 pixels that overlap by two, and the kernels,
+are turned into values of polynomials at six points, multiplied there, and turned back into 4x4
+pixels. In float32 the rounding errors are five times those of a direct sum; with the usual points
+(0, 1, -1, 2, -2) they would be ten times.
 """
 
 from __future__ import annotations
@@ -20,7 +22,8 @@ POINTS = (0, 3 / 4, -3 / 4, 3 / 2, -3 / 2)
 
 
 def _matrices() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What turns a tile (36 x 36), a kernel (36 x 9) and the products (16 x 36): Toom and Cook's, of both axes at once."""
+    """The matrices of Toom and Cook that turn a tile (36 x 36), a kernel (36 x 9) and the products
+    (16 x 36), each for both axes at once."""
     points = np.array(POINTS)
     others = [np.delete(points, i) for i in range(len(points))]
     tile = np.array([[*np.poly(roots)[::-1], 0] for roots in others] + [np.poly(points)[::-1]])
@@ -38,7 +41,7 @@ def convolution(
     kernel: Float[Array, "3 3 i o"],
     padding: tuple[tuple[int, int], ...],
 ) -> Float[Array, "b u v o"]:
-    """The convolution of stride 1 with these zeros around (height, width), computed in float32 or finer."""
+    """The convolution of stride 1 with these zeros around (height, width), in float32 or finer."""
     dtype = jnp.promote_types(x.dtype, jnp.float32)
     of_tile, of_kernel, of_products = (jnp.asarray(m, dtype) for m in _matrices())
     (b, _, _, inputs), outputs = x.shape, kernel.shape[-1]
@@ -61,7 +64,8 @@ def convolution(
 
 
 def _tiles(x: Array, axis: int, pads: tuple[int, int]) -> Array:
-    """The axis as (tiles, 6), zeros around. By parts whose gradient is a slice each, where that of a gather would be a sum over all pixels of a tile."""
+    """The axis as (tiles, 6), with zeros around. It is put together from parts whose gradient is a
+    slice each; the gradient of a gather would be a sum over all pixels of a tile."""
     number = -(-(x.shape[axis] + sum(pads) - 2) // OUT)
     around = [(0, 0)] * x.ndim
     around[axis] = (pads[0], (number + 1) * OUT - pads[0] - x.shape[axis])

@@ -1,0 +1,62 @@
+"""What a light profile is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any
+
+from jaxtyping import Array, Float
+
+from lensjax.arrays import Real
+from lensjax.component import Component
+
+TINY = 1e-12
+"""Offset of a squared radius, which keeps derivatives finite on the centre."""
+
+
+@dataclass(frozen=True)
+class Light(Component):
+    """A profile with a `flux` (B,) in nanomaggies, one for each band, and a shape of unit flux that
+    the bands share. Its normalisation is the integral over the *source plane*, so that lensing
+    magnifies: dividing by the image-plane sum would cancel it."""
+
+    if TYPE_CHECKING:
+        flux: Real
+
+    def brightness(self, x: Real, y: Real) -> Float[Array, "..."]:
+        """Surface brightness (arcsec^-2) of unit flux at x, y (arcsec), any shape."""
+        raise NotImplementedError
+
+    def bound(self, x: Real, y: Real, reach: Real) -> Float[Array, "..."]:
+        """About the largest brightness within `reach` (arcsec) of x, y: tells the renderer where it
+        has to look closely."""
+        raise NotImplementedError
+
+    def prepared(self) -> Light:
+        """The same light with everything worked out that does not depend on the place. Only needed
+        where that is more than a few numbers."""
+        return self
+
+
+def brighter(light: Any, factor: Real) -> Any:
+    """The light, or every light of a tuple, with its flux multiplied by a factor."""
+    if isinstance(light, tuple):
+        return tuple(brighter(part, factor) for part in light)
+    return replace(light, flux=light.flux * factor)
+
+
+def larger(light: Any, factor: Real) -> Any:
+    """The light, or every light of a tuple, with its own length multiplied by a factor: the
+    half-light radius of a Sersic profile, the pixel of a galaxy image. Flux and place stay."""
+    if isinstance(light, tuple):
+        return tuple(larger(part, factor) for part in light)
+    lengths = [f.name for f in fields(light) if f.metadata.get("size")]
+    return replace(light, **{name: getattr(light, name) * factor for name in lengths})
+
+
+def surface_brightness(light: Light, x: Real, y: Real) -> Float[Array, "..."]:
+    """Surface brightness (arcsec^-2) of a profile of unit flux at x, y (arcsec) in the source
+    plane, any shape."""
+    import jax.numpy as jnp
+
+    return light.prepared().brightness(jnp.asarray(x), jnp.asarray(y))

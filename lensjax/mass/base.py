@@ -1,0 +1,39 @@
+"""What a mass component is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from jaxtyping import Array, Float
+
+from lensjax.arrays import Real
+from lensjax.component import Component
+
+CORE = 2e-4
+"""Softening (arcsec) of the direction at the centre of a lens, where the deflection of an isothermal
+sphere has no direction: |.|^2 -> |.|^2 + CORE^2. Derivatives stay below theta_E / CORE; at 0.01"
+from the centre the deflection changes by 2e-4 of itself."""
+
+Pair = tuple[Float[Array, "..."], Float[Array, "..."]]
+
+
+@dataclass(frozen=True)
+class Mass(Component):
+    """A thin lens. Angles are in arcsec from the centre of the stamp, arrays of any one shape; the
+    source position is beta = theta - deflection(theta)."""
+
+    def deflection(self, x: Real, y: Real) -> Pair:
+        """Deflection (arcsec) at x, y."""
+        raise NotImplementedError
+
+    def potential(self, x: Real, y: Real) -> Float[Array, "..."]:
+        """Lensing potential (arcsec^2) at x, y; its gradient is the deflection."""
+        raise NotImplementedError
+
+    @property
+    def centre(self) -> tuple[Any, Any] | None:
+        """Where the deflection may jump or its slope is large, so that the renderer looks there
+        closely; None for a lens that is smooth everywhere."""
+        own = vars(self)
+        return (own["x"], own["y"]) if "x" in own else None

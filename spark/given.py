@@ -1,0 +1,71 @@
+"""Existing cutouts of a survey, as far as their metadata describe the objects in them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from data.cutouts import read_npz
+from data.names import is_safe
+from data.survey import Survey, default
+from lensjax.errors import InputError
+from spark.pool import OnBadFile
+
+CHUNK = 2000
+"""Existing cutouts whose metadata one task reads."""
+
+
+def describe(
+    paths: Sequence[str],
+    temporary: Path,
+    *,
+    root: Path,
+    on_bad_file: OnBadFile,
+    survey: Survey | None = None,
+) -> dict[str, Any]:
+    """The work on a chunk of existing cutouts: what their metadata say of galaxy_id, position,
+    type, exposures and brick. Raises InputError when one is refused and on_bad_file is "stop"."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    nobs = f"nobs_{(survey or default()).selection_band}"
+    rows, refused = [], []
+    for path in paths:
+        try:
+            meta = read_npz(root / path)[1]
+            row = {"path": path, "type": meta.get("type") or meta.get("match_type")}
+            row |= {k: meta.get(k) for k in ("galaxy_id", "ra", "dec", nobs, "brickname")}
+            if not all(
+                isinstance(x, float) and abs(x) <= limit
+                for x, limit in ((row["ra"], 360.0), (row["dec"], 90.0))
+            ):
+                raise InputError(
+                    f"{path}: RA {row['ra']}, Dec {row['dec']} is not a position in degrees; "
+                    "remove the cutout"
+                )
+            for key in ("galaxy_id", "brickname"):
+                if row[key] and not is_safe(row[key]):
+                    raise InputError(
+                        f"{path}: {key} {row[key]!r} cannot be used in the name of a file; remove "
+                        "the cutout"
+                    )
+            rows.append(row)
+        except InputError as error:
+            if on_bad_file == "stop":
+                raise InputError(str(error)) from None
+            refused.append([path, str(error)])
+    text = pa.string()
+    schema = pa.schema(
+        [
+            ("path", text),
+            ("galaxy_id", text),
+            ("ra", pa.float64()),
+            ("dec", pa.float64()),
+            (nobs, pa.int64()),
+            ("brickname", text),
+            ("type", text),
+        ]
+    )
+    pq.write_table(pa.Table.from_pylist(rows, schema), temporary, store_schema=False)
+    return {"cutouts": len(rows), "refused": refused}

@@ -1,0 +1,149 @@
+"""What the verb `survey` reads: its settings, and the files that they name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal, get_args
+
+from pydantic import Field
+
+from data.config import data_directory, settings
+from data.folder import Folder, read_table
+from data.names import inside
+from data.selection import Selection
+from data.survey import DEFINITION, Survey, chosen
+from lensjax.errors import InputError
+from spark.crossmatch import CrossmatchSettings
+from spark.cutouts import CutoutSettings
+from spark.pool import OnBadFile
+from spark.sampling import SampleSettings
+from spark.shards import ShardSettings
+
+StepName = Literal["pool", "crossmatch", "sample", "cutouts", "validation", "manifest", "shards"]
+STEPS: tuple[StepName, ...] = get_args(StepName)
+
+
+@settings
+class SurveySettings:
+    """What is read, what is selected from it, and how it is packed."""
+
+    root: str = ""
+    """folder of the survey; empty for the simulated one of this run, LENSJAX_DATA for the folder
+    that environment variable names"""
+    definition: str = ""
+    """the survey's definition: a shipped one's name, or a YAML file; empty for definition.yaml in
+    root, or DR10 where there is none"""
+    folder: Folder = Folder()
+    """a table and a folder of somebody's cutouts, in place of catalogues and a lens list"""
+    sweeps: tuple[str, ...] = ("sweep/sweep-*.fits",)
+    """catalogue files, relative to root: names, or patterns with * and ?"""
+    lenses: str = "lenses.csv"
+    """lens list in lenscat's format, relative to root"""
+    given: tuple[str, ...] = ()
+    """existing NPZ cutouts, relative to root: names, or patterns with * and ?; they stand in for
+    slicing, and their metadata for a row of a catalogue"""
+    on_bad_file: OnBadFile = "stop"
+    """a file that cannot be used stops the step, or is listed in quarantine.csv"""
+    test_limit: Annotated[int, Field(ge=0)] = 0
+    """read only this many catalogue files, and as many existing cutouts; 0 for all"""
+    steps: tuple[StepName, ...] = STEPS
+    """which steps to run"""
+    memory: str = "1g"
+    """heap of Spark's driver in local mode"""
+    cores: Annotated[int, Field(ge=0)] = 0
+    """of this machine in local mode; 0 for all"""
+    pool: Selection = Selection()
+    crossmatch: CrossmatchSettings = CrossmatchSettings()
+    sample: SampleSettings = SampleSettings()
+    cutouts: CutoutSettings = CutoutSettings()
+    shards: ShardSettings = ShardSettings()
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Where everything is.
+
+    survey: its definition. catalogues, given, lens_list: relative to root; none of them where a
+    table stands for them. external: files outside the run. after: steps before this one.
+    """
+
+    root: Path
+    survey: Survey
+    catalogues: list[str]
+    given: list[str]
+    lens_list: str
+    external: list[Path]
+    after: tuple[str, ...]
+
+
+def locate(out: Path, s: SurveySettings) -> Inputs:
+    """Finds the files that the settings name.
+
+    Raises InputError naming the folder, pattern, list or definition that is not there.
+    """
+    root = _root(out, s)
+    survey = chosen(s.definition, root)
+    path = Path(s.definition) if s.definition else root / DEFINITION
+    definition = [path.absolute()] if path.is_file() else []
+    if s.folder.table:
+        table = inside(root, s.folder.table, "survey.folder.table")
+        rows, _ = read_table(root, s.folder, survey)
+        files = sorted({root / file for row in rows for file in row["files"]})
+        external = [table, *files, *definition] if s.root else []
+        return Inputs(root, survey, [], [], "", external, () if s.root else ("simulate",))
+    catalogues = list(_matching(root, s.sweeps, "sweeps"))
+    given = list(_matching(root, s.given, "given"))
+    if s.test_limit:
+        catalogues, given = catalogues[: s.test_limit], given[: s.test_limit]
+    if not (root / s.lenses).is_file():
+        raise InputError(f"{root / s.lenses}: no such lens list; set survey.lenses")
+    if not s.root:
+        own = [path for path in definition if root not in path.parents]
+        return Inputs(root, survey, catalogues, given, s.lenses, own, ("simulate",))
+    folders = sorted({(root / path).parent for path in (*catalogues, *given)})
+    hosts = [root / path for path in (*s.cutouts.stamps, *s.cutouts.cubes)]
+    tables = [root / path for path in (*catalogues, *given, s.lenses)]
+    external = [*tables, *hosts, *folders, *definition]
+    return Inputs(root, survey, catalogues, given, s.lenses, external, ())
+
+
+def _root(out: Path, s: SurveySettings) -> Path:
+    if not s.root:
+        root = out / "survey"
+    else:
+        name = s.root.removeprefix("${").removesuffix("}") if s.root.startswith("${") else s.root
+        if name == "LENSJAX_DATA" and not data_directory():
+            raise InputError(
+                "survey.root is LENSJAX_DATA, but that environment variable is not set: export "
+                "LENSJAX_DATA=/path/to/survey/data"
+            )
+        root = Path(data_directory() if name == "LENSJAX_DATA" else s.root).expanduser().absolute()
+    if not root.is_dir():
+        cure = (
+            "set survey.root to the survey's folder"
+            if s.root
+            else f"run `lensjax simulate --out {out}` first, or set survey.root"
+        )
+        raise InputError(f"{root}: no such folder; {cure}")
+    return root
+
+
+def _matching(root: Path, patterns: Iterable[str], key: str) -> Iterator[str]:
+    """Paths relative to root that match the patterns, in the order of the patterns, each once.
+
+    A pattern that is the name of a file is that file, whatever characters it has.
+    """
+    seen: set[str] = set()
+    for pattern in patterns:
+        try:
+            paths = [root / pattern] if (root / pattern).is_file() else root.glob(pattern)
+            found = sorted(os.path.relpath(p, root) for p in paths if p.is_file())
+        except (ValueError, NotImplementedError) as error:
+            raise InputError(f"survey.{key}: pattern {pattern!r}: {error}") from None
+        if not found:
+            raise InputError(f"{root / pattern}: no file matches; correct survey.{key}")
+        yield from (p for p in found if p not in seen)
+        seen.update(found)
