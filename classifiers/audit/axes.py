@@ -94,9 +94,7 @@ class Axis:
 
     def names(self) -> list[str]:
         """What the cells are called in tables of one axis: "23-24", "1.5" or a word."""
-        return [
-            f"{c.edges[0]:g}-{c.edges[1]:g}" if c.edges else str(c.value) for c in self.cells
-        ]
+        return [f"{c.edges[0]:g}-{c.edges[1]:g}" if c.edges else str(c.value) for c in self.cells]
 
     def named(self, values: Any) -> np.ndarray:
         """Name of the cell that each value lies in, "outside" where there is none."""

@@ -19,6 +19,7 @@ import lensjax as lj
 from data.survey import Survey
 from lensjax.errors import InputError
 from lensjax.injection import annulus
+from lensjax.light import brighter, larger
 from lensjax.prior import Distribution, Prior
 
 SLACK = 1e-6
@@ -65,13 +66,15 @@ class Nudge:
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Experiment:
-    """What an audit keeps fixed. prior: of scenes. pixels: the stamps' grid. survey: whose bands
-    and radii count. degrade: whether hosts are brought to the target PSF and depth. gain: electrons
-    per nanomaggy of the arc's Poisson noise, or None."""
+    """What an audit keeps fixed. prior: of scenes. pixels: the stamps' grid. band: place of the
+    reference band. ring: inner and outer radius in which arcs are measured, arcsec. degrade: whether
+    hosts are brought to the target PSF and depth. gain: electrons per nanomaggy of the arc's Poisson
+    noise, or None."""
 
     prior: Prior
     pixels: lj.PixelGrid
-    survey: Survey = field(metadata={"static": True})
+    band: int = field(metadata={"static": True})
+    ring: tuple[float, float] = field(metadata={"static": True})
     degrade: bool = field(default=False, metadata={"static": True})
     gain: Float[Array, ""] | float | None = None
 
@@ -88,8 +91,8 @@ class Experiment:
             return jax.tree.map(lambda leaf: leaf[0], (drawn, scene))
 
         drawn, scenes = jax.vmap(one)(batch.key, batch.drawn)
-        source = lj.light.brighter(scenes.source, 10 ** (-0.4 * nudge.magnitude))
-        source = lj.light.larger(source, jnp.exp(nudge.log_size))
+        source = brighter(scenes.source, 10 ** (-0.4 * nudge.magnitude))
+        source = larger(source, jnp.exp(nudge.log_size))
         return drawn, replace(scenes, source=source)
 
     def hosts(self, batch: Batch) -> Float[Array, "b h w c"]:
@@ -158,9 +161,9 @@ class Experiment:
     ) -> Float[Array, " b"]:
         """Summed flux within the survey's ring for arcs over the noise of as many sky pixels, in
         the reference band."""
-        inner, outer = (radius / self.pixels.scale for radius in self.survey.radii.arc)
+        inner, outer = (radius / self.pixels.scale for radius in self.ring)
         ring = annulus(self.pixels.size, inner - SLACK, outer + SLACK)
-        band = self.survey.place
+        band = self.band
         signal = jnp.sum(arc[..., band] * jnp.asarray(ring, arc.dtype), axis=(1, 2))
         return signal / (sigma[:, band] * np.sqrt(ring.sum()))
 
@@ -183,7 +186,7 @@ def audit_prior(
     does not exist, and when it has no magnitude to replace.
     """
     if isinstance(source, dict):
-        prior = lj.prior.prior_from("audit.prior", source)
+        prior = lj.prior_from("audit.prior", source)
     else:
         prior = lj.priors(source)
     if magnitude:

@@ -205,9 +205,7 @@ class AuditSettings:
             if one is not None:
                 axis = _axis(name, one, own, hosts, parameters, band, name in usual)
                 made[axis.kind].append(axis)
-        snr = Axis(
-            "arc_snr_bin", f"arc SNR in {band}", "", "measured", "arc_snr", edges=SNR_EDGES
-        )
+        snr = Axis("arc_snr_bin", f"arc SNR in {band}", "", "measured", "arc_snr", edges=SNR_EDGES)
         return Grid(tuple(made["drawn"]), tuple(made["host"]), (*made["measured"], snr))
 
 

@@ -129,9 +129,9 @@ def add_audit(out: Path) -> None:
             {
                 "galaxy_id": found.ids[c.host],
                 "split": found.split[c.host],
-                "theta_e": c.theta_e,
-                "cell_psf_fwhm": c.site.psf_fwhm,
-                "cell_depth_m5": c.site.depth_m5,
+                "theta_e": c.drawn["theta_e"],
+                "cell_psf_fwhm": c.site.centre("psf_fwhm"),
+                "cell_depth_m5": c.site.centre("depth_m5"),
             }
         )
         for c in chunks
@@ -146,12 +146,8 @@ def add_audit(out: Path) -> None:
     )
     rows.to_parquet(folder / "injections.parquet")
     thresholds = {"p0.3": 0.3, "p0.5": 0.5}
-    table = completeness.table(
-        rows, plan.cells(found, axes, False), thresholds, s.magnitude_edges, s.sufficient
-    )
-    marginal = completeness.marginals(
-        rows, thresholds, s.magnitude_edges, (0.0, 10.0, 1e6), s.sufficient, 1
-    )
+    table = completeness.table(rows, plan.cells(found, axes, False), thresholds, axes, s.sufficient)
+    marginal = completeness.marginals(rows, thresholds, axes, s.sufficient, 1)
     columns = [
         "parameter",
         "unit",
