@@ -124,7 +124,7 @@ class Site:
     def columns(self) -> dict[str, Any]:
         """Values of the axes by name, then the edges of bins."""
         cells = [axis.cells[i] for axis, i in zip(self.axes, self.place)]
-        edges = {}
+        edges: dict[str, float] = {}
         for axis, cell in zip(self.axes, cells):
             if cell.edges:
                 edges |= {f"{axis.stem}_lo": cell.edges[0], f"{axis.stem}_hi": cell.edges[1]}

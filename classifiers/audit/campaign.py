@@ -63,7 +63,7 @@ class Campaign:
     def experiment(self, chunk: Chunk) -> Experiment:
         """The compiled function's fixed part for a chunk's stamp size."""
         pixels = lj.PixelGrid(chunk.size, chunk.pixel_scale)
-        ring = tuple(self.survey.radii.arc)
+        ring = self.survey.radii.arc
         band, gain = self.survey.place, self.gain or None
         return Experiment(self.prior, pixels, band, ring, chunk.degrade, gain)
 
@@ -129,7 +129,10 @@ class Campaign:
             jnp.asarray(chunk.key[rows]),
             {name: as32(values[rows]) for name, values in chunk.drawn.items()},
             as32(np.stack([stamps[int(i)] for i in place])),
-            *map(as32, (fwhm, psfdepth, target_fwhm, target_depth)),
+            as32(fwhm),
+            as32(psfdepth),
+            as32(target_fwhm),
+            as32(target_depth),
             self.psf(chunk, place, target_fwhm),
             as32(10 ** (-0.4 * np.array(self.survey.extinction) * ebv[:, None])),
         )

@@ -157,8 +157,8 @@ def marginals(
     for axis in grid.axes:
         column = axis.name if axis.kind == "drawn" else cell_column(axis)
         present = set(rows[column])
-        values = [c.value for c in axis.cells if c.value in present]
-        along.append((axis.name, [str(v) for v in values], rows[column].astype(str)))
+        found = [str(c.value) for c in axis.cells if c.value in present]
+        along.append((axis.name, found, rows[column].astype(str)))
     for axis in grid.measured:
         along.append(
             (axis.name, axis.names(), pd.Series(axis.named(rows[axis.column]), rows.index))

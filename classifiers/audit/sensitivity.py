@@ -109,7 +109,8 @@ def table(
         if key not in available(experiment, sample[0][1]):
             continue
         shift = jnp.zeros(len(PARAMETERS)).at[i].set(step)
-        up, down = (over(lambda batch, s=s: probability(batch, s)) for s in (shift, -shift))
+        up = over(lambda batch: probability(batch, shift))  # noqa: B023
+        down = over(lambda batch: probability(batch, -shift))  # noqa: B023
         finite = (up - down) / (2 * step)
         gradient, difference = float(own[:, i].mean()), float(finite.mean())
         rows.append(

@@ -326,7 +326,7 @@ def summarise(
         "two_stages": stages,
         "saturation": saturated,
         "beside_lenses": beside,
-        "agreement": agreement(gradients) if derived else None,
+        "agreement": None if gradients is None or not derived else agreement(gradients),
         "classifier": {
             k: v for k, v in info.items() if isinstance(v, (str, int, float, bool, list, dict))
         },
