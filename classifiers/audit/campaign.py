@@ -40,8 +40,8 @@ Sample = Sequence[tuple[int, np.ndarray]]
 
 @dataclass(frozen=True)
 class Campaign:
-    """plan: all injections. hosts: what they refer to, their stamps under `out`. finder: what scores
-    the stamps. prior: of scenes. gain: see `Experiment`, 0 for none. beta: of the Moffat PSF, 0 for
+    """plan: all injections. hosts: what they refer to, their stamps under `out`. finder: scores the
+    stamps. prior: of scenes. gain: see `Experiment`, 0 for none. beta: of the Moffat PSF, 0 for
     a Gaussian. batch: injections made together; the last batch of a chunk is padded. extinction:
     whether dust dims arcs."""
 
@@ -97,7 +97,7 @@ class Campaign:
         }
 
     def psf(self, chunk: Chunk, place: np.ndarray, fwhm: np.ndarray) -> Any:
-        """What the arcs of these hosts are blurred with, leaves with an axis of the hosts: their own
+        """What the arcs of these hosts are blurred with, leaves with an axis of the hosts: their
         kernels where the manifest has any, else a Gaussian or a Moffat of this FWHM (b, B)."""
         names = self.hosts.kernels
         if names is None:
@@ -222,8 +222,8 @@ class Campaign:
         return pd.DataFrame(columns)
 
     def carry_out(self, parts: Path) -> pd.DataFrame:
-        """All injections of the plan, in its order. Chunks that are already in `parts` are read, the
-        others made and written there."""
+        """All injections of the plan, in its order. Chunks that are in `parts` already are read,
+        the others are made and written there."""
         import pandas as pd
         from rich.console import Console
         from rich.progress import (

@@ -1,4 +1,4 @@
-"""A few injections to look at, before and after: found, missed although bright, barely there, ordinary."""
+"""A few injections to look at, before and after: found, missed, barely there, ordinary."""
 
 from __future__ import annotations
 

@@ -67,9 +67,9 @@ class Nudge:
 @dataclass(frozen=True)
 class Experiment:
     """What an audit keeps fixed. prior: of scenes. pixels: the stamps' grid. band: place of the
-    reference band. ring: inner and outer radius in which arcs are measured, arcsec. degrade: whether
-    hosts are brought to the target PSF and depth. gain: electrons per nanomaggy of the arc's Poisson
-    noise, or None."""
+    reference band. ring: inner and outer radius in which arcs are measured, arcsec. degrade:
+    whether hosts are brought to the target PSF and depth. gain: electrons per nanomaggy of the
+    arc's Poisson noise, or None."""
 
     prior: Prior
     pixels: lj.PixelGrid

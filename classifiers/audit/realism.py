@@ -1,9 +1,9 @@
 """What speaks for and against reading a completeness as that of real lenses: sky-noise SNR, score
 saturation, and labelled lenses beside injections.
 
-An arc is observable when its matched-filter SNR (all bands, its own shape as the template, sky noise
-only) reaches a gate. That is what a detector that knew the arc's shape could reach on an empty sky,
-so the observable fraction is an upper bound and the recall given observable a lower one.
+An arc is observable when its matched-filter SNR (all bands, its own shape as the template, sky
+noise only) reaches a gate. That is what a detector that knew the arc's shape could reach on an
+empty sky, so the observable fraction is an upper bound and the recall given observable a lower one.
 """
 
 from __future__ import annotations

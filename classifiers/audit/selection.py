@@ -54,11 +54,11 @@ class SelectionFunction:
         """Completeness between cell centres, linear in each axis; NaN outside the centres and where
         a sufficient cell is missing.
 
-        values: along the axes of the table, in their order, numbers or arrays that broadcast; named:
-        the same by name. An axis of words takes a word. `source_mag_bin="23-24"` asks for one bin of
-        a measured axis, all of them together otherwise. An axis with a single cell is constant over
-        that cell's bin. Raises InputError when the threshold, a bin or a word is not in the table,
-        and when an axis is missing.
+        values: along the axes of the table, in their order, numbers or arrays that broadcast.
+        named: the same by name. An axis of words takes a word. `source_mag_bin="23-24"` asks for
+        one bin of a measured axis, all of them together otherwise. An axis with a single cell is
+        constant over that cell's bin. Raises InputError when the threshold, a bin or a word is not
+        in the table, and when an axis is missing.
         """
         given: dict[str, Any] = dict(zip(self.axes, values)) | named
         strata = {c: given.pop(c, ALL) for c in strata_columns(self.table)}
@@ -70,7 +70,8 @@ class SelectionFunction:
         if chosen.empty:
             known = ", ".join(map(str, self.table["threshold_name"].unique()))
             raise InputError(
-                f"no completeness for threshold {threshold_name!r} and {strata}; thresholds: {known}"
+                f"no completeness for threshold {threshold_name!r} and {strata}; the thresholds "
+                f"are {known}"
             )
         numbers = []
         for axis in self.axes:

@@ -19,10 +19,10 @@ Where the two may differ, and why the table shows both:
 - Rectifiers of the finder, and the renderer's choice of pixels to look at closely (its values are
   differentiated, the choice is not).
 
-Each is a kink in one injection's score that averages out over many. `difference_error`, the standard
-error of (gradient - finite difference) over the sample, says how far it has. Steps are chosen so
-that the change of the mean (about 1e-3 and more) is far above float32 rounding (about 1e-7) while
-the cubic term stays below a percent.
+Each is a kink in one injection's score that averages out over many. `difference_error`, the
+standard error of (gradient - finite difference) over the sample, says how far it has. Steps are
+chosen so that the change of the mean (about 1e-3 and more) is far above float32 rounding (about
+1e-7) while the cubic term stays below a percent.
 """
 
 from __future__ import annotations
@@ -84,8 +84,8 @@ def table(
 ) -> pd.DataFrame:
     """One line per parameter: gradient of the mean probability, its standard error over the sample,
     central finite difference with its step and standard error, |gradient - finite difference| /
-    |finite difference|, and the standard error of their difference. The gradient is NaN for a finder
-    that cannot be differentiated. sample: (injections that count, batch)."""
+    |finite difference|, and the standard error of their difference. The gradient is NaN for a
+    finder that cannot be differentiated. sample: (injections that count, batch)."""
     import pandas as pd
 
     assert set(PARAMETERS) == {f.name for f in fields(Nudge)}

@@ -123,16 +123,16 @@ def _of_the_prior(s: AuditSettings, hosts: Hosts) -> list[str]:
     else:
         shape = "Moffat" if s.moffat_beta else "Gaussian"
         words.append(
-            f"Arcs are blurred with a round {shape} PSF of the host's FWHM; the survey's own varies "
-            "in shape."
+            f"Arcs are blurred with a round {shape} PSF of the host's FWHM; the survey's own "
+            "varies in shape."
         )
     known = np.isfinite(hosts.ebv)
     if not s.extinction:
         words.append("Galactic extinction of the arcs is switched off.")
     elif not known.all():
         words.append(
-            f"E(B-V) is unknown for {int((~known).sum())} of {len(hosts)} hosts; their arcs are not "
-            "dimmed."
+            f"E(B-V) is unknown for {int((~known).sum())} of {len(hosts)} hosts; their arcs are "
+            "not dimmed."
         )
     return words
 
@@ -187,8 +187,8 @@ def findings(
     words = [
         f"Of {t['n']} injections {t['k']} score above {middle:g}: {percent(t['completeness'])} "
         f"(95 %: {percent(t['lo95'])} to {percent(t['hi95'])}; resampling hosts: "
-        f"{percent(t['lo95_hosts'])} to {percent(t['hi95_hosts'])}); {t['k_before']} of their hosts "
-        "do so with no arc."
+        f"{percent(t['lo95_hosts'])} to {percent(t['hi95_hosts'])}); {t['k_before']} of their "
+        "hosts do so with no arc."
     ]
     if stages["observable"]["n"]:
         o, r, u = stages["observable"], stages["recall_observable"], stages["recall_unobservable"]

@@ -1,4 +1,5 @@
-"""The verb `audit`: injections into held-out hosts, completeness, sensitivity; everything under audit/ of the run directory."""
+"""The verb `audit`: injections into held-out hosts, completeness and sensitivity, all of it under
+audit/ of the run directory."""
 
 from __future__ import annotations
 
@@ -163,7 +164,8 @@ def choose_hosts(out: Path, s: AuditSettings, info: dict[str, Any], survey: Surv
 
 
 def all_thresholds(out: Path, s: AuditSettings) -> dict[str, float]:
-    """Name -> score: the settings' and those of evaluation/thresholds.csv that stand on enough negatives."""
+    """Name to score: the settings' and those of evaluation/thresholds.csv that stand on enough
+    negatives."""
     import pandas as pd
 
     found = {f"p{t:g}": float(t) for t in s.thresholds}

@@ -164,9 +164,9 @@ def _what(audit: dict[str, Any]) -> str:
     drawn = f" (unlensed magnitudes {magnitudes[0]:g} to {magnitudes[1]:g})" if magnitudes else ""
     splits = ", ".join(f"{n} {k}" for k, n in audit["host_splits"].items())
     return (
-        f"{audit['injections']:,} arcs of the prior “{audit['prior']}”{drawn} were rendered into "
-        f"{audit['hosts']:,} held-out galaxies ({splits}), host mode {audit['mode']}, and scored by "
-        f"the frozen finder. {cells['sufficient']} of {cells['total']} cells are sufficient."
+        f"{audit['injections']:,} arcs of the prior “{audit['prior']}”{drawn} were rendered "
+        f"into {audit['hosts']:,} held-out galaxies ({splits}), host mode {audit['mode']}, "
+        f"and scored by the frozen finder. {cells['sufficient']} of {cells['total']} cells are sufficient."
     )
 
 
@@ -242,16 +242,16 @@ def sensitivity(run: Run) -> list[Any]:
     derived = bool(table["gradient"].notna().any())
     if derived:
         words = [
-            f"How the mean detection probability of {n} injections answers to the assumptions behind "
-            "them: the derivative through ray tracing, PSF, preprocessing and classifier, beside a "
-            "central finite difference of the same function. Whiskers: standard error over the "
+            f"How the mean detection probability of {n} injections answers to the assumptions "
+            "behind them: the derivative through ray tracing, PSF, preprocessing and classifier, "
+            "beside a central finite difference of the same function. Whiskers: standard error over the "
             "sample."
         ]
     else:
         words = [
-            f"How the mean detection probability of {n} injections answers to the assumptions behind "
-            "them: central finite differences with common random numbers, which means the same "
-            "hosts, scenes and noise on both sides. The finder has no gradients, so there is no "
+            f"How the mean detection probability of {n} injections answers to the assumptions "
+            "behind them: central finite differences with common random numbers, which means the "
+            "same hosts, scenes and noise on both sides. The finder has no gradients, so there is no "
             "derivative beside them."
         ]
     if run.audit and run.audit.get("agreement"):

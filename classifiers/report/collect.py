@@ -1,4 +1,7 @@
-"""Reads what the steps of a run wrote. Everything but the survey's manifest may be missing: it is then None or empty."""
+"""Reads what the steps of a run wrote.
+
+Everything but the survey's manifest may be missing: it is then None or empty.
+"""
 
 from __future__ import annotations
 
@@ -39,9 +42,9 @@ TABLES = {
 
 @dataclass(frozen=True)
 class Run:
-    """A run directory. survey: whose bands and pixels count. records: of the finished steps by name.
-    manifest: of the cutouts. tables: those of TABLES that exist and have rows. epochs: of training.
-    metrics: evaluation/metrics.json. audit: audit/summary.json."""
+    """A run directory. survey: whose bands and pixels count. records: of the finished steps by
+    name. manifest: of the cutouts. tables: those of TABLES that exist and have rows. epochs: of
+    training. metrics: evaluation/metrics.json. audit: audit/summary.json."""
 
     out: Path
     records: dict[str, dict[str, Any]]
@@ -64,7 +67,7 @@ class Run:
 
 
 def collect(out: Path) -> Run:
-    """Everything of a run directory. Raises InputError naming a file that is there but cannot be read."""
+    """Everything of a run directory. Raises InputError naming a file that cannot be read."""
     import pandas as pd
 
     tables: dict[str, pd.DataFrame] = {}
@@ -78,8 +81,8 @@ def collect(out: Path) -> Run:
             continue
         except (OSError, ValueError) as error:
             raise InputError(
-                f"{path}: cannot be read ({str(error).splitlines()[0]}); run the step that writes it "
-                "again with --force"
+                f"{path}: cannot be read ({str(error).splitlines()[0]}); run the step that writes "
+                "it again with --force"
             ) from None
         if len(table):
             tables[name] = table

@@ -1,4 +1,5 @@
-"""Figures as SVG inside the page. Text stays text; colours are the page's own variables, so that light and dark are one file.
+"""Figures as SVG inside the page. Text stays text, and colours are the page's own variables, so
+that light and dark are one file.
 
 Matplotlib draws with placeholder colours that are replaced by `var(--...)` afterwards.
 """
@@ -72,7 +73,8 @@ def drawn(name: str, draw: Callable[[Axes], None], width: float = 4.6, height: f
 
 
 def cleaned(text: str, name: str) -> str:
-    """The bare svg element: no prolog or metadata, scaling with its column, identifiers of its own, colours by variable."""
+    """The bare svg element, which has no prolog or metadata, scales with its column, and has its
+    own identifiers and colours by variable."""
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.S)
     text = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", text, count=1)
@@ -358,7 +360,8 @@ def heat_map(
 
 
 def marginal(table: pd.DataFrame, axis: str, label: str, thresholds: Sequence[str]) -> str:
-    """Completeness along one axis for several thresholds, with 68 (thick) and 95 % (thin) intervals; hollow where insufficient."""
+    """Completeness along one axis for several thresholds, with 68 (thick) and 95 % (thin)
+    intervals; markers are hollow where there are too few injections."""
 
     def draw(axes: Axes) -> None:
         places: dict[str, int] = {}
@@ -424,7 +427,8 @@ def _short(value: str) -> str:
 
 
 def sensitivity(table: pd.DataFrame) -> str:
-    """Gradient and finite difference of the mean detection probability, side by side, with the gradient's standard error."""
+    """Gradient, where there is one, and finite difference of the mean detection probability, side
+    by side, with the gradient's standard error."""
 
     def draw(axes: Axes) -> None:
         y = np.arange(len(table))[::-1]

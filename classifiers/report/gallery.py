@@ -1,4 +1,4 @@
-"""Stamps to look at: lenses, each kind of confuser, ordinary galaxies; injections before and after."""
+"""Stamps to look at: lenses, confusers, ordinary galaxies, and injections before and after."""
 
 from __future__ import annotations
 

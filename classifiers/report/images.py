@@ -21,8 +21,8 @@ FLOOR = 0.02
 
 
 def rgb(stamp: Float[np.ndarray, "h w b"], survey: Survey) -> UInt8[np.ndarray, "h w 3"]:
-    """Picture (H, W, 3) of a stamp in nanomaggies, row 0 at the bottom as on the sky; missing pixels
-    are purple."""
+    """Picture (H, W, 3) of a stamp in nanomaggies, row 0 at the bottom as on the sky; missing
+    pixels are purple."""
     how = survey.rgb
     places = [survey.bands.index(band) for band in how.bands]
     missing = ~np.isfinite(stamp[..., places]).all(-1)

@@ -60,10 +60,10 @@ def test_an_injection_is_host_plus_arc_and_the_signal_to_noise_that_of_the_arc(p
         plain["host"], one.host, atol=2e-4
     )  # rounding leaves a thousandth of the sky noise
     np.testing.assert_allclose(plain["stamp"], plain["host"] + arc, atol=1e-5)
-    np.testing.assert_allclose(plain["drawn"]["theta_e"], one.theta_e, rtol=1e-6)
+    np.testing.assert_allclose(plain["drawn"]["theta_e"], one.drawn["theta_e"], rtol=1e-6)
     width = np.asarray(one.fwhm) / 2.3548 / PIXELS.scale
     sigma = np.sqrt(
-        1 / (4 * np.pi * width**2) / np.asarray(one.fwhmdepth)
+        1 / (4 * np.pi * width**2) / np.asarray(one.psfdepth)
     )  # sum(psf^2) of a Gaussian
     np.testing.assert_allclose(
         plain["snr"], np.sqrt(((arc / sigma[:, None, None]) ** 2).sum((1, 2, 3))), rtol=0.01
@@ -77,7 +77,9 @@ def test_an_injection_is_host_plus_arc_and_the_signal_to_noise_that_of_the_arc(p
 def test_arcs_lie_at_the_einstein_radius_and_outshine_their_sources(plain):
     arc = np.asarray(plain["arc"], np.float64)[..., 1]
     radius = (arc * PIXELS.radius()).sum((1, 2)) / arc.sum((1, 2)) * PIXELS.scale
-    blurred = np.hypot(np.asarray(batch().theta_e), np.asarray(batch().fwhm)[:, 1] / 2.3548)
+    blurred = np.hypot(
+        np.asarray(batch().drawn["theta_e"]), np.asarray(batch().fwhm)[:, 1] / 2.3548
+    )
     np.testing.assert_allclose(radius, blurred, rtol=0.5)
     assert (arc.sum((1, 2)) > 2 * np.asarray(plain["flux"])[:, 1]).all()
 
@@ -96,7 +98,7 @@ def test_missing_pixels_of_a_host_stay_missing_and_never_reach_the_score(plain):
 def test_degraded_hosts_have_the_noise_of_the_target(plain):
     one = batch()
     worse = dataclasses.replace(
-        one, target_fwhm=one.fwhm * 1.5, target_psfdepth=one.fwhmdepth * 0.25
+        one, target_fwhm=one.fwhm * 1.5, target_psfdepth=one.psfdepth * 0.25
     )
     found = observe(experiment(), worse, unchanged())
     host = np.asarray(found["host"])

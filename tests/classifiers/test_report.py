@@ -19,6 +19,7 @@ from classifiers.report import command
 from classifiers.report.images import MISSING, rgb
 from data import record
 from data.manifest import read as read_manifest
+from data.survey import default
 from lensjax.cli import main
 
 SECTIONS = (
@@ -403,6 +404,6 @@ def test_pictures_are_red_where_z_is_bright_upside_right_and_mark_missing_pixels
     stamp[0, 0] = (0.0, 0.0, 50.0)
     stamp[8, 8] = (10.0, 0.0, 0.0)
     stamp[4, 4, 1] = np.nan
-    picture = rgb(stamp)
+    picture = rgb(stamp, default())
     assert picture[8, 0, 0] > 200 > 100 > picture[8, 0, 2] and picture[0, 8, 2] > 200
     assert tuple(picture[4, 4]) == MISSING and np.ptp(picture[3, 3].astype(int)) == 0
