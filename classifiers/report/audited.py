@@ -166,7 +166,8 @@ def _what(audit: dict[str, Any]) -> str:
     return (
         f"{audit['injections']:,} arcs of the prior “{audit['prior']}”{drawn} were rendered "
         f"into {audit['hosts']:,} held-out galaxies ({splits}), host mode {audit['mode']}, "
-        f"and scored by the frozen finder. {cells['sufficient']} of {cells['total']} cells are sufficient."
+        f"and scored by the frozen finder. {cells['sufficient']} of {cells['total']} cells are "
+        "sufficient."
     )
 
 
@@ -244,15 +245,15 @@ def sensitivity(run: Run) -> list[Any]:
         words = [
             f"How the mean detection probability of {n} injections answers to the assumptions "
             "behind them: the derivative through ray tracing, PSF, preprocessing and classifier, "
-            "beside a central finite difference of the same function. Whiskers: standard error over the "
-            "sample."
+            "beside a central finite difference of the same function. Whiskers: standard error "
+            "over the sample."
         ]
     else:
         words = [
             f"How the mean detection probability of {n} injections answers to the assumptions "
             "behind them: central finite differences with common random numbers, which means the "
-            "same hosts, scenes and noise on both sides. The finder has no gradients, so there is no "
-            "derivative beside them."
+            "same hosts, scenes and noise on both sides. The finder has no gradients, so there is "
+            "no derivative beside them."
         ]
     if run.audit and run.audit.get("agreement"):
         words.append(
