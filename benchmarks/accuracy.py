@@ -2,9 +2,10 @@
 
     python -m benchmarks.accuracy
 
-Errors of every tolerance, and of the fixed rules of earlier simulations, against converged truth (lensjax.reference) over scenes of either prior,
-effective Gaussian PSF with a FWHM drawn from U(0.9, 1.8)". Writes benchmarks/results/accuracy.json and the table of docs/rendering.md. The
-truth takes some two seconds a scene and is kept in --cache.
+Errors of every tolerance, and of the fixed rules of earlier simulations, against converged truth
+(lensjax.reference) over scenes of either prior, effective Gaussian PSF with a FWHM drawn from
+U(0.9, 1.8)". Writes benchmarks/results/accuracy.json and the table of docs/rendering.md. The truth
+takes some two seconds a scene and is kept in --cache.
 """
 
 from __future__ import annotations
@@ -45,7 +46,8 @@ def truth(name: str, scenes: lj.Scene, fwhm: np.ndarray, cache: Path) -> np.ndar
 
 
 def errors(name: str, count: int, cache: Path) -> dict:
-    """Tolerance -> (median, 99 %, worst) of the largest pixel error over the peak, and of the total flux."""
+    """Tolerance -> (median, 99 %, worst) of the largest pixel error over the peak, and of the total
+    flux."""
     scenes = lj.priors(name).sample(jax.random.key(5), count)
     fwhm = np.random.default_rng(5).uniform(0.9, 1.8, count)
     true = truth(name, scenes, fwhm, cache)

@@ -2,9 +2,10 @@
 
     python benchmarks/arcs.py --data FOLDER            docs/arcs.png
 
-Columns: galaxies of the GalSim COSMOS sample (FOLDER/sources/cosmos_paltas) behind one lens, and a Sersic profile of the same flux and size. Rows: the source,
-its arc at the resolution of HST (0.05" pixels, FWHM 0.1"), the arc as the Legacy Surveys would see it (0.262" pixels, FWHM 1.1"), and that in sky
-noise of their depth (r, m5 = 23.9).
+Columns: galaxies of the GalSim COSMOS sample (FOLDER/sources/cosmos_paltas) behind one lens, and a
+Sersic profile of the same flux and size. Rows: the source, its arc at the resolution of HST (0.05"
+pixels, FWHM 0.1"), the arc as the Legacy Surveys would see it (0.262" pixels, FWHM 1.1"), and that
+in sky noise of their depth (r, m5 = 23.9).
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ CHOSEN = (1, 3, 5, 7)
 
 
 def sources(folder: Path) -> list:
-    """GalaxyImages of r = 21.5 mag, and an exponential disc of the first one's half-light radius."""
+    """GalaxyImages of r = 21.5 mag, and an exponential disc of the first one's half-light
+    radius."""
     from astropy.io import fits
 
     flux, found = jnp.atleast_1d(lj.nanomaggies(21.5)), []

@@ -1,15 +1,21 @@
 """Does lensjax see what lenstronomy sees?
 
-    python benchmarks/conformance.py                            500 draws of everything, float64: two minutes; writes
-                                                                benchmarks/results/conformance.json and the table of docs/conformance.md
-    python benchmarks/conformance.py --images 40 --out F.json   fewer images, the numbers only into F.json
+    python benchmarks/conformance.py                            500 draws of everything, float64:
+    two minutes; writes
+                                                                benchmarks/results/conformance.json
+                                                                and the table of docs/conformance.md
+    python benchmarks/conformance.py --images 40 --out F.json   fewer images, the numbers only into
+    F.json
 
-Rays: deflection, potential, Jacobian and magnification at random places behind random lenses. Light: Sersic profiles. Images, of scenes
-drawn from both prior presets: lenstronomy's own image (4 x 4 rays a pixel, PSF at native pixels) against the rule of the same name, and its rays
-and profiles integrated adaptively to convergence (lensjax.reference) against `render`, pixel by pixel and in total flux.
+Rays: deflection, potential, Jacobian and magnification at random places behind random lenses.
+Light: Sersic profiles. Images, of scenes
+drawn from both prior presets: lenstronomy's own image (4 x 4 rays a pixel, PSF at native pixels)
+against the rule of the same name, and its rays and profiles integrated adaptively to convergence
+(lensjax.reference) against `render`, pixel by pixel and in total flux.
 
-Both sides are given the same scene: R_sersic = r_eff sqrt(q), times (b_lenstronomy / b_n)^n because lenstronomy's b_n is linear in n, and amp from
-lenstronomy's own total flux. The row "half-light" says what that correction is.
+Both sides are given the same scene: R_sersic = r_eff sqrt(q), times (b_lenstronomy / b_n)^n because
+lenstronomy's b_n is linear in n, and amp from lenstronomy's own total flux. The row "half-light"
+says what that correction is.
 """
 
 from __future__ import annotations
@@ -120,7 +126,8 @@ def light_arguments(source: lj.Sersic) -> tuple[list[str], list[dict]]:
 
 
 def masses(kind: str, draws: int, r: np.random.Generator) -> tuple:
-    """A tuple of batched masses, and the places to look at: 0.1 to 6 arcsec from the first one's centre, 0.3 where there are two."""
+    """A tuple of batched masses, and the places to look at: 0.1 to 6 arcsec from the first one's
+    centre, 0.3 where there are two."""
     low, high = MASSES[kind]
 
     def sie(scale):
@@ -184,7 +191,8 @@ def largest(difference) -> float:
 
 
 def light(draws: int) -> dict:
-    """Sersic profiles of unit flux: brightness at 20 places each, and what lenstronomy's b_n does to the half-light radius."""
+    """Sersic profiles of unit flux: brightness at 20 places each, and what lenstronomy's b_n does
+    to the half-light radius."""
     r = np.random.default_rng(5)
     p = {
         "r_eff": r.uniform(0.05, 0.5, draws),
@@ -213,8 +221,8 @@ def light(draws: int) -> dict:
 
 
 def scenes(draws: int) -> tuple[lj.Scene, np.ndarray]:
-    """A batch of scenes of unit flux, the first half from raw_notes, the other from arclike (which has no knots: they get empty ones), and
-    PSF widths (arcsec)."""
+    """A batch of scenes of unit flux, the first half from raw_notes, the other from arclike (which
+    has no knots: they get empty ones), and PSF widths (arcsec)."""
     half = draws // 2
     notes, arclike = (lj.priors(name).sample(jax.random.key(0), half) for name in PRESETS)
     fraction = notes.source[0].clumps.fraction
@@ -246,7 +254,8 @@ def render(batch: lj.Scene, fwhm: np.ndarray, grid: lj.PixelGrid, tol) -> np.nda
 
 
 def lenstronomy_images(draws: int) -> dict:
-    """Worst pixel, as a fraction of the image's peak, between lenstronomy's image and the rule "4x4"."""
+    """Worst pixel, as a fraction of the image's peak, between lenstronomy's image and the rule
+    "4x4"."""
     grid, worst = lj.PixelGrid(61), []
     batch, fwhm = scenes(draws)
     start = float(grid.axis()[0])
@@ -273,7 +282,8 @@ def lenstronomy_images(draws: int) -> dict:
 
 
 def converged(draws: int, images: int, accuracy: float) -> dict:
-    """Errors of `render` at its default tolerance: total flux of every draw, worst pixel over the peak of `images` of them."""
+    """Errors of `render` at its default tolerance: total flux of every draw, worst pixel over the
+    peak of `images` of them."""
     grid, flux, pixel = lj.PixelGrid(101), [], []
     cells = lj.PixelGrid(39, 3 * grid.scale)  # the stamp and 8 pixels around it
     half = 0.5 * grid.size * grid.scale
@@ -347,7 +357,8 @@ def table(found: dict) -> list[str]:
     return [
         *rows,
         "",
-        f"lenstronomy {m['lenstronomy']}, jax {m['jax']}, numpy {m['numpy']}, Python {m['python']}; {m['cpu']}; {found['seconds']:.0f} s.",
+        f"lenstronomy {m['lenstronomy']}, jax {m['jax']}, numpy {m['numpy']}, Python "
+        f"{m['python']}; {m['cpu']}; {found['seconds']:.0f} s.",
     ]
 
 

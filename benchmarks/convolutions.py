@@ -1,8 +1,11 @@
-"""How quick are the convolutions that a step of ResNet-18 is made of, and what else could compute them? `python -m benchmarks.convolutions --help`
+"""How quick are the convolutions that a step of ResNet-18 is made of, and what else could compute
+them? `python -m benchmarks.convolutions --help`
 
-The 3x3 layers of its four stages on cutouts of 101 pixels, forward and both gradients, in billions of floating-point operations a second: XLA's convolution
-as it comes, the same as classifiers/processor/ compiles it, nine shifted products, one product over gathered patches, Winograd's F(4x4, 3x3)
-in 36 products, where a direct convolution's operations are counted. The roof is a product of two matrices of 2048. Times are the least of several repeats.
+The 3x3 layers of its four stages on cutouts of 101 pixels, forward and both gradients, in billions
+of floating-point operations a second: XLA's convolution as it comes, the same as
+classifiers/processor/ compiles it, nine shifted products, one product over gathered patches,
+Winograd's F(4x4, 3x3) in 36 products, where a direct convolution's operations are counted. The roof
+is a product of two matrices of 2048. Times are the least of several repeats.
 """
 
 from __future__ import annotations
@@ -38,7 +41,8 @@ class Question:
     batch: int = 64
     repeats: int = 5
     keep_memory: bool = True
-    """keep what is freed, as training does; otherwise its way through the kernel is part of the times"""
+    """keep what is freed, as training does; otherwise its way through the kernel is part of the
+    times"""
     out: Annotated[
         Path, tyro.conf.arg(help="JSON file; default benchmarks/results/convolutions-<device>.json")
     ] = Path("")
@@ -77,7 +81,8 @@ WAYS: dict[str, tuple[Callable[[Images, Kernel], Images], Callable[..., Any]]] =
 
 
 def case(way: str, channels: int, side: int, q: Question) -> dict[str, Any]:
-    """One layer computed one way: operations a second, those of the plain convolution counted whatever the way needs, and the error."""
+    """One layer computed one way: operations a second, those of the plain convolution counted
+    whatever the way needs, and the error."""
     function, compiler = WAYS[way]
     rng = np.random.default_rng(0)
     x, slope = (
@@ -113,7 +118,8 @@ def main(q: Question) -> dict[str, Any]:
     kind = jax.devices()[0].device_kind.replace(" ", "-").lower()
     roof = peak("float32", q.repeats)
     print(
-        f"product of matrices: {roof / 1e9:.0f} GFLOP/s\n\n| channels, side | way | forward | gradient of the image | of the kernel |\n|---|---|---|---|---|"
+        f"product of matrices: {roof / 1e9:.0f} GFLOP/s\n\n| channels, side | way | forward | "
+        "gradient of the image | of the kernel |\n|---|---|---|---|---|"
     )
     results = []
     for channels, side in q.layers:

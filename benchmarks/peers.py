@@ -1,5 +1,6 @@
-"""Other renderers on the work W1 of render.py: SIE, shear and a Sersic source, one band, 101 x 101 px, 4 x 4 rays a pixel, Gaussian PSF at
-native pixels. Each in the quickest way we found of calling it. `pip install lenstronomy jaxtronomy herculens caustics torch` for all of them.
+"""Other renderers on the work W1 of render.py: SIE, shear and a Sersic source, one band, 101 x 101
+px, 4 x 4 rays a pixel, Gaussian PSF at native pixels. Each in the quickest way we found of calling
+it. `pip install lenstronomy jaxtronomy herculens caustics torch` for all of them.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ def versions(*names: str) -> dict[str, str | None]:
 
 
 def ready(scene) -> dict[str, tuple[Run, int]]:
-    """Name -> (run, images a run makes) of every peer that is installed and works here. scene: a batch of lensjax scenes."""
+    """Name -> (run, images a run makes) of every peer that is installed and works here. scene: a
+    batch of lensjax scenes."""
     lens, shear, source = (jax.tree.map(np.asarray, part) for part in (*scene.lens, *scene.source))
     e, s = ((1 - p.q) / (1 + p.q) * np.exp(2j * p.phi) for p in (lens, source))
     p = {

@@ -1,13 +1,16 @@
 """How many arcs a second?
 
-    python -m benchmarks.render     lensjax and every peer that is installed (peers.py), in one process, in turns
+    python -m benchmarks.render     lensjax and every peer that is installed (peers.py), in one
+    process, in turns
 
-W1 one band; W2 three bands, each with its own PSF; W3 gradient of a chi^2 of W1 in every parameter; W4 injection of W2 into hosts with the
-classifier's preprocessing. 101 x 101 px, Gaussian PSF, scenes of the prior raw_notes with theta_e = 1.5" at the tolerance given. The peers
-do W1 with 4 x 4 rays and without the clumps. The batch is split over all devices: on a CPU, its cores. Freed memory is kept (mallopt), for all of
-them.
+W1 one band; W2 three bands, each with its own PSF; W3 gradient of a chi^2 of W1 in every parameter;
+W4 injection of W2 into hosts with the classifier's preprocessing. 101 x 101 px, Gaussian PSF,
+scenes of the prior raw_notes with theta_e = 1.5" at the tolerance given. The peers do W1 with 4 x 4
+rays and without the clumps. The batch is split over all devices: on a CPU, its cores. Freed memory
+is kept (mallopt), for all of them.
 
-Writes benchmarks/results/render_<device>.json and the table of docs/rendering.md. How wrong the images are: accuracy.py.
+Writes benchmarks/results/render_<device>.json and the table of docs/rendering.md. How wrong the
+images are: accuracy.py.
 """
 
 from __future__ import annotations
@@ -81,7 +84,8 @@ def one_band(scene: lj.Scene) -> lj.Scene:
 
 
 def over_devices(function, *arguments):
-    """Function of no arguments that maps `function` over the leading axis, an equal part on each device."""
+    """Function of no arguments that maps `function` over the leading axis, an equal part on each
+    device."""
     mesh = jax.make_mesh((len(jax.devices()),), ("batch",))
     spec = PartitionSpec("batch")
     mapped = jax.jit(
@@ -130,8 +134,8 @@ def first(run) -> float:
 
 
 def in_turns(runs: dict, rounds: int, least_s: float) -> dict:
-    """Images a second of each (run, images): every round times each of them in turn, so that a slow spell of the machine falls on all. The
-    best and the median of the rounds."""
+    """Images a second of each (run, images): every round times each of them in turn, so that a slow
+    spell of the machine falls on all. The best and the median of the rounds."""
     found: dict = {name: [] for name in runs}
     for _ in range(rounds):
         for name, (run, items) in runs.items():
@@ -164,7 +168,8 @@ GRADIENTS = """
 import jax, jax.numpy as jnp, lensjax as lj
 s = lj.priors("raw_notes").sample(jax.random.key(1), 256)
 grid, psf = lj.PixelGrid(101), lj.Gaussian(jnp.array([1.3, 1.2, 1.1]))
-jax.block_until_ready(jax.jit(jax.vmap(jax.grad(lambda s: jnp.sum(lj.render(s, grid, psf) ** 2))))(s))
+squared = lambda s: jnp.sum(lj.render(s, grid, psf) ** 2)
+jax.block_until_ready(jax.jit(jax.vmap(jax.grad(squared)))(s))
 print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))
 """
 
@@ -210,28 +215,33 @@ def table(found: dict) -> list[str]:
     peers = {k: v["best"] for k, v in rates.items() if k in NAMES}
     packages = ", ".join(f"{k} {v}" for k, v in m["packages"].items() if v)
     lines = [
-        f"{m['device']}, {m['cores']} cores, {m['devices']} device(s), tolerance {found['tolerance']}, float32 unless said ({packages}).",
+        f"{m['device']}, {m['cores']} cores, {m['devices']} device(s), tolerance "
+        f"{found['tolerance']}, float32 unless said ({packages}).",
         "",
     ]
     lines += ["| work | images/s: best | median | first call |", "|---|---|---|---|"]
     for name, v in rates.items():
         wait = found["first_call_s"].get(name.removeprefix("lensjax "))
         lines.append(
-            f"| {name}{' W1 4x4' if name in NAMES else ''} | {v['best']:,.0f} | {v['median']:,.0f} | {f'{wait:.1f} s' if wait else ''} |"
+            f"| {name}{' W1 4x4' if name in NAMES else ''} | {v['best']:,.0f} | "
+            f"{v['median']:,.0f} | {f'{wait:.1f} s' if wait else ''} |"
         )
     best = max(peers, key=peers.__getitem__, default=None)
     share, ops = found["share_of_matrix_rate"], found["operations_per_image"] / 1e6
     lines.append("")
     lines.append(
-        f"W1 is {ops:.1f} million operations an image: {100 * share:.0f} % of the rate of a product of matrices on the same machine."
+        f"W1 is {ops:.1f} million operations an image: {100 * share:.0f} % of the rate of a "
+        "product of matrices on the same machine."
     )
     if best:
         lines.append(
-            f"The quickest peer is {best}: lensjax makes {rates['lensjax W1']['best'] / peers[best]:.1f} times as many images."
+            f"The quickest peer is {best}: lensjax makes "
+            f"{rates['lensjax W1']['best'] / peers[best]:.1f} times as many images."
         )
     megabytes = found["memory_of_256_gradients_of_three_bands_bytes"] / 1e6
     lines.append(
-        f"A process that differentiates 256 stamps of three bands at once peaks at {megabytes:,.0f} MB."
+        "A process that differentiates 256 stamps of three bands at once peaks at "
+        f"{megabytes:,.0f} MB."
     )
     return lines
 

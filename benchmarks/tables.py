@@ -1,4 +1,5 @@
-"""The README's table of speeds, from benchmarks/results: `python -m benchmarks.tables` writes it there."""
+"""The README's table of speeds, from benchmarks/results: `python -m benchmarks.tables` writes it
+there."""
 
 import json
 from pathlib import Path
@@ -21,7 +22,8 @@ def speed(results: Path = ROOT / "benchmarks" / "results") -> str:
         rates, machine = found["images_per_s"], found["machine"]
         peers = {k: v["best"] for k, v in rates.items() if not k.startswith("lensjax")}
         lines = [
-            f"Rendering on {machine['device']}, {machine['cores']} cores, within {found['tolerance']} of the peak for 99 % of scenes:",
+            f"Rendering on {machine['device']}, {machine['cores']} cores, within "
+            f"{found['tolerance']} of the peak for 99 % of scenes:",
             "",
         ]
         lines += ["| | images/s |", "|---|---|"]
@@ -37,7 +39,8 @@ def speed(results: Path = ROOT / "benchmarks" / "results") -> str:
         found = json.loads(path.read_text())
         device = found["device"]
         lines = [
-            f"Training on {device['processor']}, {device['cores']} cores, cutouts of {found['training'][0]['crop']} px:",
+            f"Training on {device['processor']}, {device['cores']} cores, cutouts of "
+            f"{found['training'][0]['crop']} px:",
             "",
         ]
         lines += ["| | images/s | share of a matrix product |", "|---|---|---|"]
@@ -48,9 +51,13 @@ def speed(results: Path = ROOT / "benchmarks" / "results") -> str:
             )
         for p in found["pytorch"]:
             if "computing" in p:
-                fed = f"{p['fed_from_npz']:,.0f} fed from NPZ files, {p['computing']:,.0f} without input"
+                fed = (
+                    f"{p['fed_from_npz']:,.0f} fed from NPZ files, {p['computing']:,.0f} "
+                    "without input"
+                )
                 lines.append(
-                    f"| {p['model']} in PyTorch {p['torch']}, {p['precision']}, batch {p['batch']} | {fed} | |"
+                    f"| {p['model']} in PyTorch {p['torch']}, {p['precision']}, batch "
+                    f"{p['batch']} | {fed} | |"
                 )
         lines.append(
             f"| reading alone | {found['loader_alone_cutouts_per_second']:,.0f} cutouts/s | |"

@@ -1,7 +1,9 @@
-"""The peer of benchmarks/training.py: torchvision's model, a plain PyTorch DataLoader over NPZ files, the way of the source documents.
+"""The peer of benchmarks/training.py: torchvision's model, a plain PyTorch DataLoader over NPZ
+files, the way of the source documents.
 
-Run by an interpreter that has torch and torchvision: `python torch_peer.py MODEL NPZ_FOLDER BATCH PRECISION STEPS WORKERS`; prints one JSON line.
-Preprocessing is the same raw_robust, here in numpy, in the data set's __getitem__.
+Run by an interpreter that has torch and torchvision: `python torch_peer.py MODEL NPZ_FOLDER BATCH
+PRECISION STEPS WORKERS`; prints one JSON line. Preprocessing is the same raw_robust, here in numpy,
+in the data set's __getitem__.
 """
 
 import json

@@ -1,10 +1,12 @@
-"""How many images a second does training take, and what bounds it? `python -m benchmarks.training --help`
+"""How many images a second does training take, and what bounds it? `python -m benchmarks.training
+--help`
 
-For every model, input, precision and batch: images a second of whole updates (forward, backward, AdamW) fed from shards in a temporary folder, floating-point
-operations of one update as XLA counts them, and their share of what a large matrix product reaches on this device. Beside it the loader
-alone, and the peer: torchvision's model under PyTorch, fed from NPZ files by a DataLoader (--torch PYTHON: an interpreter with torch
-and torchvision). Times are the least of several repeats. Models that are not asked for keep what the
-file has of them, of the same device, versions and commit.
+For every model, input, precision and batch: images a second of whole updates (forward, backward,
+AdamW) fed from shards in a temporary folder, floating-point operations of one update as XLA counts
+them, and their share of what a large matrix product reaches on this device. Beside it the loader
+alone, and the peer: torchvision's model under PyTorch, fed from NPZ files by a DataLoader (--torch
+PYTHON: an interpreter with torch and torchvision). Times are the least of several repeats. Models
+that are not asked for keep what the file has of them, of the same device, versions and commit.
 """
 
 from __future__ import annotations
@@ -69,7 +71,8 @@ def fastest(action: Callable[[], Any], repeats: int) -> float:
 
 
 def survey(folder: Path, number: int) -> None:
-    """Shards and NPZ files with the same random cutouts of 101 pixels, one in eleven a lens; a few more for validation."""
+    """Shards and NPZ files with the same random cutouts of 101 pixels, one in eleven a lens; a few
+    more for validation."""
     rng = np.random.default_rng(0)
     images = rng.normal(0, 0.02, (number, 101, 101, 3)).astype(np.float32)
     rows = [
@@ -229,7 +232,10 @@ def main(q: Question) -> dict[str, Any]:
                 found = case(folder, model, way, precision, batch, q)
                 found["utilisation"] = found.pop("flops_per_second") / reached[precision]
                 results.append(found)
-                speed = f"{found['images_per_second']:.0f} images/s, {100 * found['utilisation']:.0f} % of a matrix product"
+                speed = (
+                    f"{found['images_per_second']:.0f} images/s, "
+                    f"{100 * found['utilisation']:.0f} % of a matrix product"
+                )
                 print(f"{model} {way} {precision} batch {batch}: {speed}", flush=True)
                 write_json(out, answer)
             if q.torch and model != "shielded_resnet":

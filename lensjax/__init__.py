@@ -1,5 +1,5 @@
-"""Differentiable strong lensing in JAX: what the sky would look like through a lens, a telescope and
-a survey.
+"""Differentiable strong lensing in JAX: what the sky would look like through a lens, a telescope
+and a survey.
 
     flux = lj.nanomaggies(jnp.array([24.1, 23.9, 23.8]))
     source = lj.Sersic(flux, r_eff=0.15, n=1.0, q=0.6, phi=0.8, x=0.2, y=0.1)
@@ -7,7 +7,8 @@ a survey.
     psf = lj.Gaussian(fwhm=jnp.array([1.3, 1.2, 1.1]))
     arc = lj.render(lj.Scene(lens, source), lj.PixelGrid(75, 0.3), psf)
 
-A name is imported when it is first used, so that `import lensjax` (and the command line) stays fast.
+A name is imported when it is first used, so that `import lensjax` (and the command line) stays
+fast.
 """
 
 from importlib import import_module
@@ -61,7 +62,8 @@ _HOMES = (
     *("component", "errors", "grid", "mass", "light", "scene", "psf", "psfex", "rendering"),
     *("prior", "injection", "noise", "photometry", "checks"),
 )
-"""Modules whose public names are names of lensjax, in the order in which they are looked through."""
+"""Modules whose public names are names of lensjax, in the order in which they are looked
+through."""
 
 
 def __getattr__(name: str):

@@ -5,4 +5,5 @@ from typing import TypeAlias
 from jaxtyping import Array, Float
 
 Real: TypeAlias = Float[Array, "..."] | float
-"""A real scalar or array of any shape. Integers and NumPy arrays are accepted too and cast to the floating type of the rest."""
+"""A real scalar or array of any shape. Integers and NumPy arrays are accepted too and cast to the
+floating type of the rest."""

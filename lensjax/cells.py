@@ -1,20 +1,23 @@
 """Where the light is: pixel integration by adaptive refinement with static shapes.
 
-An arc touches a few hundred of a stamp's pixels and its hard part a few dozen: compact sources beside a critical curve, cusps of Sersic profiles,
-images squeezed against the lens's centre. A uniform grid of rays spends everything on the rest. Here
+An arc touches a few hundred of a stamp's pixels and its hard part a few dozen: compact sources
+beside a critical curve, cusps of Sersic profiles, images squeezed against the lens's centre. A
+uniform grid of rays spends everything on the rest. Here
 
     level 0   five rays in each cell of 3 x 3 pixels, over the stamp and MARGIN pixels around it
     level 1   the `blocks` neediest of these cells: `nodes` x `nodes` rays a pixel
     level 2   the `pixels` neediest of their pixels, each split into 4 x 4 cells
     deeper    the neediest of those cells, each split into 4 x 4 again
 
-A cell is needy when the brightest light within its reach exceeds the mean of its rays: reach is measured in the source plane, from beta of
-its rays, so that a source between the rays is not missed; a cell with the centre of a lens in it reaches everywhere. The counts are fixed by
-the tolerance, so shapes are static; the choice of cells carries no gradient, the values do. Cells hold Gauss-Legendre nodes: a midpoint rule
-pays where levels meet.
+A cell is needy when the brightest light within its reach exceeds the mean of its rays: reach is
+measured in the source plane, from beta of its rays, so that a source between the rays is not
+missed; a cell with the centre of a lens in it reaches everywhere. The counts are fixed by the
+tolerance, so shapes are static; the choice of cells carries no gradient, the values do. Cells hold
+Gauss-Legendre nodes: a midpoint rule pays where levels meet.
 
-The result is a list of point fluxes, spread over the pixel grid as a quartic B-spline. In Fourier space that is a division by sinc^5
-(psf.py): sub-pixel positions survive to 3e-4 for a point source at FWHM 0.9", and everything after is done on 1 cell a pixel.
+The result is a list of point fluxes, spread over the pixel grid as a quartic B-spline. In Fourier
+space that is a division by sinc^5 (psf.py): sub-pixel positions survive to 3e-4 for a point source
+at FWHM 0.9", and everything after is done on 1 cell a pixel.
 """
 
 from __future__ import annotations
@@ -52,7 +55,8 @@ _HALF = SPLINE // 2
 
 @dataclass(frozen=True)
 class Plan:
-    """How many cells are refined at each level, and rays (nodes per axis) in a cell of level 1, 2, ..."""
+    """How many cells are refined at each level, and rays (nodes per axis) in a cell of level 1, 2,
+    ..."""
 
     blocks: int
     pixels: int
@@ -73,7 +77,8 @@ def padded(grid: PixelGrid) -> tuple[int, int]:
 
 
 def nodes(mass: tuple[Mass, ...], light: Light, grid: PixelGrid, plan: Plan) -> Float[Array, "M M"]:
-    """Flux of a unit-flux profile behind `mass`, as B-spline coefficients on the padded pixel grid (`padded`)."""
+    """Flux of a unit-flux profile behind `mass`, as B-spline coefficients on the padded pixel grid
+    (`padded`)."""
     side, first = padded(grid)
     across = (side - 2 * _HALF) // _BLOCK
     view = _View(mass, light)
@@ -111,7 +116,8 @@ def nodes(mass: tuple[Mass, ...], light: Light, grid: PixelGrid, plan: Plan) -> 
 def uniform(
     mass: tuple[Mass, ...], light: Light, grid: PixelGrid, count: int
 ) -> Float[Array, "M M"]:
-    """As `nodes`, by count x count evenly spaced rays in every pixel, their sum put at its centre: the simple rule, for comparison."""
+    """As `nodes`, by count x count evenly spaced rays in every pixel, their sum put at its centre:
+    the simple rule, for comparison."""
     side, first = padded(grid)
     size = side - 2 * _HALF
     view = _View(mass, light)
@@ -132,7 +138,8 @@ def uniform(
 
 @dataclass(frozen=True)
 class Rule:
-    """A cell's rays: x, y (P,) in units of its side from its centre, weights (P,) that sum to one, and which four are its corners."""
+    """A cell's rays: x, y (P,) in units of its side from its centre, weights (P,) that sum to one,
+    and which four are its corners."""
 
     x: np.ndarray
     y: np.ndarray
@@ -164,7 +171,8 @@ BLOCK_RULE = Rule(
     np.array([3, 3, 4, 3, 3]) / 16,
     (0, 1, 3, 4),
 )
-"""Five of a block's nine pixel centres: like the product of two-point Gauss rules it is exact for cubics."""
+"""Five of a block's nine pixel centres: like the product of two-point Gauss rules it is exact for
+cubics."""
 
 
 _NODE = 0.5 / 3**0.5
@@ -183,8 +191,10 @@ _EIGHTHS = Rule(
 
 
 def _two_by_two(rays: Float[Array, "P K"], rule: Rule) -> Float[Array, "4 K"]:
-    """Brightness at a cell's rays gathered on its four two-point Gauss nodes, such that flux and first moments stay exact and a cell of
-    even light keeps its second moments: half-way to the nearest node would be wrong by 6e-4 of the peak."""
+    """Brightness at a cell's rays gathered on its four two-point Gauss nodes, such that flux and
+    first moments stay exact and a cell of
+    even light keeps its second moments: half-way to the nearest node would be wrong by 6e-4 of the
+    peak."""
     sx, sy = (np.stack([1 - t / _NODE, 1 + t / _NODE]) / 2 for t in (rule.x, rule.y))
     w = 4 * rule.weight * (sy[:, None] * sx[None, :]).reshape(4, -1)
     return jnp.einsum("ap,pk->ak", jnp.asarray(w, rays.dtype), rays, precision="highest")
@@ -202,8 +212,9 @@ def _mean(rays: Float[Array, "P C"], rule: Rule) -> Float[Array, " C"]:
 
 @dataclass(frozen=True)
 class _Cells:
-    """S x S cells in each of K squares, in that order: C = S S K. x, y (C,): their centres; rule, step (arcsec): their rays are at x + step
-    rule.x, y + step rule.y; value (P, C): brightness there; need (C,)."""
+    """S x S cells in each of K squares, in that order: C = S S K. x, y (C,): their centres; rule,
+    step (arcsec): their rays are at x + step rule.x, y + step rule.y; value (P, C): brightness
+    there; need (C,)."""
 
     x: Float[Array, " C"]
     y: Float[Array, " C"]
@@ -246,7 +257,8 @@ class _View:
     def look(
         self, x: Float[Array, " K"], y: Float[Array, " K"], side: float, split: int, rule: Rule
     ) -> _Cells:
-        """Rays in the split x split cells of squares centred on x, y: the lenses, then the light, each one kernel. Without derivative."""
+        """Rays in the split x split cells of squares centred on x, y: the lenses, then the light,
+        each one kernel. Without derivative."""
         mass, light = lax.stop_gradient(self.once)
         offset = jnp.asarray(((np.arange(split) + 0.5) / split - 0.5) * side, x.dtype)[:, None]
         centres = apart(
@@ -265,8 +277,9 @@ class _View:
         )
 
     def differentiable(self, levels: list[_Cells]) -> list[Float[Array, "P C"]]:
-        """Brightness at the rays of all levels, with its derivative by the parameters: of all rays in one loop, _AT_ONCE at a time. What it needs
-        then stays in the cache and is never kept, and it is compiled once instead of for every level."""
+        """Brightness at the rays of all levels, with its derivative by the parameters: of all rays
+        in one loop, _AT_ONCE at a time. What it needs then stays in the cache and is never kept,
+        and it is compiled once instead of for every level."""
 
         @jax.custom_jvp
         def attach(once, values, rays):
@@ -307,9 +320,10 @@ class _View:
         side: float,
         rule: Rule,
     ) -> Array:
-        """By how much the brightest light within a cell's reach exceeds the mean of its rays. The reach: the largest distance of beta of its rays
-        from the middle of its corners', and as much more as the cell is larger than the square of its rays; without limit in a cell with
-        the centre of a lens, where the deflection jumps."""
+        """By how much the brightest light within a cell's reach exceeds the mean of its rays. The
+        reach: the largest distance of beta of its rays from the middle of its corners', and as much
+        more as the cell is larger than the square of its rays; without limit in a cell with the
+        centre of a lens, where the deflection jumps."""
         mass, light = once
         i, j, k, m = rule.corners
         x, y = (0.25 * (part[i] + part[j] + part[k] + part[m]) for part in (beta.real, beta.imag))
@@ -328,8 +342,8 @@ class _View:
 def _eighths(
     values: list[Float[Array, "P C"]], rules: list[Rule], chosen: list[Int[Array, " N"]]
 ) -> Float[Array, "64 K"]:
-    """Brightness at the points `_EIGHTHS` of pixels. The first of the levels are their quarters; of each, `chosen` are the cells that the next
-    one replaces."""
+    """Brightness at the points `_EIGHTHS` of pixels. The first of the levels are their quarters; of
+    each, `chosen` are the cells that the next one replaces."""
     rays = _two_by_two(values[0], rules[0])
     fine = None
     for value, rule, where in reversed(list(zip(values[1:], rules[1:], [*chosen[1:], None]))):
@@ -343,7 +357,8 @@ def _eighths(
 
 
 def _spline(t: np.ndarray) -> np.ndarray:
-    """Weights (len(t), SPLINE) of the B-spline on the pixels around one, for points at t (pixels, |t| <= 1/2) from its centre."""
+    """Weights (len(t), SPLINE) of the B-spline on the pixels around one, for points at t (pixels,
+    |t| <= 1/2) from its centre."""
     d = np.abs(t[:, None] - np.arange(-_HALF, _HALF + 1))
     inner, middle, outer = (
         115 / 192 - 5 / 8 * d**2 + d**4 / 4,
@@ -354,7 +369,8 @@ def _spline(t: np.ndarray) -> np.ndarray:
 
 
 def _weights(rule: Rule, split: int) -> Float[np.ndarray, "P S S W W"]:
-    """How a point of a rule in each of split x split pixels is spread over the pixels that it reaches (W = split + SPLINE - 1)."""
+    """How a point of a rule in each of split x split pixels is spread over the pixels that it
+    reaches (W = split + SPLINE - 1)."""
     wide = split + SPLINE - 1
     out = np.zeros((rule.x.size, split, split, wide, wide))
     for row in range(split):
@@ -374,7 +390,8 @@ def _deposit(
     rule: Rule,
     split: int,
 ) -> Float[Array, "M M"]:
-    """Adds points to the coefficients: split x split pixels from (row, column) (K,) on, each with the points of `rule`."""
+    """Adds points to the coefficients: split x split pixels from (row, column) (K,) on, each with
+    the points of `rule`."""
     w = _weights(rule, split)
     stencil = jnp.einsum(
         "ck,cw->kw",

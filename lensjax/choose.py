@@ -1,7 +1,8 @@
 """The largest few of many numbers, without sorting.
 
-`lax.top_k` took a fifth of the time of an image on a CPU. The renderer does not care about the order: bisect the threshold bit by bit, one
-count of what lies above it at a time, then read the places off the mask. Five times quicker.
+`lax.top_k` took a fifth of the time of an image on a CPU. The renderer does not care about the
+order: bisect the threshold bit by bit, one count of what lies above it at a time, then read the
+places off the mask. Five times quicker.
 """
 
 import jax.numpy as jnp
@@ -12,13 +13,15 @@ from lensjax.apart import apart
 
 _BITS = 32
 _LANES = 100
-"""The numbers stand in a table of at most _BITS rows and, where there are enough, no fewer than _LANES columns: sums over rows become vector
-instructions, and the mask of a column is a word of bits."""
+"""The numbers stand in a table of at most _BITS rows and, where there are enough, no fewer than
+_LANES columns: sums over rows become vector instructions, and the mask of a column is a word of
+bits."""
 
 
 def largest(values: Float[Array, " N"], count: int) -> Int[Array, " K"]:
-    """Places of the min(count, N) largest of non-negative values, in no order. Values that agree in their leading bits (10 significant ones
-    for N = 4096) count as equal, and of equals the first are taken; what is below 0 counts as 0."""
+    """Places of the min(count, N) largest of non-negative values, in no order. Values that agree in
+    their leading bits (10 significant ones for N = 4096) count as equal, and of equals the first
+    are taken; what is below 0 counts as 0."""
     if count >= values.size:
         return jnp.arange(values.size)
     keys = apart(_keys, values)
@@ -29,7 +32,8 @@ def largest(values: Float[Array, " N"], count: int) -> Int[Array, " K"]:
 
 
 def _keys(values: Float[Array, " N"]) -> Int[Array, " N"]:
-    """Integers in the order of the values, no two of them equal: the number of the place stands in the last bits."""
+    """Integers in the order of the values, no two of them equal: the number of the place stands in
+    the last bits."""
     low = (values.size - 1).bit_length()
     bits = lax.bitcast_convert_type(jnp.maximum(values, 0).astype(jnp.float32), jnp.int32)
     return (bits >> low << low) | jnp.arange(values.size - 1, -1, -1, dtype=jnp.int32)
@@ -49,8 +53,8 @@ def _threshold(keys: Int[Array, "R C"], count: int) -> Int[Array, ""]:
 
 
 def _places(keys: Int[Array, "R C"], threshold: Int[Array, ""], count: int) -> Int[Array, " K"]:
-    """Where the `count` keys from the threshold on stand: for each the column by comparison with the running totals of the columns, then the row
-    by halving its word of bits."""
+    """Where the `count` keys from the threshold on stand: for each the column by comparison with
+    the running totals of the columns, then the row by halving its word of bits."""
     rows, columns = keys.shape
     column, slot = jnp.arange(columns), jnp.arange(count)
 

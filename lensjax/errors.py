@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 
 class InputError(ValueError):
-    """Something the user gave cannot be used. The message names the file, row or value and what to do about it."""
+    """Something the user gave cannot be used. The message names the file, row or value and what to
+    do about it."""
 
 
 def some(names: Sequence[str], shown: int = 3) -> str:

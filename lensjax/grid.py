@@ -1,7 +1,7 @@
 """The pixel grid of a stamp.
 
-x grows with the column and y with the row, in arcsec; (0, 0) is the centre of the stamp: the middle pixel when the size is odd,
-the corner shared by the four middle pixels when it is even.
+x grows with the column and y with the row, in arcsec; (0, 0) is the centre of the stamp: the middle
+pixel when the size is odd, the corner shared by the four middle pixels when it is even.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,8 @@ from lensjax.errors import InputError
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class PixelGrid:
-    """A square stamp of `size` x `size` pixels, `scale` arcsec each. Static: it is part of a compiled function's shape."""
+    """A square stamp of `size` x `size` pixels, `scale` arcsec each. Static: it is part of a
+    compiled function's shape."""
 
     size: int
     scale: float = 0.262

@@ -1,4 +1,5 @@
-"""Injection: putting an arc into a real image, measuring it there, and making an image worse on purpose."""
+"""Injection: putting an arc into a real image, measuring it there, and making an image worse on
+purpose."""
 
 import jax
 import jax.numpy as jnp
@@ -27,10 +28,12 @@ def inject(
 ) -> Float[Array, "N N B"]:
     """Host plus arc, both in nanomaggies. The host's own noise stays as it is.
 
-    gain (electrons per nanomaggy, scalar or (B,)) with a key adds the arc's photon noise; core_radius (pixels) > 0 suppresses the arc's
-    inner image (`suppress_core`). Raises InputError for shapes that differ, half precision, a gain without key or not larger than 0, and, outside
-    of jit, pixels that are not finite. Inside jit such a pixel of the arc adds nothing, one that the host lacks stays missing (NaN: missing is not
-    empty, and whoever looks at the stamp has to know), and `lensjax.valid(host, arc)` is the flag.
+    gain (electrons per nanomaggy, scalar or (B,)) with a key adds the arc's photon noise;
+    core_radius (pixels) > 0 suppresses the arc's inner image (`suppress_core`). Raises InputError
+    for shapes that differ, half precision, a gain without key or not larger than 0, and, outside of
+    jit, pixels that are not finite. Inside jit such a pixel of the arc adds nothing, one that the
+    host lacks stays missing (NaN: missing is not empty, and whoever looks at the stamp has to
+    know), and `lensjax.valid(host, arc)` is the flag.
     """
     check_image("inject: arc", arc)
     check_image("inject: host", host, jnp.shape(arc))
@@ -50,20 +53,23 @@ def inject(
 
 
 def suppress_core(arc: Float[Array, "N N B"], radius: float) -> Float[Array, "N N B"]:
-    """The arc without its inner image: nothing within `radius` pixels of the centre, a cosine edge of two pixels."""
+    """The arc without its inner image: nothing within `radius` pixels of the centre, a cosine edge
+    of two pixels."""
     r = PixelGrid(arc.shape[0], 1.0).radius()
     edge = np.clip((r - radius) / 2 + 0.5, 0.0, 1.0)
     return arc * jnp.asarray(0.5 - 0.5 * np.cos(np.pi * edge), arc.dtype)[..., None]
 
 
 def annulus(size: int, inner: float = ARC_ANNULUS[0], outer: float = ARC_ANNULUS[1]) -> np.ndarray:
-    """Boolean mask (size, size) of the pixels whose centres lie within inner..outer pixels of the stamp's centre."""
+    """Boolean mask (size, size) of the pixels whose centres lie within inner..outer pixels of the
+    stamp's centre."""
     r = PixelGrid(size, 1.0).radius()
     return (r >= inner) & (r <= outer)
 
 
 def arc_snr(arc: Float[Array, "N N B"], sigma: Real) -> Float[Array, " B"]:
-    """Signal-to-noise ratio (B,) of the arc in the annulus 4-16 pixels: summed flux over the noise of as many sky pixels, sigma (B,)."""
+    """Signal-to-noise ratio (B,) of the arc in the annulus 4-16 pixels: summed flux over the noise
+    of as many sky pixels, sigma (B,)."""
     mask = annulus(arc.shape[0])
     signal = jnp.sum(arc * jnp.asarray(mask, arc.dtype)[..., None], axis=(0, 1))
     return signal / (jnp.asarray(sigma) * np.sqrt(mask.sum()))
@@ -78,14 +84,17 @@ def degrade(
     key: Array,
     scale: float = 0.262,
 ) -> Float[Array, "N N B"]:
-    """A host (N, N, B) as a worse telescope would have seen it: convolved from host_fwhm to target_fwhm (arcsec, (B,)), with sky noise added
-    down to target_depth (m5, AB mag, (B,)).
+    """A host (N, N, B) as a worse telescope would have seen it: convolved from host_fwhm to
+    target_fwhm (arcsec, (B,)), with sky noise added down to target_depth (m5, AB mag, (B,)).
 
-    The kernel is the Gaussian of variance target^2 - host^2. It also smooths the host's own noise, so what is added has the spectrum that is missing,
-    sigma_target^2 - sigma_host^2 |kernel|^2: the sum is white, like the noise of a survey's image, with the pixel variance and the point-source depth of
-    the target. A target that is sharper or deeper than the host is left at the host's value, band by band (nothing can be added, nor on scales where the
-    host's noise is above the target's); compare the two beforehand. Pixels beyond the edge are taken as the edge pixel. Raises InputError for
-    a host that is not finite or in half precision and for widths that are not larger than 0.
+    The kernel is the Gaussian of variance target^2 - host^2. It also smooths the host's own noise,
+    so what is added has the spectrum that is missing, sigma_target^2 - sigma_host^2 |kernel|^2: the
+    sum is white, like the noise of a survey's image, with the pixel variance and the point-source
+    depth of the target. A target that is sharper or deeper than the host is left at the host's
+    value, band by band (nothing can be added, nor on scales where the host's noise is above the
+    target's); compare the two beforehand. Pixels beyond the edge are taken as the edge pixel.
+    Raises InputError for a host that is not finite or in half precision and for widths that are not
+    larger than 0.
     """
     check_image("degrade: host", host)
     for name, fwhm in (("host_fwhm", host_fwhm), ("target_fwhm", target_fwhm)):
@@ -118,7 +127,8 @@ def _noise(
     variance: Float[Array, " B"],
     host: Float[Array, "N N B"],
 ) -> Float[Array, "N N B"]:
-    """Noise that makes white noise `own` smoothed by a Gaussian of `variance` (pixels^2) white again, at `target`."""
+    """Noise that makes white noise `own` smoothed by a Gaussian of `variance` (pixels^2) white
+    again, at `target`."""
     n, side = host.shape[0], fft_size(host.shape[0])
     white = jax.random.normal(key, (side, side, host.shape[-1]), host.dtype)
     wy, wx = (2 * np.pi * f for f in (np.fft.fftfreq(side), np.fft.rfftfreq(side)))
@@ -132,10 +142,12 @@ def _noise(
 
 
 def _smoothing_matrix(n: int, variance: Float[Array, " B"]) -> Float[Array, "B n n"]:
-    """Gaussian smoothing along one axis, rows summing to one, edge pixels repeated outwards; variance in pixels^2, 0 gives the identity.
+    """Gaussian smoothing along one axis, rows summing to one, edge pixels repeated outwards;
+    variance in pixels^2, 0 gives the identity.
 
-    The kernel is the one whose spectrum is the Gaussian up to the Nyquist frequency: right for an image that its PSF has band-limited,
-    at any width. Sampling a narrow Gaussian at pixels would not be.
+    The kernel is the one whose spectrum is the Gaussian up to the Nyquist frequency: right for an
+    image that its PSF has band-limited, at any width. Sampling a narrow Gaussian at pixels would
+    not be.
     """
     m = 4 * n
     w = 2 * np.pi * np.arange(m // 2 + 1) / m

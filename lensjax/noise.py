@@ -16,7 +16,8 @@ MAD_TO_SIGMA = 1.4826022185056018
 def pixel_sigma(psfdepth: Real, psf: PSF, grid: PixelGrid) -> Float[Array, " B"]:
     """Standard deviation of a sky pixel (nanomaggies), (B,), from psfdepth (B,) (nanomaggies^-2).
 
-    A point source fitted with its own PSF has inverse variance sum(psf^2)/sigma^2, the PSF being the effective one at the pixels. Raises
+    A point source fitted with its own PSF has inverse variance sum(psf^2)/sigma^2, the PSF being
+    the effective one at the pixels. Raises
     InputError for a psfdepth that is not larger than 0: a band without exposures has no depth.
     """
     check_value("psfdepth", psfdepth, POSITIVE)
@@ -33,8 +34,9 @@ def sky_noise(key: Array, sigma: Real, grid: PixelGrid) -> Float[Array, "N N B"]
 
 
 def sky_sigma(host: Float[Array, "N N B"], inner: float = 0.65) -> Float[Array, " B"]:
-    """Standard deviation of the sky (B,) from the MAD of the host's outer pixels, farther than `inner` half-widths from the centre;
-    pixels more than 4 sigma above the median (sources) are masked once. Linear noise of a stamp that already has its own."""
+    """Standard deviation of the sky (B,) from the MAD of the host's outer pixels, farther than
+    `inner` half-widths from the centre; pixels more than 4 sigma above the median (sources) are
+    masked once. Linear noise of a stamp that already has its own."""
     n = host.shape[0]
     outside = jnp.asarray(PixelGrid(n, 1.0).radius() > inner * (n // 2))[..., None]
 
@@ -48,13 +50,15 @@ def sky_sigma(host: Float[Array, "N N B"], inner: float = 0.65) -> Float[Array, 
 
 
 def arc_noise(key: Array, arc: Float[Array, "N N B"], gain: Real) -> Float[Array, "N N B"]:
-    """Photon noise of the arc: variance arc/gain, gain in electrons per nanomaggy (scalar or (B,)). gain -> infinity: none.
+    """Photon noise of the arc: variance arc/gain, gain in electrons per nanomaggy (scalar or (B,)).
+    gain -> infinity: none.
 
-    Gaussian, because an arc's pixels hold hundreds of electrons on top of the sky's; differentiable, and zero where the arc is.
+    Gaussian, because an arc's pixels hold hundreds of electrons on top of the sky's;
+    differentiable, and zero where the arc is.
     """
-    positive = (
-        arc > jnp.finfo(arc.dtype).tiny
-    )  # below it, and below it after a division by the gain, processors see 0, where the root has no slope
+    # Below `tiny`, also after the division by the gain, processors see 0, where the root has no
+    # slope.
+    positive = arc > jnp.finfo(arc.dtype).tiny
     sigma = jnp.where(
         positive, jnp.sqrt(jnp.where(positive, arc, 1.0)) / jnp.sqrt(jnp.asarray(gain)), 0.0
     )

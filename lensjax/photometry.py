@@ -29,7 +29,8 @@ def nanomaggies(magnitude: Real) -> Float[Array, "..."]:
 
 
 def magnitudes(flux: Real) -> Float[Array, "..."]:
-    """AB magnitude of a flux (nanomaggies), any shape. A flux <= 0 has no magnitude: NaN in the value, zero in the gradient."""
+    """AB magnitude of a flux (nanomaggies), any shape. A flux <= 0 has no magnitude: NaN in the
+    value, zero in the gradient."""
     flux = jnp.asarray(flux)
     positive = flux > 0
     return jnp.where(
@@ -38,20 +39,24 @@ def magnitudes(flux: Real) -> Float[Array, "..."]:
 
 
 def depth_m5(psfdepth: Real) -> Float[Array, "..."]:
-    """5-sigma point-source depth (AB mag) from the inverse variance `psfdepth` (nanomaggies^-2), any shape."""
+    """5-sigma point-source depth (AB mag) from the inverse variance `psfdepth` (nanomaggies^-2),
+    any shape."""
     return magnitudes(5.0 / jnp.sqrt(jnp.asarray(psfdepth)))
 
 
 def psfdepth_from_m5(m5: Real) -> Float[Array, "..."]:
-    """Inverse variance of a point source (nanomaggies^-2) at the 5-sigma depth m5 (AB mag), any shape."""
+    """Inverse variance of a point source (nanomaggies^-2) at the 5-sigma depth m5 (AB mag), any
+    shape."""
     return 25.0 / nanomaggies(m5) ** 2
 
 
 def flux_loss(psf: PSF, grid: PixelGrid) -> Float[Array, " B"]:
-    """Share (B,) of a point source's flux that the PSF scatters out of the stamp, the source at its centre; one nearer to an edge loses more.
+    """Share (B,) of a point source's flux that the PSF scatters out of the stamp, the source at its
+    centre; one nearer to an edge loses more.
 
-    A Gaussian of the survey's seeing loses nothing of a 101-pixel stamp (1e-7 is rounding), the wings of a Moffat 1e-4 to 1e-2; a pixel kernel loses what
-    of it the stamp does not hold, nothing if it fits. Light beyond a kernel's own edge was never in it and is not counted.
+    A Gaussian of the survey's seeing loses nothing of a 101-pixel stamp (1e-7 is rounding), the
+    wings of a Moffat 1e-4 to 1e-2; a pixel kernel loses what of it the stamp does not hold, nothing
+    if it fits. Light beyond a kernel's own edge was never in it and is not counted.
     """
     return 1 - jnp.sum(psf.stamp(grid), axis=(0, 1))
 

@@ -16,8 +16,9 @@ from lensjax.errors import InputError
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class PsfEx:
-    """The contents of a PsfEx file: basis (T, M, M) (PSF_MASK), the place and scale of the polynomials on both axes (POLZERO1, POLSCAL1,
-    POLZERO2, POLSCAL2), and `sampling`, pixels per sample (PSF_SAMP). T = (degree + 1)(degree + 2)/2."""
+    """The contents of a PsfEx file: basis (T, M, M) (PSF_MASK), the place and scale of the
+    polynomials on both axes (POLZERO1, POLSCAL1, POLZERO2, POLSCAL2), and `sampling`, pixels per
+    sample (PSF_SAMP). T = (degree + 1)(degree + 2)/2."""
 
     basis: Float[Array, "T M M"]
     x_zero: Real
@@ -27,12 +28,14 @@ class PsfEx:
     sampling: Real
 
     def kernel(self, x: Real, y: Real, size: int) -> Float[Array, "size size"]:
-        """Effective PSF at pixel x, y of the detector (the first pixel is 1, as in FITS), sampled at size x size pixels (odd), summing to one: a
-        band of a PixelKernel. Rows are y. Differentiable in x and y.
+        """Effective PSF at pixel x, y of the detector (the first pixel is 1, as in FITS), sampled
+        at size x size pixels (odd), summing to one: a band of a PixelKernel. Rows are y.
+        Differentiable in x and y.
 
-        sum_ij basis_k u^i v^j with i fastest, u = (x - x_zero)/x_scale; between samples Lanczos-4 interpolation, PsfEx's own choice, with weights that
-        sum to one: within 0.3 % of the peak of band-limited interpolation. Raises InputError for an even size, a place that is not finite (outside of
-        jit), or a basis of the wrong shape.
+        sum_ij basis_k u^i v^j with i fastest, u = (x - x_zero)/x_scale; between samples Lanczos-4
+        interpolation, PsfEx's own choice, with weights that
+        sum to one: within 0.3 % of the peak of band-limited interpolation. Raises InputError for an
+        even size, a place that is not finite (outside of jit), or a basis of the wrong shape.
         """
         if size % 2 == 0 or size < 1:
             raise InputError(f"PsfEx kernel size = {size}: give an odd number of pixels")
@@ -52,7 +55,8 @@ class PsfEx:
         degree = round((np.sqrt(8 * terms + 1) - 3) / 2)
         if (degree + 1) * (degree + 2) // 2 != terms:
             raise InputError(
-                f"PsfEx basis has {terms} images: a polynomial of two variables has 1, 3, 6, 10, ... terms"
+                f"PsfEx basis has {terms} images: a polynomial of two variables has 1, 3, 6, 10, "
+                "... terms"
             )
         weights = jnp.stack(
             [jnp.asarray(u**i * v**j) for j in range(degree + 1) for i in range(degree + 1 - j)]

@@ -1,8 +1,10 @@
-"""A converged image to measure the renderer against: slow, float64, NumPy, adaptive, and sharing no code with it.
+"""A converged image to measure the renderer against: slow, float64, NumPy, adaptive, and sharing no
+code with it.
 
-Every pixel is split into four until a 4 x 4 Gauss-Legendre rule over it agrees with the sum of the four; the points that are left carry
-their flux to the image through the PSF at their exact places. `brightness` is any function of x, y (arcsec); `lensed_sersic` is
-the closed form of Kormann, Schneider & Bartelmann 1994 for the usual scene.
+Every pixel is split into four until a 4 x 4 Gauss-Legendre rule over it agrees with the sum of the
+four; the points that are left carry their flux to the image through the PSF at their exact places.
+`brightness` is any function of x, y (arcsec); `lensed_sersic` is the closed form of Kormann,
+Schneider & Bartelmann 1994 for the usual scene.
 """
 
 from collections.abc import Callable
@@ -32,7 +34,8 @@ class Points:
         return np.histogram2d(self.y, self.x, bins=(edges, edges), weights=self.flux)[0]
 
     def convolved(self, grid: PixelGrid, fwhm: float, chunk: int = 20_000) -> Float[Array, "N N"]:
-        """Image through an effective Gaussian PSF (fwhm in arcsec): sampled at pixel centres, times the pixel's area."""
+        """Image through an effective Gaussian PSF (fwhm in arcsec): sampled at pixel centres, times
+        the pixel's area."""
         sigma = fwhm / np.sqrt(8 * np.log(2))
         image = np.zeros((grid.size, grid.size))
         seen = np.flatnonzero(
@@ -54,8 +57,8 @@ class Points:
 def converged_points(
     brightness: Function, grid: PixelGrid, margin: int = 24, accuracy: float = 1e-7, depth: int = 14
 ) -> Points:
-    """Adaptive quadrature of `brightness` over the stamp and `margin` pixels around it. `accuracy`: largest change, as a fraction of the
-    total flux, that splitting a cell may still make."""
+    """Adaptive quadrature of `brightness` over the stamp and `margin` pixels around it. `accuracy`:
+    largest change, as a fraction of the total flux, that splitting a cell may still make."""
     node, weight = np.polynomial.legendre.leggauss(4)
     ox, oy = (o.ravel() / 2 for o in np.meshgrid(node, node))
     w = np.outer(weight, weight).ravel() / 4
@@ -88,7 +91,8 @@ def converged_points(
 
 
 def sie_deflection(x: Array, y: Array, theta_e: float, q: float, phi: float) -> tuple[Array, Array]:
-    """Deflection (arcsec) of a singular isothermal ellipsoid at the origin, q < 1, in closed form; lenstronomy's theta_e."""
+    """Deflection (arcsec) of a singular isothermal ellipsoid at the origin, q < 1, in closed form;
+    lenstronomy's theta_e."""
     c, s = np.cos(phi), np.sin(phi)
     u, v = c * x + s * y, c * y - s * x
     q = min(q, 1 - 1e-7)
@@ -102,7 +106,8 @@ def sie_deflection(x: Array, y: Array, theta_e: float, q: float, phi: float) -> 
 
 
 def sersic(x: Array, y: Array, r_eff: float, n: float, q: float, phi: float) -> Array:
-    """Sersic profile of unit flux at the origin, semi-major r_eff (arcsec); Graham & Driver 2005."""
+    """Sersic profile of unit flux at the origin, semi-major r_eff (arcsec); Graham & Driver
+    2005."""
     c, s = np.cos(phi), np.sin(phi)
     r = np.hypot(c * x + s * y, (c * y - s * x) / q) / r_eff
     b = (

@@ -32,13 +32,15 @@ def render(
 ) -> Float[Array, "N N B"]:
     """Image (N, N, B) in nanomaggies of one scene; batches by `jax.vmap`.
 
-    tol (static): largest error of a pixel as a fraction of the image's peak, and of the total flux, that 99 % of the scenes of either prior
-    preset stay below. 1e-2, 1e-3 and 5e-4 are provided; what is asked for is rounded down to one of them. "4x4" and "8x8" name fixed
-    rules instead.
+    tol (static): largest error of a pixel as a fraction of the image's peak, and of the total flux,
+    that 99 % of the scenes of either prior preset stay below. 1e-2, 1e-3 and 5e-4 are provided;
+    what is asked for is rounded down to one of them. "4x4" and "8x8" name fixed rules instead.
 
-    Differentiable in every leaf of `scene` and `psf`, forward and reverse. Raises InputError, naming the parameter, its value and its range,
-    when a value is outside the domain and this is not a compiled call; inside jit such a value is replaced by a harmless one, so that the
-    image and its gradient stay finite but mean nothing (`lensjax.valid` is the flag), and shapes that do not match are refused all the same.
+    Differentiable in every leaf of `scene` and `psf`, forward and reverse. Raises InputError,
+    naming the parameter, its value and its range, when a value is outside the domain and this is
+    not a compiled call; inside jit such a value is replaced by a harmless one, so that the image
+    and its gradient stay finite but mean nothing (`lensjax.valid` is the flag), and shapes that do
+    not match are refused all the same.
     """
     check(scene, grid, psf)
     dtype = jnp.result_type(*jax.tree.leaves((scene, psf)), jnp.float32)

@@ -9,13 +9,15 @@ import pytest
 os.environ.setdefault(
     "OPENBLAS_NUM_THREADS", "1"
 )  # small products of the reference images are quicker so when the cores are shared
-# A shell ignores Ctrl-C for what it starts in the background, and so would everything that a test starts and interrupts.
+# A shell ignores Ctrl-C for what it starts in the background, and so would everything that a test
+# starts and interrupts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
 def survey_data() -> Path:
-    """Folder of real survey data: LENSJAX_DATA, or ../shared/data beside the checkout; skips when neither is there."""
+    """Folder of real survey data: LENSJAX_DATA, or ../shared/data beside the checkout; skips when
+    neither is there."""
     here = Path(__file__).resolve().parents[1]
     folder = Path(os.environ.get("LENSJAX_DATA") or here.parent / "shared" / "data")
     if not (folder / "MANIFEST.csv").is_file():

@@ -76,7 +76,8 @@ def test_user_errors_are_one_line_with_an_exit_code(verb, capsys, error, code, w
 @pytest.mark.parametrize("given", [None, "glibc.malloc.check=0"])
 @pytest.mark.parametrize("safe", [None, "1"])
 def test_a_command_starts_again_once_with_the_environment_that_it_needs(given, safe):
-    """Large pages unless the user tuned glibc, and no working directory on the path; one process."""
+    """Large pages unless the user tuned glibc, and no working directory on the path; one
+    process."""
     program = (
         "import os, sys; from lensjax import cli; print(os.getpid())\n"
         "cli.main = lambda: print(os.environ['GLIBC_TUNABLES'], sys.flags.safe_path, sys.argv)\n"
@@ -103,8 +104,12 @@ def test_defects_keep_their_traceback(verb):
 
 
 def test_an_interrupt_after_the_verb_has_ended_leaves_its_exit_code_and_no_traceback():
-    """The handler stands for JAX's own, which took the one interrupt of a run that was just done."""
-    program = "import atexit, os, signal; atexit.register(os.kill, os.getpid(), signal.SIGINT); from lensjax import cli; cli.command()"
+    """The handler stands for JAX's own, which took the one interrupt of a run that was just
+    done."""
+    program = (
+        "import atexit, os, signal; atexit.register(os.kill, os.getpid(), signal.SIGINT); "
+        "from lensjax import cli; cli.command()"
+    )
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=60
     )

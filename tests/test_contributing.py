@@ -1,5 +1,5 @@
-"""The recipes of CONTRIBUTING.md work as they stand there: each is applied to a copy of the packages,
-and what it adds is used."""
+"""The recipes of CONTRIBUTING.md work as they stand there: each is applied to a copy of the
+packages, and what it adds is used."""
 
 import os
 import re
@@ -7,7 +7,9 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import yaml
 
@@ -30,7 +32,6 @@ def recipes() -> dict[str, list[tuple[str, str, str]]]:
 
 
 RECIPES = recipes()
-pytest.importorskip("lensjax.component")
 
 
 @pytest.fixture(scope="module")
@@ -127,12 +128,18 @@ def test_the_finder_scores(tree):
     run(tree, code)
 
 
-def test_the_axes_span_the_grid_and_split_the_tables():
+def test_the_axes_span_the_grid_and_split_its_cells():
     pytest.importorskip("classifiers.audit.axes")
-    from classifiers.audit.hosts import Hosts
     from classifiers.audit.settings import AuditSettings
     from data.config import validated
 
     ((_, _, text),) = RECIPES["Add an axis"]
     settings = validated(AuditSettings, yaml.safe_load(text)["audit"], "my_audit.yaml")
-    assert Hosts is not None and set(settings.axis) == {"ebv", "arc_mag"}
+    rng = np.random.default_rng(0)
+    hosts = SimpleNamespace(columns={"ebv": rng.uniform(0, 0.2, 60)})
+    psf, depth = rng.uniform(1, 2, 60), rng.uniform(23, 24, 60)
+    plain = AuditSettings().axes(psf, depth, hosts)
+    grid = settings.axes(psf, depth, hosts)
+    assert grid.cells() == 3 * plain.cells()
+    assert [axis.name for axis in grid.host] == [*(a.name for a in plain.host), "ebv"]
+    assert {axis.name for axis in grid.measured} - {a.name for a in plain.measured} == {"arc_mag"}

@@ -1,4 +1,5 @@
-"""The import rule: lensjax <- data <- classifiers; spark -> data; nothing imports spark, benchmarks or tests."""
+"""The import rule: lensjax <- data <- classifiers; spark -> data; nothing imports spark, benchmarks
+or tests."""
 
 import ast
 import subprocess

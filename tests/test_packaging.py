@@ -1,5 +1,6 @@
 """Installed from a wheel, lensjax works anywhere, and a folder of the user never takes the place of
-one of ours. The wheel is built and unpacked once; its dependencies are those of this environment."""
+one of ours. The wheel is built and unpacked once; its dependencies are those of this
+environment."""
 
 import os
 import shutil
@@ -49,7 +50,8 @@ def installed(built, tmp_path_factory) -> Path:
 
 
 def python(installed: Path, cwd: Path, *words: object) -> subprocess.CompletedProcess:
-    """Python as a user starts it in `cwd`: with the working directory on sys.path, as -c and -m do."""
+    """Python as a user starts it in `cwd`: with the working directory on sys.path, as -c and -m
+    do."""
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONSAFEPATH"}
     return subprocess.run(
         [sys.executable, *map(str, words)],

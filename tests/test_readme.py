@@ -1,4 +1,5 @@
-"""What the README says can be done: its Python runs, its commands exist and mean what they are said to mean."""
+"""What the README says can be done: its Python runs, its commands exist and mean what they are said
+to mean."""
 
 import re
 import subprocess
@@ -36,7 +37,8 @@ def test_the_python_example_runs():
 
 @pytest.mark.parametrize("command", commands())
 def test_every_command_is_one_that_works(command, tmp_path):
-    """The long ones are run whole by tests/chain (the chain, the real data) and by whoever runs `make test`; here their words are checked."""
+    """The long ones are run whole by tests/chain (the chain, the real data) and by whoever runs
+    `make test`; here their words are checked."""
     words = command.split()
     if words[0] == "make":
         recipe = subprocess.run(

@@ -16,7 +16,6 @@ import pandas as pd
 from jaxtyping import Array, Float
 
 import lensjax as lj
-from data.simulate.bands import in_bands
 from data.simulate.pixels import psf_of
 from data.simulate.population import fitted_types, red_galaxies, truncated_normal
 from data.survey import Survey
@@ -137,12 +136,11 @@ def _draw(
     return p | {name: jnp.where(is_blue, blue[name], p[name]) for name in ("g_r", "r_z")}
 
 
-def source_magnitudes(
-    survey: Survey, parameters: dict[str, np.ndarray]
-) -> Float[np.ndarray, "k B"]:
-    """Unlensed magnitudes of sources in the survey's bands, without dust."""
-    r, g_r, r_z = (parameters[name].astype(float) for name in ("r_mag", "g_r", "r_z"))
-    return in_bands(survey, np.stack([r + g_r, r, r - r_z], axis=-1))
+def unlensed(survey: Survey, parameters: dict[str, np.ndarray]) -> Float[np.ndarray, "k B"]:
+    """Flux (nanomaggies) of the sources in the survey's bands, without lens and dust."""
+    prior = lj.priors(PRESET).for_bands(survey.bands, survey.wavelength)
+    (source,) = prior.scene({name: jnp.asarray(v) for name, v in parameters.items()}).source
+    return np.asarray(source.flux, float)
 
 
 def visibility(
@@ -201,8 +199,8 @@ def arcs(
         jax.random.key(seed), every(theta_e), every(galaxies["q"]), every(galaxies["phi"]), rng
     )
     parameters = {name: np.asarray(v) for name, v in drawn.items()}
-    unlensed = transmission * 10 ** (0.4 * (22.5 - source_magnitudes(survey, parameters)))
-    batches = _batches(survey, parameters, unlensed, every(dx), every(dy), psfsize)
+    source = transmission * unlensed(survey, parameters)
+    batches = _batches(survey, parameters, source, every(dx), every(dy), psfsize)
     stamps = np.concatenate(list(batches))[: k * TRIES]
     seen = visibility(survey, stamps, np.repeat(host, TRIES, 0), sigma).reshape(k, TRIES)
     best = np.where((seen >= VISIBLE).any(1), (seen >= VISIBLE).argmax(1), seen.argmax(1))
@@ -214,7 +212,7 @@ def arcs(
     flux = chosen.sum((1, 2)).astype(float)
     truth[[*survey.per_band("arc_flux")]] = flux
     truth[[*survey.per_band("arc_snr")]] = np.asarray(snr, float)
-    truth["magnification"] = flux[:, survey.place] / unlensed[index, survey.place]
+    truth["magnification"] = flux[:, survey.place] / source[index, survey.place]
     return Arcs(chosen, truth)
 
 

@@ -1,8 +1,8 @@
 """Real galaxies as sources: an image of a galaxy, seen through the lens.
 
-A network tells parametric sources from real ones at a glance, because a picture of a galaxy from HST
-has what they lack. The telescope's own PSF stays in the image: 0.1" for HST, which becomes 0.05"
-when a galaxy of 0.03" pixels stands for a more distant one at scale = 0.015, and that is the
+A network tells parametric sources from real ones at a glance, because a picture of a galaxy from
+HST has what they lack. The telescope's own PSF stays in the image: 0.1" for HST, which becomes
+0.05" when a galaxy of 0.03" pixels stands for a more distant one at scale = 0.015, and that is the
 smallest source of the priors. `data/galaxies.py` reads libraries of such images.
 """
 
@@ -33,10 +33,10 @@ LARGEST_LIBRARY = 2**28
 @dataclass(frozen=True)
 class GalaxyImage(Light):
     """A galaxy as an image (H, W) of pixels `scale` arcsec wide, turned by phi (radians,
-    counter-clockwise), its centre at x, y (arcsec); flux (B,) nanomaggies is the image's sum in each
-    band. Between pixels it is the interpolating cubic spline: it goes through every one of them with
-    continuous curvature and the exact flux, and is zero outside. A galaxy is made larger or smaller
-    by its `scale`.
+    counter-clockwise), its centre at x, y (arcsec); flux (B,) nanomaggies is the image's sum in
+    each band. Between pixels it is the interpolating cubic spline: it goes through every one of
+    them with continuous curvature and the exact flux, and is zero outside. A galaxy is made larger
+    or smaller by its `scale`.
 
     In a prior the entry `library` names an NPZ file with `images` (n, H, W); every draw is one of
     them, each with the same probability."""

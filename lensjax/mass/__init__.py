@@ -43,8 +43,8 @@ def potential(mass: Mass | tuple[Mass, ...], x: Real, y: Real) -> Float[Array, "
 
 
 def jacobian(mass: Mass | tuple[Mass, ...], x: Real, y: Real) -> tuple[Array, Array, Array, Array]:
-    r"""$A = \partial\beta/\partial\theta$ at x, y (arcsec): (A_xx, A_xy, A_yx, A_yy), dimensionless,
-    each of the shape of x."""
+    r"""$A = \partial\beta/\partial\theta$ at x, y (arcsec): (A_xx, A_xy, A_yx, A_yy),
+    dimensionless, each of the shape of x."""
     x, y = jnp.asarray(x), jnp.asarray(y)
     ray: Callable = lambda x, y: deflection(mass, x, y)
     _, (axx, ayx) = jax.jvp(ray, (x, y), (jnp.ones_like(x), jnp.zeros_like(y)))

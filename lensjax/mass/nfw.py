@@ -5,9 +5,9 @@ Deflection and potential of the spherical halo (Bartelmann 1996; Wright & Braine
 $$\alpha(r) = K\, \frac{h(x)}{x}, \quad \psi(r) = \frac{K r_s}{2}
 \left(\ln^2\frac{x}{2} - w F^2\right), \quad h = \ln\frac{x}{2} + F, \quad x = r / r_s,$$
 
-with $F(w) = \mathrm{atanh}(\sqrt w)/\sqrt w$ of $w = 1 - x^2$, one analytic function on both sides of
-$r = r_s$. The strength is given by the Einstein radius: $K$ is such that $\alpha(\theta_E) = \theta_E$.
-lenstronomy's `alpha_Rs` is $\alpha(r_s) = K (1 - \ln 2)$ (`NFW.alpha_rs`).
+with $F(w) = \mathrm{atanh}(\sqrt w)/\sqrt w$ of $w = 1 - x^2$, one analytic function on both sides
+of $r = r_s$. The strength is given by the Einstein radius: $K$ is such that $\alpha(\theta_E) =
+\theta_E$. lenstronomy's `alpha_Rs` is $\alpha(r_s) = K (1 - \ln 2)$ (`NFW.alpha_rs`).
 """
 
 from __future__ import annotations

@@ -18,13 +18,13 @@ from lensjax.mass.base import Pair
 
 @jax.custom_jvp
 def atan_ratio(wr: Array, wi: Array) -> Pair:
-    r"""$g(w) = \mathrm{atan}(\sqrt w)/\sqrt w = 1 - w/3 + w^2/5 - \dots$ for $|w| < 1$, as its diagonal
-    Pade approximant.
+    r"""$g(w) = \mathrm{atan}(\sqrt w)/\sqrt w = 1 - w/3 + w^2/5 - \dots$ for $|w| < 1$, as its
+    diagonal Pade approximant.
 
     The denominator of the approximant of order m is $x^m P_m(1/x)$ with the Legendre polynomial
     $P_m$ (Gauss' continued fraction), so both polynomials have real coefficients and cost two
-    multiply-adds a term at complex w. The relative error of order 12 is below 1e-11 for q >= 0.5, 1e-8 at
-    q = 0.3, 3e-6 at q = 0.2 and 1.4e-4 at q = 0.1.
+    multiply-adds a term at complex w. The relative error of order 12 is below 1e-11 for q >= 0.5,
+    1e-8 at q = 0.3, 3e-6 at q = 0.2 and 1.4e-4 at q = 0.1.
     """
     return quotient(polynomial(_NUMERATOR, wr, wi), polynomial(_DENOMINATOR, wr, wi))
 

@@ -1,5 +1,5 @@
-r"""External shear: $\alpha = (\gamma_1 x + \gamma_2 y,\ \gamma_2 x - \gamma_1 y)$ about the centre of
-the stamp."""
+r"""External shear: $\alpha = (\gamma_1 x + \gamma_2 y,\ \gamma_2 x - \gamma_1 y)$ about the centre
+of the stamp."""
 
 from __future__ import annotations
 

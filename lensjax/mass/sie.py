@@ -1,7 +1,8 @@
 r"""Singular isothermal ellipsoid.
 
-It is usually written with atan and atanh of $\sqrt{1 - q^2}$ (Kormann, Schneider & Bartelmann 1994),
-which is 0/0 at q = 1. Here it is a function of the complex ellipticity that is analytic there:
+It is usually written with atan and atanh of $\sqrt{1 - q^2}$ (Kormann, Schneider & Bartelmann
+1994), which is 0/0 at q = 1. Here it is a function of the complex ellipticity that is analytic
+there:
 
 $$\alpha = \theta_E \frac{2\sqrt q}{1 + q}\, z\, g(f z^2), \quad z = \frac{q u + i v}{|q u + i v|},
 \quad f = \frac{1 - q}{1 + q}, \quad g(w) = \frac{\mathrm{atan}\sqrt w}{\sqrt w}$$
@@ -54,7 +55,7 @@ class SIE(Mass):
         return along * au - across * av, across * au + along * av
 
     def potential(self, x: Real, y: Real) -> Float[Array, "..."]:
-        r"""$\psi = \theta \cdot \alpha$: the potential of an isothermal lens is homogeneous of degree
-        one."""
+        r"""$\psi = \theta \cdot \alpha$: the potential of an isothermal lens is homogeneous of
+        degree one."""
         ax, ay = self.deflection(x, y)
         return (x - self.x) * ax + (y - self.y) * ay

@@ -6,17 +6,19 @@
 A prior names the components of a scene and how each of their parameters is distributed:
 
     lens:
-      EPL: {theta_e: {uniform: [0.5, 3]}, slope: {normal: [2.0, 0.1]}, q: ..., phi: ..., x: ..., y: ...}
+      EPL: {theta_e: {uniform: [0.5, 3]}, slope: {normal: [2.0, 0.1]}, q: ..., phi: ..., x: ..., y:
+      ...}
       Shear: {gamma1: {normal: [0, 0.05]}, gamma2: {normal: [0, 0.05]}}
     source:
-      Sersic: {r_mag: {uniform: [23, 26]}, g_r: ..., r_z: ..., beta: {area: [0.1, 1]}, beta_phi: ...,
+      Sersic: {r_mag: {uniform: [23, 26]}, g_r: ..., r_z: ..., beta: {area: [0.1, 1]}, beta_phi:
+      ...,
                r_eff: ..., n: ..., q: ..., phi: ...}
 
-Any component of `lensjax.mass` and `lensjax.light` may stand there, and `module:Class` of one's own.
-A light's flux is drawn as one magnitude (`r_mag`) and colours (`g_r` = g - r); bands that are not
-named are interpolated (`Prior.for_bands`). A source lies at x, y, or `beta` Einstein radii from the
-centre of the first lens in the direction `beta_phi`. Other components lie at the centre of the first
-lens unless x and y are given.
+Any component of `lensjax.mass` and `lensjax.light` may stand there, and `module:Class` of one's
+own. A light's flux is drawn as one magnitude (`r_mag`) and colours (`g_r` = g - r); bands that are
+not named are interpolated (`Prior.for_bands`). A source lies at x, y, or `beta` Einstein radii from
+the centre of the first lens in the direction `beta_phi`. Other components lie at the centre of the
+first lens unless x and y are given.
 
 Drawn parameters have flat names: those of their fields, but q, phi, x and y carry their block
 (`lens_q`, `source_phi`), everything of `lens_light` carries `light_`, and where a name is taken the

@@ -83,15 +83,16 @@ class Prior:
         return replace(self, parameters={**self.parameters, **parameters})
 
     def draw(self, key: Array, n: int, /, **fixed: Real) -> dict[str, Array]:
-        """n values (n,) of every parameter, those in `fixed` (scalar or (n,)) as given. A parameter's
+        """n values (n,) of every parameter, those in `fixed` (scalar or (n,)) as given. A
+        parameter's
         draws depend on the key and its name only: fixing one leaves the others as they were.
         InputError for an unknown name or a value outside the parameter's domain."""
         self._check(n, fixed)
         return _draw(self, key, n, fixed)
 
     def sample(self, key: Array, n: int, /, **fixed: Real) -> Scene:
-        """n scenes as one batched Scene (leaves (n, ...)); `fixed` holds parameters at given values,
-        for example theta_e=1.5."""
+        """n scenes as one batched Scene (leaves (n, ...)); `fixed` holds parameters at given
+        values, for example theta_e=1.5."""
         self._check(n, fixed)
         return _sample(self, key, n, fixed)
 
@@ -101,8 +102,8 @@ class Prior:
         return sum(parts[1:], parts[0])
 
     def scene(self, p: Mapping[str, Array], key: Array | None = None) -> Scene:
-        """The (batched) scene of drawn parameters (n,). key: of clumps and images; without one there
-        are no clumps, and a library gives its first image."""
+        """The (batched) scene of drawn parameters (n,). key: of clumps and images; without one
+        there are no clumps, and a library gives its first image."""
         n = np.shape(next(iter(p.values())))[0]
         lens = self.blocks[0] if self.blocks and self.blocks[0].role == "lens" else None
         zero = jnp.zeros(n)
@@ -160,7 +161,8 @@ class Prior:
             check_value(f"prior {self.name!r}: {name}", value, self.domain(name))
             if np.shape(value) not in ((), (1,), (n,)):
                 raise InputError(
-                    f"prior {self.name!r}: {name} has shape {np.shape(value)}: give one value or {n}"
+                    f"prior {self.name!r}: {name} has shape {np.shape(value)}: give one value "
+                    f"or {n}"
                 )
 
 

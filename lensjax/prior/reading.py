@@ -1,5 +1,5 @@
-"""Priors from YAML and from mappings, validated: every mistake is one line that names the prior, the
-component and the parameter."""
+"""Priors from YAML and from mappings, validated: every mistake is one line that names the prior,
+the component and the parameter."""
 
 from __future__ import annotations
 
@@ -89,7 +89,8 @@ def _components(name: str, role: str, given: Any) -> list[tuple[str, Mapping[str
         for component, block in part.items():
             if not isinstance(block, Mapping):
                 raise InputError(
-                    f"prior {name!r}, {role}, {component}: {block!r} should be a mapping of parameters"
+                    f"prior {name!r}, {role}, {component}: {block!r} should be a mapping of "
+                    "parameters"
                 )
             found.append((str(component), block))
     return found

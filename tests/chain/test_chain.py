@@ -167,7 +167,8 @@ def test_a_run_stopped_in_its_steps_ends_like_an_uninterrupted_one(
 
 
 def wait_until_free(out: Path, step: str) -> None:
-    """Until no process holds the step's lock: after kill -9 its children need a moment to notice."""
+    """Until no process holds the step's lock: after kill -9 its children need a moment to
+    notice."""
     import fcntl
 
     lock = out / "records" / f"{step}.lock"
@@ -309,7 +310,8 @@ def sliced(survey: Path, brick: str, ra: float, dec: float) -> np.ndarray:
 
 
 def test_a_lens_a_confuser_and_an_injection_by_hand_from_catalogue_row_to_score(small):
-    """Every step between is done again another way: astropy, numpy and lenstronomy; only the network is the product's own."""
+    """Every step between is done again another way: astropy, numpy and lenstronomy; only the
+    network is the product's own."""
     from astropy.table import Table
 
     from classifiers import frozen
@@ -366,8 +368,9 @@ def test_a_lens_a_confuser_and_an_injection_by_hand_from_catalogue_row_to_score(
 
 
 def rendered_by_lenstronomy(injected: pd.Series, fwhm: tuple[float, float, float]) -> np.ndarray:
-    """The arc of an injection (101, 101, 3), its scene drawn again from its key: lenstronomy's deflection and Sersic profile on 9 x 9 rays a
-    pixel, the Gaussian PSF on the fine grid, sampled at pixel centres."""
+    """The arc of an injection (101, 101, 3), its scene drawn again from its key: lenstronomy's
+    deflection and Sersic profile on 9 x 9 rays a pixel, the Gaussian PSF on the fine grid, sampled
+    at pixel centres."""
     import jax
     import jax.numpy as jnp
     from lenstronomy.LensModel.lens_model import LensModel
@@ -406,9 +409,8 @@ def rendered_by_lenstronomy(injected: pd.Series, fwhm: tuple[float, float, float
     }
     bx, by = model.ray_shooting(x, y, [sie, shear_at_centre])
     e1, e2 = phi_q2_ellipticity(float(s.phi), float(s.q))
-    b = (
-        1.9992 * s.n - 0.3271
-    )  # lenstronomy's b_n: 3 % off at n = 0.5, so its radius is changed to give the profile of the exact one
+    # lenstronomy's b_n is 3 % off at n = 0.5, so its radius is changed to give the exact profile.
+    b = 1.9992 * s.n - 0.3271
     radius = float(s.r_eff * np.sqrt(s.q) * (b / gammaincinv(2 * s.n, 0.5)) ** s.n)
     shape = {"R_sersic": radius, "n_sersic": float(s.n), "e1": e1, "e2": e2}
     profile = {"amp": 1.0, **shape, "center_x": float(s.x), "center_y": float(s.y)}

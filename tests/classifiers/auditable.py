@@ -1,4 +1,5 @@
-"""A run directory with everything an audit reads: hosts on disk, a manifest, a frozen finder, the records of the steps before."""
+"""A run directory with everything an audit reads: hosts on disk, a manifest, a frozen finder, the
+records of the steps before."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,7 +90,8 @@ def image(row: dict, seed: int) -> np.ndarray:
 
 
 def run_directory(out: Path, n: int = 96, finder: bool = True, **columns) -> Path:
-    """finder: with a frozen classifier, and the record of its training · columns: replace a column of the manifest by one value."""
+    """finder: with a frozen classifier, and the record of its training · columns: replace a column
+    of the manifest by one value."""
     table = [{**r, **columns} for r in rows(n)]
     for i, row in enumerate(table):
         write_npz(

@@ -1,4 +1,5 @@
-"""A small survey, a network compiled for it, and a whole training run: made once for all tests of training."""
+"""A small survey, a network compiled for it, and a whole training run: made once for all tests of
+training."""
 
 import galaxies
 import pytest

@@ -14,7 +14,10 @@ from data.files import sha256
 from lensjax.cli import main
 from lensjax.errors import InputError
 
-FLAGS = "--injections 12 --theta-e 1.0 2.0 --batch 16 --sufficient 10 --sensitivity-sample 0 --psf-edges 1.0 1.3 1.6".split()
+FLAGS = (
+    "--injections 12 --theta-e 1.0 2.0 --batch 16 --sufficient 10 --sensitivity-sample 0 "
+    "--psf-edges 1.0 1.3 1.6"
+).split()
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,5 @@
-"""Counts, intervals and the loaded selection function against scipy, hand counts and the published table."""
+"""Counts, intervals and the loaded selection function against scipy, hand counts and the published
+table."""
 
 import numpy as np
 import pandas as pd

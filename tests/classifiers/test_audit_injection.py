@@ -33,7 +33,8 @@ def experiment(gain: float = 1e12) -> Experiment:
 
 @pytest.fixture(scope="module")
 def plain():
-    """Degraded to what the hosts are anyway, with the photon noise of a huge gain: nothing changes, and one compilation serves every test."""
+    """Degraded to what the hosts are anyway, with the photon noise of a huge gain: nothing changes,
+    and one compilation serves every test."""
     return observe(experiment(), batch(), unchanged())
 
 

@@ -87,7 +87,8 @@ def test_a_checkpoint_without_room_is_not_begun(tmp_path, monkeypatch, number):
 def test_a_full_disk_is_an_oserror_and_leaves_the_checkpoint_before_it(
     tmp_path, monkeypatch, error
 ):
-    """The words are tensorstore's; test_training_survival fills a real file system where that is permitted."""
+    """The words are tensorstore's; test_training_survival fills a real file system where that is
+    permitted."""
     kept = Checkpoints(tmp_path)
     kept.save(1, TREE, NOTE)
 

@@ -1,4 +1,5 @@
-"""The page: every section, nothing from the network, every table beside it, and sentences where parts are missing."""
+"""The page: every section, nothing from the network, every table beside it, and sentences where
+parts are missing."""
 
 import json
 import re
@@ -251,7 +252,8 @@ def add_counts(out: Path) -> None:
 
 
 class Page(HTMLParser):
-    """Collects what a browser would load, identifiers, links, images without alternative text, and the text."""
+    """Collects what a browser would load, identifiers, links, images without alternative text, and
+    the text."""
 
     def __init__(self, text: str):
         super().__init__()

@@ -1,4 +1,5 @@
-"""A training run: it learns, ends with the best epoch, writes what it did, shares its batches between devices."""
+"""A training run: it learns, ends with the best epoch, writes what it did, shares its batches
+between devices."""
 
 import dataclasses
 import json
@@ -93,7 +94,8 @@ def test_training_without_progress_stops_after_patience(parts, tmp_path):
 
 @pytest.mark.slow
 def test_two_devices_train_as_one_does(uninterrupted, survey, tmp_path):
-    """The whole command in a process with two virtual devices: every loss is that of a single device, within float error."""
+    """The whole command in a process with two virtual devices: every loss is that of a single
+    device, within float error."""
     config, out = tmp_path / "config.yaml", tmp_path / "run"
     config.write_text(json.dumps({"train": SETTINGS}))
     shutil.copytree(survey, out)

@@ -1,4 +1,5 @@
-"""The benchmark of training measures what it says and keeps what it did not measure anew, where that still holds."""
+"""The benchmark of training measures what it says and keeps what it did not measure anew, where
+that still holds."""
 
 import json
 

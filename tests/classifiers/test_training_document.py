@@ -1,4 +1,5 @@
-"""docs/training.md: its commands are understood, those on weights are run, its presets and numbers are the code's."""
+"""docs/training.md: its commands are understood, those on weights are run, its presets and numbers
+are the code's."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,5 @@
-"""What training reads: the order of an epoch, resident and streaming alike, a part of the survey, and every damage refused."""
+"""What training reads: the order of an epoch, resident and streaming alike, a part of the survey,
+and every damage refused."""
 
 import json
 import re
@@ -49,7 +50,8 @@ def test_a_balanced_epoch_repeats_the_lenses():
 
 
 def test_streaming_trains_as_resident_does(uninterrupted, parts, survey, tmp_path):
-    """The same batches in the same order; the losses differ by float error, since preprocessing is compiled into another program."""
+    """The same batches in the same order; the losses differ by float error, since preprocessing is
+    compiled into another program."""
     net, update, _, _, val = parts
     s = settings(input="streaming")
     train, way = inputs.training(survey, s)
@@ -152,7 +154,8 @@ def test_a_split_of_one_kind_and_blank_stamps_are_refused(tmp_path):
     out = galaxies.survey(tmp_path / "blank", rows, images)
     with pytest.raises(
         InputError,
-        match=r"1 stamps without data in a band \(0010p000_3: .*-train.tfrecord-00000-of-00001, record \d+\)",
+        match=r"1 stamps without data in a band "
+        r"\(0010p000_3: .*-train.tfrecord-00000-of-00001, record \d+\)",
     ) as refused:
         inputs.resident(out, "train", settings())
     record = int(str(refused.value).split("record ")[1].split(")")[0])
@@ -221,7 +224,8 @@ def test_shards_that_are_not_the_manifests_are_refused(survey, tmp_path):
     manifest.write(out / "manifest.parquet", table())
     with pytest.raises(
         InputError,
-        match=rf"1 objects of split train have another label in the shards \({rows[first]['galaxy_id']}\)",
+        match="1 objects of split train have another label in the shards "
+        rf"\({rows[first]['galaxy_id']}\)",
     ):
         inputs.training(out, settings())
     columns["label"][first] ^= 1
@@ -243,6 +247,7 @@ def test_shards_that_are_not_the_manifests_are_refused(survey, tmp_path):
     for way in ("resident", "streaming"):
         with pytest.raises(
             InputError,
-            match=r"manifest.parquet: 1 objects of split train are in the manifest and not in the shards \(lost_1\)",
+            match=r"manifest.parquet: 1 objects of split train are in the manifest and not in "
+            r"the shards \(lost_1\)",
         ):
             inputs.training(out, settings(input=way))

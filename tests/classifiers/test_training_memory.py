@@ -1,4 +1,5 @@
-"""A batch is one pass where memory allows, as few passes as fit otherwise, and a run keeps the number it began with."""
+"""A batch is one pass where memory allows, as few passes as fit otherwise, and a run keeps the
+number it began with."""
 
 import json
 import shutil
@@ -27,7 +28,8 @@ def allow(monkeypatch, available):
 
 @pytest.fixture
 def train(survey, tmp_path, monkeypatch):
-    """train(name, die_at=0, **settings): the whole command in a run of its own; its folder `training`."""
+    """train(name, die_at=0, **settings): the whole command in a run of its own; its folder
+    `training`."""
 
     def run(name, die_at=0, **changes):
         out, config, fit = tmp_path / name, tmp_path / "config.yaml", loop.fit
@@ -81,7 +83,8 @@ def test_the_fewest_passes_that_fit_are_taken(parts, sizes):
     assert choose(sizes[4], batch=8, accumulation=2)["passes"] == 2  # passes of 4, as above
     with pytest.raises(
         InputError,
-        match=r"batch 16: not enough memory on the device; even a pass of 1 takes [\d,]+ bytes and 1,000 are free",
+        match="batch 16: not enough memory on the device; even a pass of 1 takes "
+        r"[\d,]+ bytes and 1,000 are free",
     ):
         choose(1000)
 
@@ -145,7 +148,8 @@ def test_with_room_enough_it_is_one_pass_and_the_same_bits_as_without_asking(
 def test_without_batch_statistics_a_divided_run_is_the_undivided_one(
     train, sizes, monkeypatch, capsys
 ):
-    """A network in evaluation mode takes no batch statistics, so that cutting a batch changes nothing but the order of sums."""
+    """A network in evaluation mode takes no batch statistics, so that cutting a batch changes
+    nothing but the order of sums."""
 
     def without(s, bands):
         net = network(s, bands)

@@ -1,4 +1,5 @@
-"""One update is what it says: AdamW on the mean cross-entropy, accumulated, frozen, in half precision, from other numbers, on two devices."""
+"""One update is what it says: AdamW on the mean cross-entropy, accumulated, frozen, in half
+precision, from other numbers, on two devices."""
 
 import os
 import subprocess
@@ -30,14 +31,16 @@ def test_one_update_is_adamw_on_the_mean_cross_entropy(parts):
     y, w = train.target[rows[0, 0]], train.weight[rows[0, 0]]
     expected = np.mean(w * (np.logaddexp(0, by_hand) - y * by_hand))
     assert bool(finite) and np.isclose(loss, expected, rtol=1e-5)
-    # Adam's first step moves every parameter by about the learning rate, here the first of the warm-up
+    # Adam's first step moves every parameter by about the learning rate, here the first of the
+    # warm-up
     rate = float(optimiser.schedule(settings(), len(rows))(0))
     moved = np.concatenate([np.ravel(np.abs(state.params[k] - net.params[k])) for k in net.params])
     assert np.median(moved) == pytest.approx(rate, rel=0.1)
 
 
 def test_accumulation_equals_the_large_batch_where_no_statistics_are_taken(parts):
-    """Without batch statistics (evaluation mode) two passes of 8 make the gradient of one pass of 16; with them another, as docs/training.md says."""
+    """Without batch statistics (evaluation mode) two passes of 8 make the gradient of one pass of
+    16; with them another, as docs/training.md says."""
     train, rows, update, differ = parts[3].split, np.arange(16, dtype=np.int32), optax.sgd(1.0), {}
     for statistics in (False, True):
         net = Network(models.create("shielded_resnet", TINY, nnx.Rngs(0)))
@@ -154,20 +157,24 @@ def test_fine_tuning_starts_from_a_classifier_with_its_head_or_a_new_one(
 
 @pytest.mark.slow
 def test_two_devices_take_the_step_of_one():
-    """In a process with two virtual devices: loss, parameters and statistics after one update are those of a single device. test_training has the command."""
+    """In a process with two virtual devices: loss, parameters and statistics after one update are
+    those of a single device. test_training has the command."""
     code = """
 import jax, numpy as np, optax
 from flax import nnx
 from classifiers import models
 from classifiers.training import devices
 from classifiers.training.step import Network, Split, begin, make_step
-net = Network(models.create("shielded_resnet", {"stem_width": 8, "middles": [8], "widths": [8], "blocks": [1]}, nnx.Rngs(0)))
+config = {"stem_width": 8, "middles": [8], "widths": [8], "blocks": [1]}
+net = Network(models.create("shielded_resnet", config, nnx.Rngs(0)))
 rng = np.random.default_rng(0)
-split = Split(rng.normal(size=(16, 16, 16, 3)).astype("f4"), (rng.random(16) < 0.5).astype("f4"), np.ones(16, "f4"))
+images, label = rng.normal(size=(16, 16, 16, 3)).astype("f4"), (rng.random(16) < 0.5).astype("f4")
+split = Split(images, label, np.ones(16, "f4"))
 rows, found = np.arange(16, dtype=np.int32)[None], []
 for where in (devices.mesh(16), None):
     state, loss, _ = make_step(net, optax.sgd(0.1), 0)(
-        jax.tree.map(np.array, begin(net, optax.sgd(0.1))), devices.copied(split, where), devices.spread(rows, where), devices.spread(0 * rows, where))
+        jax.tree.map(np.array, begin(net, optax.sgd(0.1))), devices.copied(split, where),
+        devices.spread(rows, where), devices.spread(0 * rows, where))
     found.append((jax.tree.map(np.asarray, (state.params, state.statistics, loss))))
     print(where is not None, len(state.params["dense.bias"].sharding.device_set))
 moved = jax.tree.map(lambda a, b: np.abs(a - np.asarray(b)).max(), found[0][0], net.params)

@@ -1,4 +1,5 @@
-"""Training that is killed, stopped, given NaN or a full disk: nothing is lost, and what goes on ends with the same bits."""
+"""Training that is killed, stopped, given NaN or a full disk: nothing is lost, and what goes on
+ends with the same bits."""
 
 import dataclasses
 import json
@@ -142,7 +143,8 @@ def running(line, folder, number):
 
 @pytest.mark.slow
 def test_the_command_survives_kill_9_and_sigterm_and_gives_a_classifier(tmp_path):
-    """The whole command, killed by SIGKILL at a random update, then stopped by SIGTERM at another, ends with the bytes of an uninterrupted run."""
+    """The whole command, killed by SIGKILL at a random update, then stopped by SIGTERM at another,
+    ends with the bytes of an uninterrupted run."""
     config = tmp_path / "config.yaml"
     config.write_text(json.dumps({"train": {**SETTINGS, "epochs": 15, "checkpoint_seconds": 0.05}}))
     whole, out = (galaxies.small_survey(tmp_path / name, 160) for name in ("whole", "killed"))
@@ -202,13 +204,15 @@ def test_the_command_survives_kill_9_and_sigterm_and_gives_a_classifier(tmp_path
 
 @pytest.mark.slow
 def test_a_full_disk_stops_with_one_line(tmp_path):
-    """On a file system of its own, a few pages larger than the survey. test_checkpoints shows that nothing half-written stays."""
+    """On a file system of its own, a few pages larger than the survey. test_checkpoints shows that
+    nothing half-written stays."""
     private = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
     if subprocess.run(
         [*private, f"mount -t tmpfs tmpfs {tmp_path}"], capture_output=True
     ).returncode:
         pytest.skip(
-            "mounting a small file system is not permitted here; tests/classifiers/test_checkpoints.py raises the same error by hand"
+            "mounting a small file system is not permitted here; "
+            "tests/classifiers/test_checkpoints.py raises the same error by hand"
         )
     config, survey, small = tmp_path / "config.yaml", tmp_path / "survey", tmp_path / "small"
     config.write_text(json.dumps({"train": {**SETTINGS, "epochs": 2, "checkpoint_seconds": 1e-9}}))
@@ -217,7 +221,8 @@ def test_a_full_disk_stops_with_one_line(tmp_path):
     train = f"{sys.executable} -m lensjax.cli train {config} --out {small}/run"
     script = f"""
 mount -t tmpfs -o size=4m tmpfs {small} && cp -r {survey} {small}/run || exit 9
-free=$(df --output=avail -B1 {small} | tail -1); head -c $((free - 65536)) /dev/zero > {small}/filler
+free=$(df --output=avail -B1 {small} | tail -1)
+head -c $((free - 65536)) /dev/zero > {small}/filler
 {train}
 """
     done = subprocess.run([*private, script], capture_output=True, text=True)

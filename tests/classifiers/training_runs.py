@@ -1,4 +1,5 @@
-"""A small training run for the tests of training. parts: what the fixture of this name gives (conftest.py)."""
+"""A small training run for the tests of training. parts: what the fixture of this name gives
+(conftest.py)."""
 
 import jax
 import jax.numpy as jnp

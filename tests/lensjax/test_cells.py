@@ -1,4 +1,5 @@
-"""Two scenes whose images touch the centre of the lens: seen from the corners of a cell around it, nothing is there."""
+"""Two scenes whose images touch the centre of the lens: seen from the corners of a cell around it,
+nothing is there."""
 
 import jax
 import jax.numpy as jnp

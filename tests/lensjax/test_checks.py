@@ -1,4 +1,5 @@
-"""What is refused, and that the message names parameter, value and range; what a compiled call does instead."""
+"""What is refused, and that the message names parameter, value and range; what a compiled call does
+instead."""
 
 import jax
 import jax.numpy as jnp

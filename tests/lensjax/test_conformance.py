@@ -1,4 +1,5 @@
-"""Agreement with lenstronomy over 500 random draws: benchmarks/conformance.py, every figure held to a limit."""
+"""Agreement with lenstronomy over 500 random draws: benchmarks/conformance.py, every figure held to
+a limit."""
 
 import json
 import subprocess

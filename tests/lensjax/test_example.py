@@ -29,7 +29,8 @@ def test_the_documented_example_runs():
         np.asarray(by_scene.source[0].flux)[:, 1] * flux[:, 1], snr, rtol=1e-3
     )
     assert (np.asarray(by_scene.source[0].flux)[:, [0, 2]] == 0).all()
-    # the arcs are in the images: in the annulus the sums over the noise are the ratios, give or take the noise itself
+    # the arcs are in the images: in the annulus the sums over the noise are the ratios, give or
+    # take the noise itself
     y, x = np.mgrid[:101, :101] - 50
     mask = (np.hypot(x, y) >= 4) & (np.hypot(x, y) <= 16)
     found = (images - np.asarray(scope["host"]))[:, mask, 1].sum(1) / (

@@ -67,9 +67,10 @@ def cosmos(survey_data):
 
 
 def test_arcs_of_real_galaxies_agree_with_lenstronomys_interpolated_source(cosmos):
-    """lenstronomy's rays and INTERPOL profile on 12 x 12 points a pixel, through the effective PSF at their own places. INTERPOL is linear between
-    pixels: given the stamp it is another galaxy by up to a hundredth of the arc's peak, given SciPy's cubic spline of it on pixels a fifth as wide
-    it is the same."""
+    """lenstronomy's rays and INTERPOL profile on 12 x 12 points a pixel, through the effective PSF
+    at their own places. INTERPOL is linear between
+    pixels: given the stamp it is another galaxy by up to a hundredth of the arc's peak, given
+    SciPy's cubic spline of it on pixels a fifth as wide it is the same."""
     from lenstronomy.LensModel.lens_model import LensModel
     from lenstronomy.LightModel.light_model import LightModel
     from scipy.interpolate import RectBivariateSpline

@@ -91,7 +91,8 @@ def test_moving_everything_moves_the_image(p, i, j):
 @few
 @given(scenes)
 def test_a_lens_moved_in_a_shear_is_a_source_moved(p):
-    """Shear is linear: about the lens instead of the stamp's centre it differs by a shift of the source plane."""
+    """Shear is linear: about the lens instead of the stamp's centre it differs by a shift of the
+    source plane."""
     gx, gy = (
         p["gamma1"] * p["lens_x"] + p["gamma2"] * p["lens_y"],
         p["gamma2"] * p["lens_x"] - p["gamma1"] * p["lens_y"],
@@ -137,7 +138,8 @@ def test_images_of_several_sources_add():
 @few
 @given(scenes)
 def test_surface_brightness_is_conserved(p):
-    """A sky of even brightness looks the same through any lens, and no image is brighter than its source."""
+    """A sky of even brightness looks the same through any lens, and no image is brighter than its
+    source."""
     size, b = 4000.0, float(sersic_b(0.5))
     even = image(
         p, r_eff=size, n=0.5, source_q=1.0, flux=np.pi * size**2 / b
@@ -149,7 +151,8 @@ def test_surface_brightness_is_conserved(p):
 
 @pytest.mark.parametrize("beta", [0.4, 0.7, 1.1])
 def test_the_isothermal_sphere_magnifies_by_its_formula(beta):
-    """theta = beta +- theta_e; mu = 2 theta_e/beta for beta < theta_e, 1 + theta_e/beta beyond; exact for a disc's average of 1/beta."""
+    """theta = beta +- theta_e; mu = 2 theta_e/beta for beta < theta_e, 1 + theta_e/beta beyond;
+    exact for a disc's average of 1/beta."""
     theta_e, r_eff = 1.0, 0.06
     p = {
         "theta_e": theta_e,
@@ -161,7 +164,8 @@ def test_the_isothermal_sphere_magnifies_by_its_formula(beta):
         "gamma2": 0.0,
     }
     p |= {"r_eff": r_eff, "n": 0.5, "source_q": 1.0, "source_phi": 0.0, "x": beta, "y": 0.0}
-    # <1/|beta|> over a Gaussian of sigma^2 = R_e^2/(2 b) is (1 + sigma^2/(2 beta^2))/beta to that order
+    # <1/|beta|> over a Gaussian of sigma^2 = R_e^2/(2 b) is (1 + sigma^2/(2 beta^2))/beta to that
+    # order
     mean = (1 + r_eff**2 / (4 * float(sersic_b(0.5)) * beta**2)) / beta
     mu = 2 * theta_e * mean if beta < 1 - 3 * r_eff else 1 + theta_e * mean
     tolerance = 3e-3 if abs(beta - theta_e) > 3 * r_eff else 0.05

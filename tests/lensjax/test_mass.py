@@ -1,4 +1,5 @@
-"""Deflection, potential, Jacobian and magnification: laws of lensing, limits, gradients. test_conformance.py has lenstronomy."""
+"""Deflection, potential, Jacobian and magnification: laws of lensing, limits, gradients.
+test_conformance.py has lenstronomy."""
 
 import jax
 import jax.numpy as jnp
@@ -83,7 +84,8 @@ def test_rotation_reflection_translation_and_scaling(slope, q, phi, turn, x, y, 
 @settings(max_examples=25, deadline=None)
 @given(slope=st.floats(1.5, 2.5), q=st.floats(0.5, 1.0), phi=angle, r=st.floats(0.1, 4), at=angle)
 def test_no_curl_and_the_potential_has_the_convergence(slope, q, phi, r, at):
-    """A is symmetric, and 2 kappa is the Laplacian of psi: kappa = (3 - slope)/2 (theta_e/R)^(slope - 1) with R^2 = q u^2 + v^2/q."""
+    """A is symmetric, and 2 kappa is the Laplacian of psi: kappa = (3 - slope)/2 (theta_e/R)^(slope
+    - 1) with R^2 = q u^2 + v^2/q."""
     x, y = r * np.cos(at + phi), r * np.sin(at + phi)
     for values, kind in zip(_curvature(slope, q, phi, x, y), (2.0, slope)):
         axx, axy, ayx, ayy, hxx, hxy, hyy = np.asarray(values)
@@ -121,7 +123,8 @@ def test_deflection_is_the_gradient_of_the_potential():
 
 
 def everything(p):
-    """Deflection, potential and Jacobian of SIE + shear, deflection of an EPL, at a ray: 13 parameters and the ray's x, y."""
+    """Deflection, potential and Jacobian of SIE + shear, deflection of an EPL, at a ray: 13
+    parameters and the ray's x, y."""
     mass, x, y = (lj.SIE(*p[:5]), lj.Shear(p[11], p[12])), p[13], p[14]
     return jnp.stack(
         [
@@ -177,7 +180,8 @@ def test_values_and_gradients_are_finite_in_single_precision():
 
 
 def test_gradients_of_a_source_on_a_caustic():
-    """Brightness at a ray on the critical curve, the source's centre where that ray lands and a little beside it."""
+    """Brightness at a ray on the critical curve, the source's centre where that ray lands and a
+    little beside it."""
     from lensjax.light import surface_brightness
 
     mass = (lj.SIE(1.5, 0.6, 0.3), lj.Shear(0.05, 0.02))

@@ -90,7 +90,8 @@ def test_pixel_integration_widens_by_a_pixel():
 
 
 def psfex(path):
-    """The model in a PsfEx file: keywords in the header as PsfEx writes them, or columns as the Legacy Surveys merge them."""
+    """The model in a PsfEx file: keywords in the header as PsfEx writes them, or columns as the
+    Legacy Surveys merge them."""
     from astropy.io import fits
 
     with fits.open(path) as hdus:
@@ -145,7 +146,8 @@ GALSIM = {
         0.012,  # Lanczos-3 there, Lanczos-4 here
     ),
 }
-"""galsim.des.DES_PSFEx (GalSim 2.8.5) at a place: the middle five pixels of a row and of a column of 31 x 31 that sum to one; tolerance."""
+"""galsim.des.DES_PSFEx (GalSim 2.8.5) at a place: the middle five pixels of a row and of a column
+of 31 x 31 that sum to one; tolerance."""
 
 
 @pytest.mark.parametrize("name", GALSIM)

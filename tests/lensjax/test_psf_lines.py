@@ -1,4 +1,5 @@
-"""A Gaussian PSF as rows of weights: the same as by transforms, for images and gradients, and only where it holds."""
+"""A Gaussian PSF as rows of weights: the same as by transforms, for images and gradients, and only
+where it holds."""
 
 import jax
 import jax.numpy as jnp

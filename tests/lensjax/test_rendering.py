@@ -1,4 +1,5 @@
-"""The renderer: converged images, flux, magnification, gradients, and one function whatever wraps it."""
+"""The renderer: converged images, flux, magnification, gradients, and one function whatever wraps
+it."""
 
 import jax
 import jax.numpy as jnp
@@ -38,9 +39,10 @@ def test_images_are_converged_to_the_tolerance(name):
 
 
 def test_reference_magnifications():
-    """theta_e 1.5", beta 0.5", R_e 0.15": 6.40; beta = 5 theta_e: 1.20; on the axis 2 theta_e <1/r> of the source, which is 98.6 for an exponential
-    disc of R_e 0.0511" (33.6 for 0.15"). That last one is a whole ring as narrow as the priors' smallest source, beyond what the priors hold:
-    0.4 % at the default tolerance."""
+    """theta_e 1.5", beta 0.5", R_e 0.15": 6.40; beta = 5 theta_e: 1.20; on the axis 2 theta_e <1/r>
+    of the source, which is 98.6 for an exponential disc of R_e 0.0511" (33.6 for 0.15"). That last
+    one is a whole ring as narrow as the priors' smallest source, beyond what the priors hold: 0.4 %
+    at the default tolerance."""
     grid = lj.PixelGrid(101)
 
     def mu(beta, r_eff, tol=1e-3):

@@ -40,7 +40,8 @@ def survey_of(name: str):
 
 
 def objects(survey) -> tuple[dict, np.ndarray]:
-    """Columns of the file, and magnitudes in the selection band. Objects 1 to 4 fail one cut each."""
+    """Columns of the file, and magnitudes in the selection band. Objects 1 to 4 fail one cut
+    each."""
     step = survey.pixel_scale * 80 / 3600
     grid = np.arange(GRID) - GRID // 2
     x, y = (a.ravel() for a in np.meshgrid(grid, grid))
