@@ -45,8 +45,8 @@ def sersic_b(n: Real) -> Float[Array, "..."]:
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Core:
-    """The smooth middle of a steep profile, radii in units of R_e: the square of its radius (0: there
-    is none), one over that square, and by how much the centre is brighter than the edge."""
+    """The smooth middle of a steep profile, radii in units of R_e: the square of its radius (0:
+    there is none), one over that square, and by how much the centre is brighter than the edge."""
 
     square: Real
     rate: Real
@@ -71,9 +71,9 @@ class Sersic(Light):
     core: Core | None = field(default=None, kw_only=True)
 
     def prepared(self) -> Sersic:
-        """The profile as it is rendered. For n > 2.5 so much light is so close to the middle (3 % of
-        it within 0.002" for n = 8 and r_eff = 0.1") that no sampling finds the right amount. Within
-        CORE_RADIUS the brightness is replaced by a smooth one of exactly the same flux."""
+        """The profile as it is rendered. For n > 2.5 so much light is so close to the middle (3 %
+        of it within 0.002" for n = 8 and r_eff = 0.1") that no sampling finds the right amount.
+        Within CORE_RADIUS the brightness is replaced by a smooth one of exactly the same flux."""
         r_eff, n, q = jnp.asarray(self.r_eff), jnp.asarray(self.n), jnp.asarray(self.q)
         steep, n = n > CUSP, jnp.maximum(n, CUSP)
         square = jnp.minimum(CORE_RADIUS / r_eff, CORE_SHARE) ** 2

@@ -57,7 +57,7 @@ def test_clumps_leave_the_total_alone():
         jnp.array([0.3, 0.2, 0.0]),
         jnp.array([0.2, 0.3, 0.25]),
     )
-    light = ClumpySersic(*vars(galaxy).values(), clumps)
+    light = ClumpySersic(**vars(galaxy), clumps=clumps)
     x, y = np.meshgrid(*[(np.arange(1200) - 599.5) * 0.01] * 2)
     np.testing.assert_allclose(np.sum(surface_brightness(light, x, y)) * 1e-4, 1.0, atol=1e-3)
     moved = (
@@ -141,7 +141,7 @@ def test_gradients_through_a_steep_core_are_finite_and_right():
             galaxy = lj.Sersic(1.0, p[0], p[1], p[2], 0.3, p[3], 0.0).prepared()
             return galaxy.brightness(jnp.array([0.0, 0.004, 0.02]), 0.0).sum()
 
-        for p in ([0.1, 4.0, 0.8, 0.001], [1.0, 8.0, 1.0, 0.0], [0.1, 2.5, 0.8, 0.0]):
+        for p in ([0.12, 4.0, 0.8, 0.001], [1.0, 8.0, 1.0, 0.0], [0.1, 2.5, 0.8, 0.0]):
             found = jax.grad(middle)(jnp.array(p))
             assert np.isfinite(found).all()
             if p[1] != 2.5 and p[3]:
