@@ -82,7 +82,7 @@ def degrade(
     host_depth: Real,
     target_depth: Real,
     key: Array,
-    scale: float = 0.262,
+    scale: float = PixelGrid.scale,
 ) -> Float[Array, "N N B"]:
     """A host (N, N, B) as a worse telescope would have seen it: convolved from host_fwhm to
     target_fwhm (arcsec, (B,)), with sky noise added down to target_depth (m5, AB mag, (B,)).

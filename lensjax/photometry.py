@@ -54,7 +54,7 @@ def flux_loss(psf: PSF, grid: PixelGrid) -> Float[Array, " B"]:
     """Share (B,) of a point source's flux that the PSF scatters out of the stamp, the source at its
     centre; one nearer to an edge loses more.
 
-    A Gaussian of the survey's seeing loses nothing of a 101-pixel stamp (1e-7 is rounding), the
+    A Gaussian of the survey's seeing loses nothing of a stamp of 26 arcsec (1e-7 is rounding), the
     wings of a Moffat 1e-4 to 1e-2; a pixel kernel loses what of it the stamp does not hold, nothing
     if it fits. Light beyond a kernel's own edge was never in it and is not counted.
     """

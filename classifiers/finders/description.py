@@ -11,7 +11,7 @@ A file holds the same keys, and its paths start from its own folder:
     layout: nchw
     preprocess: raw_robust
     bands: [g, r, z]
-    pixel_scale: 0.262
+    pixel_scale: 0.2
 
 Nothing is guessed. What an ONNX file says about itself is compared with what is said here.
 """
