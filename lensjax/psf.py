@@ -80,9 +80,22 @@ def _shape(nu: np.ndarray, psf: PSF) -> np.ndarray:
     return np.sinc(nu) ** (1 - SPLINE if psf.pixel_integrated else -SPLINE)
 
 
-def _by_fourier(nodes: Float[Array, "M M"], psf: PSF, grid: PixelGrid) -> Float[Array, "N N B"]:
+def _transform_side(psf: PSF, grid: PixelGrid) -> int:
+    """Pixels on a side of the transforms, such that no light leaves the field at one edge and comes
+    back at the other: the longest way from a coefficient to a pixel of the stamp, and beyond it the
+    PSF's half width. A PSF that does not end (every one without `half_width`) needs twice the
+    longest way, whatever its width in pixels."""
     side, first = padded(grid)
-    full = fft_size(side + MARGIN - 1)
+    longest = max(first + grid.size, side - first) - 1
+    ends = getattr(psf, "half_width", None)
+    # The inverse of the spline widens a kernel by a few pixels; MARGIN is more than these.
+    beyond = longest if ends is None else min(ends + MARGIN, longest)
+    return fft_size(longest + 1 + max(beyond, side - 1 - longest))
+
+
+def _by_fourier(nodes: Float[Array, "M M"], psf: PSF, grid: PixelGrid) -> Float[Array, "N N B"]:
+    first = padded(grid)[1]
+    full = _transform_side(psf, grid)
     fy, fx = (
         jnp.asarray(_shape(nu, psf), nodes.dtype)
         for nu in (np.fft.fftfreq(full), np.fft.rfftfreq(full))
@@ -233,6 +246,11 @@ class PixelKernel:
                 f"PixelKernel kernel is {shape[1]} pixels wide, the stamp {grid.size}: crop the "
                 "kernel or enlarge the stamp"
             )
+
+    @property
+    def half_width(self) -> int:
+        """Pixels from the middle of the kernel to its edge."""
+        return self.kernel.shape[-1] // 2
 
     def _normalised(self) -> Float[Array, "B K K"]:
         return self.kernel / jnp.sum(self.kernel, axis=(-2, -1), keepdims=True)

@@ -8,7 +8,7 @@ F = \frac{2\pi q n R_e^2 I_e e^{b_n} \Gamma(2n)}{b_n^{2n}}$$
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import jax
 import jax.numpy as jnp
@@ -20,8 +20,18 @@ from lensjax.component import AXIS_RATIO, NOT_NEGATIVE, POSITIVE, Domain, parame
 from lensjax.light.base import TINY, Light
 
 SERSIC_N = (0.4, 8.0)
-"""Range of the Sersic index: below it the series for b_n fails, above it the core is smaller than
-any pixel."""
+"""Range of the Sersic index: below it the series for b_n fails, above it nothing was tested."""
+
+CUSP = 2.5
+"""Index above which the middle of the profile is too steep to be sampled, see `Sersic.prepared`."""
+
+CORE_RADIUS = 0.01
+"""Semi-major axis (arcsec) of the ellipse in which a steep profile is made smooth, and at most
+CORE_SHARE of the half-light radius."""
+
+CORE_SHARE = 0.1
+
+_TERMS = 48
 
 
 def sersic_b(n: Real) -> Float[Array, "..."]:
@@ -30,6 +40,17 @@ def sersic_b(n: Real) -> Float[Array, "..."]:
     n = jnp.asarray(n)
     high = 131 / (1148175 * n**3) - 2194697 / 30690717750 / n**4
     return 2 * n - 1 / 3 + 4 / (405 * n) + 46 / (25515 * n**2) + high
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Core:
+    """The smooth middle of a steep profile, radii in units of R_e: the square of its radius (0:
+    there is none), one over that square, and by how much the centre is brighter than the edge."""
+
+    square: Real
+    rate: Real
+    rise: Real
 
 
 @jax.tree_util.register_dataclass
@@ -47,6 +68,21 @@ class Sersic(Light):
     phi: Real = parameter()
     x: Real = parameter(default=0.0)
     y: Real = parameter(default=0.0)
+    core: Core | None = field(default=None, kw_only=True)
+
+    def prepared(self) -> Sersic:
+        """The profile as it is rendered. For n > 2.5 so much light is so close to the middle (3 %
+        of it within 0.002" for n = 8 and r_eff = 0.1") that no sampling finds the right amount.
+        Within CORE_RADIUS the brightness is replaced by a smooth one of exactly the same flux."""
+        r_eff, n, q = jnp.asarray(self.r_eff), jnp.asarray(self.n), jnp.asarray(self.q)
+        steep, n = n > CUSP, jnp.maximum(n, CUSP)
+        square = jnp.minimum(CORE_RADIUS / r_eff, CORE_SHARE) ** 2
+        mean = _flux_within(square, n) / (jnp.pi * q * r_eff**2 * square)
+        edge = replace(self, n=n, core=None)._profile(square)
+        core = Core(
+            jnp.where(steep, square, 0.0), 1 / square, jnp.where(steep, 3 * (mean - edge), 0.0)
+        )
+        return replace(self, core=core)
 
     def brightness(self, x: Real, y: Real) -> Float[Array, "..."]:
         """Surface brightness (arcsec^-2) of unit flux at x, y (arcsec)."""
@@ -63,11 +99,29 @@ class Sersic(Light):
         return radius_squared(x - self.x, y - self.y, self.r_eff, self.q, self.phi)
 
     def _profile(self, square: Array) -> Float[Array, "..."]:
+        """Brightness at a squared radius (R_e^2)."""
+        if self.core is not None:
+            inside = jnp.maximum(1 - square * self.core.rate, 0.0)
+            smooth = replace(self, core=None)._profile(jnp.maximum(square, self.core.square))
+            return smooth + self.core.rise * inside**2
         n, r_eff = jnp.asarray(self.n), jnp.asarray(self.r_eff)
         b = sersic_b(n)
         area = jnp.log(2 * jnp.pi * self.q * n * r_eff**2)
         log_peak = 2 * n * jnp.log(b) - gammaln(2 * n) - area
         return jnp.exp(log_peak - b * jnp.exp(0.5 / n * jnp.log(square)))
+
+
+def _flux_within(square: Array, n: Array) -> Float[Array, "..."]:
+    r"""Share of the flux within the ellipse of squared radius `square` (R_e^2), at most 1:
+    $\gamma(2n, t)/\Gamma(2n)$ of $t = b_n r^{1/n}$ (Graham & Driver 2005, equation 2) by the series
+    DLMF 8.11.4."""
+    a, t = 2 * n, sersic_b(n) * jnp.exp(0.5 / n * jnp.log(square))
+    term = 1 / a
+    total = term
+    for k in range(1, _TERMS):
+        term = term * t / (a + k)
+        total = total + term
+    return total * jnp.exp(a * jnp.log(t) - t - gammaln(a))
 
 
 def radius_squared(dx: Real, dy: Real, size: Real, q: Real, phi: Real) -> Float[Array, "..."]:

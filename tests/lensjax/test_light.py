@@ -57,7 +57,7 @@ def test_clumps_leave_the_total_alone():
         jnp.array([0.3, 0.2, 0.0]),
         jnp.array([0.2, 0.3, 0.25]),
     )
-    light = ClumpySersic(*vars(galaxy).values(), clumps)
+    light = ClumpySersic(**vars(galaxy), clumps=clumps)
     x, y = np.meshgrid(*[(np.arange(1200) - 599.5) * 0.01] * 2)
     np.testing.assert_allclose(np.sum(surface_brightness(light, x, y)) * 1e-4, 1.0, atol=1e-3)
     moved = (
@@ -105,3 +105,46 @@ def test_gradients_are_finite_on_the_source_centre(n):
     f = lambda p: surface_brightness(lj.Sersic(1.0, p[0], p[1], p[2], p[3], p[4], p[5]), 0.0, 0.0)
     p = jnp.array([0.3, n, 0.7, 0.4, 0.0, 0.0])
     assert np.isfinite(jax.grad(f)(p)).all() and np.isfinite(jax.jacfwd(f)(p)).all()
+
+
+@pytest.mark.parametrize("n, size", [(3.0, 0.05), (4.0, 0.1), (6.0, 0.1), (8.0, 0.1), (8.0, 1.0)])
+def test_the_flux_of_a_steep_core_is_kept_wherever_it_lies(n, size):
+    """Rendered flux against the closed form within the circle in the stamp and around the square
+    that is seen, at four places within a pixel."""
+    from scipy.special import gammainc, gammaincinv
+
+    grid, b = lj.PixelGrid(61), gammaincinv(2 * n, 0.5)
+    seen = np.array([0.5 * grid.size, (0.5 * grid.size + 8) * 2**0.5]) * grid.scale
+    low, high = gammainc(2 * n, b * (seen / size) ** (1 / n))
+    x = jnp.array([0.0, 0.03, 0.05, 0.131])
+
+    def flux(x):
+        galaxy = lj.Sersic(jnp.ones(1), size, n, 1.0, 0.0, x, x / 3)
+        return lj.render(lj.Scene(source=galaxy), grid, lj.Gaussian(1.2)).sum()
+
+    found = np.asarray(jax.vmap(flux)(x))
+    assert found.min() > low - 1e-3 and found.max() < high + 1e-3
+    assert np.ptp(found) < 1e-3
+
+
+@pytest.mark.parametrize("n", [0.4, 1.0, 2.5])
+def test_profiles_without_a_steep_core_are_rendered_as_they_are(n):
+    galaxy = lj.Sersic(1.0, 0.1, n, 0.7, 0.3)
+    x = jnp.linspace(-0.3, 0.3, 101)
+    np.testing.assert_array_equal(galaxy.prepared().brightness(x, 0.01), galaxy.brightness(x, 0.01))
+
+
+def test_gradients_through_a_steep_core_are_finite_and_right():
+    with jax.enable_x64(True):
+
+        def middle(p):
+            galaxy = lj.Sersic(1.0, p[0], p[1], p[2], 0.3, p[3], 0.0).prepared()
+            return galaxy.brightness(jnp.array([0.0, 0.004, 0.02]), 0.0).sum()
+
+        for p in ([0.12, 4.0, 0.8, 0.001], [1.0, 8.0, 1.0, 0.0], [0.1, 2.5, 0.8, 0.0]):
+            found = jax.grad(middle)(jnp.array(p))
+            assert np.isfinite(found).all()
+            if p[1] != 2.5 and p[3]:
+                h = 1e-7 * np.eye(4)
+                steps = [(middle(p + d) - middle(p - d)) / 2e-7 for d in h]
+                np.testing.assert_allclose(found, steps, rtol=1e-4, atol=1e-4)

@@ -191,3 +191,24 @@ def test_wrong_psfex_models_are_refused():
     ):
         with pytest.raises(lj.InputError, match=message):
             call()
+
+
+@pytest.mark.parametrize(
+    "size, scale, psf",
+    [
+        (41, 0.05, lj.Gaussian(1.2)),
+        (64, 0.05, lj.Moffat(1.2, 2.5)),
+        (64, 0.262, lj.PixelKernel((1 + jnp.hypot(*jnp.mgrid[-20:21, -20:21]))[None] ** -1.0)),
+        (41, 0.1, lj.Moffat(1.4, 3.5, pixel_integrated=True)),
+    ],
+    ids=["Gaussian", "Moffat", "kernel", "Moffat, pixel integrated"],
+)
+def test_no_light_leaves_at_one_edge_and_comes_back_at_the_other(size, scale, psf):
+    """The stamp is the middle of a stamp that is three times as wide, for PSFs wider than it."""
+    edge = -(size / 2 - 2) * scale
+    scene = lj.Scene(source=lj.GaussianLight(jnp.ones(1), 3 * scale, x=edge, y=edge))
+    stamp = lj.render(scene, lj.PixelGrid(size, scale), psf)
+    wide = lj.render(scene, lj.PixelGrid(3 * size, scale), psf)[size:-size, size:-size]
+    np.testing.assert_allclose(stamp, wide, atol=1e-3 * float(wide.max()))
+    far = stamp[size // 2 :, size // 2 :] - wide[size // 2 :, size // 2 :]
+    assert np.abs(far).max() < 2e-4 * float(wide.max())

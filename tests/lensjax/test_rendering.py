@@ -33,7 +33,7 @@ def test_images_are_converged_to_the_tolerance(name):
         one = jax.tree.map(lambda leaf, i=i: np.asarray(leaf[i]), scenes)
         truth = converged_points(lensed_sersic(one), CELLS, margin=0, accuracy=1e-7).convolved(
             TINY, float(fwhm[i])
-        ) * float(one.source.flux[0])
+        ) * float(one.source[0].flux[0])
         assert np.abs(ours[i] - truth).max() < 1e-3 * truth.max()
         np.testing.assert_allclose(ours[i].sum(), truth.sum(), rtol=1e-3)
 
