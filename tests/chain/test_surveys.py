@@ -22,8 +22,6 @@ STEPS = ("simulate", "survey", "train", "evaluate")
 AUDITED = ("audit", "report")
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("chain")]
 
-unready = pytest.mark.xfail(reason="the audit and the report know the bands g, r, z only")
-
 DR10: Survey = load("ls_dr10")
 OWN = replace(
     DR10,
@@ -135,7 +133,6 @@ def test_a_survey_of_one_s_own_runs_from_simulation_to_evaluation(own):
     made(own, OWN)
 
 
-@unready
 def test_a_survey_of_one_s_own_is_audited_and_reported(own):
     audited(own, OWN)
 
@@ -172,7 +169,6 @@ def test_every_shipped_survey_runs_from_simulation_to_evaluation(shipped):
     made(*shipped)
 
 
-@unready
 @pytest.mark.stress
 def test_every_shipped_survey_is_audited_and_reported(shipped):
     audited(*shipped)
