@@ -21,10 +21,10 @@ from jaxtyping import Array, Bool, Complex, Float
 
 from lensjax.apart import apart
 from lensjax.arrays import Real
-from lensjax.cells import MARGIN, SPLINE, padded
 from lensjax.component import POSITIVE, Domain, parameter
 from lensjax.errors import InputError
 from lensjax.grid import PixelGrid
+from lensjax.spreading import MARGIN, SPLINE, padded
 
 FWHM_TO_SIGMA = 1 / 2.3548200450309493
 MOFFAT_BETAS = (2.5, 3.5, 4.5)
