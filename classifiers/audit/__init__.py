@@ -1,8 +1,14 @@
-"""The audit of a frozen finder: arcs injected into real, held-out galaxies; what is detected, what is missed, and why.
+"""The audit of a finder: arcs injected into real, held-out galaxies; what is detected, and why.
 
-hosts: which galaxies may be used · grid, plan: which injection goes where · injection: the one compiled function · campaign: carries it out, resumable ·
-completeness: the selection function and its intervals · sensitivity: gradients with respect to the assumptions · realism: what limits the reading ·
-summary: all of it in figures and words · gallery: a few to look at.
+- hosts: which galaxies may be used
+- axes, plan: which injection goes where
+- injection: the one compiled function that makes a stamp
+- campaign: carries it out, resumable, and has the stamps scored
+- completeness, selection: the selection function, its intervals, and asking it
+- sensitivity: how it answers to the assumptions
+- realism: what limits the reading
+- summary: all of it in figures and words
+- gallery: a few to look at
 """
 
 from classifiers.audit.settings import AuditSettings

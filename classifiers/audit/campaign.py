@@ -1,21 +1,34 @@
-"""Carries out the injections: chunk by chunk, each a file that is whole or absent, so that an interrupted audit continues where it stopped."""
+"""Carries out the injections, chunk by chunk.
+
+Each chunk is a file that is whole or absent, so that an interrupted audit continues where it
+stopped. Making stamps is apart from scoring them: every finder sees the same stamps. Where scores
+come back in a table, the stamps go out first and the audit stops until the table is there.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 import lensjax as lj
-from classifiers.audit.hosts import Hosts, read_stamp
-from classifiers.audit.injection import Batch, Experiment, logits, observe, unchanged
+from classifiers.audit.hosts import Hosts, read_kernel, read_stamp
+from classifiers.audit.injection import Batch, Experiment, observe, unchanged
 from classifiers.audit.plan import Chunk
-from classifiers.photometry import depth_m5
+from classifiers.finders import Finder, Scores, scored
+from classifiers.finders.scorefile import Exchange, ScoreFile
+from classifiers.photometry import depth_m5, magnitude
 from data.files import replacing
+from data.survey import Survey
 from lensjax.prior import Prior
 
 if TYPE_CHECKING:
@@ -27,127 +40,190 @@ Sample = Sequence[tuple[int, np.ndarray]]
 
 @dataclass(frozen=True)
 class Campaign:
-    """plan: all injections · hosts: what they refer to, their stamps under `out` · classifier, prior, gain, beta: see `Experiment`, 0 for none ·
-    batch: injections made together; the last of a chunk is padded."""
+    """plan: all injections. hosts: what they refer to, their stamps under `out`. finder: scores the
+    stamps. prior: of scenes. gain: see `Experiment`, 0 for none. beta: of the Moffat PSF, 0 for
+    a Gaussian. batch: injections made together; the last batch of a chunk is padded. extinction:
+    whether dust dims arcs."""
 
     plan: Sequence[Chunk]
     hosts: Hosts
     out: Path
-    classifier: Any
+    finder: Finder
     prior: Prior
     gain: float
     beta: float
     batch: int
+    extinction: bool = True
+
+    @property
+    def survey(self) -> Survey:
+        """The survey of the hosts."""
+        return self.hosts.survey
 
     def experiment(self, chunk: Chunk) -> Experiment:
         """The compiled function's fixed part for a chunk's stamp size."""
-        return Experiment(
-            self.classifier,
-            self.prior,
-            lj.PixelGrid(chunk.size, chunk.pixel_scale),
-            chunk.degrade,
-            self.gain or None,
-            self.beta or None,
-        )
+        pixels = lj.PixelGrid(chunk.size, chunk.pixel_scale)
+        ring = self.survey.radii.arc
+        band, gain = self.survey.place, self.gain or None
+        return Experiment(self.prior, pixels, band, ring, chunk.degrade, gain)
+
+    @cached_property
+    def exchange(self) -> Exchange | None:
+        """Where stamps go out to, if scores come back in a table."""
+        if not isinstance(self.finder, ScoreFile):
+            return None
+        asked = [(c.name, c.ids) for c in self.plan]
+        what = json.dumps([asked, self.prior.name, self.gain, self.beta, self.extinction])
+        identity = sha256(what.encode()).hexdigest()
+        return Exchange(self.finder.folder, self.survey, identity, "injection_id")
+
+    @cached_property
+    def kernel_size(self) -> int:
+        """Side of the largest PSF kernel of the hosts, pixels."""
+        bands, names = len(self.survey.bands), self.hosts.kernels
+        assert names is not None
+        used = {str(names[int(i)]) for c in self.plan for i in c.host}
+        return max(read_kernel(self.out, name, bands).shape[-1] for name in sorted(used))
 
     def stamps(self, which: np.ndarray) -> dict[int, np.ndarray]:
-        """Stamps (H, W, 3) of the hosts at these places."""
+        """Stamps (H, W, B) of the hosts at these places."""
         return {
-            int(i): read_stamp(Path(self.out) / self.hosts.paths[i], int(self.hosts.size[i]))
+            int(i): read_stamp(
+                Path(self.out) / self.hosts.paths[i],
+                int(self.hosts.size[i]),
+                len(self.survey.bands),
+            )
             for i in np.unique(which)
         }
 
+    def psf(self, chunk: Chunk, place: np.ndarray, fwhm: np.ndarray) -> Any:
+        """What the arcs of these hosts are blurred with, leaves with an axis of the hosts: their
+        kernels where the manifest has any, else a Gaussian or a Moffat of this FWHM (b, B)."""
+        names = self.hosts.kernels
+        if names is None:
+            width = jnp.asarray(fwhm, jnp.float32)
+            if not self.beta:
+                return lj.Gaussian(width)
+            return lj.Moffat(width, jnp.full(len(place), self.beta, jnp.float32))
+        side = min(self.kernel_size, chunk.size - 1 + chunk.size % 2)
+        found = [read_kernel(self.out, str(names[i]), len(self.survey.bands)) for i in place]
+        return lj.PixelKernel(jnp.asarray(np.stack([fitted(kernel, side) for kernel in found])))
+
     def batch_of(self, chunk: Chunk, rows: np.ndarray, stamps: dict[int, np.ndarray]) -> Batch:
         """The injections `rows` of a chunk."""
-        place = chunk.host[rows]
-        psf, psfdepth = self.hosts.psf[place], self.hosts.psfdepth[place]
-        target_psf, target_depth = psf, psfdepth
-        if (
-            chunk.degrade
-        ):  # the site's centre in r; g and z keep the host's own ratios to r in FWHM and in depth
-            target_psf = psf * np.maximum(chunk.site.psf_fwhm / psf[:, 1:2], 1.0)
-            target_depth = psfdepth * np.minimum(
-                10 ** (0.8 * (chunk.site.depth_m5 - depth_m5(psfdepth[:, 1:2]))), 1.0
-            )
+        place, band = chunk.host[rows], self.survey.place
+        fwhm, psfdepth = self.hosts.psf[place], self.hosts.psfdepth[place]
+        target_fwhm, target_depth = fwhm, psfdepth
+        if chunk.degrade:
+            # The reference band reaches the centre of the cell; the other bands keep the host's own
+            # ratios to it.
+            width, depth = chunk.site.centre("psf_fwhm"), chunk.site.centre("depth_m5")
+            if width is not None:
+                target_fwhm = fwhm * np.maximum(width / fwhm[:, band, None], 1.0)
+            if depth is not None:
+                own = depth_m5(psfdepth[:, band, None])
+                target_depth = psfdepth * np.minimum(10 ** (0.8 * (depth - own)), 1.0)
         as32 = lambda a: jnp.asarray(a, jnp.float32)
-        host = np.stack([stamps[int(i)] for i in place])
+        ebv = np.nan_to_num(self.hosts.ebv[place]) if self.extinction else np.zeros(len(place))
         return Batch(
             jnp.asarray(chunk.key[rows]),
-            *map(as32, (chunk.theta_e[rows], host, psf, psfdepth, target_psf, target_depth)),
+            {name: as32(values[rows]) for name, values in chunk.drawn.items()},
+            as32(np.stack([stamps[int(i)] for i in place])),
+            as32(fwhm),
+            as32(psfdepth),
+            as32(target_fwhm),
+            as32(target_depth),
+            self.psf(chunk, place, target_fwhm),
+            as32(10 ** (-0.4 * np.array(self.survey.extinction) * ebv[:, None])),
         )
 
     def packed(self, sample: Sample) -> list[tuple[int, Batch]]:
-        """A sample of injections of one stamp size in full batches: (how many of the batch count, batch)."""
+        """A sample of injections of one stamp size in full batches: (how many of the batch count,
+        batch)."""
         parts = [
             self.batch_of(self.plan[i], rows, self.stamps(self.plan[i].host[rows]))
             for i, rows in sample
         ]
-        whole = Batch(
-            *(jnp.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Batch))
-        )
-        starts = range(0, len(whole), self.batch)
-        places = [padded(np.arange(s, min(s + self.batch, len(whole))), self.batch) for s in starts]
-        return [
-            (
-                min(self.batch, len(whole) - s),
-                Batch(*(getattr(whole, f.name)[p] for f in fields(Batch))),
-            )
-            for s, p in zip(starts, places)
-        ]
+        whole = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *parts)
+        made = []
+        for start in range(0, len(whole), self.batch):
+            stop = min(start + self.batch, len(whole))
+            places = padded(np.arange(start, stop), self.batch)
+            made.append((stop - start, jax.tree.map(lambda leaf, p=places: leaf[p], whole)))
+        return made
 
-    def hosts_alone(self, stamps: dict[int, np.ndarray]) -> dict[int, float]:
-        """Logit of every host as it is, without an arc."""
-        places, found = sorted(stamps), dict[int, float]()
-        for start in range(0, len(places), self.batch):
-            part = np.array(places[start : start + self.batch])
-            full = np.stack([stamps[int(i)] for i in padded(part, self.batch)])
-            found |= dict(
-                zip(part.tolist(), np.asarray(logits(self.classifier, jnp.asarray(full))).tolist())
-            )
+    def score(self, part: str, ids: Sequence[str], stamps: np.ndarray, columns: Any) -> Any:
+        """Scores of stamps; None where they went out to a folder."""
+        if self.exchange is None:
+            return scored(self.finder, stamps, ids, self.batch)
+        if not self.exchange.has(part):
+            self.exchange.write(part, ids, stamps, columns)
+        return None
+
+    def sky(self, place: np.ndarray) -> dict[str, Any]:
+        """What goes with stamps that are sent out: the host and its position."""
+        found = {"host_id": self.hosts.ids[place]}
+        for name in ("ra", "dec"):
+            if name in self.hosts.columns:
+                found[name] = np.asarray(self.hosts.columns[name], np.float64)[place]
         return found
 
-    def inject(self, chunk: Chunk, tick: Callable[[int], None]) -> pd.DataFrame:
-        """One row per injection of a chunk."""
-        import pandas as pd
-
-        hosts, place, experiment, stamps = (
-            self.hosts,
-            chunk.host,
-            self.experiment(chunk),
-            self.stamps(chunk.host),
-        )
-        parts = []
+    def made(self, chunk: Chunk, stamps: dict[int, np.ndarray]) -> Iterator[tuple[Any, np.ndarray]]:
+        """What `observe` returns for each batch of a chunk, and the rows that count."""
+        experiment = self.experiment(chunk)
         for start in range(0, len(chunk), self.batch):
             rows = np.arange(start, min(start + self.batch, len(chunk)))
-            found = observe(
-                experiment, self.batch_of(chunk, padded(rows, self.batch), stamps), unchanged()
-            )
-            parts.append(described(found, len(rows)))
-            tick(len(rows))
+            batch = self.batch_of(chunk, padded(rows, self.batch), stamps)
+            yield observe(experiment, batch, unchanged()), rows
+
+    def inject(self, chunk: Chunk, tick: Callable[[int], None]) -> pd.DataFrame:
+        """One row per injection of a chunk: what was drawn and measured, and, where the finder
+        scores at once, logit and score of the stamp and of the host before injection."""
+        import pandas as pd
+
+        hosts, place, stamps = self.hosts, chunk.host, self.stamps(chunk.host)
+        band, ids = self.survey.place, np.array(chunk.ids)
+        parts, after, before = [], [], []
+        for number, (found, rows) in enumerate(self.made(chunk, stamps)):
+            n, sky = len(rows), self.sky(place[rows])
+            parts.append(described(found, n, self.survey))
+            name = f"{chunk.name}-{number:04d}"
+            after.append(self.score(name, ids[rows], np.asarray(found["stamp"])[:n], sky))
+            if chunk.degrade:
+                own, host = befores(ids[rows]), np.asarray(found["host"])[:n]
+                before.append(self.score(f"{name}-before", own, host, sky))
+            tick(n)
+        if not chunk.degrade:
+            alone = np.unique(place)
+            own = befores(hosts.ids[alone])
+            pixels = np.stack([stamps[int(i)] for i in alone])
+            one = self.score(f"{chunk.name}-before", own, pixels, self.sky(alone))
+            back = np.searchsorted(alone, place)
+            before = [one if one is None else Scores(one.logit[back], one.score[back])]
         columns: dict[str, Any] = {
+            "injection_id": ids,
             "galaxy_id": hosts.ids[place],
             "split": hosts.split[place],
-            "theta_e": chunk.theta_e,
-            "cell_psf_fwhm": chunk.site.psf_fwhm,
-            "cell_depth_m5": chunk.site.depth_m5,
+            **chunk.drawn,
+            **cells_of(chunk),
             "index": chunk.index,
-            "host_psf_fwhm": hosts.psf[place, 1],
-            "host_depth_m5": depth_m5(hosts.psfdepth[place, 1]),
+            "host_psf_fwhm": hosts.psf[place, band],
+            "host_depth_m5": depth_m5(hosts.psfdepth[place, band]),
+            "host_ebv": hosts.ebv[place],
             "psf_source": hosts.psf_source[place],
-            "key": ["".join(f"{word:08x}" for word in key) for key in chunk.key],
-            **{name: np.concatenate([p[name] for p in parts]) for name in parts[0]},
+            "key": ids,
         }
-        if not chunk.degrade:
-            before = self.hosts_alone(stamps)
-            columns["logit_before"] = np.array([before[int(i)] for i in place])
-        table = pd.DataFrame(columns)
-        return table.assign(
-            score_before=sigmoid(table["logit_before"].to_numpy()),
-            score=sigmoid(table["logit"].to_numpy()),
-        )
+        measured = {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
+        columns |= {name: values for name, values in measured.items() if name not in columns}
+        for suffix, scores in (("_before", before), ("", after)):
+            if scores[0] is not None:
+                columns[f"logit{suffix}"] = np.concatenate([s.logit for s in scores])
+                columns[f"score{suffix}"] = np.concatenate([s.score for s in scores])
+        return pd.DataFrame(columns)
 
     def carry_out(self, parts: Path) -> pd.DataFrame:
-        """All injections of the plan, in its order. Chunks already in `parts` are read, the others made and written there."""
+        """All injections of the plan, in its order. Chunks that are in `parts` already are read,
+        the others are made and written there."""
         import pandas as pd
         from rich.console import Console
         from rich.progress import (
@@ -182,36 +258,72 @@ class Campaign:
                 tables.append(table)
         return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
+    def with_scores(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """The injections with the scores that came back in a table. Raises InputError, saying what
+        to do, while they are not there, and for ids that are missing, doubled or foreign."""
+        if self.exchange is None:
+            return rows
+        self.exchange.complete()
+        ids = rows["injection_id"].tolist()
+        degraded = any(chunk.degrade for chunk in self.plan)
+        owners = befores(rows["injection_id" if degraded else "galaxy_id"])
+        alone = list(dict.fromkeys(owners))
+        found = self.exchange.scores([*ids, *alone])
+        number = {name: len(ids) + i for i, name in enumerate(alone)}
+        back = np.array([number[name] for name in owners])
+        n = len(ids)
+        return rows.assign(
+            logit_before=found.logit[back],
+            score_before=found.score[back],
+            logit=found.logit[:n],
+            score=found.score[:n],
+        )
+
+
+def befores(names: Any) -> list[str]:
+    """Ids of hosts before injection, as stamps that are sent out have them."""
+    return [f"{name}-before" for name in names]
+
+
+def cells_of(chunk: Chunk) -> dict[str, Any]:
+    """Columns that name the cell of a chunk along every host axis."""
+    site = chunk.site
+    return {
+        f"cell_{axis.name}": axis.cells[place].value for axis, place in zip(site.axes, site.place)
+    }
+
 
 def padded(rows: np.ndarray, size: int) -> np.ndarray:
     """rows and as many copies of the first as make `size`: one compiled shape for every batch."""
     return np.concatenate([rows, np.full(size - len(rows), rows[0], rows.dtype)])
 
 
-def sigmoid(logit: np.ndarray) -> np.ndarray:
-    """Score of a logit."""
-    return 1.0 / (1.0 + np.exp(-np.asarray(logit, np.float64)))
+def fitted(kernel: np.ndarray, side: int) -> np.ndarray:
+    """Kernels (B, K, K) with zeros around them, or cut, to an odd side."""
+    k = kernel.shape[-1]
+    if k > side:
+        cut = (k - side) // 2
+        return kernel[:, cut : cut + side, cut : cut + side]
+    edge = (side - k) // 2
+    return np.pad(kernel, [(0, 0), (edge, edge), (edge, edge)])
 
 
-def described(found: dict[str, Any], n: int) -> dict[str, np.ndarray]:
-    """Columns of the first n injections of what `observe` returns: what was drawn, what came out. Magnitudes AB, r_eff arcsec, beta in units of
-    theta_e, source_g_r and source_r_z unlensed colours, magnification lensed over unlensed r flux in the stamp."""
-    lens, source = found["scenes"].lens[0], found["scenes"].source[0]
+def described(found: dict[str, Any], n: int, survey: Survey) -> dict[str, np.ndarray]:
+    """Columns of the first n injections of what `observe` returns.
+
+    Every drawn parameter has a column of its name. Measured are, in the survey's reference band,
+    source_mag (unlensed, before extinction), arc_mag and magnification (lensed over unlensed flux
+    in the stamp), and the unlensed colours of neighbouring bands, for example source_g_r.
+    """
+    band, bands = survey.place, survey.bands
     arc = np.asarray(found["arc"], np.float64).sum((1, 2))
-    unlensed = np.asarray(source.flux, np.float64)
-    with np.errstate(divide="ignore"):
-        columns: dict[str, Any] = {
-            "source_mag": 22.5 - 2.5 * np.log10(unlensed[:, 1]),
-            "source_g_r": -2.5 * np.log10(unlensed[:, 0] / unlensed[:, 1]),
-            "source_r_z": -2.5 * np.log10(unlensed[:, 1] / unlensed[:, 2]),
-            "arc_mag": 22.5 - 2.5 * np.log10(np.maximum(arc[:, 1], 0.0)),
-            "magnification": arc[:, 1] / unlensed[:, 1],
-        }
-    columns |= {"r_eff": source.r_eff, "sersic_n": source.n, "source_q": source.q, "lens_q": lens.q}
-    columns["beta"] = np.hypot(
-        np.asarray(source.x) - np.asarray(lens.x), np.asarray(source.y) - np.asarray(lens.y)
-    ) / np.asarray(lens.theta_e)
-    columns |= {
-        name: found[name] for name in ("arc_snr", "snr", "logit", "logit_before") if name in found
-    }
+    unlensed = np.asarray(found["flux"], np.float64)
+    columns: dict[str, Any] = dict(found["drawn"])
+    columns["source_mag"] = magnitude(unlensed[:, band])
+    for i, (blue, red) in enumerate(pairwise(bands)):
+        colour = magnitude(unlensed[:, i]) - magnitude(unlensed[:, i + 1])
+        columns[f"source_{blue}_{red}"] = colour
+    columns["arc_mag"] = magnitude(np.maximum(arc[:, band], 0.0))
+    columns["magnification"] = arc[:, band] / unlensed[:, band]
+    columns |= {name: found[name] for name in ("arc_snr", "snr")}
     return {name: np.asarray(value, np.float64)[:n] for name, value in columns.items()}

@@ -1,39 +1,44 @@
-"""Completeness: the fraction of injected arcs that score above a threshold, with Jeffreys intervals, cell by cell.
+"""Completeness: the fraction of injected arcs that score above a threshold, cell by cell.
 
-Nothing is smoothed or filled: a cell with fewer injections than asked says "insufficient" and keeps its own counts. `SelectionFunction` loads the
-table again and interpolates it, answering NaN wherever that would need an insufficient cell.
+Every fraction has Jeffreys intervals. Nothing is smoothed or filled: a cell with fewer injections
+than asked says "insufficient" and keeps its own counts. `selection.SelectionFunction` loads the
+table again and interpolates it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from itertools import pairwise
-from pathlib import Path
+from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float
 
+from classifiers.audit.axes import ALL, Axis, Grid
 from classifiers.intervals import jeffreys
-from lensjax.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-ALL = "all"
-CELL = ["theta_e", "psf_fwhm", "depth_m5"]
+RESAMPLES = 1000
 
 
-def magnitude_bin(magnitude: Float[np.ndarray, " n"], edges: tuple[float, ...]) -> np.ndarray:
-    """Name of each source magnitude's bin, for example "23-24"; "outside" beyond the edges. The last bin includes its upper edge."""
-    names = np.array([f"{a:g}-{b:g}" for a, b in pairwise(edges)] + ["outside"])
-    place = np.searchsorted(edges, magnitude, side="right") - 1
-    place = np.where(magnitude == edges[-1], len(edges) - 2, place)
-    return names[np.where((place < 0) | (place > len(edges) - 2), len(names) - 1, place)]
+def stratified(grid: Grid) -> tuple[Axis, ...]:
+    """The measured axes that split the cells of the table; the arc's SNR is a marginal only."""
+    return tuple(axis for axis in grid.measured if axis.column != "arc_snr")
+
+
+def bin_column(axis: Axis) -> str:
+    """Name of the column that says in which bin of a measured axis an injection lies."""
+    return f"{axis.name.removesuffix('_bin')}_bin"
+
+
+def cell_column(axis: Axis) -> str:
+    """Name of the column of the injections that holds the cell of a host axis."""
+    return f"cell_{axis.name}"
 
 
 def counts(rows: pd.DataFrame, threshold: float, sufficient: int) -> dict[str, object]:
-    """Counts of a set of injections at one threshold (a score above it is a detection); `with_intervals` adds the fractions.
+    """Counts of a set of injections at one threshold (a score above it is a detection);
+    `with_intervals` adds the fractions.
 
     k_before counts the injections whose host already scored so high without an arc.
     """
@@ -67,46 +72,65 @@ def table(
     rows: pd.DataFrame,
     cells: pd.DataFrame,
     thresholds: dict[str, float],
-    edges: tuple[float, ...],
+    grid: Grid,
     sufficient: int,
 ) -> pd.DataFrame:
-    """The selection function: one line per cell, threshold and source magnitude bin, empty cells included.
+    """The selection function: one line per cell, threshold and bin of the measured axes, empty
+    cells included.
 
-    rows: injections (galaxy_id, theta_e, cell_psf_fwhm, cell_depth_m5, source_mag, arc_snr, score, score_before) · cells: every cell of the grid
-    (theta_e, psf_fwhm, depth_m5 and anything to carry along) · thresholds: name -> score.
+    rows: injections, with a column for every drawn axis, `cell_...` for every host axis, the
+    columns of the measured axes, galaxy_id, arc_snr, score and score_before. cells: every cell of
+    the grid (`plan.cells`). thresholds: name to score.
     """
     import pandas as pd
 
-    groups = dict(
-        list(
-            rows.assign(bin=magnitude_bin(rows["source_mag"].to_numpy(), edges)).groupby(
-                ["theta_e", "cell_psf_fwhm", "cell_depth_m5"]
-            )
-        )
-    )
-    nothing = rows.iloc[:0].assign(bin="")
-    names = [ALL, *(f"{a:g}-{b:g}" for a, b in pairwise(edges))]
+    split = stratified(grid)
+    binned = rows.assign(**{bin_column(a): a.named(rows[a.column].to_numpy()) for a in split})
+    keys = [*(a.name for a in grid.drawn), *(cell_column(a) for a in grid.host)]
+    groups = {
+        name if isinstance(name, tuple) else (name,): part for name, part in binned.groupby(keys)
+    }
+    nothing = binned.iloc[:0]
     lines = []
     for cell in cells.to_dict("records"):
-        inside = groups.get(tuple(cell[c] for c in CELL), nothing)
+        inside = groups.get(tuple(cell[a.name] for a in grid.axes), nothing)
         for label, threshold in thresholds.items():
-            for name in names:
-                chosen = inside if name == ALL else inside[inside["bin"] == name]
-                named = {"threshold_name": label, "threshold": threshold, "source_mag_bin": name}
+            for names in product(*([ALL, *a.names()] for a in split)):
+                chosen, strata = inside, dict(zip(map(bin_column, split), names))
+                for column, name in strata.items():
+                    chosen = chosen if name == ALL else chosen[chosen[column] == name]
                 lines.append(
                     {
                         **{str(c): v for c, v in cell.items()},
-                        **named,
+                        "threshold_name": label,
+                        "threshold": threshold,
+                        **strata,
                         **counts(chosen, threshold, sufficient),
                     }
                 )
     return with_intervals(pd.DataFrame(lines))
 
 
+def whole(table: pd.DataFrame, threshold_name: str | None = None) -> pd.DataFrame:
+    """The lines of one threshold (the first, unless named) that are about all bins of every
+    measured axis."""
+    names = table["threshold_name"].astype(str)
+    chosen = names == (names.iloc[0] if threshold_name is None else threshold_name)
+    for column in strata_columns(table):
+        chosen &= table[column] == ALL
+    return table[chosen]
+
+
+def strata_columns(table: pd.DataFrame) -> list[str]:
+    """Columns of a completeness table that name bins of measured axes."""
+    return [str(c) for c in table.columns if str(c).endswith("_bin")]
+
+
 def host_interval(
-    rows: pd.DataFrame, threshold: float, seed: int, resamples: int = 1000
+    rows: pd.DataFrame, threshold: float, seed: int, resamples: int = RESAMPLES
 ) -> tuple[float, float]:
-    """95 % interval of the completeness when whole hosts are resampled: injections into one host share its light and are not independent."""
+    """95 % interval of the completeness when whole hosts are resampled: injections into one host
+    share its light and are not independent."""
     grouped = (rows["score"] > threshold).groupby(rows["galaxy_id"].to_numpy()).agg(["sum", "size"])
     if len(grouped) < 2:
         return np.nan, np.nan
@@ -119,127 +143,43 @@ def host_interval(
 
 
 def marginals(
-    rows: pd.DataFrame,
-    thresholds: dict[str, float],
-    edges: tuple[float, ...],
-    snr_edges: tuple[float, ...],
-    sufficient: int,
-    seed: int,
+    rows: pd.DataFrame, thresholds: dict[str, float], grid: Grid, sufficient: int, seed: int
 ) -> pd.DataFrame:
-    """Completeness along one axis at a time, the rest summed as drawn: all, theta_e, psf_fwhm, depth_m5, source magnitude, arc SNR.
+    """Completeness along one axis at a time, the rest summed as drawn: first all, then every axis
+    of the grid, then the measured ones.
 
     lo95_hosts and hi95_hosts resample hosts (`host_interval`); every other column is as in `table`.
     """
     import pandas as pd
 
-    snr_names = [f"{a:g}-{b:g}" for a, b in pairwise(snr_edges)]
-    binned = rows.assign(
-        all=ALL,
-        psf_fwhm=rows["cell_psf_fwhm"],
-        depth_m5=rows["cell_depth_m5"],
-        source_mag=magnitude_bin(rows["source_mag"].to_numpy(), edges),
-        arc_snr_bin=magnitude_bin(rows["arc_snr"].to_numpy(), snr_edges),
-    )
-    order = {"source_mag": [f"{a:g}-{b:g}" for a, b in pairwise(edges)], "arc_snr_bin": snr_names}
+    everything = pd.Series(ALL, index=rows.index)
+    along: list[tuple[str, list[str], pd.Series]] = [(ALL, [ALL], everything)]
+    for axis in grid.axes:
+        column = axis.name if axis.kind == "drawn" else cell_column(axis)
+        present = set(rows[column])
+        found = [str(c.value) for c in axis.cells if c.value in present]
+        along.append((axis.name, found, rows[column].astype(str)))
+    for axis in grid.measured:
+        along.append(
+            (axis.name, axis.names(), pd.Series(axis.named(rows[axis.column]), rows.index))
+        )
     lines = []
-    for axis in ("all", "theta_e", "psf_fwhm", "depth_m5", "source_mag", "arc_snr_bin"):
-        for value in order.get(axis) or sorted(binned[axis].unique()):
-            chosen = binned[binned[axis] == value]
+    for name, values, own in along:
+        for value in values:
+            chosen = rows[own == value]
             for label, threshold in thresholds.items():
-                low, high = (
-                    host_interval(chosen, threshold, seed) if len(chosen) else (np.nan, np.nan)
-                )
-                found = counts(chosen, threshold, sufficient)
+                low, high = np.nan, np.nan
+                if len(chosen):
+                    low, high = host_interval(chosen, threshold, seed)
                 lines.append(
                     {
-                        "axis": axis,
-                        "value": str(value),
+                        "axis": name,
+                        "value": value,
                         "threshold_name": label,
                         "threshold": threshold,
-                        **found,
+                        **counts(chosen, threshold, sufficient),
                         "lo95_hosts": low,
                         "hi95_hosts": high,
                     }
                 )
     return with_intervals(pd.DataFrame(lines))
-
-
-@dataclass(frozen=True)
-class SelectionFunction:
-    """A completeness table that can be asked: `SelectionFunction.load("audit/completeness.parquet")(1.3, 1.2, 23.6)`."""
-
-    table: pd.DataFrame
-
-    @classmethod
-    def load(cls, path: str | Path) -> SelectionFunction:
-        """Reads completeness.parquet or .csv. Raises InputError when the file is missing or lacks a column."""
-        import pandas as pd
-
-        path = Path(path)
-        if not path.is_file():
-            raise InputError(f"{path}: no such completeness table; run `lensjax audit`")
-        found = pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
-        missing = [
-            c
-            for c in [*CELL, "threshold_name", "source_mag_bin", "completeness", "status"]
-            if c not in found
-        ]
-        if missing:
-            raise InputError(f"{path}: not a completeness table, column {missing[0]!r} is missing")
-        return cls(found)
-
-    def __call__(
-        self,
-        theta_e: Float[np.ndarray, "*n"] | float,
-        psf_fwhm: Float[np.ndarray, "*n"] | float,
-        depth_m5: Float[np.ndarray, "*n"] | float,
-        threshold_name: str = "p0.5",
-        source_mag_bin: str = ALL,
-    ) -> Float[np.ndarray, "*n"]:
-        """Completeness between cell centres, linear in each axis; NaN outside the centres and where a sufficient cell is missing.
-
-        An axis with a single cell is constant over that cell's bin. Raises InputError when threshold or bin is not in the table.
-        """
-        from scipy.interpolate import RegularGridInterpolator
-
-        chosen = self.table[
-            (self.table["threshold_name"].astype(str) == threshold_name)
-            & (self.table["source_mag_bin"] == source_mag_bin)
-        ]
-        if chosen.empty:
-            known = ", ".join(map(str, self.table["threshold_name"].unique()))
-            raise InputError(
-                f"no completeness for threshold {threshold_name!r} and source magnitudes {source_mag_bin!r}; thresholds: {known}"
-            )
-        axes = [np.unique(chosen[c]) for c in CELL]
-        values = np.full([len(a) for a in axes], np.nan)
-        good = chosen[chosen["status"] == "sufficient"]
-        values[tuple(np.searchsorted(a, good[c]) for a, c in zip(axes, CELL))] = good[
-            "completeness"
-        ]
-        points = np.stack(
-            np.broadcast_arrays(
-                *(np.asarray(v, np.float64) for v in (theta_e, psf_fwhm, depth_m5))
-            ),
-            axis=-1,
-        )
-        wide = [i for i, a in enumerate(axes) if len(a) > 1]
-        inside = np.all([_inside(chosen, c, points[..., i]) for i, c in enumerate(CELL)], axis=0)
-        if not wide:
-            return np.where(inside, values.ravel()[0], np.nan)
-        values = values.reshape([len(axes[i]) for i in wide])
-        linear = lambda grid: RegularGridInterpolator(
-            [axes[i] for i in wide], grid, bounds_error=False
-        )(points[..., wide]).reshape(inside.shape)
-        usable = inside & (linear(np.isnan(values).astype(float)) < 1e-9)
-        return np.where(usable, linear(np.nan_to_num(values)), np.nan)
-
-
-def _inside(chosen: pd.DataFrame, column: str, value: np.ndarray) -> np.ndarray:
-    """Whether a value lies on a single-cell axis's bin; axes with more cells are bounded by the interpolation itself."""
-    stem = column.split("_")[0]
-    if chosen[column].nunique() > 1:
-        return np.ones(value.shape, bool)
-    if f"{stem}_lo" in chosen:
-        return (value >= chosen[f"{stem}_lo"].iloc[0]) & (value < chosen[f"{stem}_hi"].iloc[0])
-    return np.isclose(value, chosen[column].iloc[0])

@@ -1,4 +1,4 @@
-"""A few injections to look at, before and after: found, missed although bright, barely there, ordinary."""
+"""A few injections to look at, before and after: found, missed, barely there, ordinary."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ IMAGES = ("host", "arc", "stamp")
 def chosen(
     rows: pd.DataFrame, threshold: float, gate: float, each: int = 4
 ) -> dict[str, list[int]]:
-    """Places in `rows` per kind. Found: the largest gain in score; missed: the highest SNR among those not found; barely there: the highest
-    source flux below the gate; ordinary: nearest the median SNR. One per host; ties by place."""
+    """Places in `rows` per kind. Found: the largest gain in score. Missed: the highest SNR among
+    those not found. Barely there: the highest SNR below the gate. Ordinary: nearest the median SNR.
+    One per host; ties are broken by place."""
     taken: set[str] = set()
     names = rows["galaxy_id"].astype(str).tolist()
 
@@ -52,8 +53,9 @@ def chosen(
 
 
 def write(path: Path, picks: dict[str, list[int]], rows: pd.DataFrame, campaign: Campaign) -> None:
-    """Makes the picked injections again (same keys, same function) and writes host, arc and stamp (n, s, s, 3) with what the table says of them;
-    stamps of different sizes are cropped to the smallest. Writes nothing when nothing is picked."""
+    """Makes the picked injections again (same keys, same function) and writes host, arc and stamp
+    (n, s, s, B) with what the table says of them; stamps of different sizes are cropped to the
+    smallest. Writes nothing when nothing is picked."""
     starts = np.cumsum([0] + [len(c) for c in campaign.plan])
     kinds, stamps = [], []
     for kind, places in picks.items():
@@ -74,7 +76,7 @@ def write(path: Path, picks: dict[str, list[int]], rows: pd.DataFrame, campaign:
     columns: dict[str, Any] = {
         c: every[c].to_numpy()
         for c in (
-            "theta_e",
+            *campaign.plan[0].drawn,
             "source_mag",
             "arc_mag",
             "snr",

@@ -1,146 +1,210 @@
-"""Which galaxies arcs may be injected into: real negatives that the classifier was never trained on, with their PSF and depth.
+"""Which galaxies arcs may be injected into, with what is known of them.
 
-Being a host is refused, not filtered, when it would make the answer wrong: an object of the training split, a labelled lens, or an object the
-classifier's own manifest says it was trained on.
+They are real negatives that the finder was never trained on. Being a host is refused, not filtered,
+when it would make the answer wrong: an object of the training split, a labelled lens, or an object
+that the finder's own manifest says it was trained on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
+from classifiers.audit.axes import Axis
+from classifiers.photometry import depth_m5
+from data.names import inside
+from data.survey import Survey, default
 from lensjax.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-BANDS = ("g", "r", "z")
-RATIO_TO_R = np.array(
-    [1.05, 1.0, 0.94]
-)  # FWHM of g and z over that of r, where only r is known (spec section 11)
-SAME_OBJECT = 2.0  # arcsec
+SAME_OBJECT = 2.0
+"""arcsec"""
+UNLABELLED = "unlabelled"
+"""`cutout_type` of an object of which nobody has said whether it is a lens"""
+KERNEL = "psf_path"
+"""column of the manifest with the file of a host's PSF kernels"""
 
 
 @dataclass(frozen=True)
 class Hosts:
-    """A table of n hosts. paths: of the cutouts, relative to the run directory · psf: FWHM in g, r, z, arcsec (n, 3) · psfdepth: nanomaggy^-2
-    (n, 3), NaN unknown · psf_source: how each FWHM became known (n,), see `completed_psf` · size: pixels · pixel_scale: arcsec."""
+    """A table of n hosts of a survey. paths: of the cutouts, relative to the run directory. psf:
+    FWHM in every band, arcsec (n, B). psfdepth: nanomaggy^-2 (n, B), NaN where unknown. psf_source:
+    how each FWHM became known (n,), see `completed_psf`. size: pixels. pixel_scale: arcsec.
+    columns: of the manifest, each (n,)."""
 
     ids: np.ndarray
     split: np.ndarray
     label: np.ndarray
     paths: np.ndarray
-    psf: Float[np.ndarray, "n 3"]
-    psfdepth: Float[np.ndarray, "n 3"]
+    psf: Float[np.ndarray, "n b"]
+    psfdepth: Float[np.ndarray, "n b"]
     psf_source: np.ndarray
     size: np.ndarray
     pixel_scale: np.ndarray
+    columns: Mapping[str, np.ndarray] = field(default_factory=dict)
+    survey: Survey = field(default_factory=default)
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def take(self, which: np.ndarray) -> Hosts:
         """The hosts at these places (indices or mask)."""
-        return Hosts(**{name: getattr(self, name)[which] for name in self.__dataclass_fields__})
+        plain = [f.name for f in fields(self) if f.name not in ("columns", "survey")]
+        own = {name: getattr(self, name)[which] for name in plain}
+        return replace(self, **own, columns={k: v[which] for k, v in self.columns.items()})
+
+    @property
+    def fwhm(self) -> Float[np.ndarray, " n"]:
+        """PSF FWHM in the survey's reference band, arcsec."""
+        return self.psf[:, self.survey.place]
+
+    @property
+    def depth(self) -> Float[np.ndarray, " n"]:
+        """5-sigma depth of a point source in the survey's reference band, AB mag."""
+        return depth_m5(self.psfdepth[:, self.survey.place])
+
+    @property
+    def ebv(self) -> Float[np.ndarray, " n"]:
+        """E(B-V) of the Milky Way, mag; NaN where it is unknown."""
+        found = self.columns.get("ebv", np.full(len(self), np.nan))
+        return np.asarray(found, np.float64)
+
+    @property
+    def kernels(self) -> np.ndarray | None:
+        """Files of PSF kernels, one for each host, relative to the run directory; or None."""
+        found = self.columns.get(KERNEL)
+        given = found is not None and all(isinstance(v, str) and v for v in found)
+        return found if given else None
+
+    def values(self, axis: Axis) -> np.ndarray:
+        """What the hosts have along a host axis (n,)."""
+        own = {"psf_fwhm": lambda: self.fwhm, "depth_m5": lambda: self.depth}
+        return own[axis.column]() if axis.column in own else self.columns[axis.column]
 
 
-def _columns(table: pd.DataFrame, stem: str) -> np.ndarray:
+def _column(table: pd.DataFrame, name: str) -> np.ndarray:
+    """A column as floats where it is numeric, as it is where not; missing numbers are NaN."""
+    import pandas as pd
+
+    values = table[name]
+    if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
+        return values.to_numpy(np.float64, na_value=np.nan)
+    return values.astype(object).where(values.notna(), None).to_numpy()
+
+
+def _bands(table: pd.DataFrame, stem: str, survey: Survey) -> Float[np.ndarray, "n b"]:
     missing = np.full(len(table), np.nan)
     found = [
-        table[f"{stem}_{b}"].to_numpy(np.float64, na_value=np.nan)
-        if f"{stem}_{b}" in table
-        else missing
-        for b in BANDS
+        table[name].to_numpy(np.float64, na_value=np.nan) if name in table else missing
+        for name in survey.per_band(stem)
     ]
     values = np.stack(found, axis=1)
     return np.where(values > 0, values, np.nan)
 
 
 def completed_psf(
-    psf: Float[np.ndarray, "n 3"], assumed: Sequence[float]
-) -> tuple[Float[np.ndarray, "n 3"], np.ndarray]:
-    """FWHM per band with gaps filled, and how: "catalogue"; "from r" (g, z = 1.05, 0.94 of r); "from other bands" (r from g or z by the
-    same ratios); "assumed" (the setting). NaN where nothing is known and nothing assumed."""
+    psf: Float[np.ndarray, "n b"], assumed: Sequence[float], survey: Survey | None = None
+) -> tuple[Float[np.ndarray, "n b"], np.ndarray]:
+    """FWHM in every band with gaps filled by the survey's ratios, and how they became known:
+    "catalogue"; "from r" (or what the reference band is called); "from other bands"; "assumed" (the
+    setting). NaN where nothing is known and nothing is assumed."""
+    survey = survey or default()
+    ratio, place = np.array(survey.fwhm_ratio), survey.place
     known = np.isfinite(psf)
-    with np.errstate(all="ignore"):
-        r_guess = np.where(
-            known[:, 1],
-            psf[:, 1],
-            np.where(known[:, 0], psf[:, 0] / RATIO_TO_R[0], psf[:, 2] / RATIO_TO_R[2]),
-        )
-    full = np.where(known, psf, r_guess[:, None] * RATIO_TO_R)
-    source = np.where(
-        known.all(1),
-        "catalogue",
-        np.where(known[:, 1], "from r", np.where(known.any(1), "from other bands", "assumed")),
-    )
+    first = np.argmax(known, axis=1)
+    other = np.take_along_axis(psf, first[:, None], 1)[:, 0] / ratio[first]
+    reference = np.where(known[:, place], psf[:, place], other)
+    full = np.where(known, psf, reference[:, None] * ratio)
+    some = np.where(known[:, place], f"from {survey.reference}", "from other bands")
+    source = np.where(known.all(1), "catalogue", np.where(known.any(1), some, "assumed"))
     if len(assumed):
         full = np.where(known.any(1)[:, None], full, np.asarray(assumed, np.float64))
     return full, source
 
 
 def candidates(
-    manifest: pd.DataFrame, splits: Sequence[str] | None, assumed_psf: Sequence[float] = ()
+    manifest: pd.DataFrame,
+    splits: Sequence[str] | None,
+    assumed_psf: Sequence[float] = (),
+    survey: Survey | None = None,
+    unlabelled: bool = False,
 ) -> Hosts:
     """The negatives (label 0) of these splits (None: of any), sorted by galaxy_id.
 
-    Raises InputError when the manifest lacks a column, or a host has no PSF and none is assumed.
+    unlabelled: whether objects that nobody has labelled count as negatives. Raises InputError when
+    the manifest lacks a column, or a host has no PSF and none is assumed.
     """
     for name in ("galaxy_id", "cutout_path", "label", "split"):
         if name not in manifest:
             raise InputError(
-                f"manifest.parquet: column {name!r} is missing, so hosts cannot be chosen; run `lensjax survey` again"
+                f"manifest.parquet: column {name!r} is missing, so hosts cannot be chosen; run "
+                "`lensjax survey` again"
             )
-    chosen = manifest[manifest["label"] == 0]
+    chosen = manifest[(manifest["label"] == 0).fillna(False)]
+    if not unlabelled and "cutout_type" in chosen:
+        chosen = chosen[~chosen["cutout_type"].eq(UNLABELLED).fillna(False)]
     if "quality_ok" in chosen:
         chosen = chosen[chosen["quality_ok"].fillna(True).astype(bool)]
     if splits is not None:
         chosen = chosen[chosen["split"].isin(list(splits))]
-    return _hosts(chosen.sort_values("galaxy_id"), assumed_psf)
+    return _hosts(chosen.sort_values("galaxy_id"), assumed_psf, survey or default())
 
 
-def named(manifest: pd.DataFrame, ids: Sequence[str], assumed_psf: Sequence[float] = ()) -> Hosts:
-    """The hosts with these names, whatever they are: `refuse` decides. Raises InputError for a name the manifest lacks."""
+def named(
+    manifest: pd.DataFrame,
+    ids: Sequence[str],
+    assumed_psf: Sequence[float] = (),
+    survey: Survey | None = None,
+) -> Hosts:
+    """The hosts with these names, whatever they are: `refuse` decides. Raises InputError for a name
+    that the manifest lacks."""
     found = manifest.set_index("galaxy_id", drop=False)
     unknown = [i for i in ids if i not in found.index]
     if unknown:
         raise InputError(
-            f"host list: {unknown[0]} is not in the manifest ({len(unknown)} such); remove it from the list"
+            f"host list: {unknown[0]} is not in the manifest ({len(unknown)} such); remove it from "
+            "the list"
         )
-    return _hosts(found.loc[sorted(set(ids))], assumed_psf)
+    return _hosts(found.loc[sorted(set(ids))], assumed_psf, survey or default())
 
 
-def _hosts(table: pd.DataFrame, assumed_psf: Sequence[float]) -> Hosts:
-    psf, source = completed_psf(_columns(table, "psfsize"), assumed_psf)
+def _hosts(table: pd.DataFrame, assumed_psf: Sequence[float], survey: Survey) -> Hosts:
+    if len(assumed_psf) not in (0, len(survey.bands)):
+        raise InputError(
+            f"audit.psf_fwhm has {len(assumed_psf)} values; give one for each of "
+            f"{', '.join(survey.bands)}"
+        )
+    psf, source = completed_psf(_bands(table, "psfsize", survey), assumed_psf, survey)
     unknown = ~np.isfinite(psf).all(1)
     if unknown.any():
         name = table["galaxy_id"].to_numpy()[unknown][0]
         raise InputError(
-            f"host {name} has no psfsize in any band ({unknown.sum()} such hosts); set audit.psf_fwhm to the FWHM to assume in g, r, z"
+            f"host {name} has no psfsize in any band ({unknown.sum()} such hosts); set "
+            f"audit.psf_fwhm to the FWHM to assume in {', '.join(survey.bands)}"
         )
-    size = table["size"].to_numpy(np.int64) if "size" in table else np.full(len(table), 101)
-    scale = (
-        table["pixel_scale"].to_numpy(np.float64)
-        if "pixel_scale" in table
-        else np.full(len(table), 0.262)
+    every = lambda name, value: (
+        table[name].to_numpy() if name in table else np.full(len(table), value)
     )
     text = lambda name: table[name].astype(str).to_numpy()
-    label = table["label"].to_numpy(np.int64)
     return Hosts(
         text("galaxy_id"),
         text("split"),
-        label,
+        table["label"].to_numpy(np.int64),
         text("cutout_path"),
         psf,
-        _columns(table, "psfdepth"),
+        _bands(table, "psfdepth", survey),
         source,
-        size,
-        scale,
+        every("size", survey.stamp).astype(np.int64),
+        every("pixel_scale", survey.pixel_scale).astype(np.float64),
+        {str(name): _column(table, name) for name in table.columns},
+        survey,
     )
 
 
@@ -149,8 +213,9 @@ def refuse(
 ) -> None:
     """Raises InputError naming the first host that must not be one.
 
-    trained_on: None when the hosts' own split tells (the classifier was trained on this manifest); otherwise the rows (galaxy_id, ra, dec) that
-    another run's classifier was trained on, and then `positions` gives galaxy_id, ra, dec of the hosts, compared within 2 arcsec.
+    trained_on: None when the hosts' own split tells (the finder was trained on this manifest);
+    otherwise the rows (galaxy_id, ra, dec) that the finder was trained on, and then `positions`
+    gives galaxy_id, ra, dec of the hosts, compared within 2 arcsec.
     """
     _stop(hosts, hosts.label != 0, "is a lens (label 1)")
     if trained_on is None:
@@ -173,11 +238,12 @@ def refuse(
 def _stop(hosts: Hosts, wrong: np.ndarray, what: str) -> None:
     if wrong.any():
         raise InputError(
-            f"host {hosts.ids[wrong][0]} {what} ({int(wrong.sum())} such hosts); use negatives that the classifier was not trained on"
+            f"host {hosts.ids[wrong][0]} {what} ({int(wrong.sum())} such hosts); use negatives "
+            "that the classifier was not trained on"
         )
 
 
-def _near(here: pd.DataFrame, there: pd.DataFrame) -> np.ndarray:
+def _near(here: pd.DataFrame, there: pd.DataFrame) -> Bool[np.ndarray, " n"]:
     """Which positions lie within 2 arcsec of one of the others; unknown positions do not."""
     from data.sky import SkyTree
 
@@ -191,23 +257,53 @@ def _near(here: pd.DataFrame, there: pd.DataFrame) -> np.ndarray:
     return found
 
 
-def read_stamp(path: Path, size: int) -> Float[np.ndarray, "h w 3"]:
-    """A host's stamp, nanomaggies float32, NaN where there is no data. Raises InputError when it cannot be read or has another size."""
+def read_stamp(path: Path, size: int, bands: int) -> Float[np.ndarray, "h w b"]:
+    """A host's stamp, nanomaggies float32, NaN where there is no data. Raises InputError when it
+    cannot be read or has another shape."""
     from data.cutouts import read_npz
 
     stamp = np.asarray(read_npz(path)[0], np.float32)
-    if stamp.shape != (size, size, 3):
+    if stamp.shape != (size, size, bands):
         raise InputError(
-            f"{path}: stamp of shape {stamp.shape}, the manifest says ({size}, {size}, 3); run `lensjax survey --force`"
+            f"{path}: stamp of shape {stamp.shape}, the manifest and the survey say "
+            f"({size}, {size}, {bands}); run `lensjax survey --force`"
         )
     return np.where(np.isfinite(stamp), stamp, np.nan)
 
 
+def read_kernel(out: Path, name: str, bands: int) -> Float[np.ndarray, "b k k"]:
+    """PSF kernels of a host, one for each band, float32: the array `kernel` (or the only one) of an
+    NPZ file, or the first image of a FITS file, axes (band, row, column), K odd. Raises InputError
+    when the file is missing, leads out of the run directory, or holds something else."""
+    path = inside(Path(out), name, f"manifest.parquet, column {KERNEL}")
+    try:
+        if path.suffix == ".npz":
+            with np.load(path, allow_pickle=False) as found:
+                files = found.files
+                kernel: Any = found["kernel" if "kernel" in files else files[0]]
+        else:
+            from astropy.io import fits
+
+            with fits.open(path) as opened:
+                kernel = next(h.data for h in opened if h.data is not None)
+        kernel = np.asarray(kernel, np.float32)
+    except (OSError, ValueError, StopIteration, IndexError, TypeError) as error:
+        raise InputError(f"{path}: no PSF kernels can be read from it ({error})") from None
+    k = kernel.shape[-1] if kernel.ndim == 3 else 0
+    if kernel.shape != (bands, k, k) or k % 2 == 0 or not np.isfinite(kernel).all():
+        raise InputError(
+            f"{path}: kernels of shape {kernel.shape}; give finite ones, ({bands}, K, K) with K odd"
+        )
+    if (kernel.sum((1, 2)) <= 0).any():
+        raise InputError(f"{path}: a PSF kernel whose sum is not positive; give the PSF itself")
+    return kernel
+
+
 def measured_depth(
-    stamp: Float[np.ndarray, "h w 3"], psf_fwhm: Float[np.ndarray, " 3"], pixel_scale: float
-) -> Float[np.ndarray, " 3"]:
-    """psfdepth (nanomaggy^-2) of a stamp whose table has none: sum(psf^2) / sigma^2 with a Gaussian PSF and the sky's scatter from the stamp's
-    own outer pixels (lensjax.sky_sigma)."""
+    stamp: Float[np.ndarray, "h w b"], psf_fwhm: Float[np.ndarray, " b"], pixel_scale: float
+) -> Float[np.ndarray, " b"]:
+    """psfdepth (nanomaggy^-2) of a stamp whose table has none: sum(psf^2) / sigma^2 with a Gaussian
+    PSF and the sky's scatter from the stamp's own outer pixels (lensjax.sky_sigma)."""
     import jax.numpy as jnp
 
     import lensjax as lj
@@ -221,14 +317,12 @@ def measured_depth(
 
 
 def with_depth(hosts: Hosts, out: Path) -> tuple[Hosts, np.ndarray]:
-    """Hosts with psfdepth known in every band, and which of them had to be measured on the stamp (n,)."""
+    """Hosts with psfdepth known in every band, and which of them had to be measured on the stamp
+    (n,)."""
     unknown = ~np.isfinite(hosts.psfdepth).all(1)
-    depth = hosts.psfdepth.copy()
+    depth, bands = hosts.psfdepth.copy(), len(hosts.survey.bands)
     for i in np.flatnonzero(unknown):
-        own = measured_depth(
-            read_stamp(Path(out) / hosts.paths[i], hosts.size[i]),
-            hosts.psf[i],
-            hosts.pixel_scale[i],
-        )
+        stamp = read_stamp(Path(out) / hosts.paths[i], hosts.size[i], bands)
+        own = measured_depth(stamp, hosts.psf[i], hosts.pixel_scale[i])
         depth[i] = np.where(np.isfinite(depth[i]), depth[i], own)
     return replace(hosts, psfdepth=depth), unknown

@@ -1,7 +1,8 @@
-"""The one function of an audit: key -> scene -> arc -> host + arc -> preprocessing -> classifier -> logit.
+"""The one function of an audit: key -> scene -> arc -> host + arc.
 
-It is pure and has static shapes, so it is compiled once per stamp size; completeness, sensitivity and gallery are a loop or a derivative
-around it.
+It is pure and has static shapes, so it is compiled once per stamp size. Scoring is apart from it:
+every finder, wherever it runs, sees the same stamps. `scored` joins the two for a finder that can
+be differentiated.
 """
 
 from __future__ import annotations
@@ -11,29 +12,38 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, UInt32
 
 import lensjax as lj
+from data.survey import Survey
+from lensjax.errors import InputError
+from lensjax.injection import annulus
 from lensjax.light import brighter, larger
 from lensjax.prior import Distribution, Prior
 
-R = 1  # place of the r band
+SLACK = 1e-6
+"""pixels by which a ring is widened, so that rounding does not move a pixel across its edge"""
 
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Batch:
-    """Injections to be made. key: random key data (b, 2) · theta_e: arcsec (b,) · host: nanomaggies (b, H, W, 3) · psf: FWHM of the host,
-    arcsec (b, 3) · psfdepth: of the host, nanomaggy^-2 (b, 3) · target_psf, target_psfdepth: what degraded hosts are brought to (b, 3),
-    equal to the host's own otherwise."""
+    """Injections to be made. key: random key data (b, 2). drawn: parameters of the prior that are
+    held (b,). host: nanomaggies (b, H, W, B). fwhm: of the host, arcsec (b, B), and psfdepth,
+    nanomaggy^-2 (b, B). target_fwhm, target_psfdepth: what degraded hosts are brought to (b, B),
+    otherwise the host's own. psf: what the arc is blurred with, a PSF whose leaves have an axis b.
+    dimming: share of the arc's light that dust lets through (b, B)."""
 
     key: UInt32[Array, "b 2"]
-    theta_e: Float[Array, " b"]
-    host: Float[Array, "b h w 3"]
-    psf: Float[Array, "b 3"]
-    psfdepth: Float[Array, "b 3"]
-    target_psf: Float[Array, "b 3"]
-    target_psfdepth: Float[Array, "b 3"]
+    drawn: dict[str, Float[Array, " b"]]
+    host: Float[Array, "b h w c"]
+    fwhm: Float[Array, "b c"]
+    psfdepth: Float[Array, "b c"]
+    target_fwhm: Float[Array, "b c"]
+    target_psfdepth: Float[Array, "b c"]
+    psf: Any
+    dimming: Float[Array, "b c"]
 
     def __len__(self) -> int:
         return self.key.shape[0]
@@ -42,9 +52,10 @@ class Batch:
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Nudge:
-    """Changes to the assumptions behind an injection. magnitude: added to the source's, mag · log_size: natural log of the factor on R_e ·
-    theta_e: added, arcsec (the source keeps its offset in units of theta_e) · log_psf: natural log of the factor on the FWHM that the arc, not
-    the host, is blurred with."""
+    """Changes to the assumptions behind an injection. magnitude: added to the source's, mag.
+    log_size: natural log of the factor on the source's size. theta_e: added, arcsec (the source
+    keeps its offset in units of theta_e). log_psf: natural log of the factor on the FWHM that the
+    arc, not the host, is blurred with."""
 
     magnitude: Float[Array, ""]
     log_size: Float[Array, ""]
@@ -52,119 +63,154 @@ class Nudge:
     log_psf: Float[Array, ""]
 
 
-def audit_prior(name: str, magnitude: tuple[float, float]) -> Prior:
-    """The registry's prior with the unlensed r magnitude uniform in this range."""
-    return lj.priors(name).replaced(r_mag=Distribution(magnitude, "uniform"))
-
-
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Experiment:
-    """What an audit keeps fixed. classifier: anything with `logits(raw stamps)`, a pytree · prior: of sources, shear and lens shapes · pixels:
-    the stamps' grid · degrade: bring hosts to the target PSF and depth · gain: electrons per nanomaggy of the arc's Poisson noise,
-    or None · beta: of a Moffat PSF; None: Gaussian."""
+    """What an audit keeps fixed. prior: of scenes. pixels: the stamps' grid. band: place of the
+    reference band. ring: inner and outer radius in which arcs are measured, arcsec. degrade:
+    whether hosts are brought to the target PSF and depth. gain: electrons per nanomaggy of the
+    arc's Poisson noise, or None."""
 
-    classifier: Any
     prior: Prior
     pixels: lj.PixelGrid
+    band: int = field(metadata={"static": True})
+    ring: tuple[float, float] = field(metadata={"static": True})
     degrade: bool = field(default=False, metadata={"static": True})
     gain: Float[Array, ""] | float | None = None
-    beta: Float[Array, ""] | float | None = None
 
-    def psf(self, fwhm: Float[Array, " 3"]) -> lj.Gaussian | lj.Moffat:
-        """PSF of this FWHM per band, arcsec."""
-        return lj.Gaussian(fwhm) if self.beta is None else lj.Moffat(fwhm, self.beta)
+    def draw(self, batch: Batch, nudge: Nudge) -> tuple[dict[str, Array], lj.Scene]:
+        """Parameters (b,) and scenes (leaves (b, ...)), the same whatever else is in the batch."""
 
-    def scenes(self, batch: Batch, nudge: Nudge) -> lj.Scene:
-        """One scene (leaves (b, ...)) for every key: the same whatever else is in the batch."""
+        def one(key: Array, held: dict[str, Array]) -> tuple[dict[str, Array], lj.Scene]:
+            own = _key(key, 0)
+            drawn = self.prior.draw(own, 1, **held)
+            if "theta_e" in drawn:
+                drawn = {**drawn, "theta_e": drawn["theta_e"] + nudge.theta_e}
+            # The key of clumps and images is that of `Prior.sample`.
+            scene = self.prior.scene(drawn, jax.random.fold_in(own, 1))
+            return jax.tree.map(lambda leaf: leaf[0], (drawn, scene))
 
-        def one(key: Array, theta_e: Array) -> lj.Scene:
-            drawn = self.prior.sample(_key(key, 0), 1, theta_e=theta_e + nudge.theta_e)
-            return jax.tree.map(lambda leaf: leaf[0], drawn)
-
-        scenes = jax.vmap(one)(batch.key, batch.theta_e)
+        drawn, scenes = jax.vmap(one)(batch.key, batch.drawn)
         source = brighter(scenes.source, 10 ** (-0.4 * nudge.magnitude))
-        return replace(scenes, source=larger(source, jnp.exp(nudge.log_size)))
+        source = larger(source, jnp.exp(nudge.log_size))
+        return drawn, replace(scenes, source=source)
 
-    def hosts(self, batch: Batch) -> Float[Array, "b h w 3"]:
-        """The images before injection: as they are, or degraded (missing pixels count as empty while degrading, and stay missing)."""
+    def hosts(self, batch: Batch) -> Float[Array, "b h w c"]:
+        """The images before injection: as they are, or degraded (missing pixels count as empty
+        while degrading, and stay missing)."""
         if not self.degrade:
             return batch.host
 
-        def one(
-            key: Array,
-            host: Array,
-            psf: Array,
-            depth: Array,
-            target_psf: Array,
-            target_depth: Array,
-        ) -> Array:
+        def one(key, host, fwhm, depth, target_fwhm, target_depth):
             missing = jnp.isnan(host)
             filled = jnp.where(missing, 0.0, host)
             m5 = (lj.depth_m5(depth), lj.depth_m5(target_depth))
-            worse = lj.degrade(filled, psf, target_psf, *m5, _key(key, 1), scale=self.pixels.scale)
+            worse = lj.degrade(
+                filled, fwhm, target_fwhm, *m5, _key(key, 1), scale=self.pixels.scale
+            )
             return jnp.where(missing, jnp.nan, worse)
 
         return jax.vmap(one)(
             batch.key,
             batch.host,
-            batch.psf,
+            batch.fwhm,
             batch.psfdepth,
-            batch.target_psf,
+            batch.target_fwhm,
             batch.target_psfdepth,
         )
 
-    def arcs(self, scenes: lj.Scene, batch: Batch, nudge: Nudge) -> Float[Array, "b h w 3"]:
-        """Lensed light of every scene through the PSF of its cell, nanomaggies."""
-        fwhm = batch.target_psf * jnp.exp(nudge.log_psf)
-        return jax.vmap(lambda scene, width: lj.render(scene, self.pixels, self.psf(width)))(
-            scenes, fwhm
-        )
-
     def observe(self, batch: Batch, nudge: Nudge) -> dict[str, Any]:
-        """Everything about a batch of injections, arrays with a leading axis b: `scenes`, `host`, `arc` and `stamp` (b, H, W, 3), `logit` (b,),
-        `logit_before` (b,) of the degraded host (matched hosts are scored once each, elsewhere), `arc_snr` (b,) in r within 4-16 pixels
-        (lensjax.arc_snr), `snr` (b,) of the matched filter sqrt(sum(arc^2 / sigma^2)) over all pixels and bands against sky noise."""
-        scenes, host = self.scenes(batch, nudge), self.hosts(batch)
-        arc = self.arcs(scenes, batch, nudge)
+        """Everything about a batch of injections, arrays with a leading axis b.
+
+        drawn: parameters of the prior. flux (b, B): of the unlensed source, nanomaggies. host, arc
+        and stamp (b, H, W, B): before injection, the lensed source alone, and both (with the
+        lens's own light, where the prior has any). arc_snr (b,): in the reference band within the
+        survey's ring (`lensjax.arc_snr`). snr (b,): of the matched filter sqrt(sum(arc^2/sigma^2))
+        over all pixels and bands against sky noise.
+        """
+        drawn, scenes = self.draw(batch, nudge)
+        host, psf = self.hosts(batch), widened(batch.psf, nudge.log_psf)
+        dimming = batch.dimming[:, None, None, :]
+        lit = replace(scenes, lens_light=())
+        arc = dimming * jax.vmap(lambda s, p: lj.render(s, self.pixels, p))(lit, psf)
+        added = arc
+        if scenes.lens_light:
+            glow = lj.Scene(source=scenes.lens_light)
+            added = arc + dimming * jax.vmap(lambda s, p: lj.render(s, self.pixels, p))(glow, psf)
         if self.gain is not None:
             stamp = jax.vmap(lambda k, h, a: lj.inject(h, a, gain=self.gain, key=_key(k, 2)))(
-                batch.key, host, arc
+                batch.key, host, added
             )
         else:
-            stamp = jax.vmap(lj.inject)(host, arc)
-        sigma = jax.vmap(lambda depth, width: lj.pixel_sigma(depth, self.psf(width), self.pixels))(
-            batch.target_psfdepth, batch.target_psf
+            stamp = jax.vmap(lj.inject)(host, added)
+        sigma = jax.vmap(lambda depth, p: lj.pixel_sigma(depth, p, self.pixels))(
+            batch.target_psfdepth, batch.psf
         )
         return {
-            "scenes": scenes,
+            "drawn": drawn,
+            "flux": sum(jnp.reshape(s.flux, batch.fwhm.shape) for s in scenes.source),
             "host": host,
             "arc": arc,
             "stamp": stamp,
-            "logit": self.classifier.logits(stamp),
-            **({"logit_before": self.classifier.logits(host)} if self.degrade else {}),
-            "arc_snr": jax.vmap(lj.arc_snr)(arc, sigma)[:, R],
+            "arc_snr": self.arc_snr(arc, sigma),
             "snr": jnp.sqrt(jnp.sum((arc / sigma[:, None, None, :]) ** 2, axis=(1, 2, 3))),
         }
 
+    def arc_snr(
+        self, arc: Float[Array, "b h w c"], sigma: Float[Array, "b c"]
+    ) -> Float[Array, " b"]:
+        """Summed flux within the survey's ring for arcs over the noise of as many sky pixels, in
+        the reference band."""
+        inner, outer = (radius / self.pixels.scale for radius in self.ring)
+        ring = annulus(self.pixels.size, inner - SLACK, outer + SLACK)
+        band = self.band
+        signal = jnp.sum(arc[..., band] * jnp.asarray(ring, arc.dtype), axis=(1, 2))
+        return signal / (sigma[:, band] * np.sqrt(ring.sum()))
+
+
+def widened(psf: Any, log_factor: Float[Array, ""]) -> Any:
+    """A PSF with its FWHM multiplied by exp(log_factor); one without a FWHM stays as it is."""
+    if not hasattr(psf, "fwhm"):
+        return psf
+    return replace(psf, fwhm=psf.fwhm * jnp.exp(log_factor))
+
+
+def audit_prior(
+    source: str | dict[str, Any], magnitude: tuple[float, ...] = (), survey: Survey | None = None
+) -> Prior:
+    """The prior of an audit.
+
+    source: the name of a shipped prior, a YAML file, or the file's contents. magnitude: range that
+    the unlensed magnitude of the source is uniform in; empty: as the prior has it. survey: whose
+    bands the scenes have. Raises InputError when there is no such prior, when one of its components
+    does not exist, and when it has no magnitude to replace.
+    """
+    if isinstance(source, dict):
+        prior = lj.prior_from("audit.prior", source)
+    else:
+        prior = lj.priors(source)
+    if magnitude:
+        names = [n for n in prior.parameters if n.endswith("_mag") and not n.startswith("light")]
+        if not names:
+            raise InputError(
+                f"audit.source_magnitude: prior {prior.name!r} draws no magnitude; set it to []"
+            )
+        prior = prior.replaced(**{names[0]: Distribution(tuple(magnitude), "uniform")})
+    return prior if survey is None else prior.for_bands(survey.bands, survey.wavelength)
+
 
 def _key(data: UInt32[Array, " 2"], purpose: int) -> Array:
-    """A typed key from key data; 0 scene, 1 sky noise of a degraded host, 2 photon noise of the arc."""
+    """A typed key from key data; 0 scene, 1 sky noise of a degraded host, 2 photon noise."""
     return jax.random.fold_in(jax.random.wrap_key_data(data, impl="threefry2x32"), purpose)
 
 
 @jax.jit
 def observe(experiment: Experiment, batch: Batch, nudge: Nudge) -> dict[str, Any]:
-    """`Experiment.observe`, compiled once for each shape of batch; `unchanged()` is the nudge that does nothing."""
+    """`Experiment.observe`, compiled once for each shape of batch; `unchanged()` is the nudge that
+    does nothing."""
     return experiment.observe(batch, nudge)
 
 
 def unchanged() -> Nudge:
     """No change of the assumptions, as arrays, so that every nudge shares one compiled function."""
     return Nudge(*(jnp.zeros(()) for _ in fields(Nudge)))
-
-
-@jax.jit
-def logits(classifier: Any, stamps: Float[Array, "b h w 3"]) -> Float[Array, " b"]:
-    """Logits (b,) of stamps as they are."""
-    return classifier.logits(stamps)

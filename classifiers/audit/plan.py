@@ -1,6 +1,7 @@
-"""Which host gets which injection: decided from names and numbers alone, before anything is rendered.
+"""Which host gets which injection: decided from names and numbers, before anything is rendered.
 
-A chunk is one observing condition and one stamp size: the unit that is computed, written and resumed.
+A chunk is one observing condition and one stamp size: the unit that is computed, written and
+resumed.
 """
 
 from __future__ import annotations
@@ -10,87 +11,100 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from jaxtyping import Bool
 
-from classifiers.audit.grid import Axes, Site, key_data
+from classifiers.audit.axes import Grid, Site, key_data
 from classifiers.audit.hosts import Hosts
-from classifiers.photometry import depth_m5
 
 if TYPE_CHECKING:
     import pandas as pd
 
+REACHED = {"psf_fwhm": 1, "depth_m5": -1}
+"""Axes that a host can be degraded along, and the sign of the value that grows on the way."""
+
 
 @dataclass(frozen=True)
 class Chunk:
-    """Injections of one site into hosts of one stamp size. host: place in the host table (n,) · theta_e: arcsec (n,) · index: of the
-    injection within host and cell (n,) · key: random key data (n, 2) · degrade: to the site's centre."""
+    """Injections of one site into hosts of one stamp size. host: place in the host table (n,).
+    drawn: parameters of the prior that are held, each (n,). index: of the injection within host and
+    cell (n,). key: random key data (n, 2). degrade: whether hosts are brought to the site's
+    centre."""
 
     site: Site
     size: int
     pixel_scale: float
     host: np.ndarray
-    theta_e: np.ndarray
+    drawn: dict[str, np.ndarray]
     index: np.ndarray
     key: np.ndarray
     degrade: bool
 
     @property
     def name(self) -> str:
+        """Name of its file."""
         return f"site-{self.site.number:03d}-{self.size}px-{self.pixel_scale:.4f}"
+
+    @property
+    def ids(self) -> list[str]:
+        """One name for every injection: its key in hexadecimal."""
+        return ["".join(f"{word:08x}" for word in key) for key in self.key]
 
     def __len__(self) -> int:
         return len(self.host)
 
 
-def eligible(hosts: Hosts, site: Site, degrade: bool) -> np.ndarray:
-    """Which hosts may stand for a site: matched, those whose own PSF and depth (r) lie in it; degraded, those at least as good in r as
-    its centre, so that only blurring and adding noise is needed."""
-    m5 = depth_m5(hosts.psfdepth[:, 1])
-    if not degrade:
-        return site.holds(hosts.psf[:, 1], m5)
-    return (hosts.psf[:, 1] <= site.psf_fwhm) & (m5 >= site.depth_m5)
+def eligible(hosts: Hosts, site: Site, degrade: bool) -> Bool[np.ndarray, " n"]:
+    """Which hosts may stand for a site. Matched: those whose own values lie in its cells. Degraded:
+    those whose PSF and depth are at least as good as its centre, so that blurring and adding noise
+    is all that is needed, and whose other values lie in its cells."""
+    good = np.ones(len(hosts), bool)
+    for axis, place in zip(site.axes, site.place):
+        values = hosts.values(axis)
+        if degrade and (sign := REACHED.get(axis.name)):
+            good &= sign * np.asarray(values) <= sign * float(axis.cells[place].value)
+        else:
+            good &= axis.place(values) == place
+    return good
 
 
 def chunks(
-    hosts: Hosts, axes: Axes, injections: int, per_host: int, degrade: bool, seed: int
+    hosts: Hosts, axes: Grid, injections: int, per_host: int, degrade: bool, seed: int
 ) -> list[Chunk]:
-    """Every injection of the grid. Hosts of a cell are taken in the order of their keys, round after round, at most per_host times each; a cell
-    with too few hosts stays short."""
+    """Every injection of the grid. Hosts of a cell are taken in the order of their keys, round
+    after round, at most per_host times each; a cell with too few hosts stays short."""
     made = []
     for site in axes.sites():
         chosen = np.flatnonzero(eligible(hosts, site, degrade))
-        rows: list[tuple[int, float, int, np.ndarray]] = []
-        for theta_e in axes.theta_e:
-            first = {int(h): key_data(hosts.ids[h], theta_e, site, 0, seed) for h in chosen}
+        rows: list[tuple[int, int, np.ndarray]] = []
+        points: list[dict[str, float]] = []
+        for point in axes.points():
+            values = tuple(point.values())
+            first = {int(h): key_data(hosts.ids[h], values, site, 0, seed) for h in chosen}
             order = sorted(first, key=lambda h: (tuple(first[h]), hosts.ids[h]))
             for i in range(min(injections, per_host * len(order))):
                 place, turn = order[i % len(order)], i // len(order)
-                rows.append(
-                    (
-                        place,
-                        theta_e,
-                        turn,
-                        first[place]
-                        if turn == 0
-                        else key_data(hosts.ids[place], theta_e, site, turn, seed),
-                    )
-                )
+                key = first[place]
+                if turn:
+                    key = key_data(hosts.ids[place], values, site, turn, seed)
+                rows.append((place, turn, key))
+                points.append(point)
         if not rows:
             continue
-        host, theta, index = (np.array([r[i] for r in rows]) for i in range(3))
-        key = np.stack([r[3] for r in rows])
+        host, index = (np.array([r[i] for r in rows]) for i in range(2))
+        keys = np.stack([r[2] for r in rows])
+        drawn = {name: np.array([p[name] for p in points]) for name in points[0]}
         for size, scale in sorted(
             {(int(hosts.size[h]), float(hosts.pixel_scale[h])) for h in host}
         ):
             own = (hosts.size[host] == size) & (hosts.pixel_scale[host] == scale)
-            made.append(
-                Chunk(site, size, scale, host[own], theta[own], index[own], key[own], degrade)
-            )
+            held = {name: values[own] for name, values in drawn.items()}
+            made.append(Chunk(site, size, scale, host[own], held, index[own], keys[own], degrade))
     return made
 
 
 def sample(plan: Sequence[Chunk], wanted: int) -> list[tuple[int, np.ndarray]]:
-    """A fixed sample for the sensitivity: the injections with the smallest keys among the chunks of the commonest stamp size, as
-    (place of the chunk, rows)."""
+    """A fixed sample for the sensitivity, as (place of the chunk, rows): the injections with the
+    smallest keys among the chunks of the commonest stamp size."""
     if not plan or not wanted:
         return []
     sizes = [(c.size, c.pixel_scale) for c in plan]
@@ -110,27 +124,14 @@ def sample(plan: Sequence[Chunk], wanted: int) -> list[tuple[int, np.ndarray]]:
     ]
 
 
-def cells(hosts: Hosts, axes: Axes, degrade: bool) -> pd.DataFrame:
-    """Every cell of the grid: theta_e, psf_fwhm, depth_m5, the edges psf_lo .. depth_hi, and hosts_available."""
+def cells(hosts: Hosts, axes: Grid, degrade: bool) -> pd.DataFrame:
+    """Every cell of the grid: a column for every axis, the edges of bins, and hosts_available."""
     import pandas as pd
 
     rows = []
     for site in axes.sites():
         available = int(eligible(hosts, site, degrade).sum())
-        edges = {
-            "psf_lo": site.psf[0],
-            "psf_hi": site.psf[1],
-            "depth_lo": site.depth[0],
-            "depth_hi": site.depth[1],
-        }
-        rows += [
-            {
-                "theta_e": t,
-                "psf_fwhm": site.psf_fwhm,
-                "depth_m5": site.depth_m5,
-                **edges,
-                "hosts_available": available,
-            }
-            for t in axes.theta_e
-        ]
+        for point in axes.points():
+            held = {axis.name: point[axis.column] for axis in axes.drawn}
+            rows.append({**held, **site.columns(), "hosts_available": available})
     return pd.DataFrame(rows)

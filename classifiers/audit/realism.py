@@ -1,7 +1,9 @@
-"""What speaks for and against reading a completeness as that of real lenses. Thin: sky-noise SNR, score saturation, and labelled lenses beside injections.
+"""What speaks for and against reading a completeness as that of real lenses: sky-noise SNR, score
+saturation, and labelled lenses beside injections.
 
-Observable: the matched-filter SNR of the arc (all bands, its own shape as the template, sky noise only) reaches a gate. It is what a detector that knew the
-arc's shape could reach on an empty sky, so the observable fraction is an upper bound and the recall given observable a lower one.
+An arc is observable when its matched-filter SNR (all bands, its own shape as the template, sky
+noise only) reaches a gate. That is what a detector that knew the arc's shape could reach on an
+empty sky, so the observable fraction is an upper bound and the recall given observable a lower one.
 """
 
 from __future__ import annotations
@@ -19,8 +21,8 @@ SATURATED = 0.9
 
 
 def two_stages(rows: pd.DataFrame, threshold: float, gate: float) -> dict[str, Any]:
-    """Observable fraction, and recall given observable and given not, with Jeffreys 95 % intervals: "not in the data" and "in the data but
-    missed" told apart."""
+    """Observable fraction, and recall given observable and given not, with Jeffreys 95 % intervals:
+    "not in the data" and "in the data but missed" told apart."""
     seen = (rows["snr"] >= gate).to_numpy()
     found = (rows["score"] > threshold).to_numpy()
     return {
@@ -55,7 +57,8 @@ def saturation(score: np.ndarray) -> dict[str, Any]:
 def beside_lenses(
     rows: pd.DataFrame, scores: pd.DataFrame | None, threshold: float
 ) -> dict[str, Any] | None:
-    """Recall on labelled lenses of the test split and completeness of the injections, and median score of both. None without such lenses."""
+    """Recall on labelled lenses of the test split and completeness of the injections, and median
+    score of both. None without such lenses."""
     if scores is None or not {"label", "score", "split"} <= set(scores.columns):
         return None
     lenses = scores[(scores["label"] == 1) & (scores["split"] == "test")]

@@ -1,20 +1,31 @@
-"""What an audit is asked: the grid, the hosts, the prior of the sources, the thresholds."""
+"""What an audit is asked: the finder, the grid, the hosts, the prior, the thresholds."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import field
 from itertools import pairwise
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
 
-from classifiers.audit.grid import Axes
+from classifiers.audit.axes import Axis, Grid
+from classifiers.audit.axes import equal_count_edges as equal_count_edges
 from data.config import settings
+from data.survey import Survey, default
+from lensjax.errors import InputError
+
+if TYPE_CHECKING:
+    from classifiers.audit.hosts import Hosts
 
 Positive = Annotated[float, Field(gt=0, le=100)]
 Depth = Annotated[float, Field(ge=10, le=35)]
 Probability = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
+SNR_EDGES = (0.0, 3.0, 5.0, 10.0, 20.0, 50.0, 1e6)
+MOST_WORDS = 24
+"""Different words of a column that may become cells without being listed."""
 
 
 def _steps(first: float, last: float, step: float) -> tuple[float, ...]:
@@ -27,56 +38,115 @@ SPEC_GRID = {
     "depth_edges": _steps(22.25, 24.75, 0.5),
 }
 
+KNOWN = {
+    "theta_e": ("Einstein radius", "arcsec"),
+    "psf_fwhm": ("PSF FWHM", "arcsec"),
+    "depth_m5": ("5-sigma depth", "mag"),
+    "source_mag": ("unlensed source magnitude", "mag"),
+    "arc_mag": ("arc magnitude", "mag"),
+    "ebv": ("E(B-V)", "mag"),
+    "slope": ("density slope", ""),
+}
+"""Label and unit of well-known axes; of others they are the name and nothing, unless given."""
+
+
+@settings
+class AxisSettings:
+    """An axis of the grid. Give points for a parameter of the prior that is held at values; edges,
+    or the number of cells of about equally many hosts; or words. Numbers that are drawn or measured
+    are sorted into edges afterwards."""
+
+    column: str = ""
+    """column of the manifest, parameter of the prior, or column of the injections, where it is not
+    the name of the axis"""
+    points: tuple[float, ...] = ()
+    edges: tuple[float, ...] = ()
+    cells: Annotated[int, Field(ge=0, le=100)] = 0
+    words: tuple[str, ...] = ()
+    label: str = ""
+    unit: str = ""
+
+    @model_validator(mode="after")
+    def _one_form(self) -> AxisSettings:
+        given = [k for k in ("points", "edges", "cells", "words") if getattr(self, k)]
+        if len(given) > 1:
+            raise ValueError(f"{' and '.join(given)}: give one of them")
+        for key in ("points", "edges"):
+            if any(b <= a for a, b in pairwise(getattr(self, key))):
+                raise ValueError(f"{key}: {list(getattr(self, key))} must increase")
+        if len(self.edges) == 1:
+            raise ValueError("edges need two values or none")
+        return self
+
 
 @settings
 class AuditSettings:
-    """Settings of the audit. Angles and FWHM in arcsec, depths are 5 sigma AB magnitudes of a point source in r."""
+    """Settings of the audit. Angles and FWHM are in arcsec; depths are 5-sigma AB magnitudes of a
+    point source in the survey's reference band."""
 
+    finder: str = ""
+    """what is audited: a folder `training` of another run, a file *.onnx or *.yaml, a Python
+    function `module:function`, or `scores:FOLDER`, to which stamps go out and scores come back;
+    empty: this run's own classifier"""
+    trained_on: str = ""
+    """what a finder from outside was trained on: `none` of these galaxies, or a table (CSV or
+    Parquet) with galaxy_id, ra and dec, whose objects are then no hosts"""
     grid: Literal["small", "spec_grid"] = "small"
-    """small: the axes below. spec_grid: 11 Einstein radii x 7 PSF widths x 5 depths, whatever the axes below say."""
+    """small: the axes below. spec_grid: 11 Einstein radii, 7 PSF widths and 5 depths, whatever the
+    axes below say."""
     theta_e: tuple[Positive, ...] = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
-    """Einstein radii of the grid, arcsec."""
+    """Einstein radii of the grid, arcsec"""
     psf_edges: tuple[Positive, ...] = ()
-    """Edges of the PSF FWHM cells (r band), arcsec; empty: three cells of equally many hosts."""
+    """edges of the PSF FWHM cells, arcsec; empty: three cells of equally many hosts"""
     depth_edges: tuple[Depth, ...] = ()
-    """Edges of the depth cells (r band, 5 sigma, AB mag); empty: two cells of equally many hosts."""
+    """edges of the depth cells, AB mag; empty: two cells of equally many hosts"""
+    axis: dict[str, AxisSettings | tuple[float, ...] | None] = field(default_factory=dict)
+    """more axes by name, or other cells for the usual ones: `host_mag: {column: mag_r, cells: 3}`,
+    `type: {cells: 2}`, `slope: [1.8, 2.0, 2.2]`, `psf_fwhm: null` to leave one out"""
     injections: Count = 200
-    """Injections per cell of the grid."""
+    """injections per cell of the grid"""
     per_host: Count = 4
-    """At most so many injections per host and cell: 200 injections into three hosts would say nothing about hosts."""
+    """at most so many injections per host and cell: 200 injections into three hosts would say
+    nothing about hosts"""
     sufficient: Count = 200
-    """Cells and bins with fewer injections are marked insufficient."""
-    prior: str = "arclike"
-    """Name of the prior in lensjax/priors.yaml that sources, shear and lens shapes are drawn from."""
-    source_magnitude: Annotated[tuple[float, float], Field(min_length=2, max_length=2)] = (
-        23.0,
-        26.0,
-    )
-    """Range of the unlensed r magnitude, uniform."""
+    """cells and bins with fewer injections are marked insufficient"""
+    prior: str | dict[str, Any] = "arclike"
+    """prior that scenes are drawn from: the name of a shipped one, a YAML file, or its contents"""
+    source_magnitude: Annotated[tuple[float, ...], Field(max_length=2)] = (23.0, 26.0)
+    """range of the unlensed magnitude of the source in the band that the prior gives, uniform;
+    empty: as the prior has it"""
     magnitude_edges: tuple[float, ...] = (23.0, 24.0, 25.0, 26.0)
-    """Edges of the source magnitude bins of the table."""
+    """edges of the source magnitude bins of the table"""
+    extinction: bool = True
+    """dust of the Milky Way dims the arc, where the host's E(B-V) is known"""
     mode: Literal["matched", "degraded"] = "matched"
-    """matched: hosts whose own PSF and depth fall in the cell. degraded: better hosts convolved and noised to the cell's centre."""
+    """matched: hosts whose own PSF and depth fall in the cell. degraded: better hosts that are
+    convolved and noised to the cell's centre."""
     splits: tuple[Literal["val", "test"], ...] = ("val", "test")
-    """Splits whose negatives are hosts. With a classifier of another run, every negative of this run that it was not trained on."""
+    """splits whose negatives are hosts. With a finder from outside, every negative of this run that
+    it was not trained on."""
     host_list: str = ""
-    """CSV with a column galaxy_id: use only these hosts. Refused when one of them was trained on."""
+    """CSV with a column galaxy_id: use only these hosts. It is refused when one of them was trained
+    on."""
     classifier: str = ""
-    """Folder `training` of another run whose classifier is audited; empty: this run's own."""
-    psf_fwhm: Annotated[tuple[Positive, ...], Field(max_length=3)] = ()
-    """FWHM in g, r, z assumed for hosts whose table has none, arcsec; empty: such hosts are refused."""
+    """folder `training` of another run whose classifier is audited; the same as `finder`, but the
+    manifest beside the folder says what it was trained on"""
+    psf_fwhm: tuple[Positive, ...] = ()
+    """FWHM, one for each band, assumed for hosts whose table has none, arcsec; empty: such hosts
+    are refused"""
     thresholds: tuple[Probability, ...] = (0.3, 0.5, 0.7)
-    """Score thresholds, beside those of evaluation/thresholds.csv."""
+    """score thresholds, beside those of evaluation/thresholds.csv"""
     moffat_beta: Annotated[float, Field(ge=0)] = 0.0
-    """Beta of the Moffat PSF that arcs are blurred with (the survey's fits have 2.5, 3.5 or 4.5); 0: Gaussian of the same FWHM."""
+    """beta of the Moffat PSF that arcs are blurred with; 0: a Gaussian of the same FWHM"""
     gain: Annotated[float, Field(ge=0)] = 0.0
-    """Electrons per nanomaggy for the Poisson noise of the arc; 0: none."""
+    """electrons per nanomaggy for the Poisson noise of the arc; 0: none"""
     gate_snr: Annotated[float, Field(ge=0)] = 10.0
-    """An injection counts as observable when the matched-filter SNR of its arc, all bands together, is at least this."""
+    """an injection counts as observable when the matched-filter SNR of its arc, all bands together,
+    is at least this"""
     sensitivity_sample: Annotated[int, Field(ge=0)] = 192
-    """Injections over which the gradient is taken; 0: no sensitivity."""
+    """injections over which the sensitivity is taken; 0: no sensitivity"""
     batch: Count = 48
-    """Injections rendered and scored together."""
+    """injections rendered and scored together"""
     seed: int = 42
 
     @model_validator(mode="after")
@@ -89,32 +159,142 @@ class AuditSettings:
             raise ValueError("theta_e and splits need a value, magnitude_edges two")
         if len(self.psf_edges) == 1 or len(self.depth_edges) == 1:
             raise ValueError("psf_edges and depth_edges need two values or none")
+        if len(self.source_magnitude) == 1:
+            raise ValueError("source_magnitude needs two values or none")
         if 0 < self.moffat_beta <= 1:
             raise ValueError(
-                f"moffat_beta: a Moffat PSF needs beta above 1 (0 for a Gaussian), got {self.moffat_beta}"
+                "moffat_beta: a Moffat PSF needs beta above 1 (0 for a Gaussian), "
+                f"got {self.moffat_beta}"
             )
-        if len(self.psf_fwhm) not in (0, 3):
-            raise ValueError(f"psf_fwhm: give three values (g, r, z), got {len(self.psf_fwhm)}")
+        if self.finder and self.classifier:
+            raise ValueError("finder and classifier name the same thing; give one of them")
         return self
 
-    def axes(self, psf: np.ndarray, depth: np.ndarray) -> Axes:
-        """The grid's axes; where the settings leave edges empty they follow from the hosts' own r FWHM and depth, (n,) each."""
-        if self.grid == "spec_grid":
-            return Axes(**SPEC_GRID)
-        return Axes(
-            self.theta_e,
-            self.psf_edges or equal_count_edges(psf, 3),
-            self.depth_edges or equal_count_edges(depth, 2),
+    @property
+    def prior_name(self) -> str:
+        """What the prior is called."""
+        return self.prior if isinstance(self.prior, str) else "of the settings"
+
+    def axes(
+        self,
+        psf: np.ndarray,
+        depth: np.ndarray,
+        hosts: Hosts | None = None,
+        parameters: Collection[str] = ("theta_e",),
+        survey: Survey | None = None,
+    ) -> Grid:
+        """The grid. psf, depth: FWHM and depth of the hosts in the reference band (n,), from which
+        the edges follow where the settings leave them open. hosts: whose columns may be axes.
+        parameters: of the prior. Raises InputError for an axis over a column that is not there or
+        does not vary, and for a parameter that the prior does not have."""
+        spec = SPEC_GRID if self.grid == "spec_grid" else {}
+        usual: dict[str, AxisSettings] = {
+            "theta_e": AxisSettings(points=spec.get("theta_e", self.theta_e)),
+            "psf_fwhm": _bins(spec.get("psf_edges", self.psf_edges), 3),
+            "depth_m5": _bins(spec.get("depth_edges", self.depth_edges), 2),
+            "source_mag": AxisSettings(edges=self.magnitude_edges),
+        }
+        asked = {
+            name: one if isinstance(one, AxisSettings | None) else AxisSettings(points=one)
+            for name, one in (usual | self.axis).items()
+        }
+        band = (survey or default()).reference
+        own = {"psf_fwhm": np.asarray(psf), "depth_m5": np.asarray(depth)}
+        made: dict[str, list[Axis]] = {"drawn": [], "host": [], "measured": []}
+        for name, one in asked.items():
+            if one is not None:
+                axis = _axis(name, one, own, hosts, parameters, band, name in usual)
+                made[axis.kind].append(axis)
+        snr = Axis("arc_snr_bin", f"arc SNR in {band}", "", "measured", "arc_snr", edges=SNR_EDGES)
+        return Grid(tuple(made["drawn"]), tuple(made["host"]), (*made["measured"], snr))
+
+
+def _bins(edges: tuple[float, ...], cells: int) -> AxisSettings:
+    return AxisSettings(edges=edges) if edges else AxisSettings(cells=cells)
+
+
+MEASURED = ("source_mag", "arc_mag", "magnification", "snr", "arc_snr")
+"""Columns of every injection that can be binned, beside the parameters of the prior."""
+
+
+def _axis(
+    name: str,
+    s: AxisSettings,
+    own: dict[str, np.ndarray],
+    hosts: Hosts | None,
+    parameters: Collection[str],
+    band: str,
+    usual: bool,
+) -> Axis:
+    """One axis from its settings."""
+    key, column = f"audit.axis.{name}", s.column or name
+    label, unit = KNOWN.get(name, (name.replace("_", " "), ""))
+    if name in ("psf_fwhm", "depth_m5", "source_mag"):
+        label = f"{label} in {band}"
+    label, unit = s.label or label, s.unit or unit
+    columns = {} if hosts is None else hosts.columns
+    if s.points:
+        if column not in parameters:
+            raise InputError(
+                f"{key}: the prior has no parameter {column!r} to hold at points; it has "
+                f"{', '.join(sorted(parameters))}; name one of them"
+                + (f", or set {key} to null" if usual else ", or give edges, cells or words")
+            )
+        return Axis(name, label, unit, "drawn", column, points=s.points)
+    if column in MEASURED or (column in parameters and column not in columns):
+        if not s.edges:
+            raise InputError(f"{key}: {column} is known after drawing only; give edges")
+        return Axis(name, label, unit, "measured", column, edges=s.edges)
+    if column in own:
+        values: Any = own[column]
+    elif column in columns:
+        values = columns[column]
+    else:
+        known = ", ".join(sorted(columns)[:40]) or "none"
+        raise InputError(
+            f"{key}: no column {column!r} in manifest.parquet and no such parameter of the prior; "
+            f"name one with {key}.column (columns: {known})"
         )
+    return _host_axis(name, label, unit, column, s, values, usual)
 
 
-def equal_count_edges(values: np.ndarray, cells: int) -> tuple[float, ...]:
-    """Edges with two decimals that part `values` into cells of about equally many, all inside. Fewer cells when values coincide."""
-    values = np.asarray(values, np.float64)
-    inner = np.quantile(values, np.arange(1, cells) / cells)
-    edges = [
-        np.floor(values.min() * 100) / 100,
-        *np.round(inner, 2),
-        np.floor(values.max() * 100 + 1) / 100,
-    ]
-    return tuple(float(v) for v in np.unique(np.round(edges, 2)))
+def _host_axis(
+    name: str, label: str, unit: str, column: str, s: AxisSettings, values: Any, usual: bool
+) -> Axis:
+    key = f"audit.axis.{name}"
+    if s.edges:
+        _number(key, column, values)
+        return Axis(name, label, unit, "host", column, edges=s.edges)
+    if s.words:
+        return Axis(name, label, unit, "host", column, words=s.words)
+    if np.asarray(values).dtype.kind in "OUSb":
+        found = sorted({str(v) for v in values if v is not None and v == v})
+        if len(found) < 2 or len(found) > MOST_WORDS:
+            raise InputError(
+                f"{key}: column {column!r} has {len(found)} different words among the hosts; "
+                f"{'name another column' if len(found) < 2 else 'list some in words'}"
+            )
+        return Axis(name, label, unit, "host", column, words=tuple(found))
+    numbers = _number(key, column, values)
+    if not usual and numbers.min() == numbers.max():
+        raise InputError(
+            f"{key}: column {column!r} is {numbers[0]:g} for every host, so it is no axis; name "
+            "another column"
+        )
+    span = float(numbers.max() - numbers.min())
+    digits = 2 if usual else int(np.clip(2 - np.floor(np.log10(span)), 0, 12))
+    return Axis(
+        name, label, unit, "host", column, edges=equal_count_edges(numbers, s.cells or 3, digits)
+    )
+
+
+def _number(key: str, column: str, values: Any) -> np.ndarray:
+    """The finite values of a column. Raises InputError when there are none."""
+    try:
+        found = np.asarray(values, np.float64)
+    except (TypeError, ValueError):
+        raise InputError(f"{key}: column {column!r} holds words; give words, not edges") from None
+    found = found[np.isfinite(found)]
+    if not len(found):
+        raise InputError(f"{key}: column {column!r} is empty for every host; name another column")
+    return found

@@ -7,20 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from classifiers.audit import realism
-from classifiers.audit.grid import Axes
+from classifiers.audit import completeness, realism
+from classifiers.audit.axes import Grid, inside
 from classifiers.audit.hosts import Hosts
 from classifiers.audit.settings import AuditSettings
 
 if TYPE_CHECKING:
     import pandas as pd
 
-AXES = {
-    "theta_e": ("Einstein radius", '"'),
-    "psf_fwhm": ("PSF FWHM", '"'),
-    "depth_m5": ("depth", " mag"),
-    "source_mag": ("source magnitude", ""),
-}
 KEPT = ("parameter", "unit", "gradient", "gradient_error")
 
 
@@ -68,62 +62,113 @@ def limitations(
     table: pd.DataFrame,
     beside: dict[str, Any] | None,
     saturated: bool,
+    axes: Grid | None = None,
 ) -> list[str]:
     """What the numbers cannot support, one sentence each."""
-    whole = table[
-        (table["source_mag_bin"] == "all")
-        & (table["threshold_name"] == table["threshold_name"].iloc[0])
-    ]
-    short, empty = int((whole["status"] != "sufficient").sum()), int((whole["n"] == 0).sum())
     words = []
     if s.classifier and (Path(s.classifier).parent / "records" / "simulate.json").is_file():
         words.append(
-            "The finder was trained on a simulated survey: on other data its figures show that the chain works, not how well a finder does."
+            "The finder was trained on a simulated survey: on other data its figures show that the "
+            "chain works, not how well a finder does."
         )
-    words += [
-        f"Completeness is that of the prior {s.prior!r} with unlensed r magnitudes {s.source_magnitude[0]:g} to {s.source_magnitude[1]:g}, "
-        "smooth Sersic sources behind isothermal lenses; real arcs are more varied.",
-        f"Arcs are blurred with a round {'Moffat' if s.moffat_beta else 'Gaussian'} PSF of the host's FWHM; the survey's own varies in shape.",
-        "Jeffreys intervals take injections as independent; several share a host, so the intervals that resample hosts are the safer ones.",
-    ]
+    words += _of_the_prior(s, hosts)
+    words.append(
+        "Jeffreys intervals take injections as independent; several share a host, so the intervals "
+        "that resample hosts are the safer ones."
+    )
+    cells = completeness.whole(table)
+    short, empty = int((cells["status"] != "sufficient").sum()), int((cells["n"] == 0).sum())
     if short:
         words.append(
-            f"{short} of {len(whole)} cells have fewer than {s.sufficient} injections ({empty} of them none) and are marked insufficient: "
-            f"{len(hosts)} hosts, each used at most {s.per_host} times per cell. No value is offered for them."
+            f"{short} of {len(cells)} cells have fewer than {s.sufficient} injections ({empty} of "
+            f"them none) and are marked insufficient: {len(hosts)} hosts, each used at most "
+            f"{s.per_host} times per cell. No value is offered for them."
         )
-    sources = counted(hosts.psf_source)
-    for how, number in sources.items():
-        if how == "assumed":
-            g, r, z = s.psf_fwhm
-            words.append(
-                f'{number} hosts have no PSF in their table: {g:g}", {r:g}", {z:g}" (g, r, z) were assumed, so nothing is said about PSF width.'
-            )
-        elif how != "catalogue":
-            words.append(
-                f"The PSF of {number} hosts is known in part only; missing bands follow {how} by the ratios 1.05 : 1 : 0.94 (g : r : z)."
-            )
-    if measured.any():
-        words.append(
-            f"{int(measured.sum())} hosts have no depth in their table; it was measured from the scatter of their own outer pixels."
-        )
+    words += _of_the_hosts(s, hosts, measured, axes)
     if s.mode == "degraded":
         words.append(
-            "Hosts were convolved and noised to the cell's centre; noise added this way is white, the survey's is not quite."
+            "Hosts were convolved and noised to the cell's centre; noise added this way is white, "
+            "the survey's is not quite."
         )
     if saturated:
         words.append(
-            "Scores are saturated: more than 90 % lie above 0.9 or below 0.1, so a small change of threshold means little."
+            "Scores are saturated: more than 90 % lie above 0.9 or below 0.1, so a small change of "
+            "threshold means little."
         )
     if beside is None:
         words.append(
-            "There are no labelled lenses in a test split to set the injections beside, so their realism is untested here."
+            "There are no labelled lenses in a test split to set the injections beside, so their "
+            "realism is untested here."
         )
     else:
+        lenses, injections = beside["lenses"], beside["injections"]
         words.append(
-            f"Realism is tested only by setting labelled lenses beside injections: at {beside['threshold']:g} the finder recovers "
-            f"{percent(beside['lenses']['value'])} of {beside['lenses']['n']} lenses of the test split and {percent(beside['injections']['value'])} of "
-            "the injections; the two populations differ in magnitude and radius, so this is no measurement of either's realism."
+            "Realism is tested only by setting labelled lenses beside injections: at "
+            f"{beside['threshold']:g} the finder recovers {percent(lenses['value'])} of "
+            f"{lenses['n']} lenses of the test split and {percent(injections['value'])} of the "
+            "injections; the two populations differ in magnitude and radius, so this is no "
+            "measurement of either's realism."
         )
+    return words
+
+
+def _of_the_prior(s: AuditSettings, hosts: Hosts) -> list[str]:
+    """What was put into the hosts, and through what."""
+    drawn = f" with unlensed magnitudes {_range(s)}" if s.source_magnitude else ""
+    words = [
+        f"Completeness is that of the prior {s.prior_name!r}{drawn}; real lenses are more varied."
+    ]
+    if hosts.kernels is not None:
+        words.append("Arcs are blurred with the PSF kernels of the manifest.")
+    else:
+        shape = "Moffat" if s.moffat_beta else "Gaussian"
+        words.append(
+            f"Arcs are blurred with a round {shape} PSF of the host's FWHM; the survey's own "
+            "varies in shape."
+        )
+    known = np.isfinite(hosts.ebv)
+    if not s.extinction:
+        words.append("Galactic extinction of the arcs is switched off.")
+    elif not known.all():
+        words.append(
+            f"E(B-V) is unknown for {int((~known).sum())} of {len(hosts)} hosts; their arcs are "
+            "not dimmed."
+        )
+    return words
+
+
+def _range(s: AuditSettings) -> str:
+    return f"{s.source_magnitude[0]:g} to {s.source_magnitude[1]:g}"
+
+
+def _of_the_hosts(
+    s: AuditSettings, hosts: Hosts, measured: np.ndarray, axes: Grid | None
+) -> list[str]:
+    """What is not known of the hosts, and which of them are in no cell."""
+    words, survey = [], hosts.survey
+    for how, number in counted(hosts.psf_source).items():
+        if how == "assumed":
+            widths = ", ".join(f'{w:g}" ({b})' for w, b in zip(s.psf_fwhm, survey.bands))
+            words.append(
+                f"{number} hosts have no PSF in their table: {widths} were assumed, so nothing is "
+                "said about PSF width."
+            )
+        elif how != "catalogue":
+            ratios = " : ".join(f"{r:g}" for r in survey.fwhm_ratio)
+            words.append(
+                f"The PSF of {number} hosts is known in part only; missing bands follow {how} by "
+                f"the ratios {ratios} ({' : '.join(survey.bands)})."
+            )
+    if measured.any():
+        words.append(
+            f"{int(measured.sum())} hosts have no depth in their table; it was measured from the "
+            "scatter of their own outer pixels."
+        )
+    if axes is not None and s.mode == "matched":
+        for axis in axes.host:
+            outside = int((~inside(axis, hosts.values(axis))).sum())
+            if outside:
+                words.append(f"{outside} of {len(hosts)} hosts are in no cell of {axis.label}.")
     return words
 
 
@@ -133,55 +178,77 @@ def findings(
     stages: dict[str, Any],
     marginal: pd.DataFrame,
     gradients: pd.DataFrame | None,
+    axes: Grid,
 ) -> list[str]:
     """What the audit found, one sentence each, at the middle threshold."""
     at = marginal[np.isclose(marginal["threshold"], middle)]
     name = at["threshold_name"].iloc[0]
     t = total[name]
     words = [
-        f"Of {t['n']} injections {t['k']} score above {middle:g}: {percent(t['completeness'])} (95 %: {percent(t['lo95'])} to {percent(t['hi95'])}; "
-        f"resampling hosts: {percent(t['lo95_hosts'])} to {percent(t['hi95_hosts'])}); {t['k_before']} of their hosts do so with no arc."
+        f"Of {t['n']} injections {t['k']} score above {middle:g}: {percent(t['completeness'])} "
+        f"(95 %: {percent(t['lo95'])} to {percent(t['hi95'])}; resampling hosts: "
+        f"{percent(t['lo95_hosts'])} to {percent(t['hi95_hosts'])}); {t['k_before']} of their "
+        "hosts do so with no arc."
     ]
     if stages["observable"]["n"]:
         o, r, u = stages["observable"], stages["recall_observable"], stages["recall_unobservable"]
         words.append(
-            f"{percent(o['value'])} of the arcs are observable (matched-filter SNR at least {stages['gate_snr']:g}); of these {percent(r['value'])} are found, "
-            f"of the others {percent(u['value'])}."
+            f"{percent(o['value'])} of the arcs are observable (matched-filter SNR at least "
+            f"{stages['gate_snr']:g}); of these {percent(r['value'])} are found, of the others "
+            f"{percent(u['value'])}."
         )
-    for axis, (label, unit) in AXES.items():
-        rows = at[(at["axis"] == axis) & (at["status"] == "sufficient")]
+    for axis in (*axes.axes, *completeness.stratified(axes)):
+        rows = at[(at["axis"] == axis.name) & (at["status"] == "sufficient")]
         if len(rows) < 2:
             continue
         low, high = (
             rows.iloc[int(pick(rows["completeness"].to_numpy()))] for pick in (np.argmin, np.argmax)
         )
+        unit = {"arcsec": '"', "": ""}.get(axis.unit, f" {axis.unit}")
         if low["hi95"] < high["lo95"]:
             words.append(
-                f"By {label}: lowest {percent(low['completeness'])} at {low['value']}{unit}, highest {percent(high['completeness'])} at {high['value']}{unit}."
+                f"By {axis.label}: lowest {percent(low['completeness'])} at {low['value']}{unit}, "
+                f"highest {percent(high['completeness'])} at {high['value']}{unit}."
             )
         else:
             words.append(
-                f"By {label}: no difference beyond the 95 % intervals ({percent(low['completeness'])} to {percent(high['completeness'])})."
+                f"By {axis.label}: no difference beyond the 95 % intervals "
+                f"({percent(low['completeness'])} to {percent(high['completeness'])})."
             )
     if gradients is not None and len(gradients):
-        agreed = agreement(gradients)
-        changes = [
-            f"{100 * g:+.2g} ± {100 * e:.1g} {unit} ({name})"
-            for name, unit, g, e in gradients[list(KEPT)].itertuples(index=False)
-        ]
-        words.append(
-            f"The mean detection probability changes, in percentage points, by {', '.join(changes)}; gradient and finite difference agree: {agreed}."
-        )
+        words.append(_sensitivity(gradients))
     return words
 
 
+def _sensitivity(gradients: pd.DataFrame) -> str:
+    """How the mean detection probability answers to the assumptions, in one sentence."""
+    derived = gradients["gradient"].notna().all()
+    kept = KEPT if derived else (*KEPT[:2], "finite_difference", "finite_difference_error")
+    changes = [
+        f"{100 * g:+.2g} ± {100 * e:.1g} {unit} ({name})"
+        for name, unit, g, e in gradients[list(kept)].itertuples(index=False)
+    ]
+    end = (
+        f"gradient and finite difference agree: {agreement(gradients)}."
+        if derived
+        else "the finder has no gradients, so these are finite differences with common random "
+        "numbers."
+    )
+    return (
+        "The mean detection probability changes, in percentage points, by "
+        f"{', '.join(changes)}; {end}"
+    )
+
+
 def agreement(gradients: pd.DataFrame) -> str:
-    """How far gradient and finite difference are apart: relative where the gradient is significant (2 standard errors), and in standard errors."""
+    """How far gradient and finite difference are apart: relative where the gradient is significant
+    (2 standard errors), and in standard errors."""
     apart = np.abs(gradients["gradient"] - gradients["finite_difference"])
     errors = float(np.max(apart / gradients["difference_error"]))
     clear = np.abs(gradients["gradient"]) > 2 * gradients["gradient_error"]
     relative = (
-        f"within {percent(float(gradients['relative_difference'][clear].max()))} where the change is significant, "
+        f"within {percent(float(gradients['relative_difference'][clear].max()))} where the change "
+        "is significant, "
         if clear.any()
         else ""
     )
@@ -191,7 +258,7 @@ def agreement(gradients: pd.DataFrame) -> str:
 def summarise(
     out: Path,
     s: AuditSettings,
-    axes: Axes,
+    axes: Grid,
     hosts: Hosts,
     measured: np.ndarray,
     info: dict[str, Any],
@@ -202,30 +269,49 @@ def summarise(
     thresholds: dict[str, float],
     middle: float,
 ) -> dict[str, Any]:
-    """The contents of summary.json; `words` are the findings and `limitations` what they cannot support."""
+    """The contents of summary.json; `words` are the findings and `limitations` what they cannot
+    support."""
     total = overall(marginal)
     stages = realism.two_stages(rows, middle, s.gate_snr)
     saturated = realism.saturation(rows["score"].to_numpy())
     beside = realism.beside_lenses(rows, scores_of(out), middle)
-    whole = table[
-        (table["source_mag_bin"] == "all")
-        & (table["threshold_name"] == table["threshold_name"].iloc[0])
-    ]
+    whole = completeness.whole(table)
+    derived = gradients is not None and len(gradients) and gradients["gradient"].notna().all()
+    known = np.isfinite(hosts.ebv)
     return {
         "injections": len(rows),
         "hosts": int(rows["galaxy_id"].nunique()),
         "hosts_available": len(hosts),
         "host_splits": counted(rows.drop_duplicates("galaxy_id")["split"].to_numpy()),
         "mode": s.mode,
-        "prior": s.prior,
+        "prior": s.prior_name,
+        "survey": hosts.survey.name,
+        "reference_band": hosts.survey.reference,
         "source_magnitude": list(s.source_magnitude),
         "gain": s.gain,
-        "psf": f"Moffat, beta {s.moffat_beta:g}" if s.moffat_beta else "Gaussian",
-        "axes": {
-            "theta_e": list(axes.theta_e),
-            "psf_edges": list(axes.psf_edges),
-            "depth_edges": list(axes.depth_edges),
+        "psf": (
+            "kernels of the manifest"
+            if hosts.kernels is not None
+            else f"Moffat, beta {s.moffat_beta:g}"
+            if s.moffat_beta
+            else "Gaussian"
+        ),
+        "extinction": {
+            "applied": s.extinction,
+            "hosts_with_ebv": int(known.sum()),
+            "mean_ebv": float(hosts.ebv[known].mean()) if known.any() else None,
         },
+        "axes": [
+            {
+                "name": axis.name,
+                "label": axis.label,
+                "unit": axis.unit,
+                "kind": axis.kind,
+                "column": axis.column,
+                "values": [*axis.points, *axis.edges, *axis.words],
+            }
+            for axis in (*axes.axes, *axes.measured)
+        ],
         "cells": {
             "total": len(whole),
             "sufficient": int((whole["status"] == "sufficient").sum()),
@@ -240,10 +326,12 @@ def summarise(
         "two_stages": stages,
         "saturation": saturated,
         "beside_lenses": beside,
-        "agreement": None if gradients is None else agreement(gradients),
+        "agreement": None if gradients is None or not derived else agreement(gradients),
         "classifier": {
             k: v for k, v in info.items() if isinstance(v, (str, int, float, bool, list, dict))
         },
-        "words": findings(middle, total, stages, marginal, gradients),
-        "limitations": limitations(s, hosts, measured, table, beside, bool(saturated["flag"])),
+        "words": findings(middle, total, stages, marginal, gradients, axes),
+        "limitations": limitations(
+            s, hosts, measured, table, beside, bool(saturated["flag"]), axes
+        ),
     }

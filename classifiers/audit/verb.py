@@ -1,4 +1,5 @@
-"""The verb `audit`: injections into held-out hosts, completeness, sensitivity; everything under audit/ of the run directory."""
+"""The verb `audit`: injections into held-out hosts, completeness and sensitivity, all of it under
+audit/ of the run directory."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from classifiers.audit.settings import AuditSettings
+from data import record
 from data.config import Invocation
 from data.files import replacing, sha256, write_json
 from data.verb import Done, Reads
@@ -17,8 +19,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from classifiers.audit.hosts import Hosts
+    from data.survey import Survey
 
-SNR_EDGES = (0.0, 3.0, 5.0, 10.0, 20.0, 50.0, 1e6)
+NOTHING = "none"
+"""what `trained_on` says of a finder that saw none of these galaxies"""
 OUTPUTS = (
     "injections.parquet",
     "completeness.parquet",
@@ -45,37 +49,99 @@ def work(call: Invocation[AuditSettings]) -> Done:
 
 def reads(s: AuditSettings, out: Path) -> Reads:
     """The steps and the files outside the run directory that the audit depends on."""
+    from classifiers import finders
+
     files = [Path(s.host_list)] if s.host_list else []
-    if not s.classifier:
+    if s.trained_on not in ("", NOTHING):
+        files.append(Path(s.trained_on))
+    if isinstance(s.prior, str) and Path(s.prior).is_file():
+        files.append(Path(s.prior))
+    if not _finder(s):
         return Reads(("survey", "train", "evaluate"), files)
-    folder = Path(s.classifier)
-    files += [folder / "classifier.json", folder.parent / "manifest.parquet"]
-    return Reads(("survey", "evaluate"), files)
+    files += finders.files(_finder(s), out)
+    if (beside := _beside(s)) is not None:
+        files.append(beside)
+    done = ("evaluate",) if record.read(out, "evaluate") is not None else ()
+    return Reads(("survey", *done), files)
 
 
-def choose_hosts(out: Path, s: AuditSettings, info: dict[str, Any]) -> Hosts:
-    """The hosts of an audit, checked against what the classifier was trained on. Raises InputError as `hosts.refuse` does, and when nothing says
-    what the classifier was trained on."""
+def _finder(s: AuditSettings) -> str:
+    """The finder as `finders.load` takes it."""
+    return s.finder or s.classifier
+
+
+def _beside(s: AuditSettings) -> Path | None:
+    """The manifest that says what the classifier of another run was trained on; None for finders of
+    other kinds."""
+    folder = Path(_finder(s))
+    other = _finder(s) and (folder.is_dir() or s.classifier)
+    return folder.parent / "manifest.parquet" if other else None
+
+
+def trained_on(out: Path, s: AuditSettings, info: dict[str, Any]) -> pd.DataFrame | None:
+    """What the finder was trained on: None for this run's own classifier, whose split tells; else a
+    table with galaxy_id, ra and dec, which is empty where the user says that it was none of these.
+    Raises InputError when nobody says it."""
+    import pandas as pd
+
+    from data.manifest import read
+
+    columns = ["galaxy_id", "ra", "dec"]
+    beside = _beside(s)
+    said = s.trained_on or str(info.get("trained_on", ""))
+    if Path(said).name == NOTHING:
+        return pd.DataFrame({c: [] for c in columns})
+    if said:
+        table = _table(Path(said), columns)
+        return table[table["split"] == "train"] if "split" in table else table
+    if beside is None and _finder(s):
+        raise InputError(
+            f"finder {_finder(s)}: nothing says what it was trained on; set audit.trained_on to "
+            f"`{NOTHING}` (of these galaxies) or to a table with galaxy_id, ra and dec"
+        )
+    path = beside or out / "manifest.parquet"
+    if not path.is_file():
+        raise InputError(
+            f"{path}: missing, so what the classifier was trained on is unknown; keep the manifest "
+            "beside its training folder, or set audit.trained_on"
+        )
+    if info.get("manifest_sha256") not in (None, sha256(path)):
+        raise InputError(
+            f"{path}: not the manifest that the classifier was trained on (SHA-256 differs); use "
+            "that run's, or train again"
+        )
+    if beside is None:
+        return None
+    table = read(path).to_pandas()
+    return table.loc[table["split"] == "train", columns]
+
+
+def _table(path: Path, columns: list[str]) -> pd.DataFrame:
+    """A table from a CSV or Parquet file. Raises InputError when it lacks a column."""
+    import pandas as pd
+
+    try:
+        read = pd.read_parquet if path.suffix == ".parquet" else pd.read_csv
+        table = read(path)
+    except (OSError, ValueError) as error:
+        said = " ".join(str(error).split())[:120]
+        raise InputError(f"audit.trained_on: {path}: cannot be read ({said})") from None
+    if missing := [c for c in columns if c not in table]:
+        raise InputError(f"audit.trained_on: {path}: no column {missing[0]!r}; add it")
+    return table
+
+
+def choose_hosts(out: Path, s: AuditSettings, info: dict[str, Any], survey: Survey) -> Hosts:
+    """The hosts of an audit, checked against what the finder was trained on. Raises InputError as
+    `trained_on` and `hosts.refuse` do."""
     import pandas as pd
 
     from classifiers.audit import hosts
     from data.manifest import read
 
     path = out / "manifest.parquet"
+    trained = trained_on(out, s, info)
     manifest = read(path).to_pandas()
-    trained_path = Path(s.classifier).parent / "manifest.parquet" if s.classifier else path
-    if not trained_path.is_file():
-        raise InputError(
-            f"{trained_path}: missing, so what the classifier was trained on is unknown; keep the manifest beside its training folder"
-        )
-    if info.get("manifest_sha256") not in (None, sha256(trained_path)):
-        raise InputError(
-            f"{trained_path}: not the manifest that the classifier was trained on (SHA-256 differs); use that run's, or train again"
-        )
-    trained = None
-    if s.classifier:
-        table = read(trained_path).to_pandas()
-        trained = table.loc[table["split"] == "train", ["galaxy_id", "ra", "dec"]]
     if s.host_list:
         try:
             names = pd.read_csv(s.host_list, dtype=str)["galaxy_id"].dropna().tolist()
@@ -83,19 +149,23 @@ def choose_hosts(out: Path, s: AuditSettings, info: dict[str, Any]) -> Hosts:
             raise InputError(
                 f"{s.host_list}: not a CSV file with a column galaxy_id ({error})"
             ) from None
-        found = hosts.named(manifest, names, s.psf_fwhm)
+        found = hosts.named(manifest, names, s.psf_fwhm, survey)
     else:
-        found = hosts.candidates(manifest, None if s.classifier else s.splits, s.psf_fwhm)
+        outside = trained is not None
+        splits = None if outside else s.splits
+        found = hosts.candidates(manifest, splits, s.psf_fwhm, survey, unlabelled=outside)
     if not len(found):
         raise InputError(
-            f"{path}: no negative in split {' or '.join(s.splits)}, so there is nothing to inject into; make the survey larger"
+            f"{path}: no negative in split {' or '.join(s.splits)}, so there is nothing to inject "
+            "into; make the survey larger"
         )
     hosts.refuse(found, trained, manifest[["galaxy_id", "ra", "dec"]])
     return found
 
 
 def all_thresholds(out: Path, s: AuditSettings) -> dict[str, float]:
-    """Name -> score: the settings' and those of evaluation/thresholds.csv that stand on enough negatives."""
+    """Name to score: the settings' and those of evaluation/thresholds.csv that stand on enough
+    negatives."""
     import pandas as pd
 
     found = {f"p{t:g}": float(t) for t in s.thresholds}
@@ -117,50 +187,58 @@ def write_table(table: pd.DataFrame, folder: Path, name: str) -> None:
 
 def run(out: Path, s: AuditSettings) -> dict[str, Any]:
     """Does the audit and writes its files; returns the summary."""
-    from classifiers import frozen
+    from classifiers import finders
     from classifiers.audit import completeness, gallery, plan, sensitivity, summary
     from classifiers.audit.campaign import Campaign
     from classifiers.audit.hosts import with_depth
     from classifiers.audit.injection import audit_prior
     from classifiers.evaluation.thresholds import operating
-    from classifiers.photometry import depth_m5
+    from data.survey import of_run
 
     folder = out / "audit"
     folder.mkdir(parents=True, exist_ok=True)
-    classifier = frozen.load(Path(s.classifier) if s.classifier else out / "training")
-    prior = audit_prior(s.prior, s.source_magnitude)
-    hosts, measured = with_depth(choose_hosts(out, s, classifier.info), out)
+    survey = of_run(out)
+    finder = finders.load(_finder(s), out)
+    prior = audit_prior(s.prior, s.source_magnitude, survey)
+    hosts, measured = with_depth(choose_hosts(out, s, finder.info, survey), out)
     degrade = s.mode == "degraded"
-    axes = s.axes(hosts.psf[:, 1], depth_m5(hosts.psfdepth[:, 1]))
+    if degrade and hosts.kernels is not None:
+        raise InputError(
+            "audit.mode degraded: hosts with PSF kernels have no FWHM to be degraded to; use "
+            "matched, or leave the column psf_path out"
+        )
+    axes = s.axes(hosts.fwhm, hosts.depth, hosts, prior.parameters, survey)
     chunks = plan.chunks(hosts, axes, s.injections, s.per_host, degrade, s.seed)
     thresholds = all_thresholds(out, s)
     wanted = axes.cells() * s.injections
     print(
-        f"audit: {sum(map(len, chunks))} injections of {wanted} asked, {axes.cells()} cells, {len(hosts)} hosts, {s.mode}, prior {s.prior}",
+        f"audit: {sum(map(len, chunks))} injections of {wanted} asked, {axes.cells()} cells, "
+        f"{len(hosts)} hosts, {s.mode}, prior {s.prior_name}",
         flush=True,
     )
-    campaign = Campaign(chunks, hosts, out, classifier, prior, s.gain, s.moffat_beta, s.batch)
-    rows = campaign.carry_out(folder / "parts")
-    if rows.empty:
+    if not chunks:
         raise InputError(
-            f"{out}: no host lies in any cell of the grid; widen audit.psf_edges and audit.depth_edges, or use mode degraded"
+            f"{out}: no host lies in any cell of the grid; widen "
+            f"{', '.join(f'audit.axis.{a.name}' for a in axes.host)}, or use mode degraded"
         )
+    campaign = Campaign(
+        chunks, hosts, out, finder, prior, s.gain, s.moffat_beta, s.batch, s.extinction
+    )
+    rows = campaign.with_scores(campaign.carry_out(folder / "parts"))
     with replacing(folder / "injections.parquet") as temporary:
         rows.to_parquet(temporary, index=False, compression="zstd")
-    cells = plan.cells(hosts, axes, degrade)
-    table = completeness.table(rows, cells, thresholds, s.magnitude_edges, s.sufficient)
-    write_table(table, folder, "completeness")
-    marginal = completeness.marginals(
-        rows, thresholds, s.magnitude_edges, SNR_EDGES, s.sufficient, s.seed
+    table = completeness.table(
+        rows, plan.cells(hosts, axes, degrade), thresholds, axes, s.sufficient
     )
+    write_table(table, folder, "completeness")
+    marginal = completeness.marginals(rows, thresholds, axes, s.sufficient, s.seed)
     write_table(marginal, folder, "marginals")
 
     gradients = None
     sample = plan.sample(chunks, s.sensitivity_sample)
-    if sample:
-        gradients = sensitivity.table(
-            campaign.experiment(chunks[sample[0][0]]), campaign.packed(sample)
-        )
+    if sample and campaign.exchange is None:
+        packed = campaign.packed(sample)
+        gradients = sensitivity.table(finder, campaign.experiment(chunks[sample[0][0]]), packed)
         write_table(gradients, folder, "sensitivity")
     middle = operating(thresholds.values())
     picks = gallery.chosen(rows, middle, s.gate_snr)
@@ -171,7 +249,7 @@ def run(out: Path, s: AuditSettings) -> dict[str, Any]:
         axes,
         hosts,
         measured,
-        classifier.info,
+        finder.info,
         rows,
         table,
         marginal,

@@ -7,20 +7,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from classifiers.audit import completeness as cells
+from classifiers.audit.selection import STEMS
 from classifiers.report import figures
 from classifiers.report.collect import Run
 from classifiers.report.page import Figures, Table, Tile, Words
 
-AXES = {
-    "theta_e": ("Einstein radius, arcsec", "By Einstein radius."),
-    "psf_fwhm": ("PSF FWHM, arcsec", "By PSF FWHM (r) of the cell."),
-    "depth_m5": ("5σ depth, mag", "By depth (r) of the cell."),
-    "source_mag": ("unlensed source r, mag", "By unlensed source magnitude."),
-    "arc_snr_bin": (
-        "arc SNR in r, 4–16 pixels",
-        "By the arc's signal-to-noise ratio in r within 4 to 16 pixels.",
-    ),
-}
 ABSENT = "No audit in this run (`lensjax audit`)."
 
 
@@ -68,53 +60,20 @@ def completeness(run: Run) -> list[Any]:
     if not audit or table is None:
         return [Words([ABSENT])]
     name = _name(run)
-    whole = table[(table["threshold_name"] == name) & (table["source_mag_bin"] == "all")]
-    cells, mags = audit["cells"], audit["source_magnitude"]
-    blocks: list[Any] = [
-        Words(
-            [
-                f"{audit['injections']:,} arcs of the prior “{audit['prior']}” (unlensed r {mags[0]:g} to {mags[1]:g}) were rendered into "
-                f"{audit['hosts']:,} held-out galaxies "
-                f"({', '.join(f'{n} {k}' for k, n in audit['host_splits'].items())}), host mode {audit['mode']}, and scored by the frozen finder. "
-                f"{cells['sufficient']} of {cells['total']} cells are sufficient."
-            ]
-        )
-    ]
-    best = whole[whole["status"] == "sufficient"]["completeness"].max()
-    top = (
-        max(0.25, np.ceil(4 * best) / 4) if best == best else 1.0
-    )  # one colour scale for all depths
-    maps = []
-    for i, depth in enumerate(sorted(whole["depth_m5"].unique())):
-        part = whole[whole["depth_m5"] == depth]
-        edges = part.iloc[0]
-        label = (
-            f"depth {edges['depth_lo']:.2f} to {edges['depth_hi']:.2f} mag"
-            if "depth_lo" in part
-            else f"depth {depth:g} mag"
-        )
-        good = part[part["status"] == "sufficient"]["completeness"]
-        alt = f"Completeness map at {label}" + (
-            f": {100 * good.min():.0f} to {100 * good.max():.0f} percent"
-            if len(good)
-            else ": no sufficient cell"
-        )
-        caption = f"Completeness in percent above {audit['threshold_of_words']:g}, {label}; colours span 0 to {100 * top:.0f} %. "
-        caption += "Hatched: fewer injections than needed, no value given."
-        maps.append((alt, figures.heat_map(part, f"map{i}", label, top), caption))
-    blocks.append(Figures(maps))
+    whole = cells.whole(table, name)
+    blocks: list[Any] = [Words([_what(audit)]), Figures(_maps(audit, whole))]
     if marginals is not None:
         names = figures.names(marginals["threshold_name"])
         shown = []
-        for axis, (label, caption) in AXES.items():
-            if marginals.loc[marginals["axis"] == axis, "value"].nunique() > 1:
-                shown.append(
-                    (
-                        f"Completeness against {label}",
-                        figures.marginal(marginals, axis, label, names),
-                        caption + " Thick 68 %, thin 95 % Jeffreys; hollow: insufficient.",
-                    )
+        for axis in audit["axes"]:
+            own = marginals[marginals["axis"] == axis["name"]]
+            if own["value"].nunique() > 1:
+                title = _title(axis)
+                drawn = figures.marginal(marginals, axis["name"], title, names)
+                caption = (
+                    f"By {axis['label']}. Thick 68 %, thin 95 % Jeffreys; hollow: insufficient."
                 )
+                shown.append((f"Completeness against {title}", drawn, caption))
         blocks.append(Figures(shown))
     blocks.append(
         Table(
@@ -165,9 +124,7 @@ def completeness(run: Run) -> list[Any]:
             )
         )
     columns = [
-        "theta_e",
-        "psf_fwhm",
-        "depth_m5",
+        *(axis["name"] for axis in audit["axes"] if axis["kind"] != "measured"),
         "n",
         "k",
         "completeness",
@@ -201,6 +158,67 @@ def completeness(run: Run) -> list[Any]:
     return blocks
 
 
+def _what(audit: dict[str, Any]) -> str:
+    """What was injected into what, in one sentence or two."""
+    cells, magnitudes = audit["cells"], audit["source_magnitude"]
+    drawn = f" (unlensed magnitudes {magnitudes[0]:g} to {magnitudes[1]:g})" if magnitudes else ""
+    splits = ", ".join(f"{n} {k}" for k, n in audit["host_splits"].items())
+    return (
+        f"{audit['injections']:,} arcs of the prior “{audit['prior']}”{drawn} were rendered "
+        f"into {audit['hosts']:,} held-out galaxies ({splits}), host mode {audit['mode']}, "
+        f"and scored by the frozen finder. {cells['sufficient']} of {cells['total']} cells are "
+        "sufficient."
+    )
+
+
+def _title(axis: dict[str, Any]) -> str:
+    """Label and unit of an axis."""
+    return f"{axis['label']}, {axis['unit']}" if axis["unit"] else str(axis["label"])
+
+
+def _maps(audit: dict[str, Any], whole: pd.DataFrame) -> list[tuple[str, str, str]]:
+    """Maps over the first two axes of the grid that have several cells, one for each combination of
+    the others: (alternative text, svg, caption)."""
+    axes = [axis for axis in audit["axes"] if axis["kind"] != "measured"]
+    wide = [axis for axis in axes if whole[axis["name"]].nunique() > 1]
+    across, up = [*wide, *(axis for axis in axes if axis not in wide)][:2]
+    others = [axis for axis in axes if axis not in (across, up)]
+    best = whole[whole["status"] == "sufficient"]["completeness"].max()
+    # All maps have one colour scale.
+    top = max(0.25, np.ceil(4 * best) / 4) if best == best else 1.0
+    groups = whole.groupby([axis["name"] for axis in others]) if others else [((), whole)]
+    maps = []
+    for i, (_, part) in enumerate(groups):
+        label = ", ".join(_cell(axis, part.iloc[0]) for axis in others) or "all hosts"
+        good = part[part["status"] == "sufficient"]["completeness"]
+        alt = f"Completeness map at {label}" + (
+            f": {100 * good.min():.0f} to {100 * good.max():.0f} percent"
+            if len(good)
+            else ": no sufficient cell"
+        )
+        caption = (
+            f"Completeness in percent above {audit['threshold_of_words']:g}, {label}; colours span "
+            f"0 to {100 * top:.0f} %. Hatched: fewer injections than needed, no value given."
+        )
+        drawn = figures.heat_map(part, f"map{i}", label, top, _pair(across), _pair(up))
+        maps.append((alt, drawn, caption))
+    return maps
+
+
+def _pair(axis: dict[str, Any]) -> tuple[str, str]:
+    """Name and title of an axis."""
+    return axis["name"], _title(axis)
+
+
+def _cell(axis: dict[str, Any], row: Any) -> str:
+    """The cell of an axis that a line of the table is about, in words."""
+    stem = STEMS.get(axis["name"], axis["name"])
+    unit = f" {axis['unit']}" if axis["unit"] else ""
+    if f"{stem}_lo" in row:
+        return f"{axis['label']} {row[f'{stem}_lo']:.2f} to {row[f'{stem}_hi']:.2f}{unit}"
+    return f"{axis['label']} {row[axis['name']]}{unit}"
+
+
 def stages(found: dict[str, Any]) -> pd.DataFrame:
     """The two-stage reading as a table."""
     names = {
@@ -222,14 +240,25 @@ def sensitivity(run: Run) -> list[Any]:
     if table is None:
         return [Words([ABSENT if not run.audit else "The audit was asked for no sensitivity."])]
     n = int(table["injections"].iloc[0]) if "injections" in table else 0
-    words = [
-        f"How the mean detection probability of {n} injections answers to the assumptions behind them: the derivative through ray tracing, "
-        "PSF, preprocessing and classifier, beside a central finite difference of the same function. Whiskers: standard error over the sample."
-    ]
+    derived = bool(table["gradient"].notna().any())
+    if derived:
+        words = [
+            f"How the mean detection probability of {n} injections answers to the assumptions "
+            "behind them: the derivative through ray tracing, PSF, preprocessing and classifier, "
+            "beside a central finite difference of the same function. Whiskers: standard error "
+            "over the sample."
+        ]
+    else:
+        words = [
+            f"How the mean detection probability of {n} injections answers to the assumptions "
+            "behind them: central finite differences with common random numbers, which means the "
+            "same hosts, scenes and noise on both sides. The finder has no gradients, so there is "
+            "no derivative beside them."
+        ]
     if run.audit and run.audit.get("agreement"):
         words.append(
-            f"They agree {run.audit['agreement']}: median and clipping of the preprocessing make every single score a function with kinks, which average out "
-            "over the sample."
+            f"They agree {run.audit['agreement']}: median and clipping of the preprocessing make "
+            "every single score a function with kinks, which average out over the sample."
         )
     drawn = (
         "Bars: gradient and finite difference per parameter",

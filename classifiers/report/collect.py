@@ -1,16 +1,20 @@
-"""Reads what the steps of a run wrote. Everything but the survey's manifest may be missing: it is then None or empty."""
+"""Reads what the steps of a run wrote.
+
+Everything but the survey's manifest may be missing: it is then None or empty.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from classifiers.report import command
 from data import record
 from data.manifest import read as read_manifest
+from data.survey import Survey, default, of_run
 from lensjax.errors import InputError
 
 if TYPE_CHECKING:
@@ -38,8 +42,9 @@ TABLES = {
 
 @dataclass(frozen=True)
 class Run:
-    """A run directory. records: of the finished steps by name · manifest: the survey's · tables: those of TABLES that exist and have rows ·
-    epochs: of training · metrics: evaluation/metrics.json · audit: audit/summary.json."""
+    """A run directory. survey: whose bands and pixels count. records: of the finished steps by
+    name. manifest: of the cutouts. tables: those of TABLES that exist and have rows. epochs: of
+    training. metrics: evaluation/metrics.json. audit: audit/summary.json."""
 
     out: Path
     records: dict[str, dict[str, Any]]
@@ -48,6 +53,7 @@ class Run:
     epochs: pd.DataFrame | None
     metrics: dict[str, Any] | None
     audit: dict[str, Any] | None
+    survey: Survey = field(default_factory=default)
 
     @property
     def simulated(self) -> bool:
@@ -61,7 +67,7 @@ class Run:
 
 
 def collect(out: Path) -> Run:
-    """Everything of a run directory. Raises InputError naming a file that is there but cannot be read."""
+    """Everything of a run directory. Raises InputError naming a file that cannot be read."""
     import pandas as pd
 
     tables: dict[str, pd.DataFrame] = {}
@@ -75,7 +81,8 @@ def collect(out: Path) -> Run:
             continue
         except (OSError, ValueError) as error:
             raise InputError(
-                f"{path}: cannot be read ({str(error).splitlines()[0]}); run the step that writes it again with --force"
+                f"{path}: cannot be read ({str(error).splitlines()[0]}); run the step that writes "
+                "it again with --force"
             ) from None
         if len(table):
             tables[name] = table
@@ -89,6 +96,7 @@ def collect(out: Path) -> Run:
         pd.DataFrame(epochs) if epochs else None,
         _json(out / "evaluation" / "metrics.json"),
         _json(out / "audit" / "summary.json"),
+        of_run(out),
     )
 
 

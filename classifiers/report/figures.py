@@ -1,4 +1,5 @@
-"""Figures as SVG inside the page. Text stays text; colours are the page's own variables, so that light and dark are one file.
+"""Figures as SVG inside the page. Text stays text, and colours are the page's own variables, so
+that light and dark are one file.
 
 Matplotlib draws with placeholder colours that are replaced by `var(--...)` afterwards.
 """
@@ -72,7 +73,8 @@ def drawn(name: str, draw: Callable[[Axes], None], width: float = 4.6, height: f
 
 
 def cleaned(text: str, name: str) -> str:
-    """The bare svg element: no prolog or metadata, scaling with its column, identifiers of its own, colours by variable."""
+    """The bare svg element, which has no prolog or metadata, scales with its column, and has its
+    own identifiers and colours by variable."""
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.S)
     text = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", text, count=1)
@@ -291,21 +293,29 @@ def histogram(groups: dict[str, np.ndarray]) -> str:
     return drawn("scores", draw)
 
 
-def heat_map(cells: pd.DataFrame, name: str, title: str, top: float) -> str:
-    """Completeness over Einstein radius and PSF FWHM at one depth, colours from 0 to `top`; insufficient cells are hatched and give their
-    number instead."""
+def heat_map(
+    cells: pd.DataFrame,
+    name: str,
+    title: str,
+    top: float,
+    across: tuple[str, str],
+    up: tuple[str, str],
+) -> str:
+    """Completeness over two axes (column, title of the axis), colours from 0 to `top`; insufficient
+    cells are hatched and give their number instead."""
     from matplotlib import colormaps
     from matplotlib.patches import Rectangle
 
-    radii, widths = np.unique(cells["theta_e"]), np.unique(cells["psf_fwhm"])
-    found = {(r["theta_e"], r["psf_fwhm"]): r for r in cells.to_dict("records")}
+    columns, lines = (list(dict.fromkeys(cells[axis[0]].sort_values())) for axis in (across, up))
+    found = {(r[across[0]], r[up[0]]): r for r in cells.to_dict("records")}
+    text_of = lambda value: value if isinstance(value, str) else f"{value:.4g}"
     colours = colormaps["viridis"]
-    small = len(radii) > 8
+    small = len(columns) > 8
 
     def draw(axes: Axes) -> None:
-        for j, width in enumerate(widths):
-            for i, radius in enumerate(radii):
-                cell = found[radius, width]
+        for j, line in enumerate(lines):
+            for i, column in enumerate(columns):
+                cell = found[column, line]
                 good = cell["status"] == "sufficient"
                 face = colours(0.08 + 0.9 * cell["completeness"] / top) if good else "none"
                 axes.add_patch(
@@ -335,22 +345,23 @@ def heat_map(cells: pd.DataFrame, name: str, title: str, top: float) -> str:
                     fontsize=6.5 if small else (9 if good else 7),
                 )
         axes.set(
-            xlim=(-0.5, len(radii) - 0.5),
-            ylim=(-0.5, len(widths) - 0.5),
-            xlabel="Einstein radius, arcsec",
-            ylabel="PSF FWHM, arcsec",
+            xlim=(-0.5, len(columns) - 0.5),
+            ylim=(-0.5, len(lines) - 0.5),
+            xlabel=across[1],
+            ylabel=up[1],
             title=title,
         )
         axes.title.set_fontsize(9.5)
-        axes.set_xticks(range(len(radii)), [f"{r:g}" for r in radii])
-        axes.set_yticks(range(len(widths)), [f"{w:.2f}" for w in widths])
+        axes.set_xticks(range(len(columns)), [text_of(value) for value in columns])
+        axes.set_yticks(range(len(lines)), [text_of(value) for value in lines])
         axes.tick_params(length=0)
 
-    return drawn(name, draw, height=1.2 + 0.42 * len(widths))
+    return drawn(name, draw, height=1.2 + 0.42 * len(lines))
 
 
 def marginal(table: pd.DataFrame, axis: str, label: str, thresholds: Sequence[str]) -> str:
-    """Completeness along one axis for several thresholds, with 68 (thick) and 95 % (thin) intervals; hollow where insufficient."""
+    """Completeness along one axis for several thresholds, with 68 (thick) and 95 % (thin)
+    intervals; markers are hollow where there are too few injections."""
 
     def draw(axes: Axes) -> None:
         places: dict[str, int] = {}
@@ -416,11 +427,13 @@ def _short(value: str) -> str:
 
 
 def sensitivity(table: pd.DataFrame) -> str:
-    """Gradient and finite difference of the mean detection probability, side by side, with the gradient's standard error."""
+    """Gradient, where there is one, and finite difference of the mean detection probability, side
+    by side, with the gradient's standard error."""
 
     def draw(axes: Axes) -> None:
         y = np.arange(len(table))[::-1]
-        axes.barh(y + 0.19, table["gradient"], 0.36, color=SERIES[0], label="gradient")
+        if table["gradient"].notna().any():
+            axes.barh(y + 0.19, table["gradient"], 0.36, color=SERIES[0], label="gradient")
         axes.barh(
             y - 0.19, table["finite_difference"], 0.36, color=SERIES[1], label="finite difference"
         )

@@ -1,4 +1,4 @@
-"""Stamps to look at: lenses, each kind of confuser, ordinary galaxies; injections before and after."""
+"""Stamps to look at: lenses, confusers, ordinary galaxies, and injections before and after."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from classifiers.report.collect import Run
-from classifiers.report.images import png
+from classifiers.report.images import SIDE, png
 from classifiers.report.page import Gallery, Stamp, Words
 from data.cutouts import read_npz
 from lensjax.errors import InputError
@@ -17,11 +17,17 @@ if TYPE_CHECKING:
 
 
 def gallery(run: Run, number: int) -> list[Any]:
-    """Galleries of the manifest's objects, each with its score where there is one, and of the audit's injections."""
+    """Galleries of the manifest's objects, each with its score where there is one, and of the
+    audit's injections."""
+    survey = run.survey
+    bands = ", ".join(survey.rgb.bands)
+    across = SIDE * survey.pixel_scale
     blocks: list[Any] = [
         Words(
             [
-                "z, r, g as red, green, blue, one stretch for all, 64 pixels (17″) across; missing pixels are purple. Scores are the finder's, 1 lens-like."
+                f"{bands} as red, green, blue, one stretch for all, at most {SIDE} pixels "
+                f"({across:.0f}″) across; missing pixels are purple. Scores are the finder's, 1 "
+                "lens-like."
             ]
         )
     ]
@@ -44,9 +50,8 @@ def kinds(run: Run) -> dict[str, pd.DataFrame]:
         else table.assign(score=np.nan)
     )
     injected = run.table("injections", ["galaxy_id", "score_before"])
-    if (
-        injected is not None and (run.audit or {}).get("mode") == "matched"
-    ):  # hosts from outside the survey are scored by the audit only
+    # Hosts from outside the survey are scored by the audit only.
+    if injected is not None and (run.audit or {}).get("mode") == "matched":
         table["score"] = table["score"].fillna(
             table["galaxy_id"].map(injected.groupby("galaxy_id")["score_before"].first())
         )
@@ -70,7 +75,8 @@ def kinds(run: Run) -> dict[str, pd.DataFrame]:
 
 
 def spread(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows in an order whose first few span the scores, highest first: quantiles 1, 0, 1/2, ... of the ranking; by name without scores."""
+    """The rows in an order whose first few span the scores, highest first: quantiles 1, 0, 1/2 and
+    so on of the ranking; by name without scores."""
     ranked = rows.sort_values(
         ["score", "galaxy_id"], ascending=[False, True], kind="stable"
     ).reset_index(drop=True)
@@ -87,7 +93,7 @@ def stamp(run: Run, row: pd.Series[Any]) -> Stamp | None:
         return None
     score = f"score {row['score']:.2f}" if row["score"] == row["score"] else "not scored"
     caption = f"{row['galaxy_id']} · {score}"
-    return Stamp([(png(image), f"Galaxy {row['galaxy_id']}, {score}")], caption)
+    return Stamp([(png(image, run.survey), f"Galaxy {row['galaxy_id']}, {score}")], caption)
 
 
 def injections(run: Run, number: int) -> list[Any]:
@@ -104,14 +110,22 @@ def injections(run: Run, number: int) -> list[Any]:
             before, after = data["score_before"][i], data["score"][i]
             name = data["galaxy_id"][i]
             pictures = [
-                (png(data["host"][i]), f"Host {name} before injection, score {before:.2f}"),
                 (
-                    png(np.where(np.isfinite(data["host"][i]), data["arc"][i], np.nan)),
+                    png(data["host"][i], run.survey),
+                    f"Host {name} before injection, score {before:.2f}",
+                ),
+                (
+                    png(np.where(np.isfinite(data["host"][i]), data["arc"][i], np.nan), run.survey),
                     "The injected arc alone",
                 ),
-                (png(data["stamp"][i]), f"Host {name} with the arc, score {after:.2f}"),
+                (png(data["stamp"][i], run.survey), f"Host {name} with the arc, score {after:.2f}"),
             ]
-            line = f"θ_E {data['theta_e'][i]:.2g}″ · source r {data['source_mag'][i]:.1f} · arc r {data['arc_mag'][i]:.1f} · SNR {data['snr'][i]:.0f}"
-            stamps.append(Stamp(pictures, f"{line} · score {before:.2f} → {after:.2f}"))
+            band, held = run.survey.reference, data.get("theta_e")
+            first = "" if held is None else f"θ_E {held[i]:.2g}″, "
+            line = (
+                f"{first}source {band} {data['source_mag'][i]:.1f}, arc {band} "
+                f"{data['arc_mag'][i]:.1f}, SNR {data['snr'][i]:.0f}"
+            )
+            stamps.append(Stamp(pictures, f"{line}, score {before:.2f} → {after:.2f}"))
         blocks.append(Gallery(f"Injections, {kind}: host, arc, both", stamps))
     return blocks

@@ -1,4 +1,4 @@
-"""The page and the tables beside it. What a section is made of: paragraphs, lists, figures, stamps, tables."""
+"""The page and the tables beside it, and what a section is made of."""
 
 from __future__ import annotations
 
@@ -68,7 +68,8 @@ class Gallery:
 
 @dataclass(frozen=True)
 class Table:
-    """A table: written to tables/<name>.csv and .parquet in full, on the page as far as it is short. `shown`: columns on the page, all by default;
+    """A table: written to tables/<name>.csv and .parquet in full, on the page as far as it is
+    short. `shown`: columns on the page, all by default;
     `folded`: behind a summary."""
 
     name: str
@@ -144,7 +145,8 @@ def write_tables(folder: Path, sections: Sequence[Section]) -> list[Path]:
 def write(
     folder: Path, title: tuple[str, str, bool], sections: Sequence[Section], rows: int
 ) -> list[Path]:
-    """Writes index.html and tables/; returns all files, relative to the run directory. title: heading, line under it, whether simulated."""
+    """Writes index.html and tables/; returns all files, relative to the run directory. title:
+    heading, line under it, whether the survey is simulated."""
     import jinja2
 
     files = write_tables(folder / "tables", sections)

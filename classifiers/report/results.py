@@ -81,10 +81,14 @@ def in_words(run: Run) -> str:
     """The evaluation in one sentence."""
     m = run.metrics or {}
     auc = m["figures"].get("roc_auc", {})
-    which = f"{m['lenses']} lenses and {m['others']} others ({'all there are' if m['on'] == 'all' else m['on'] + ' split'})"
+    where = "all there are" if m["on"] == "all" else f"{m['on']} split"
+    which = f"{m['lenses']} lenses and {m['others']} others ({where})"
     if not known(auc):
         return f"On {which} no ROC can be given: {auc.get('status', 'not computed')}."
-    return f"On {which} a lens outranks another galaxy with probability {auc['value']:.3f} ({interval(auc)})."
+    return (
+        f"On {which} a lens outranks another galaxy with probability {auc['value']:.3f} "
+        f"({interval(auc)})."
+    )
 
 
 def training(run: Run) -> list[Any]:
@@ -93,7 +97,8 @@ def training(run: Run) -> list[Any]:
         return [
             Words(
                 [
-                    "No training in this run: the classifier comes from elsewhere (see the settings of evaluate and audit)."
+                    "No training in this run: the classifier comes from elsewhere (see the "
+                    "settings of evaluate and audit)."
                 ]
             )
         ]
@@ -117,7 +122,8 @@ def training(run: Run) -> list[Any]:
 
 
 def evaluation(run: Run) -> list[Any]:
-    """ROC, reliability, scores, confusers, figures with intervals; sentences where the sample is too small."""
+    """ROC, reliability, scores, confusers, figures with intervals; sentences where the sample is
+    too small."""
     if not run.metrics:
         return [Words(["No evaluation in this run (`lensjax evaluate`)."])]
     m = run.metrics
@@ -158,7 +164,10 @@ def evaluation(run: Run) -> list[Any]:
             table[(table["threshold"] == at) & (table["fpr"].notna() == good)]
             for good in (True, False)
         )
-        caption = "False positives per kind of confuser (number of galaxies); thick 68 %, thin 95 % Jeffreys intervals."
+        caption = (
+            "False positives per kind of confuser (number of galaxies); thick 68 %, thin 95 % "
+            "Jeffreys intervals."
+        )
         if len(short):
             named = [f"{c.replace('_', ' ')} ({n})" for c, n in zip(short["category"], short["n"])]
             caption += f" Too few to say: {', '.join(named)}."

@@ -1,4 +1,8 @@
-"""What the page says, in order. A part whose step did not run says so in a sentence; a number that the data cannot support is a sentence too."""
+"""What the page says, in order.
+
+A part whose step did not run says so in a sentence; a number that the data cannot support is a
+sentence too.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +46,8 @@ def title(run: Run, wanted: str = "") -> tuple[str, str, bool]:
     )
     labels = run.manifest["label"]
     parts = [
-        f"{int((labels == 1).sum()):,} lenses or candidates and {int((labels == 0).sum()):,} other galaxies",
+        f"{int((labels == 1).sum()):,} lenses or candidates and "
+        f"{int((labels == 0).sum()):,} other galaxies",
         str(model),
     ]
     if run.audit:
@@ -143,9 +148,11 @@ def survey(run: Run) -> list[Any]:
     blocks: list[Any] = [
         Words(
             [
-                "The survey is simulated: galaxies, lenses, noise and catalogue are invented, in the formats of DR10."
+                "The survey is simulated: galaxies, lenses, noise and catalogue are invented, in "
+                f"the formats of {run.survey.title}."
                 if run.simulated
-                else "The survey is real data as given; nothing was simulated but the injected arcs."
+                else "The survey is real data as given; nothing was simulated but the injected "
+                "arcs."
             ],
             note=run.simulated,
         )
@@ -178,7 +185,8 @@ def survey(run: Run) -> list[Any]:
             blocks.append(
                 Words(
                     [
-                        f"{cell(t['shortfall'])} of {cell(t['wanted'])} wanted negatives were not available in their own stratum; "
+                        f"{cell(t['shortfall'])} of {cell(t['wanted'])} wanted negatives were not "
+                        "available in their own stratum; "
                         f"{cell(t['borrowed'])} were borrowed."
                     ]
                 )
@@ -188,7 +196,8 @@ def survey(run: Run) -> list[Any]:
         blocks.append(
             Words(
                 [
-                    f"{int(host.sum())} galaxies from outside the survey serve as hosts for injections only."
+                    f"{int(host.sum())} galaxies from outside the survey serve as hosts for "
+                    "injections only."
                 ]
             )
         )
@@ -247,7 +256,8 @@ def limitations(run: Run) -> list[Any]:
     words = []
     if run.simulated:
         words.append(
-            "The survey, its lenses and its look-alikes are simulated: the figures test the chain and show what an audit looks like, "
+            "The survey, its lenses and its look-alikes are simulated: the figures test the chain "
+            "and show what an audit looks like, "
             "not how a finder does on the sky."
         )
     words += results.limitations(run)

@@ -13,8 +13,8 @@ from lensjax.errors import InputError
 
 
 def reads(s: ReportSettings, out: Path) -> Reads:
-    """The steps that have finished; the records of the others count as files that are absent, so that
-    the report is out of date once one is there. Raises InputError when there is no survey."""
+    """The steps that have finished; the records of the others count as files that are absent, so
+    that the report is out of date once one is there. Raises InputError when there is no survey."""
     done = tuple(name for name in collect.STEPS if read(out, name) is not None)
     if "survey" not in done:
         raise InputError(

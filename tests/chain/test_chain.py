@@ -359,6 +359,8 @@ def test_a_lens_a_confuser_and_an_injection_by_hand_from_catalogue_row_to_score(
     host = manifest.loc[injected.galaxy_id]
     assert host.label == 0 and host.split != "train"
     arc = rendered_by_lenstronomy(injected, (host.psfsize_g, host.psfsize_r, host.psfsize_z))
+    assert injected.host_ebv == pytest.approx(host.ebv) and host.ebv > 0
+    arc = arc * 10 ** (-0.4 * np.array([3.214, 2.165, 1.211]) * host.ebv)
     with np.load(small / host.cutout_path, allow_pickle=False) as stored:
         assert by_hand(np.nan_to_num(stored["cutout"])) == pytest.approx(
             injected.logit_before, abs=2e-3

@@ -28,6 +28,8 @@ class SmoothFinder:
     """A finder without kinks: blue light in a ring, in units of the noise, squashed."""
 
     weight: jax.Array
+    name = "smooth"
+    differentiable = True
 
     def logits(self, stamps):
         return 4.0 * jnp.tanh(jnp.nanmean(stamps * self.weight, axis=(1, 2, 3))) - 1.0

@@ -6,28 +6,32 @@ import pandas as pd
 import pytest
 
 from classifiers.audit import completeness, realism
-from classifiers.audit.grid import Axes
+from classifiers.audit.axes import Axis, Grid
+from classifiers.audit.selection import SelectionFunction
 from classifiers.audit.settings import AuditSettings
 from classifiers.intervals import jeffreys
 from data.config import validated
 from lensjax.errors import InputError
 
-AXES = Axes((1.0, 2.0), (1.0, 1.2, 1.4), (23.0, 24.0))
+THETA_E = Axis("theta_e", "Einstein radius", "arcsec", "drawn", "theta_e", points=(1.0, 2.0))
+PSF = Axis("psf_fwhm", "PSF FWHM", "arcsec", "host", "psf_fwhm", edges=(1.0, 1.2, 1.4))
+DEPTH = Axis("depth_m5", "depth", "mag", "host", "depth_m5", edges=(23.0, 24.0))
+
+
+def measured(name: str, column: str, *edges: float) -> Axis:
+    return Axis(name, name, "", "measured", column, edges=edges)
+
+
+def grid(*magnitudes: float) -> Grid:
+    snr = measured("arc_snr_bin", "arc_snr", 0.0, 10.0, 100.0)
+    return Grid((THETA_E,), (PSF, DEPTH), (measured("source_mag", "source_mag", *magnitudes), snr))
 
 
 def cells() -> pd.DataFrame:
     found = [
-        {
-            "theta_e": t,
-            "psf_fwhm": s.psf_fwhm,
-            "depth_m5": s.depth_m5,
-            "psf_lo": s.psf[0],
-            "psf_hi": s.psf[1],
-            "depth_lo": s.depth[0],
-            "depth_hi": s.depth[1],
-        }
-        for s in AXES.sites()
-        for t in AXES.theta_e
+        {"theta_e": theta_e, **site.columns()}
+        for site in grid(23.0, 26.0).sites()
+        for theta_e in THETA_E.points
     ]
     return pd.DataFrame(found)
 
@@ -68,7 +72,7 @@ def test_intervals_are_those_of_the_published_table(survey_data):
 
 def test_table_is_what_counting_by_hand_gives_and_small_cells_say_so():
     rows = injections()
-    table = completeness.table(rows, cells(), {"p0.5": 0.5}, (23.0, 24.0, 25.0, 26.0), 25)
+    table = completeness.table(rows, cells(), {"p0.5": 0.5}, grid(23.0, 24.0, 25.0, 26.0), 25)
     assert len(table) == 4 * 4
     for line in table.to_dict("records"):
         low, high = (
@@ -93,7 +97,7 @@ def test_table_is_what_counting_by_hand_gives_and_small_cells_say_so():
 
 def test_empty_cells_are_listed_without_a_value():
     rows = injections().query("theta_e == 1.0")
-    table = completeness.table(rows, cells(), {"p0.5": 0.5}, (23.0, 26.0), 10)
+    table = completeness.table(rows, cells(), {"p0.5": 0.5}, grid(23.0, 26.0), 10)
     empty = table[table["theta_e"] == 2.0]
     assert (
         (empty["n"] == 0).all()
@@ -105,9 +109,7 @@ def test_empty_cells_are_listed_without_a_value():
 def test_marginals_add_up_and_resampling_hosts_widens_the_interval_of_clustered_hosts():
     rows = injections(400)
     rows["score"] = rows["galaxy_id"].isin(list("abcd")).astype(float)  # the host decides
-    found = completeness.marginals(
-        rows, {"p0.5": 0.5}, (23.0, 24.0, 26.0), (0.0, 10.0, 100.0), 10, seed=1
-    )
+    found = completeness.marginals(rows, {"p0.5": 0.5}, grid(23.0, 24.0, 26.0), 10, seed=1)
     total = found[found["axis"] == "all"].iloc[0]
     for axis in ("theta_e", "psf_fwhm", "source_mag", "arc_snr_bin"):
         assert found[found["axis"] == axis]["k"].sum() == total["k"]
@@ -116,10 +118,10 @@ def test_marginals_add_up_and_resampling_hosts_widens_the_interval_of_clustered_
 
 def test_selection_function_interpolates_and_refuses_to_guess(tmp_path):
     rows = injections(400)
-    table = completeness.table(rows, cells(), {"p0.5": 0.5}, (23.0, 26.0), 20)
+    table = completeness.table(rows, cells(), {"p0.5": 0.5}, grid(23.0, 26.0), 20)
     table.to_parquet(tmp_path / "c.parquet")
     table.to_csv(tmp_path / "c.csv", index=False)
-    ask = completeness.SelectionFunction.load(tmp_path / "c.parquet")
+    ask = SelectionFunction.load(tmp_path / "c.parquet")
     value = table.query("source_mag_bin == 'all'").set_index(["theta_e", "psf_fwhm"])[
         "completeness"
     ]
@@ -127,17 +129,17 @@ def test_selection_function_interpolates_and_refuses_to_guess(tmp_path):
     assert float(ask(1.5, 1.2, 23.5)) == pytest.approx(value.mean())
     assert np.isnan(ask([0.9, 1.5, 1.5], [1.2, 1.5, 1.2], [23.5, 23.5, 24.1])).all()
     np.testing.assert_allclose(
-        completeness.SelectionFunction.load(tmp_path / "c.csv")(1.5, 1.2, 23.5), ask(1.5, 1.2, 23.5)
+        SelectionFunction.load(tmp_path / "c.csv")(1.5, 1.2, 23.5), ask(1.5, 1.2, 23.5)
     )
     table.loc[(table["theta_e"] == 2.0) & (table["psf_fwhm"] == 1.3), "status"] = "insufficient"
-    holed = completeness.SelectionFunction(table)
+    holed = SelectionFunction(table)
     assert np.isnan(holed(1.5, 1.2, 23.5)) and float(holed(1.0, 1.2, 23.5)) == pytest.approx(
         value[1.0].mean()
     )
     with pytest.raises(InputError, match="p0.9"):
         ask(1.0, 1.1, 23.5, threshold_name="p0.9")
     with pytest.raises(InputError, match="no such completeness table"):
-        completeness.SelectionFunction.load(tmp_path / "none.csv")
+        SelectionFunction.load(tmp_path / "none.csv")
 
 
 def test_two_stages_tell_invisible_from_missed():
@@ -154,11 +156,13 @@ def test_two_stages_tell_invisible_from_missed():
 
 def test_the_preset_of_the_specification_has_385_cells():
     axes = AuditSettings(grid="spec_grid").axes(np.array([1.2]), np.array([23.0]))
-    assert axes.cells() == 385 and axes.theta_e[0] == 0.5 and axes.theta_e[-1] == 3.0
-    assert [s.psf_fwhm for s in axes.sites()][::5] == pytest.approx(
+    assert axes.cells() == 385 and axes.drawn[0].points[:: len(axes.drawn[0]) - 1] == (0.5, 3.0)
+    assert [s.centre("psf_fwhm") for s in axes.sites()][::5] == pytest.approx(
         [0.9, 1.05, 1.2, 1.35, 1.5, 1.65, 1.8]
     )
-    assert [s.depth_m5 for s in axes.sites()][:5] == pytest.approx([22.5, 23.0, 23.5, 24.0, 24.5])
+    assert [s.centre("depth_m5") for s in axes.sites()][:5] == pytest.approx(
+        [22.5, 23.0, 23.5, 24.0, 24.5]
+    )
 
 
 @pytest.mark.parametrize(
@@ -167,7 +171,8 @@ def test_the_preset_of_the_specification_has_385_cells():
         ({"theta_e": [2.0, 1.0]}, "theta_e"),
         ({"psf_edges": [1.0]}, "psf_edges"),
         ({"mode": "both"}, "mode"),
-        ({"psf_fwhm": [1.2]}, "psf_fwhm"),
+        ({"axis": {"psf_fwhm": {"edges": [1.2]}}}, "edges"),
+        ({"axis": {"x": {"edges": [1, 2], "cells": 2}}}, "give one of them"),
         ({"moffat_beta": 0.5}, "moffat_beta"),
         ({"x": 1}, "x"),
     ],

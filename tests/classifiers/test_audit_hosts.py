@@ -8,11 +8,18 @@ from auditable import PIXELS, image, rows
 
 import lensjax as lj
 from classifiers.audit import hosts, plan, summary
-from classifiers.audit.grid import Axes
+from classifiers.audit.axes import Axis, Grid
 from classifiers.audit.settings import AuditSettings
 from classifiers.photometry import depth_m5
 from data.cutouts import write_npz
 from lensjax.errors import InputError
+
+
+def grid() -> Grid:
+    theta_e = Axis("theta_e", "Einstein radius", "arcsec", "drawn", "theta_e", points=(1.0, 2.0))
+    psf = Axis("psf_fwhm", "PSF FWHM", "arcsec", "host", "psf_fwhm", edges=(1.0, 1.3, 1.6))
+    depth = Axis("depth_m5", "depth", "mag", "host", "depth_m5", edges=(23.0, 25.0))
+    return Grid((theta_e,), (psf, depth))
 
 
 def manifest(n: int = 60) -> pd.DataFrame:
@@ -82,18 +89,19 @@ def test_depth_measured_on_a_stamp_is_that_of_its_noise():
 
 def plan_of(degrade: bool, per_host: int = 4) -> tuple[hosts.Hosts, list[plan.Chunk]]:
     found = hosts.candidates(manifest(), ("val", "test"))
-    axes = Axes((1.0, 2.0), (1.0, 1.3, 1.6), (23.0, 25.0))
-    return found, plan.chunks(found, axes, 30, per_host, degrade, seed=1)
+    return found, plan.chunks(found, grid(), 30, per_host, degrade, seed=1)
 
 
 def test_matched_hosts_lie_in_their_cell_and_are_used_at_most_so_often():
     found, chunks = plan_of(False)
     for chunk in chunks:
-        assert chunk.site.holds(
-            found.psf[chunk.host, 1], depth_m5(found.psfdepth[chunk.host, 1])
-        ).all()
+        (psf_low, psf_high), (low, high) = (
+            chunk.site.cell(name).edges for name in ("psf_fwhm", "depth_m5")
+        )
+        psf, m5 = found.psf[chunk.host, 1], depth_m5(found.psfdepth[chunk.host, 1])
+        assert ((psf >= psf_low) & (psf <= psf_high) & (m5 >= low) & (m5 <= high)).all()
         for theta_e in (1.0, 2.0):
-            used = chunk.host[chunk.theta_e == theta_e]
+            used = chunk.host[chunk.drawn["theta_e"] == theta_e]
             assert len(used) == 30 and np.bincount(used).max() <= 4
     _, short = plan_of(False, per_host=1)
     assert all(len(c) == 2 * len(set(c.host)) < 60 for c in short)
@@ -102,8 +110,8 @@ def test_matched_hosts_lie_in_their_cell_and_are_used_at_most_so_often():
 def test_degraded_hosts_are_better_than_their_cell():
     found, chunks = plan_of(True)
     for chunk in chunks:
-        assert (found.psf[chunk.host, 1] <= chunk.site.psf_fwhm).all()
-        assert (depth_m5(found.psfdepth[chunk.host, 1]) >= chunk.site.depth_m5).all()
+        assert (found.psf[chunk.host, 1] <= chunk.site.centre("psf_fwhm")).all()
+        assert (depth_m5(found.psfdepth[chunk.host, 1]) >= chunk.site.centre("depth_m5")).all()
 
 
 def test_keys_are_names_and_do_not_repeat():
@@ -113,7 +121,7 @@ def test_keys_are_names_and_do_not_repeat():
     shuffled = manifest().sample(frac=1, random_state=0)
     again = plan.chunks(
         hosts.candidates(shuffled, ("test", "val")),
-        Axes((1.0, 2.0), (1.0, 1.3, 1.6), (23.0, 25.0)),
+        grid(),
         30,
         4,
         False,
@@ -146,7 +154,7 @@ def test_hosts_without_table_values_and_of_two_stamp_sizes_are_planned_apart_and
     axes = s.axes(found.psf[:, 1], depth_m5(found.psfdepth[:, 1]))
     chunks = plan.chunks(found, axes, s.injections, s.per_host, False, s.seed)
     assert (
-        len(axes.psf_edges) == 2
+        len(axes.host[0]) == 1
         and {c.size for c in chunks} == {40, 48}
         and all((found.size[c.host] == c.size).all() for c in chunks)
     )

@@ -19,6 +19,7 @@ from classifiers.report import command
 from classifiers.report.images import MISSING, rgb
 from data import record
 from data.manifest import read as read_manifest
+from data.survey import default
 from lensjax.cli import main
 
 SECTIONS = (
@@ -129,9 +130,9 @@ def add_audit(out: Path) -> None:
             {
                 "galaxy_id": found.ids[c.host],
                 "split": found.split[c.host],
-                "theta_e": c.theta_e,
-                "cell_psf_fwhm": c.site.psf_fwhm,
-                "cell_depth_m5": c.site.depth_m5,
+                "theta_e": c.drawn["theta_e"],
+                "cell_psf_fwhm": c.site.centre("psf_fwhm"),
+                "cell_depth_m5": c.site.centre("depth_m5"),
             }
         )
         for c in chunks
@@ -146,12 +147,8 @@ def add_audit(out: Path) -> None:
     )
     rows.to_parquet(folder / "injections.parquet")
     thresholds = {"p0.3": 0.3, "p0.5": 0.5}
-    table = completeness.table(
-        rows, plan.cells(found, axes, False), thresholds, s.magnitude_edges, s.sufficient
-    )
-    marginal = completeness.marginals(
-        rows, thresholds, s.magnitude_edges, (0.0, 10.0, 1e6), s.sufficient, 1
-    )
+    table = completeness.table(rows, plan.cells(found, axes, False), thresholds, axes, s.sufficient)
+    marginal = completeness.marginals(rows, thresholds, axes, s.sufficient, 1)
     columns = [
         "parameter",
         "unit",
@@ -407,6 +404,6 @@ def test_pictures_are_red_where_z_is_bright_upside_right_and_mark_missing_pixels
     stamp[0, 0] = (0.0, 0.0, 50.0)
     stamp[8, 8] = (10.0, 0.0, 0.0)
     stamp[4, 4, 1] = np.nan
-    picture = rgb(stamp)
+    picture = rgb(stamp, default())
     assert picture[8, 0, 0] > 200 > 100 > picture[8, 0, 2] and picture[0, 8, 2] > 200
     assert tuple(picture[4, 4]) == MISSING and np.ptp(picture[3, 3].astype(int)) == 0
