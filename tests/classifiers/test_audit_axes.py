@@ -1,6 +1,7 @@
 """Axes: which cell a value lies in, how edges follow from hosts, and axes by configuration only."""
 
 import dataclasses
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -50,7 +51,7 @@ def test_equal_count_edges_hold_every_value_however_it_is_rounded(digits):
         for spread in (rng.uniform(value, value + 0.3, 30), np.r_[value, value + 0.29] * 1.0):
             edges = equal_count_edges(spread, 3, digits)
             assert edges[0] <= spread.min() and spread.max() < edges[-1]
-            assert all(b > a for a, b in zip(edges, edges[1:]))
+            assert all(b > a for a, b in pairwise(edges))
 
 
 def test_all_hosts_of_one_fwhm_are_planned():
