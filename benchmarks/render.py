@@ -44,8 +44,8 @@ import lensjax as lj
 from benchmarks.peers import NAMES, ready, versions
 from classifiers.processor import keep_memory
 from data.preprocess import Preprocess, raw_robust
-from lensjax.cells import padded
 from lensjax.rendering import plan
+from lensjax.spreading import padded
 
 HERE = Path(__file__).resolve().parent
 GRID = lj.PixelGrid(101)

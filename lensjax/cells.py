@@ -15,9 +15,7 @@ missed; a cell with the centre of a lens in it reaches everywhere. The counts ar
 tolerance, so shapes are static; the choice of cells carries no gradient, the values do. Cells hold
 Gauss-Legendre nodes: a midpoint rule pays where levels meet.
 
-The result is a list of point fluxes, spread over the pixel grid as a quartic B-spline. In Fourier
-space that is a division by sinc^5 (psf.py): sub-pixel positions survive to 3e-4 for a point source
-at FWHM 0.9", and everything after is done on 1 cell a pixel.
+The result is a list of point fluxes, which `spreading.py` spreads over the pixel grid.
 """
 
 from __future__ import annotations
@@ -36,21 +34,28 @@ from lensjax.choose import largest
 from lensjax.grid import PixelGrid
 from lensjax.light import Light
 from lensjax.mass import Mass
-
-MARGIN = 8
-"""Pixels of sky around the stamp whose light may scatter into it."""
-
-SPLINE = 5
-"""Points are spread over SPLINE x SPLINE pixels by the B-spline of that order."""
+from lensjax.spreading import (
+    BLOCK,
+    BLOCK_RULE,
+    EIGHTHS,
+    HALF,
+    Rule,
+    deposit,
+    eighths,
+    gauss,
+    mean,
+    midpoints,
+    on_pixels,
+    padded,
+    spread,
+    without,
+)
 
 _ANYWHERE = 1e3
 """A reach (arcsec) beyond every source."""
 
 _AT_ONCE = 1024
 """Rays that the derivative goes over at a time."""
-
-_BLOCK = 3
-_HALF = SPLINE // 2
 
 
 @dataclass(frozen=True)
@@ -66,33 +71,25 @@ class Plan:
     @property
     def rays(self) -> int:
         """Rays beyond level 0."""
-        counts = (self.blocks * _BLOCK**2, *(16 * c for c in (self.pixels, *self.deeper)))
+        counts = (self.blocks * BLOCK**2, *(16 * c for c in (self.pixels, *self.deeper)))
         return sum(c * g * g for c, g in zip(counts, self.nodes))
-
-
-def padded(grid: PixelGrid) -> tuple[int, int]:
-    """Side of the node grid, and the index of the stamp's first pixel in it."""
-    size = -(-(grid.size + 2 * MARGIN) // _BLOCK) * _BLOCK
-    return size + 2 * _HALF, (size - grid.size) // 2 + _HALF
 
 
 def nodes(mass: tuple[Mass, ...], light: Light, grid: PixelGrid, plan: Plan) -> Float[Array, "M M"]:
     """Flux of a unit-flux profile behind `mass`, as B-spline coefficients on the padded pixel grid
     (`padded`)."""
     side, first = padded(grid)
-    across = (side - 2 * _HALF) // _BLOCK
+    across = (side - 2 * HALF) // BLOCK
     view = _View(mass, light)
     corner = (
-        np.arange(across) * _BLOCK - (first - _HALF) - (grid.size - 1) / 2 + _BLOCK // 2
+        np.arange(across) * BLOCK - (first - HALF) - (grid.size - 1) / 2 + BLOCK // 2
     ) * grid.scale
     bx, by = (jnp.asarray(c.ravel(), view.dtype) for c in np.meshgrid(corner, corner))
 
-    levels = [view.look(bx, by, _BLOCK * grid.scale, 1, BLOCK_RULE)]
+    levels = [view.look(bx, by, BLOCK * grid.scale, 1, BLOCK_RULE)]
     chosen = [levels[0].neediest(plan.blocks)]
     block = chosen[0]
-    levels.append(
-        view.look(bx[block], by[block], _BLOCK * grid.scale, _BLOCK, gauss(plan.nodes[0]))
-    )
+    levels.append(view.look(bx[block], by[block], BLOCK * grid.scale, BLOCK, gauss(plan.nodes[0])))
     for depth, (count, nodes) in enumerate(zip((plan.pixels, *plan.deeper), plan.nodes[1:])):
         chosen.append(levels[-1].neediest(count))
         x, y = levels[-1].x[chosen[-1]], levels[-1].y[chosen[-1]]
@@ -100,15 +97,15 @@ def nodes(mass: tuple[Mass, ...], light: Light, grid: PixelGrid, plan: Plan) -> 
     blocks, pixels, *finer = view.differentiable(levels)
 
     row, column = block // across, block % across
-    weight = jnp.asarray(BLOCK_RULE.weight * _BLOCK**2, view.dtype)[:, None, None]
-    out = _spread(_on_pixels(_without(blocks, block).reshape(-1, across, across) * weight))
-    out = _deposit(
-        out, row * _BLOCK, column * _BLOCK, _without(pixels, chosen[1]), levels[1].rule, _BLOCK
+    weight = jnp.asarray(BLOCK_RULE.weight * BLOCK**2, view.dtype)[:, None, None]
+    out = spread(on_pixels(without(blocks, block).reshape(-1, across, across) * weight))
+    out = deposit(
+        out, row * BLOCK, column * BLOCK, without(pixels, chosen[1]), levels[1].rule, BLOCK
     )
     cell, owner = chosen[1] // block.size, chosen[1] % block.size
-    at = row[owner] * _BLOCK + cell // _BLOCK, column[owner] * _BLOCK + cell % _BLOCK
-    out = _deposit(
-        out, *at, _eighths(finer, [level.rule for level in levels[2:]], chosen[2:]), _EIGHTHS, 1
+    at = row[owner] * BLOCK + cell // BLOCK, column[owner] * BLOCK + cell % BLOCK
+    out = deposit(
+        out, *at, eighths(finer, [level.rule for level in levels[2:]], chosen[2:]), EIGHTHS, 1
     )
     return out * grid.pixel_area
 
@@ -119,9 +116,9 @@ def uniform(
     """As `nodes`, by count x count evenly spaced rays in every pixel, their sum put at its centre:
     the simple rule, for comparison."""
     side, first = padded(grid)
-    size = side - 2 * _HALF
+    size = side - 2 * HALF
     view = _View(mass, light)
-    axis = (np.arange(size) - (first - _HALF) - (grid.size - 1) / 2) * grid.scale
+    axis = (np.arange(size) - (first - HALF) - (grid.size - 1) / 2) * grid.scale
     x, y = (jnp.asarray(c, view.dtype) for c in np.meshgrid(axis, axis))
     mass, light = view.once
 
@@ -133,81 +130,7 @@ def uniform(
     total, _ = lax.scan(
         add, jnp.zeros_like(x), jnp.asarray(np.stack([rule.x, rule.y], 1) * grid.scale, view.dtype)
     )
-    return _spread(total) * (grid.pixel_area / count**2)
-
-
-@dataclass(frozen=True)
-class Rule:
-    """A cell's rays: x, y (P,) in units of its side from its centre, weights (P,) that sum to one,
-    and which four are its corners."""
-
-    x: np.ndarray
-    y: np.ndarray
-    weight: np.ndarray
-    corners: tuple[int, int, int, int]
-
-
-def gauss(count: int) -> Rule:
-    """Gauss-Legendre rule with count x count rays."""
-    t, w = np.polynomial.legendre.leggauss(count)
-    x, y = np.meshgrid(t / 2, t / 2)
-    return Rule(
-        x.ravel(),
-        y.ravel(),
-        np.outer(w, w).ravel() / 4,
-        (0, count - 1, count * (count - 1), count * count - 1),
-    )
-
-
-def midpoints(count: int) -> Rule:
-    """Rule with count x count evenly spaced rays."""
-    t, s = (c.ravel() for c in np.meshgrid(*[(np.arange(count) + 0.5) / count - 0.5] * 2))
-    return Rule(t, s, np.full(t.size, 1 / t.size), (0, count - 1, t.size - count, t.size - 1))
-
-
-BLOCK_RULE = Rule(
-    np.array([-1, 1, 0, -1, 1]) / 3,
-    np.array([-1, -1, 0, 1, 1]) / 3,
-    np.array([3, 3, 4, 3, 3]) / 16,
-    (0, 1, 3, 4),
-)
-"""Five of a block's nine pixel centres: like the product of two-point Gauss rules it is exact for
-cubics."""
-
-
-_NODE = 0.5 / 3**0.5
-"""The nodes of the two-point Gauss rule are at +-_NODE of a cell's side from its centre."""
-
-_HY, _HX, _QY, _QX = (
-    i.ravel() for i in np.meshgrid(*[np.arange(n) for n in (2, 2, 4, 4)], indexing="ij")
-)
-_EIGHTHS = Rule(
-    (_QX - 1.5 + (2 * _HX - 1) * _NODE) / 4,
-    (_QY - 1.5 + (2 * _HY - 1) * _NODE) / 4,
-    np.full(64, 1 / 64),
-    (0, 0, 0, 0),
-)
-"""The two-point Gauss nodes of a pixel's quarters, in the order of `_eighths`."""
-
-
-def _two_by_two(rays: Float[Array, "P K"], rule: Rule) -> Float[Array, "4 K"]:
-    """Brightness at a cell's rays gathered on its four two-point Gauss nodes, such that flux and
-    first moments stay exact and a cell of
-    even light keeps its second moments: half-way to the nearest node would be wrong by 6e-4 of the
-    peak."""
-    sx, sy = (np.stack([1 - t / _NODE, 1 + t / _NODE]) / 2 for t in (rule.x, rule.y))
-    w = 4 * rule.weight * (sy[:, None] * sx[None, :]).reshape(4, -1)
-    return jnp.einsum("ap,pk->ak", jnp.asarray(w, rays.dtype), rays, precision="highest")
-
-
-def _without(rays: Float[Array, "P C"], chosen: Int[Array, " N"]) -> Float[Array, "P C"]:
-    """Brightness at the rays, 0 in the chosen cells."""
-    return rays * jnp.ones_like(rays[0]).at[chosen].set(0.0)
-
-
-def _mean(rays: Float[Array, "P C"], rule: Rule) -> Float[Array, " C"]:
-    """Mean brightness in the cells."""
-    return sum((w * r for w, r in zip(rule.weight.tolist(), rays)), jnp.zeros_like(rays[0]))
+    return spread(total) * (grid.pixel_area / count**2)
 
 
 @dataclass(frozen=True)
@@ -334,89 +257,4 @@ class _View:
             if centre is not None:
                 torn = jnp.maximum(jnp.abs(cx - centre[0]), jnp.abs(cy - centre[1])) <= 0.5 * side
                 reach = jnp.where(torn, _ANYWHERE, reach)
-        return jnp.maximum(light.bound(x, y, reach), reduce(jnp.maximum, value)) - _mean(
-            value, rule
-        )
-
-
-def _eighths(
-    values: list[Float[Array, "P C"]], rules: list[Rule], chosen: list[Int[Array, " N"]]
-) -> Float[Array, "64 K"]:
-    """Brightness at the points `_EIGHTHS` of pixels. The first of the levels are their quarters; of
-    each, `chosen` are the cells that the next one replaces."""
-    rays = _two_by_two(values[0], rules[0])
-    fine = None
-    for value, rule, where in reversed(list(zip(values[1:], rules[1:], [*chosen[1:], None]))):
-        mean = _mean(value, rule)
-        fine = (
-            mean if fine is None else mean.at[where].set(reduce(jnp.add, fine) / len(fine))
-        ).reshape(16, -1)
-    if fine is not None:
-        rays = rays.at[:, chosen[0]].set(_two_by_two(fine, midpoints(4)))
-    return rays.reshape(64, -1)
-
-
-def _spline(t: np.ndarray) -> np.ndarray:
-    """Weights (len(t), SPLINE) of the B-spline on the pixels around one, for points at t (pixels,
-    |t| <= 1/2) from its centre."""
-    d = np.abs(t[:, None] - np.arange(-_HALF, _HALF + 1))
-    inner, middle, outer = (
-        115 / 192 - 5 / 8 * d**2 + d**4 / 4,
-        (55 + 20 * d - 120 * d**2 + 80 * d**3 - 16 * d**4) / 96,
-        (2.5 - d) ** 4 / 24,
-    )
-    return np.where(d <= 0.5, inner, np.where(d <= 1.5, middle, np.where(d <= 2.5, outer, 0.0)))
-
-
-def _weights(rule: Rule, split: int) -> Float[np.ndarray, "P S S W W"]:
-    """How a point of a rule in each of split x split pixels is spread over the pixels that it
-    reaches (W = split + SPLINE - 1)."""
-    wide = split + SPLINE - 1
-    out = np.zeros((rule.x.size, split, split, wide, wide))
-    for row in range(split):
-        for column in range(split):
-            window = out[:, row, column, row : row + SPLINE, column : column + SPLINE]
-            window += (rule.weight[:, None] * _spline(rule.y))[:, :, None] * _spline(rule.x)[
-                :, None, :
-            ]
-    return out
-
-
-def _deposit(
-    out: Float[Array, "M M"],
-    row: Array,
-    column: Array,
-    rays: Float[Array, "P C"],
-    rule: Rule,
-    split: int,
-) -> Float[Array, "M M"]:
-    """Adds points to the coefficients: split x split pixels from (row, column) (K,) on, each with
-    the points of `rule`."""
-    w = _weights(rule, split)
-    stencil = jnp.einsum(
-        "ck,cw->kw",
-        rays.reshape(-1, row.size),
-        jnp.asarray(w.reshape(-1, w.shape[-1] ** 2), out.dtype),
-        precision="highest",
-    )
-    numbers = lax.ScatterDimensionNumbers((1, 2), (), (0, 1))
-    return lax.scatter_add(
-        out, jnp.stack([row, column], -1), stencil.reshape(-1, *w.shape[-2:]), numbers
-    )
-
-
-def _on_pixels(flux: Float[Array, "5 A A"]) -> Float[Array, "P P"]:
-    """The points of BLOCK_RULE in every block as an image: they lie on pixel centres."""
-    zero = jnp.zeros_like(flux[0])
-    rows = [(flux[0], zero, flux[1]), (zero, flux[2], zero), (flux[3], zero, flux[4])]
-    image = jnp.stack([jnp.stack(r, -1) for r in rows], 1)
-    return image.reshape(_BLOCK * zero.shape[0], _BLOCK * zero.shape[0])
-
-
-def _spread(image: Float[Array, "P P"]) -> Float[Array, "M M"]:
-    """B-spline coefficients of points at pixel centres."""
-    w = _spline(np.zeros(1))[0].tolist()
-    side = image.shape[0] + 2 * _HALF
-    image = apart(lambda i: jnp.pad(i, 2 * _HALF), image)
-    image = apart(lambda i: sum(w[k] * i[k : k + side] for k in range(SPLINE)), image)
-    return apart(lambda i: sum(w[k] * i[:, k : k + side] for k in range(SPLINE)), image)
+        return jnp.maximum(light.bound(x, y, reach), reduce(jnp.maximum, value)) - mean(value, rule)

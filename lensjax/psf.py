@@ -1,13 +1,17 @@
 """Point-spread functions.
 
-A survey describes its *effective* PSF, the pixel included: image = (light (x) PSF) sampled at pixel centres, times the pixel's area. That is
-the default. `pixel_integrated=True` integrates over the pixel once more, as the simulations do that bin light to pixels and then convolve
-with the PSF sampled at pixels (lenstronomy among them); the two differ by 1-2 % of the peak at DR10's seeing.
+A survey describes its *effective* PSF, the pixel included: the image is the light convolved with
+the PSF, sampled at pixel centres, times the pixel's area. That is the default.
+`pixel_integrated=True` integrates over the pixel once more, as simulations do that bin light to
+pixels and then convolve with the PSF sampled at pixels (lenstronomy among them). The two differ by
+1-2 % of the peak at DR10's seeing.
 
-The light comes as B-spline coefficients on the pixel grid (cells.py), so the convolution is a product in Fourier space with the PSF's transfer
-function over the spline's, sinc^SPLINE. Exact up to what a pixel grid can hold of the PSF: frequencies beyond half a cycle per pixel,
-where a Gaussian of FWHM 0.9" (0.7") has fallen to 3e-5 (2e-3). A Gaussian is also a row of weights along x and the same along y; where
-these end within REACH pixels, that is half the work of the transforms, and a quarter for three bands.
+The light comes as B-spline coefficients on the pixel grid (`spreading.py`). So the convolution is a
+product in Fourier space, with the PSF's transfer function over the spline's, sinc^SPLINE. It is
+exact up to what a pixel grid can hold of the PSF, which lacks the frequencies beyond half a cycle
+per pixel; there a Gaussian of FWHM 0.9" (0.7") has fallen to 3e-5 (2e-3) at DR10's pixels. A
+Gaussian is also a row of weights along x and the same along y. Where these end within REACH pixels,
+this is half the work of the transforms, and a quarter for three bands.
 """
 
 from dataclasses import dataclass, field
@@ -21,10 +25,10 @@ from jaxtyping import Array, Bool, Complex, Float
 
 from lensjax.apart import apart
 from lensjax.arrays import Real
-from lensjax.cells import MARGIN, SPLINE, padded
 from lensjax.component import POSITIVE, Domain, parameter
 from lensjax.errors import InputError
 from lensjax.grid import PixelGrid
+from lensjax.spreading import MARGIN, SPLINE, padded
 
 FWHM_TO_SIGMA = 1 / 2.3548200450309493
 MOFFAT_BETAS = (2.5, 3.5, 4.5)
@@ -52,7 +56,8 @@ class PSF(Protocol):
 
 
 def convolve(nodes: Float[Array, "M M"], psf: PSF, grid: PixelGrid) -> Float[Array, "N N B"]:
-    """Image of light given as B-spline coefficients on the padded grid (cells.nodes), in the units of the coefficients."""
+    """Image of light given as B-spline coefficients on the padded grid (`cells.nodes`), in the
+    units of the coefficients."""
     by_fourier = jax.checkpoint(lambda nodes, psf: _by_fourier(nodes, psf, grid))
     if not isinstance(psf, Gaussian):
         return by_fourier(nodes, psf)
@@ -66,7 +71,8 @@ def convolve(nodes: Float[Array, "M M"], psf: PSF, grid: PixelGrid) -> Float[Arr
 
 @jax.custom_batching.custom_vmap
 def _everywhere(flag: Bool[Array, "..."]) -> Bool[Array, ""]:
-    """Whether all flags are true, those of a batch too: a condition on it stays a choice, where one on each item would do both sides for all."""
+    """Whether all flags are true, those of a batch too. A condition on one flag for the whole batch
+    stays a choice; on a flag for each item, both sides would be worked out for all."""
     return jnp.all(flag)
 
 
@@ -76,7 +82,8 @@ def _everywhere_of_a_batch(axis_size, in_batched, flag):
 
 
 def _shape(nu: np.ndarray, psf: PSF) -> np.ndarray:
-    """What takes the spline's coefficients to the light at frequency nu (cycles a pixel), and to the pixel's integral if the PSF lacks it."""
+    """Factor that takes the spline's coefficients to the light at frequency nu (cycles a pixel),
+    and to the integral over the pixel if the PSF does not include it."""
     return np.sinc(nu) ** (1 - SPLINE if psf.pixel_integrated else -SPLINE)
 
 
@@ -128,7 +135,8 @@ def _across(
 
 @_across.defjvp
 def _across_jvp(grid, primals, tangents):
-    """The derivative by matrix products: a transposed sum of slices would be a sum of padded images."""
+    """The derivative by matrix products, because a transposed sum of slices would be a sum of
+    padded images."""
     (nodes, line), (d_nodes, d_line) = primals, tangents
     side, first = padded(grid)
     lag = np.abs(np.arange(grid.size)[:, None] + first - np.arange(side)[None, :])
@@ -163,12 +171,14 @@ class Gaussian:
         return jnp.atleast_1d(jnp.asarray(self.fwhm)) * (FWHM_TO_SIGMA / grid.scale)
 
     def compact(self, grid: PixelGrid) -> Bool[Array, " B"]:
-        """Whether `lines` hold it to 2e-5 of its peak: five sigma fit, and little of it lies beyond what the pixel grid can hold."""
+        """Whether `lines` hold it to 2e-5 of its peak: five sigma fit, and little of it lies beyond
+        what the pixel grid can hold."""
         sigma = jax.lax.stop_gradient(self._sigma(grid))
         return (sigma > 1.3) & (5 * sigma < REACH + 0.5)
 
     def lines(self, grid: PixelGrid) -> Float[Array, "B R"]:
-        """Weights of the spline's coefficients 0, 1, ... REACH pixels away, along x as along y; all 2 REACH + 1 sum to 1."""
+        """Weights of the spline's coefficients 0, 1, ... REACH pixels away, the same along x and y.
+        All 2 REACH + 1 sum to 1."""
         full = 8 * REACH
         nu = np.fft.rfftfreq(full)
         back = (
@@ -201,8 +211,12 @@ class Gaussian:
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Moffat:
-    """Moffat PSF, fwhm (B,) in arcsec: I = (beta - 1)/(pi a^2) (1 + r^2/a^2)^-beta with a = fwhm / (2 sqrt(2^(1/beta) - 1)). The survey's
-    own fits have beta 2.5, 3.5 or 4.5; any beta > 1, scalar or (B,), is accepted."""
+    r"""Moffat PSF, fwhm (B,) in arcsec:
+
+    $$I = \frac{\beta - 1}{\pi a^2} \left(1 + \frac{r^2}{a^2}\right)^{-\beta}, \quad
+    a = \frac{\mathrm{fwhm}}{2 \sqrt{2^{1/\beta} - 1}}.$$
+
+    The survey's own fits have beta 2.5, 3.5 or 4.5; any beta > 1, scalar or (B,), is accepted."""
 
     fwhm: Real = parameter(POSITIVE)
     beta: Real = parameter(Domain(1.0, np.inf, "larger than 1", 3.5, "()"), 3.5)
@@ -230,8 +244,9 @@ class Moffat:
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class PixelKernel:
-    """A pixelised effective PSF, kernel (B, K, K), K odd, sampled at pixels with its centre in the middle one. Normalised here, band by
-    band; between its samples it is what its Fourier transform says."""
+    """A pixelised effective PSF, kernel (B, K, K), K odd, sampled at pixels with its centre in the
+    middle one. It is normalised here, band by band; between its samples it is what its Fourier
+    transform says."""
 
     kernel: Float[Array, "B K K"] = parameter(normalised=True)
     pixel_integrated: bool = field(default=False, metadata={"static": True})

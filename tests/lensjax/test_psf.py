@@ -7,8 +7,8 @@ import pytest
 from scenes import GRID, PSF, sie_scene
 
 import lensjax as lj
-from lensjax.cells import padded
 from lensjax.psf import convolve
+from lensjax.spreading import padded
 
 STAR = lj.Scene(source=lj.GaussianLight(jnp.ones(3), 0.01, 1.0, 0.0, 0.0, 0.0))
 

@@ -8,7 +8,7 @@ import pytest
 
 import lensjax as lj
 from lensjax import psf as psf_module
-from lensjax.cells import _spline, padded
+from lensjax.spreading import padded, spline
 
 GRID = lj.PixelGrid(101)
 WIDTHS = np.array([0.85, 0.9, 1.2, 1.6, 1.97])
@@ -19,7 +19,7 @@ def point(dx, dy, dtype=jnp.float32, grid=GRID):
     side, first = padded(grid)
     out, c = np.zeros((side, side)), first + grid.size // 2
     out[c - 2 : c + 3, c - 2 : c + 3] = np.outer(
-        _spline(np.array([dy]))[0], _spline(np.array([dx]))[0]
+        spline(np.array([dy]))[0], spline(np.array([dx]))[0]
     )
     return jnp.asarray(out, dtype)
 

@@ -1,0 +1,99 @@
+"""Every component of lensjax with usual values: what holds for one is tested for all.
+
+A new mass or light profile gets one entry here. `lenstronomy` is its name there, with the arguments
+that mean the same.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+import lensjax as lj
+from lensjax.component import known
+from lensjax.light import Light
+from lensjax.mass import Mass
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A component, its counterpart in lenstronomy, and values at the edges of its domain."""
+
+    component: Any
+    lenstronomy: str
+    arguments: dict[str, float]
+    edges: tuple[dict[str, float], ...] = ()
+
+
+def _shape(q: float, phi: float) -> dict[str, float]:
+    share = (1 - q) / (1 + q)
+    return {"e1": share * np.cos(2 * phi), "e2": share * np.sin(2 * phi)}
+
+
+CENTRE = {"x": 0.11, "y": -0.07}
+THERE = {"center_x": 0.11, "center_y": -0.07}
+NFW = lj.NFW(1.2, 3.0, **CENTRE)
+MASSES = {
+    "SIE": Entry(
+        lj.SIE(1.3, 0.7, 0.4, **CENTRE),
+        "SIE",
+        {"theta_E": 1.3, **_shape(0.7, 0.4), **THERE},
+        ({"q": 1.0}, {"theta_e": 0.0}),
+    ),
+    "EPL": Entry(
+        lj.EPL(1.3, 2.2, 0.7, 0.4, **CENTRE),
+        "EPL",
+        {"theta_E": 1.3, "gamma": 2.2, **_shape(0.7, 0.4), **THERE},
+        ({"q": 1.0}, {"slope": 2.0}, {"q": 0.05}, {"theta_e": 0.0}),
+    ),
+    "NFW": Entry(
+        NFW,
+        "NFW",
+        {"Rs": 3.0, "alpha_Rs": None, **THERE},
+        ({"r_s": 1.2}, {"theta_e": 0.0}, {"r_s": 100.0}),
+    ),
+    "EllipticalNFW": Entry(
+        lj.EllipticalNFW(1.2, 3.0, 0.8, 0.4, **CENTRE),
+        "NFW_ELLIPSE_POTENTIAL",
+        {"Rs": 3.0, "alpha_Rs": None, **_shape(0.8, 0.4), **THERE},
+        ({"q": 1.0}, {"r_s": 1.2}, {"theta_e": 0.0}),
+    ),
+    "Multipole": Entry(
+        lj.Multipole(0.03, 0.4, **CENTRE, m=4),
+        "MULTIPOLE",
+        {"m": 4, "a_m": 0.03, "phi_m": 0.4, **THERE},
+        ({"a_m": 0.0}, {"a_m": -0.05}),
+    ),
+    "Multipole, m = 3": Entry(
+        lj.Multipole(0.03, 0.4, **CENTRE, m=3),
+        "MULTIPOLE",
+        {"m": 3, "a_m": 0.03, "phi_m": 0.4, **THERE},
+    ),
+    "Shear": Entry(
+        lj.Shear(0.03, -0.02),
+        "SHEAR",
+        {"gamma1": 0.03, "gamma2": -0.02},
+        ({"gamma1": 0.0, "gamma2": 0.0},),
+    ),
+}
+
+FLUX = np.array([0.6, 1.0])
+CLUMPS = lj.Clumps(*(np.array([v]) for v in (0.3, 0.5, -0.4, 0.3)))
+IMAGE = np.exp(-0.5 * ((np.mgrid[:24, :20] - 11) ** 2).sum(0) / 9)
+LIGHTS: dict[str, Any] = {
+    "Sersic": lj.Sersic(FLUX, 0.3, 1.5, 0.6, 0.8, 0.05, 0.02),
+    "ClumpySersic": lj.ClumpySersic(FLUX, 0.3, 1.0, 0.6, 0.8, 0.05, 0.02, clumps=CLUMPS),
+    "GaussianLight": lj.GaussianLight(FLUX, 0.25, 0.7, 0.3, 0.05, 0.02),
+    "GalaxyImage": lj.GalaxyImage(FLUX, IMAGE, 0.05, 0.4, 0.05, 0.02),
+}
+
+
+def missing() -> set[str]:
+    """Components of lensjax that have no entry."""
+    ours = {
+        name: cls
+        for base in (Mass, Light)
+        for name, cls in known(base).items()
+        if cls.__module__.startswith("lensjax.") and name != "SplineImage"
+    }
+    return set(ours) - {type(e.component).__name__ for e in MASSES.values()} - set(LIGHTS)
