@@ -89,8 +89,9 @@ class AuditSettings:
     function `module:function`, or `scores:FOLDER`, to which stamps go out and scores come back;
     empty: this run's own classifier"""
     trained_on: str = ""
-    """what a finder from outside was trained on: `none` of these galaxies, or a table (CSV or
-    Parquet) with galaxy_id, ra and dec, whose objects are then no hosts"""
+    """what a finder from outside was trained on: `none` of these galaxies, `train`, the training
+    split of this run, or a table (CSV or Parquet) with galaxy_id, ra and dec, whose objects are
+    then no hosts"""
     grid: Literal["small", "spec_grid"] = "small"
     """small: the axes below. spec_grid: 11 Einstein radii, 7 PSF widths and 5 depths, whatever the
     axes below say."""
@@ -123,8 +124,8 @@ class AuditSettings:
     """matched: hosts whose own PSF and depth fall in the cell. degraded: better hosts that are
     convolved and noised to the cell's centre."""
     splits: tuple[Literal["val", "test"], ...] = ("val", "test")
-    """splits whose negatives are hosts. With a finder from outside, every negative of this run that
-    it was not trained on."""
+    """splits whose negatives are hosts. With a finder that was trained elsewhere, every negative of
+    this run that it was not trained on, unlabelled objects included."""
     host_list: str = ""
     """CSV with a column galaxy_id: use only these hosts. It is refused when one of them was trained
     on."""

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from classifiers.audit.hosts import Hosts
     from data.survey import Survey
 
-NOTHING = "none"
-"""what `trained_on` says of a finder that saw none of these galaxies"""
+NOTHING, TRAIN = "none", "train"
+"""what `trained_on` says of a finder that saw none of these galaxies, and of one that saw the
+training split of this run"""
 OUTPUTS = (
     "injections.parquet",
     "completeness.parquet",
@@ -52,7 +53,7 @@ def reads(s: AuditSettings, out: Path) -> Reads:
     from classifiers import finders
 
     files = [Path(s.host_list)] if s.host_list else []
-    if s.trained_on not in ("", NOTHING):
+    if s.trained_on not in ("", NOTHING, TRAIN):
         files.append(Path(s.trained_on))
     if isinstance(s.prior, str) and Path(s.prior).is_file():
         files.append(Path(s.prior))
@@ -79,7 +80,7 @@ def _beside(s: AuditSettings) -> Path | None:
 
 
 def trained_on(out: Path, s: AuditSettings, info: dict[str, Any]) -> pd.DataFrame | None:
-    """What the finder was trained on: None for this run's own classifier, whose split tells; else a
+    """What the finder was trained on: None where it is this run's training split; else a
     table with galaxy_id, ra and dec, which is empty where the user says that it was none of these.
     Raises InputError when nobody says it."""
     import pandas as pd
@@ -89,6 +90,8 @@ def trained_on(out: Path, s: AuditSettings, info: dict[str, Any]) -> pd.DataFram
     columns = ["galaxy_id", "ra", "dec"]
     beside = _beside(s)
     said = s.trained_on or str(info.get("trained_on", ""))
+    if Path(said).name == TRAIN:
+        return None
     if Path(said).name == NOTHING:
         return pd.DataFrame({c: [] for c in columns})
     if said:
@@ -97,7 +100,8 @@ def trained_on(out: Path, s: AuditSettings, info: dict[str, Any]) -> pd.DataFram
     if beside is None and _finder(s):
         raise InputError(
             f"finder {_finder(s)}: nothing says what it was trained on; set audit.trained_on to "
-            f"`{NOTHING}` (of these galaxies) or to a table with galaxy_id, ra and dec"
+            f"`{NOTHING}` (of these galaxies), to `{TRAIN}` (this run's training split), or to a "
+            "table with galaxy_id, ra and dec"
         )
     path = beside or out / "manifest.parquet"
     if not path.is_file():

@@ -1,0 +1,162 @@
+"""The same network through every door gives the same completeness, and a bad finder is refused."""
+
+import csv
+import json
+import shutil
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+import pytest
+from auditable import run_directory
+
+from classifiers import frozen, onnxfile
+from classifiers.audit import command
+from classifiers.finders.scorefile import read
+from data import manifest
+from lensjax.cli import main
+from lensjax.errors import InputError
+
+FLAGS = (
+    "--injections 6 --theta-e 1.0 --batch 16 --sufficient 4 --sensitivity-sample 0 "
+    "--psf-edges 1.0 1.3 1.6"
+).split()
+TABLES = ("completeness.parquet", "completeness.csv")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return run_directory(tmp_path_factory.mktemp("doors") / "run", 60)
+
+
+@pytest.fixture(scope="module")
+def network(run):
+    return frozen.load(run / "training")
+
+
+@pytest.fixture(scope="module")
+def ours(run, tmp_path_factory):
+    """The run's own classifier, which is differentiable."""
+    return audited(run, tmp_path_factory.mktemp("ours"), [])
+
+
+def audited(run, folder, flags):
+    shutil.copytree(run, folder, dirs_exist_ok=True)
+    assert command(["--out", str(folder), *FLAGS, *flags]) == 0
+    return folder / "audit"
+
+
+def same(a, b):
+    for name in TABLES:
+        assert (a / name).read_bytes() == (b / name).read_bytes(), name
+    columns = ["injection_id", "galaxy_id", "snr", "arc_snr", "source_mag"]
+    pd.testing.assert_frame_equal(
+        pd.read_parquet(a / "injections.parquet")[columns],
+        pd.read_parquet(b / "injections.parquet")[columns],
+    )
+
+
+def test_an_onnx_file_gives_the_same_completeness(run, network, ours, tmp_path):
+    onnxfile.save(tmp_path / "network.onnx", network)
+    flags = ["--finder", str(tmp_path / "network.onnx"), "--trained-on", "train"]
+    flags += ["--sensitivity-sample", "8"]
+    found = audited(run, tmp_path / "run", flags)
+    same(found, ours)
+    gradients = pd.read_csv(found / "sensitivity.csv")
+    assert gradients["gradient"].isna().all() and (gradients["injections"] == 8).all()
+    assert (gradients["finite_difference"] != 0).all()
+    assert (gradients["finite_difference_error"] > 0).all()
+    words = json.loads((found / "summary.json").read_text())["words"]
+    assert any("no gradients" in w and "common random numbers" in w for w in words)
+
+
+def test_a_score_file_gives_the_same_completeness(run, network, ours, tmp_path, capsys):
+    """Stamps go out, the audit says what to do and stops; with the scores beside them it ends."""
+    out, folder = tmp_path / "run", tmp_path / "exchange"
+    shutil.copytree(run, out)
+    ask = ["audit", "--out", str(out), *FLAGS, "--finder", f"scores:{folder}"]
+    ask += ["--trained-on", "train"]
+    assert main(ask) == 2
+    said = capsys.readouterr().err
+    assert "scores.csv" in said and str(folder) in said and said.count("\n") == 1
+    sent = list(csv.DictReader((folder / "stamps.csv").open()))
+    assert {"injection_id", "host_id", "ra", "dec", "file", "row"} <= set(sent[0])
+    score = jax.jit(network.logits)
+    with (folder / "scores.csv").open("w") as answer:
+        answer.write("id,logit\n")
+        for row in sent[::-1]:
+            stamps = np.load(folder / row["file"])["stamps"]
+            padded = np.zeros((16, *stamps.shape[1:]), np.float32)
+            padded[: len(stamps)] = stamps
+            logit = np.asarray(score(jnp.asarray(padded)))[int(row["row"])]
+            answer.write(f"{row['injection_id']},{float(logit)!r}\n")
+    assert main(ask) == 0
+    same(out / "audit", ours)
+    assert read(folder / "scores.csv", [r["injection_id"] for r in sent]).score.min() > 0
+    assert not (out / "audit" / "sensitivity.csv").exists()
+
+
+CALLABLE = """
+import numpy as np
+from classifiers import frozen
+import jax
+network = frozen.load({training!r})
+score = jax.jit(network.logits)
+calls = []
+
+def run(stamps):
+    calls.append(len(stamps))
+    full = np.zeros((16, *stamps.shape[1:]), np.float32)
+    full[: len(stamps)] = stamps
+    return np.asarray(score(full))[: len(stamps)]
+
+def breaks(stamps):
+    if len(calls) >= 3:
+        raise RuntimeError("out of patience")
+    return run(stamps)
+
+def silent(stamps):
+    return np.full(len(stamps), np.nan)
+
+def short(stamps):
+    return np.zeros(len(stamps) - 1)
+"""
+
+
+def test_a_python_function_gives_the_same_completeness_and_may_break_in_between(
+    run, ours, tmp_path, monkeypatch, capsys
+):
+    (tmp_path / "theirs_for_audit.py").write_text(CALLABLE.format(training=str(run / "training")))
+    monkeypatch.syspath_prepend(tmp_path)
+    out = tmp_path / "run"
+    shutil.copytree(run, out)
+    ask = ["audit", "--out", str(out), *FLAGS, "--trained-on", "train", "--finder"]
+    assert main([*ask, "theirs_for_audit:breaks output=logit"]) == 2
+    said = capsys.readouterr().err
+    assert "out of patience" in said and said.count("\n") == 1
+    ids = set(pd.read_parquet(ours / "injections.parquet")["injection_id"])
+    assert any(i in said for i in ids) or "0010p000_" in said
+    assert list((out / "audit" / "parts").glob("*.parquet"))
+    for name, words in (("silent", "NaN"), ("short", "one number for each")):
+        assert main([*ask, f"theirs_for_audit:{name} output=logit", "--force"]) == 2
+        said = capsys.readouterr().err
+        assert words in said and said.count("\n") == 1, said
+    sys.modules["theirs_for_audit"].calls.clear()
+    assert main([*ask, "theirs_for_audit:run output=logit"]) == 0
+    same(out / "audit", ours)
+
+
+def test_what_a_finder_from_outside_was_trained_on_has_to_be_said(run, network, tmp_path):
+    onnxfile.save(tmp_path / "network.onnx", network)
+    ask = ["--out", str(run), *FLAGS, "--finder", str(tmp_path / "network.onnx")]
+    with pytest.raises(InputError, match=r"nothing says what it was trained on.*trained_on"):
+        command(ask)
+    (tmp_path / "bad.csv").write_text("galaxy_id\nx\n")
+    with pytest.raises(InputError, match="no column 'ra'"):
+        command([*ask, "--trained-on", str(tmp_path / "bad.csv")])
+    name = manifest.read(run / "manifest.parquet").to_pylist()[1]["galaxy_id"]
+    (tmp_path / "seen.csv").write_text(f"galaxy_id,ra,dec\n{name},10.02,0\n")
+    with pytest.raises(InputError, match=f"{name} was in the classifier's training split"):
+        command([*ask, "--trained-on", str(tmp_path / "seen.csv")])
