@@ -8,7 +8,7 @@ come back in a table, the stamps go out first and the audit stops until the tabl
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -27,13 +27,14 @@ from classifiers.audit.plan import Chunk
 from classifiers.finders import Finder, Scores, scored
 from classifiers.finders.scorefile import Exchange, ScoreFile
 from classifiers.photometry import depth_m5, magnitude
-from data.files import replacing
+from data import jobs
 from data.survey import Survey
 from lensjax.prior import Prior
 
 if TYPE_CHECKING:
     import pandas as pd
 
+SUFFIX = ".parquet"
 Sample = Sequence[tuple[int, np.ndarray]]
 """Injections by place of the chunk in the plan, and rows of it."""
 
@@ -176,7 +177,7 @@ class Campaign:
             batch = self.batch_of(chunk, padded(rows, self.batch), stamps)
             yield observe(experiment, batch, unchanged()), rows
 
-    def inject(self, chunk: Chunk, tick: Callable[[int], None]) -> pd.DataFrame:
+    def inject(self, chunk: Chunk) -> pd.DataFrame:
         """One row per injection of a chunk: what was drawn and measured, and, where the finder
         scores at once, logit and score of the stamp and of the host before injection."""
         import pandas as pd
@@ -192,7 +193,6 @@ class Campaign:
             if chunk.degrade:
                 own, host = befores(ids[rows]), np.asarray(found["host"])[:n]
                 before.append(self.score(f"{name}-before", own, host, sky))
-            tick(n)
         if not chunk.degrade:
             alone = np.unique(place)
             own = befores(hosts.ids[alone])
@@ -225,37 +225,14 @@ class Campaign:
         """All injections of the plan, in its order. Chunks that are in `parts` already are read,
         the others are made and written there."""
         import pandas as pd
-        from rich.console import Console
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            Progress,
-            TextColumn,
-            TimeRemainingColumn,
-        )
 
-        console = Console(stderr=True)
-        bar = Progress(
-            TextColumn("injections"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            console=console,
-            disable=not console.is_terminal,
-        )
-        tables = []
-        with bar:
-            task = bar.add_task("", total=sum(len(c) for c in self.plan))
-            for chunk in self.plan:
-                path = parts / f"{chunk.name}.parquet"
-                if path.is_file():
-                    tables.append(pd.read_parquet(path))
-                    bar.advance(task, len(chunk))
-                    continue
-                table = self.inject(chunk, lambda n: bar.advance(task, n))
-                with replacing(path) as temporary:
-                    table.to_parquet(temporary, index=False, compression="zstd")
-                tables.append(table)
+        def work(chunk: Chunk, path: Path) -> dict[str, Any]:
+            self.inject(chunk).to_parquet(path, index=False, compression="zstd")
+            return {"injections": len(chunk)}
+
+        items = [(chunk.name, chunk) for chunk in self.plan]
+        jobs.run(parts, items, work, SUFFIX, "injections")
+        tables = [pd.read_parquet(parts / f"{chunk.name}{SUFFIX}") for chunk in self.plan]
         return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
     def with_scores(self, rows: pd.DataFrame) -> pd.DataFrame:

@@ -2,7 +2,8 @@
 
 - collect: reads what the steps wrote, whatever of it is there
 - sections: what is said, in order
-- figures: SVG that follows the page's colours
+- drawing: SVG that follows the page's colours; figures: of training and evaluation; maps: of the
+  audit
 - images: stamps as RGB
 - page: the file and the tables
 """

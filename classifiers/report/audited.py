@@ -9,7 +9,7 @@ import pandas as pd
 
 from classifiers.audit import completeness as cells
 from classifiers.audit.selection import STEMS
-from classifiers.report import figures
+from classifiers.report import maps
 from classifiers.report.collect import Run
 from classifiers.report.page import Figures, Table, Tile, Words
 
@@ -63,13 +63,13 @@ def completeness(run: Run) -> list[Any]:
     whole = cells.whole(table, name)
     blocks: list[Any] = [Words([_what(audit)]), Figures(_maps(audit, whole))]
     if marginals is not None:
-        names = figures.names(marginals["threshold_name"])
+        names = maps.names(marginals["threshold_name"])
         shown = []
         for axis in audit["axes"]:
             own = marginals[marginals["axis"] == axis["name"]]
             if own["value"].nunique() > 1:
                 title = _title(axis)
-                drawn = figures.marginal(marginals, axis["name"], title, names)
+                drawn = maps.marginal(marginals, axis["name"], title, names)
                 caption = (
                     f"By {axis['label']}. Thick 68 %, thin 95 % Jeffreys; hollow: insufficient."
                 )
@@ -187,7 +187,7 @@ def _maps(audit: dict[str, Any], whole: pd.DataFrame) -> list[tuple[str, str, st
     # All maps have one colour scale.
     top = max(0.25, np.ceil(4 * best) / 4) if best == best else 1.0
     groups = whole.groupby([axis["name"] for axis in others]) if others else [((), whole)]
-    maps = []
+    made = []
     for i, (_, part) in enumerate(groups):
         label = ", ".join(_cell(axis, part.iloc[0]) for axis in others) or "all hosts"
         good = part[part["status"] == "sufficient"]["completeness"]
@@ -200,9 +200,9 @@ def _maps(audit: dict[str, Any], whole: pd.DataFrame) -> list[tuple[str, str, st
             f"Completeness in percent above {audit['threshold_of_words']:g}, {label}; colours span "
             f"0 to {100 * top:.0f} %. Hatched: fewer injections than needed, no value given."
         )
-        drawn = figures.heat_map(part, f"map{i}", label, top, _pair(across), _pair(up))
-        maps.append((alt, drawn, caption))
-    return maps
+        drawn = maps.heat_map(part, f"map{i}", label, top, _pair(across), _pair(up))
+        made.append((alt, drawn, caption))
+    return made
 
 
 def _pair(axis: dict[str, Any]) -> tuple[str, str]:
@@ -262,7 +262,7 @@ def sensitivity(run: Run) -> list[Any]:
         )
     drawn = (
         "Bars: gradient and finite difference per parameter",
-        figures.sensitivity(table),
+        maps.sensitivity(table),
         "Change of the mean detection probability per unit of each assumption.",
     )
     return [

@@ -67,11 +67,11 @@ def test_second_run_is_up_to_date_and_an_interrupted_one_ends_with_the_same_byte
         (out / "records" / name).unlink()
     whole, calls = Campaign.inject, []
 
-    def interrupted(self, chunk, tick):
+    def interrupted(self, chunk):
         if len(calls) == 1:
             raise KeyboardInterrupt
         calls.append(chunk.name)
-        return whole(self, chunk, tick)
+        return whole(self, chunk)
 
     monkeypatch.setattr(Campaign, "inject", interrupted)
     with pytest.raises(KeyboardInterrupt):
@@ -84,7 +84,7 @@ def test_second_run_is_up_to_date_and_an_interrupted_one_ends_with_the_same_byte
     monkeypatch.setattr(
         Campaign,
         "inject",
-        lambda self, chunk, tick: (made.append(chunk.name), whole(self, chunk, tick))[1],
+        lambda self, chunk: (made.append(chunk.name), whole(self, chunk))[1],
     )
     assert command(["--out", str(out), *FLAGS]) == 0
     assert made and calls[0] not in made

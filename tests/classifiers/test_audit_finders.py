@@ -14,8 +14,14 @@ from auditable import run_directory
 
 from classifiers import frozen, onnxfile
 from classifiers.audit import command
+from classifiers.audit.campaign import Campaign, fitted
+from classifiers.audit.hosts import read_kernel
+from classifiers.audit.plan import chunks
+from classifiers.audit.settings import AuditSettings
+from classifiers.audit.verb import choose_hosts
 from classifiers.finders.scorefile import read
 from data import manifest
+from data.survey import default
 from lensjax.cli import main
 from lensjax.errors import InputError
 
@@ -160,3 +166,57 @@ def test_what_a_finder_from_outside_was_trained_on_has_to_be_said(run, network, 
     (tmp_path / "seen.csv").write_text(f"galaxy_id,ra,dec\n{name},10.02,0\n")
     with pytest.raises(InputError, match=f"{name} was in the classifier's training split"):
         command([*ask, "--trained-on", str(tmp_path / "seen.csv")])
+
+
+def test_unlabelled_galaxies_are_hosts_of_a_finder_that_saw_none_of_them(run, network, tmp_path):
+    """A folder of somebody's cutouts without labels, with PSF kernels of their own."""
+    onnxfile.save(tmp_path / "network.onnx", network)
+    out = tmp_path / "run"
+    shutil.copytree(run, out)
+    table = manifest.read(out / "manifest.parquet").to_pandas()
+    table = table.assign(cutout_type="unlabelled", label=0, split="test")
+    kernel = np.zeros((3, 5, 5), np.float32)
+    kernel[:, 1:4, 1:4] = 1 / 9
+    (out / "psf").mkdir()
+    np.savez(out / "psf" / "one.npz", kernel=kernel)
+    table["psf_path"] = "psf/one.npz"
+    table.to_parquet(out / "manifest.parquet")
+    with pytest.raises(InputError, match="no negative in split"):
+        choose_hosts(out, AuditSettings(), {}, default())
+    s = AuditSettings(finder=str(tmp_path / "network.onnx"), trained_on="none")
+    hosts = choose_hosts(out, s, {}, default())
+    assert len(hosts) == len(table) and list(hosts.kernels) == ["psf/one.npz"] * len(table)
+    chunk = chunks(hosts, s.axes(hosts.fwhm, hosts.depth), 4, 4, False, 1)[0]
+    campaign = Campaign([chunk], hosts, out, network, None, 0.0, 0.0, 4)
+    psf = campaign.psf(chunk, chunk.host[:4], hosts.psf[chunk.host[:4]])
+    np.testing.assert_array_equal(psf.kernel, np.stack([kernel] * 4))
+
+
+@pytest.mark.parametrize(
+    "kernel, words",
+    [
+        (np.ones((3, 4, 4)), "K odd"),
+        (np.ones((2, 5, 5)), "(3, K, K)"),
+        (np.full((3, 5, 5), np.nan), "finite"),
+        (np.zeros((3, 5, 5)), "not positive"),
+    ],
+)
+def test_a_kernel_that_is_no_psf_is_refused_by_file(kernel, words, tmp_path):
+    np.savez(tmp_path / "k.npz", kernel=kernel)
+    with pytest.raises(InputError) as error:
+        read_kernel(tmp_path, "k.npz", 3)
+    assert "k.npz" in str(error.value) and words in str(error.value)
+    with pytest.raises(InputError):
+        read_kernel(tmp_path, "../k.npz", 3)
+
+
+def test_kernels_are_read_from_fits_and_padded_to_one_size(tmp_path):
+    from astropy.io import fits
+
+    kernel = np.random.default_rng(0).random((3, 5, 5)).astype(np.float32)
+    fits.PrimaryHDU(kernel).writeto(tmp_path / "k.fits")
+    found = read_kernel(tmp_path, "k.fits", 3)
+    np.testing.assert_array_equal(found, kernel)
+    wide = fitted(found, 9)
+    assert wide.shape == (3, 9, 9)
+    np.testing.assert_array_equal(fitted(wide, 5), kernel)
