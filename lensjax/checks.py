@@ -20,6 +20,8 @@ from jaxtyping import Array, Bool
 from lensjax.component import ANY, Domain, domain_of
 from lensjax.errors import InputError
 from lensjax.grid import PixelGrid
+from lensjax.light import Light
+from lensjax.mass import Mass
 
 
 class _Leaf(NamedTuple):
@@ -76,6 +78,13 @@ def check(scene: Any, grid: PixelGrid, psf: Any) -> None:
         )
     if not hasattr(scene, "lens_light") or not (scene.source or scene.lens_light):
         raise InputError("Scene has no source: give Scene(source=Sersic(...)) or a tuple of lights")
+    for name, base in (("lens", Mass), ("source", Light), ("lens_light", Light)):
+        for part in getattr(scene, name):
+            if not isinstance(part, base):
+                raise InputError(
+                    f"Scene {name} holds a {type(part).__name__}, which is no {base.__name__}: "
+                    "give Scene(lens=(masses), source=(lights), lens_light=(lights))"
+                )
     for leaf in _leaves((scene, psf)):
         check_value(leaf.label, leaf.value, leaf.domain)
         total = _total(leaf.value) if leaf.normalised else 1.0

@@ -59,4 +59,4 @@ def surface_brightness(light: Light, x: Real, y: Real) -> Float[Array, "..."]:
     plane, any shape."""
     import jax.numpy as jnp
 
-    return light.prepared().brightness(jnp.asarray(x), jnp.asarray(y))
+    return light.brightness(jnp.asarray(x), jnp.asarray(y))

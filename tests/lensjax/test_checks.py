@@ -108,6 +108,12 @@ REFUSED = {
         ),
         r"source\[1\].n = 9: .*between 0.4 and 8",
     ),
+    "shear in the place of the source": (
+        lambda: lj.render(
+            lj.Scene(lj.SIE(**LENS), lj.Shear(0.1, 0.0), lj.Sersic(**SOURCE)), GRID, PSF
+        ),
+        "source holds a Shear, which is no Light",
+    ),
     "light of the lens": (
         lambda: lj.render(lj.Scene(lens_light=lj.Sersic(**SOURCE | {"q": 2.0})), GRID, PSF),
         "lens_light.q = 2: .*at most 1",

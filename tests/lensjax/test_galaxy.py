@@ -30,7 +30,7 @@ def test_orientation_and_flux():
     image = np.zeros((64, 64), np.float32)
     image[31:33, 42:44] = 1.0  # right of the centre
     galaxy = lj.GalaxyImage(jnp.ones(3), image, 0.1, jnp.pi / 2, 0.0, 0.0)
-    out = lj.render(lj.Scene(lj.SIE(0.0, 1.0, 0.0), lj.Shear(0.0, 0.0), galaxy), GRID, PSF)
+    out = lj.render(lj.Scene((lj.SIE(0.0, 1.0, 0.0), lj.Shear(0.0, 0.0)), galaxy), GRID, PSF)
     np.testing.assert_allclose(out.sum((0, 1)), 1.0, rtol=2e-3)
     x, y = GRID.mesh()
     np.testing.assert_allclose((out[..., 0] * y).sum(), 1.1, atol=0.01)
