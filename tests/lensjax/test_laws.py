@@ -145,7 +145,7 @@ def test_surface_brightness_is_conserved(p):
         p, r_eff=size, n=0.5, source_q=1.0, flux=np.pi * size**2 / b
     )  # exp(-b r^2/R_e^2) is 1 over the stamp
     np.testing.assert_allclose(even, GRID.pixel_area, rtol=2e-3)
-    source = build({k: jnp.float32(v) for k, v in p.items()}).source
+    (source,) = build({k: jnp.float32(v) for k, v in p.items()}).source
     assert image(p).max() < float(surface_brightness(source, source.x, source.y)) * GRID.pixel_area
 
 
