@@ -14,14 +14,15 @@ from functools import cached_property
 from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 import lensjax as lj
-from classifiers.audit.hosts import Hosts, read_kernel, read_stamp
+from classifiers.audit import kernels
+from classifiers.audit.hosts import Hosts, read_stamp
 from classifiers.audit.injection import Batch, Experiment, observe, unchanged
 from classifiers.audit.plan import Chunk
 from classifiers.finders import Finder, Scores, scored
@@ -44,7 +45,7 @@ class Campaign:
     """plan: all injections. hosts: what they refer to, their stamps under `out`. finder: scores the
     stamps. prior: of scenes. gain: see `Experiment`, 0 for none. beta: of the Moffat PSF, 0 for
     a Gaussian. batch: injections made together; the last batch of a chunk is padded. extinction:
-    whether dust dims arcs."""
+    whether dust dims arcs. stamp_files: format in which stamps go out."""
 
     plan: Sequence[Chunk]
     hosts: Hosts
@@ -55,6 +56,7 @@ class Campaign:
     beta: float
     batch: int
     extinction: bool = True
+    stamp_files: Literal["npz", "fits"] = "npz"
 
     @property
     def survey(self) -> Survey:
@@ -76,15 +78,13 @@ class Campaign:
         asked = [(c.name, c.ids) for c in self.plan]
         what = json.dumps([asked, self.prior.name, self.gain, self.beta, self.extinction])
         identity = sha256(what.encode()).hexdigest()
-        return Exchange(self.finder.folder, self.survey, identity, "injection_id")
+        return Exchange(self.finder.folder, self.survey, identity, "injection_id", self.stamp_files)
 
     @cached_property
     def kernel_size(self) -> int:
         """Side of the largest PSF kernel of the hosts, pixels."""
-        bands, names = len(self.survey.bands), self.hosts.kernels
-        assert names is not None
-        used = {str(names[int(i)]) for c in self.plan for i in c.host}
-        return max(read_kernel(self.out, name, bands).shape[-1] for name in sorted(used))
+        used = sorted({int(i) for chunk in self.plan for i in chunk.host})
+        return max(kernels.of_host(self.hosts, i, self.out).shape[-1] for i in used)
 
     def stamps(self, which: np.ndarray) -> dict[int, np.ndarray]:
         """Stamps (H, W, B) of the hosts at these places."""
@@ -100,15 +100,15 @@ class Campaign:
     def psf(self, chunk: Chunk, place: np.ndarray, fwhm: np.ndarray) -> Any:
         """What the arcs of these hosts are blurred with, leaves with an axis of the hosts: their
         kernels where the manifest has any, else a Gaussian or a Moffat of this FWHM (b, B)."""
-        names = self.hosts.kernels
-        if names is None:
+        if self.hosts.kernels is None:
             width = jnp.asarray(fwhm, jnp.float32)
             if not self.beta:
                 return lj.Gaussian(width)
             return lj.Moffat(width, jnp.full(len(place), self.beta, jnp.float32))
         side = min(self.kernel_size, chunk.size - 1 + chunk.size % 2)
-        found = [read_kernel(self.out, str(names[i]), len(self.survey.bands)) for i in place]
-        return lj.PixelKernel(jnp.asarray(np.stack([fitted(kernel, side) for kernel in found])))
+        own = {int(i): kernels.of_host(self.hosts, int(i), self.out) for i in np.unique(place)}
+        found = [kernels.fitted(own[int(i)], side) for i in place]
+        return lj.PixelKernel(jnp.asarray(np.stack(found)))
 
     def batch_of(self, chunk: Chunk, rows: np.ndarray, stamps: dict[int, np.ndarray]) -> Batch:
         """The injections `rows` of a chunk."""
@@ -273,16 +273,6 @@ def cells_of(chunk: Chunk) -> dict[str, Any]:
 def padded(rows: np.ndarray, size: int) -> np.ndarray:
     """rows and as many copies of the first as make `size`: one compiled shape for every batch."""
     return np.concatenate([rows, np.full(size - len(rows), rows[0], rows.dtype)])
-
-
-def fitted(kernel: np.ndarray, side: int) -> np.ndarray:
-    """Kernels (B, K, K) with zeros around them, or cut, to an odd side."""
-    k = kernel.shape[-1]
-    if k > side:
-        cut = (k - side) // 2
-        return kernel[:, cut : cut + side, cut : cut + side]
-    edge = (side - k) // 2
-    return np.pad(kernel, [(0, 0), (edge, edge), (edge, edge)])
 
 
 def described(found: dict[str, Any], n: int, survey: Survey) -> dict[str, np.ndarray]:

@@ -10,14 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Bool, Float
 
 from classifiers.audit.axes import Axis
 from classifiers.photometry import depth_m5
-from data.names import inside
 from data.survey import Survey, default
 from lensjax.errors import InputError
 
@@ -29,7 +28,7 @@ SAME_OBJECT = 2.0
 UNLABELLED = "unlabelled"
 """`cutout_type` of an object of which nobody has said whether it is a lens"""
 KERNEL = "psf_path"
-"""column of the manifest with the file of a host's PSF kernels"""
+"""column of the manifest with the file of a host's PSF kernels, see `kernels`"""
 
 
 @dataclass(frozen=True)
@@ -269,34 +268,6 @@ def read_stamp(path: Path, size: int, bands: int) -> Float[np.ndarray, "h w b"]:
             f"({size}, {size}, {bands}); run `lensjax survey --force`"
         )
     return np.where(np.isfinite(stamp), stamp, np.nan)
-
-
-def read_kernel(out: Path, name: str, bands: int) -> Float[np.ndarray, "b k k"]:
-    """PSF kernels of a host, one for each band, float32: the array `kernel` (or the only one) of an
-    NPZ file, or the first image of a FITS file, axes (band, row, column), K odd. Raises InputError
-    when the file is missing, leads out of the run directory, or holds something else."""
-    path = inside(Path(out), name, f"manifest.parquet, column {KERNEL}")
-    try:
-        if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as found:
-                files = found.files
-                kernel: Any = found["kernel" if "kernel" in files else files[0]]
-        else:
-            from astropy.io import fits
-
-            with fits.open(path) as opened:
-                kernel = next(h.data for h in opened if h.data is not None)
-        kernel = np.asarray(kernel, np.float32)
-    except (OSError, ValueError, StopIteration, IndexError, TypeError) as error:
-        raise InputError(f"{path}: no PSF kernels can be read from it ({error})") from None
-    k = kernel.shape[-1] if kernel.ndim == 3 else 0
-    if kernel.shape != (bands, k, k) or k % 2 == 0 or not np.isfinite(kernel).all():
-        raise InputError(
-            f"{path}: kernels of shape {kernel.shape}; give finite ones, ({bands}, K, K) with K odd"
-        )
-    if (kernel.sum((1, 2)) <= 0).any():
-        raise InputError(f"{path}: a PSF kernel whose sum is not positive; give the PSF itself")
-    return kernel
 
 
 def measured_depth(

@@ -92,6 +92,8 @@ class AuditSettings:
     """what a finder from outside was trained on: `none` of these galaxies, `train`, the training
     split of this run, or a table (CSV or Parquet) with galaxy_id, ra and dec, whose objects are
     then no hosts"""
+    stamp_files: Literal["npz", "fits"] = "npz"
+    """format of the stamps that go out to a folder of scores"""
     grid: Literal["small", "spec_grid"] = "small"
     """small: the axes below. spec_grid: 11 Einstein radii, 7 PSF widths and 5 depths, whatever the
     axes below say."""

@@ -134,6 +134,11 @@ def _of_the_prior(s: AuditSettings, hosts: Hosts) -> list[str]:
             f"E(B-V) is unknown for {int((~known).sum())} of {len(hosts)} hosts; their arcs are "
             "not dimmed."
         )
+    else:
+        words.append(
+            f"Arcs are dimmed by the dust of the Milky Way, E(B-V) {hosts.ebv.mean():.3f} on "
+            "average; source magnitudes are those before it."
+        )
     return words
 
 

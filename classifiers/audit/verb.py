@@ -226,7 +226,16 @@ def run(out: Path, s: AuditSettings) -> dict[str, Any]:
             f"{', '.join(f'audit.axis.{a.name}' for a in axes.host)}, or use mode degraded"
         )
     campaign = Campaign(
-        chunks, hosts, out, finder, prior, s.gain, s.moffat_beta, s.batch, s.extinction
+        chunks,
+        hosts,
+        out,
+        finder,
+        prior,
+        s.gain,
+        s.moffat_beta,
+        s.batch,
+        s.extinction,
+        s.stamp_files,
     )
     rows = campaign.with_scores(campaign.carry_out(folder / "parts"))
     with replacing(folder / "injections.parquet") as temporary:

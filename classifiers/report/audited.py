@@ -234,11 +234,23 @@ def stages(found: dict[str, Any]) -> pd.DataFrame:
     )
 
 
+def _no_sensitivity(run: Run) -> str:
+    """Why there is no table."""
+    if not run.audit:
+        return ABSENT
+    if run.audit["classifier"].get("kind") == "scores":
+        return (
+            "The finder's scores came back in a table, so there is no sensitivity: it needs scores "
+            "of changed stamps."
+        )
+    return "The audit was asked for no sensitivity."
+
+
 def sensitivity(run: Run) -> list[Any]:
     """Gradient beside finite difference."""
     table = run.table("sensitivity", ["parameter", "gradient", "finite_difference"])
     if table is None:
-        return [Words([ABSENT if not run.audit else "The audit was asked for no sensitivity."])]
+        return [Words([_no_sensitivity(run)])]
     n = int(table["injections"].iloc[0]) if "injections" in table else 0
     derived = bool(table["gradient"].notna().any())
     if derived:

@@ -1,6 +1,7 @@
 """The same network through every door gives the same completeness, and a bad finder is refused."""
 
 import csv
+import dataclasses
 import json
 import shutil
 import sys
@@ -13,9 +14,9 @@ import pytest
 from auditable import run_directory
 
 from classifiers import frozen, onnxfile
-from classifiers.audit import command
-from classifiers.audit.campaign import Campaign, fitted
-from classifiers.audit.hosts import read_kernel
+from classifiers.audit import command, kernels
+from classifiers.audit.campaign import Campaign
+from classifiers.audit.hosts import Hosts
 from classifiers.audit.plan import chunks
 from classifiers.audit.settings import AuditSettings
 from classifiers.audit.verb import choose_hosts
@@ -204,10 +205,10 @@ def test_unlabelled_galaxies_are_hosts_of_a_finder_that_saw_none_of_them(run, ne
 def test_a_kernel_that_is_no_psf_is_refused_by_file(kernel, words, tmp_path):
     np.savez(tmp_path / "k.npz", kernel=kernel)
     with pytest.raises(InputError) as error:
-        read_kernel(tmp_path, "k.npz", 3)
+        kernels.read(tmp_path, "k.npz", 3)
     assert "k.npz" in str(error.value) and words in str(error.value)
     with pytest.raises(InputError):
-        read_kernel(tmp_path, "../k.npz", 3)
+        kernels.read(tmp_path, "../k.npz", 3)
 
 
 def test_kernels_are_read_from_fits_and_padded_to_one_size(tmp_path):
@@ -215,8 +216,37 @@ def test_kernels_are_read_from_fits_and_padded_to_one_size(tmp_path):
 
     kernel = np.random.default_rng(0).random((3, 5, 5)).astype(np.float32)
     fits.PrimaryHDU(kernel).writeto(tmp_path / "k.fits")
-    found = read_kernel(tmp_path, "k.fits", 3)
+    found = kernels.read(tmp_path, "k.fits", 3)
     np.testing.assert_array_equal(found, kernel)
-    wide = fitted(found, 9)
+    wide = kernels.fitted(found, 9)
     assert wide.shape == (3, 9, 9)
-    np.testing.assert_array_equal(fitted(wide, 5), kernel)
+    np.testing.assert_array_equal(kernels.fitted(wide, 5), kernel)
+
+
+def test_a_psfex_model_is_placed_at_the_host(tmp_path):
+    """A model that is a Gaussian whose width grows with x, two samples a pixel."""
+    from astropy.io import fits
+
+    y, x = np.mgrid[-12:13, -12:13] / 2
+    narrow, change = np.exp(-(x**2 + y**2) / 4), np.exp(-(x**2 + y**2) / 9)
+    masks = np.stack([narrow / narrow.sum(), change / change.sum(), 0 * narrow])
+    for band in "grz":
+        column = fits.Column("PSF_MASK", f"{masks.size}E", dim="(25,25,3)", array=masks[None])
+        table = fits.BinTableHDU.from_columns([column])
+        for key, value in (("POLZERO1", 100.0), ("POLSCAL1", 50.0), ("PSF_SAMP", 0.5)):
+            table.header[key] = value
+        fits.HDUList([fits.PrimaryHDU(), table]).writeto(tmp_path / f"m-{band}.psf")
+    text = np.array(["a", "b"])
+    columns = {"psf_path": np.array(["m-{band}.psf"] * 2, object), "psf_y": np.zeros(2)}
+    plain = Hosts(text, text, np.zeros(2), text, np.ones((2, 3)), np.ones((2, 3)), text, 0, 0)
+    with pytest.raises(InputError, match="host a.*psf_x and psf_y"):
+        kernels.of_host(dataclasses.replace(plain, columns=columns), 0, tmp_path)
+    placed = dataclasses.replace(plain, columns={**columns, "psf_x": np.array([100.0, 200.0])})
+    centre, edge = (kernels.of_host(placed, i, tmp_path) for i in range(2))
+    assert centre.shape == edge.shape == (3, 13, 13)
+    y, x = np.mgrid[-6:7, -6:7]
+    second = lambda k: float((k * (x**2 + y**2)).sum() / k.sum())
+    wanted = masks[0] + 2 * masks[1]  # u = (200 - 100) / 50
+    coarse = wanted[::2, ::2]
+    assert second(centre[0]) == pytest.approx(second(masks[0][::2, ::2]), rel=0.02)
+    assert second(edge[1]) == pytest.approx(second(coarse), rel=0.02)

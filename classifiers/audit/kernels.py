@@ -1,0 +1,106 @@
+"""PSF kernels of hosts, from the files that the column `psf_path` of the manifest names.
+
+A path is relative to the run directory. Three kinds of file are read:
+
+- NPZ with an array `kernel` (or only one array), axes (band, row, column);
+- FITS with such an image;
+- PsfEx models, one file for each band: the path holds `{band}`, and the columns `psf_x` and `psf_y`
+  say at which pixel of the detector the host lies. The model is placed there.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from classifiers.audit.hosts import KERNEL, Hosts
+from data.names import inside
+from lensjax.errors import InputError
+
+PLACE = ("psf_x", "psf_y")
+
+
+def of_host(hosts: Hosts, place: int, out: Path) -> Float[np.ndarray, "b k k"]:
+    """Kernels (B, K, K) of a host. Raises InputError as `read` does, and when a host with PsfEx
+    models has no place on the detector."""
+    names, bands = hosts.kernels, hosts.survey.bands
+    assert names is not None
+    name = str(names[place])
+    if "{band}" not in name:
+        return read(out, name, len(bands))
+    missing = [c for c in PLACE if c not in hosts.columns]
+    at = [float(hosts.columns[c][place]) for c in PLACE] if not missing else [np.nan]
+    if not np.isfinite(at).all():
+        raise InputError(
+            f"host {hosts.ids[place]}: {KERNEL} names PsfEx models, and {' and '.join(PLACE)} are "
+            "missing; add these columns to the manifest"
+        )
+    found = [_psfex(_path(out, name.replace("{band}", band)), at[0], at[1]) for band in bands]
+    side = max(kernel.shape[-1] for kernel in found)
+    return np.stack([fitted(kernel[None], side)[0] for kernel in found])
+
+
+def read(out: Path, name: str, bands: int) -> Float[np.ndarray, "b k k"]:
+    """Kernels from one file, float32, K odd. Raises InputError when the file is missing, leads out
+    of the run directory, or holds something else."""
+    path = _path(out, name)
+    try:
+        if path.suffix == ".npz":
+            with np.load(path, allow_pickle=False) as found:
+                files = found.files
+                kernel: Any = found["kernel" if "kernel" in files else files[0]]
+        else:
+            from astropy.io import fits
+
+            with fits.open(path) as opened:
+                kernel = next(h.data for h in opened if h.data is not None)
+        kernel = np.asarray(kernel, np.float32)
+    except (OSError, ValueError, StopIteration, IndexError, TypeError) as error:
+        raise InputError(f"{path}: no PSF kernels can be read from it ({error})") from None
+    k = kernel.shape[-1] if kernel.ndim == 3 else 0
+    if kernel.shape != (bands, k, k) or k % 2 == 0 or not np.isfinite(kernel).all():
+        raise InputError(
+            f"{path}: kernels of shape {kernel.shape}; give finite ones, ({bands}, K, K) with K odd"
+        )
+    if (kernel.sum((1, 2)) <= 0).any():
+        raise InputError(f"{path}: a PSF kernel whose sum is not positive; give the PSF itself")
+    return kernel
+
+
+def fitted(kernel: np.ndarray, side: int) -> np.ndarray:
+    """Kernels (B, K, K) with zeros around them, or cut, to an odd side."""
+    k = kernel.shape[-1]
+    if k > side:
+        cut = (k - side) // 2
+        return kernel[:, cut : cut + side, cut : cut + side]
+    edge = (side - k) // 2
+    return np.pad(kernel, [(0, 0), (edge, edge), (edge, edge)])
+
+
+def _path(out: Path, name: str) -> Path:
+    return inside(Path(out), name, f"manifest.parquet, column {KERNEL}")
+
+
+def _psfex(path: Path, x: float, y: float) -> Float[np.ndarray, "k k"]:
+    """The kernel of a PsfEx file at a pixel of the detector, as wide as the model."""
+    import jax.numpy as jnp
+    from astropy.io import fits
+
+    import lensjax as lj
+
+    try:
+        with fits.open(path) as opened:
+            table = next(h for h in opened if "PSF_SAMP" in h.header)
+            header = table.header
+            basis = np.asarray(table.data["PSF_MASK"][0], np.float32)
+        zero = [float(header.get(f"POLZERO{i}", 0.0)) for i in (1, 2)]
+        scale = [float(header.get(f"POLSCAL{i}", 1.0)) for i in (1, 2)]
+        sampling = float(header["PSF_SAMP"])
+    except (OSError, KeyError, ValueError, StopIteration, IndexError, TypeError) as error:
+        raise InputError(f"{path}: no PsfEx model can be read from it ({error!r})") from None
+    model = lj.PsfEx(jnp.asarray(basis), zero[0], scale[0], zero[1], scale[1], sampling)
+    size = 2 * int(basis.shape[-1] // 2 * sampling) + 1
+    return np.asarray(model.kernel(x, y, size), np.float32)
