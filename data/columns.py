@@ -180,11 +180,6 @@ def required(survey: Survey, stage: Stage) -> tuple[str, ...]:
     return tuple(column.name for column in columns(survey, stage) if stage in column.required)
 
 
-def of_type(survey: Survey, stage: Stage, *kinds: Type) -> tuple[str, ...]:
-    """Names of the columns of a stage that have one of these types."""
-    return tuple(column.name for column in columns(survey, stage) if column.type in kinds)
-
-
 def schema(survey: Survey, stage: Stage, only: Iterable[str] | None = None) -> pa.Schema:
     """Arrow schema of a stage: types, units in the field metadata, and the survey's name.
 

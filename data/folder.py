@@ -31,9 +31,9 @@ from data import splits, tables
 from data.config import settings
 from data.files import replacing
 from data.names import inside, safe_name
+from data.photometry import psfdepth
 from data.survey import Survey
 from lensjax.errors import InputError
-from lensjax.units import ZERO_POINT
 
 UNLABELLED = "unlabelled"
 """`cutout_type` of an object whose table has no label for it"""
@@ -192,8 +192,7 @@ def _row(folder: Path, raw: Mapping[str, Any], s: Folder, survey: Survey) -> dic
     }
     for band in survey.bands:
         depth, m5 = number[f"psfdepth_{band}"], number[f"m5_{band}"]
-        # m5 = 22.5 - 2.5 log10(5 / sqrt(psfdepth)), solved for psfdepth
-        row[f"psfdepth_{band}"] = depth if m5 is None else 25 * 10 ** (0.8 * (m5 - ZERO_POINT))
+        row[f"psfdepth_{band}"] = depth if m5 is None else float(psfdepth(m5))
     return row | {"files": _files(folder, name, raw.get("file"), s, survey)}
 
 

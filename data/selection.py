@@ -20,12 +20,12 @@ import numpy as np
 from jaxtyping import Bool, Float
 from pydantic import Field, model_validator
 
+from data import photometry
 from data.catalogue import Columns, file_name, missing, require, take
 from data.config import settings
 from data.sky import SkyTree, galactic_latitude
 from data.survey import Survey, default
 from lensjax.errors import InputError
-from lensjax.photometry import ZERO_POINT
 
 CATEGORIES = ("ring_proxy", "edge_on_proxy", "blue_clumpy", "large_galaxy", "merger_neighbour")
 NOBS_BINS = ("1-2", "3-5", "6-10", "11+")
@@ -314,10 +314,9 @@ def merging(
 
 
 def magnitude(flux: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-    """AB magnitude of a flux in nanomaggies, 22.5 - 2.5 log10 f, in float64; NaN where the flux is
-    not positive, and no rule holds for NaN."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(flux > 0, ZERO_POINT - 2.5 * np.log10(flux), np.nan)
+    """AB magnitude of a flux in nanomaggies; NaN where the flux is not positive, for no rule holds
+    for NaN."""
+    return np.where(flux > 0, photometry.magnitude(flux), np.nan)
 
 
 def nobs_bin(nobs: np.ndarray) -> np.ndarray:

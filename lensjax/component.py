@@ -87,6 +87,9 @@ class Component:
     extra: ClassVar[str] = ""
     """Key of a prior's block that is not a distribution, see `read_extra`; empty: there is none."""
 
+    needs_extra: ClassVar[bool] = False
+    """Whether a prior has to give it."""
+
     @classmethod
     def choices(cls) -> tuple[dict[str, Domain], ...]:
         """The sets of parameters that a prior may draw, each with their domains: one of them has
@@ -119,8 +122,9 @@ class Component:
         raise NotImplementedError
 
     @classmethod
-    def draw_extra(cls, key: Array, n: int, kept: Any) -> dict[str, Any]:
-        """Fields, with a leading axis of n, that follow from what `read_extra` kept."""
+    def draw_extra(cls, key: Array | None, n: int, kept: Any) -> dict[str, Any]:
+        """Fields, with a leading axis of n, that follow from what `read_extra` kept. Without a key
+        nothing is drawn: the fields have their plainest value."""
         raise NotImplementedError
 
 

@@ -31,8 +31,6 @@ from lensjax.grid import PixelGrid
 from lensjax.spreading import MARGIN, SPLINE, padded
 
 FWHM_TO_SIGMA = 1 / 2.3548200450309493
-MOFFAT_BETAS = (2.5, 3.5, 4.5)
-"""The survey's own choices of the Moffat exponent."""
 
 REACH = 16
 """Pixels from a Gaussian's centre to the end of its rows of weights."""

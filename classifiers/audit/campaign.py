@@ -27,8 +27,8 @@ from classifiers.audit.injection import Batch, Experiment, observe, unchanged
 from classifiers.audit.plan import Chunk
 from classifiers.finders import Finder, Scores, scored
 from classifiers.finders.scorefile import Exchange, ScoreFile
-from classifiers.photometry import depth_m5, magnitude
 from data import jobs
+from data.photometry import depth_m5, magnitude
 from data.survey import Survey
 from lensjax.prior import Prior
 

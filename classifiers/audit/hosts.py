@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from classifiers.audit.axes import Axis
-from classifiers.photometry import depth_m5
+from data.photometry import depth_m5
 from data.survey import Survey, default
 from lensjax.errors import InputError
 

@@ -12,7 +12,7 @@ import pandas as pd
 from classifiers.evaluation import figures
 from classifiers.evaluation.settings import EvaluateSettings
 from classifiers.evaluation.thresholds import operating
-from classifiers.photometry import depth_m5
+from data.photometry import depth_m5
 from data.selection import CATEGORIES
 from data.survey import Survey
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from lensjax.arrays import Real
@@ -57,6 +58,4 @@ def larger(light: Any, factor: Real) -> Any:
 def surface_brightness(light: Light, x: Real, y: Real) -> Float[Array, "..."]:
     """Surface brightness (arcsec^-2) of a profile of unit flux at x, y (arcsec) in the source
     plane, any shape."""
-    import jax.numpy as jnp
-
     return light.brightness(jnp.asarray(x), jnp.asarray(y))

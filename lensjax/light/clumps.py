@@ -126,9 +126,11 @@ class ClumpySersic(Sersic):
         return ClumpLaw(kept, (low, high))
 
     @classmethod
-    def draw_extra(cls, key: Array, n: int, kept: Any) -> dict[str, Any]:
+    def draw_extra(cls, key: Array | None, n: int, kept: Any) -> dict[str, Any]:
         """Between 0 and the largest number of knots per galaxy, absent ones with fraction 0: equal
         shares of the drawn fraction, placed uniformly within `spread` half-light ellipses."""
+        if key is None:
+            return {}
         c, (low, high) = kept.numbers, kept.knots
         k_any, k_number, k_fraction, k_r, k_phi, k_size = jax.random.split(key, 6)
 

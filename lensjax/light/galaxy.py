@@ -49,6 +49,7 @@ class GalaxyImage(Light):
     y: Real = parameter(default=0.0)
 
     extra = "library"
+    needs_extra = True
 
     def prepared(self) -> SplineImage:
         image = jnp.asarray(self.image)
@@ -74,9 +75,13 @@ class GalaxyImage(Light):
         return library(value)
 
     @classmethod
-    def draw_extra(cls, key: Array, n: int, kept: Any) -> dict[str, Any]:
+    def draw_extra(cls, key: Array | None, n: int, kept: Any) -> dict[str, Any]:
+        """Images of the library, each with the same probability; without a key the first."""
         images = jnp.asarray(kept)
-        return {"image": images[jax.random.randint(key, (n,), 0, images.shape[0])]}
+        first = jnp.zeros(n, int)
+        return {
+            "image": images[first if key is None else jax.random.randint(key, (n,), 0, len(images))]
+        }
 
 
 @jax.tree_util.register_dataclass

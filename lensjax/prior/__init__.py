@@ -1,6 +1,6 @@
 """Prior distributions of lens scenes: any components, described in YAML, drawn by key.
 
-    prior = priors("raw_notes")                          # a preset of priors.yaml, or a YAML file
+    prior = priors("raw_notes")                          # a preset, or a YAML file of yours
     scenes = prior.sample(key, 1024, theta_e=1.5)        # a Scene whose leaves have an axis of 1024
 
 A prior names the components of a scene and how each of their parameters is distributed:

@@ -83,10 +83,10 @@ class Prior:
         return replace(self, parameters={**self.parameters, **parameters})
 
     def draw(self, key: Array, n: int, /, **fixed: Real) -> dict[str, Array]:
-        """n values (n,) of every parameter, those in `fixed` (scalar or (n,)) as given. A
-        parameter's
-        draws depend on the key and its name only: fixing one leaves the others as they were.
-        InputError for an unknown name or a value outside the parameter's domain."""
+        """n values (n,) of every parameter, those in `fixed` (scalar or (n,)) as given.
+
+        A parameter's draws depend on the key and its name only: fixing one leaves the others as
+        they were. InputError for an unknown name or a value outside the parameter's domain."""
         self._check(n, fixed)
         return _draw(self, key, n, fixed)
 
@@ -105,19 +105,29 @@ class Prior:
         """The (batched) scene of drawn parameters (n,). key: of clumps and images; without one
         there are no clumps, and a library gives its first image."""
         n = np.shape(next(iter(p.values())))[0]
-        lens = self.blocks[0] if self.blocks and self.blocks[0].role == "lens" else None
-        zero = jnp.zeros(n)
-        centre = tuple(
-            p[name] if lens and (name := lens.flat(axis)) else zero for axis in ("x", "y")
-        )
-        theta_e = p[name] if lens and (name := lens.flat("theta_e")) else jnp.ones(n)
+        first = self.blocks[0]
+
+        def of_lens(name: str, otherwise: float) -> Array:
+            flat = first.flat(name) if first.role == "lens" else None
+            return jnp.full(n, otherwise) if flat is None else p[flat]
+
+        centre, theta_e = (of_lens("x", 0.0), of_lens("y", 0.0)), of_lens("theta_e", 1.0)
         made: dict[str, list[Any]] = {role: [] for role in BASES}
         for number, (block, kept) in enumerate(zip(self.blocks, self.extras)):
             own = None if key is None else jax.random.fold_in(key, number)
-            made[block.role].append(self._component(block, kept, p, n, centre, theta_e, own))
+            made[block.role].append(self._component(block, kept, p, centre, theta_e, own))
         return Scene(*(tuple(made[role]) for role in BASES))
 
-    def _component(self, block, kept, p, n, centre, theta_e, key) -> Component:
+    def _component(
+        self,
+        block: Block,
+        kept: Any,
+        p: Mapping[str, Array],
+        centre: tuple[Array, Array],
+        theta_e: Array,
+        key: Array | None,
+    ) -> Component:
+        """One component: its drawn fields, its place, its fluxes and its extras."""
         values: dict[str, Any] = dict(block.constants)
         drawn = {name: p[flat] for name, flat in block.names}
         colours = {name: drawn.pop(name) for name, _ in _colours(block)}
@@ -131,11 +141,7 @@ class Prior:
             magnitudes = colour_magnitudes(colours, self.bands, self.wavelengths)
             values["flux"] = nanomaggies(jnp.stack(magnitudes, -1))
         if kept is not None:
-            if key is not None:
-                values |= block.cls.draw_extra(key, n, kept)
-            elif block.cls.extra == "library":
-                image = jnp.asarray(kept)[0]
-                values["image"] = jnp.broadcast_to(image, (n, *image.shape))
+            values |= block.cls.draw_extra(key, theta_e.shape[0], kept)
         return block.cls.from_drawn(values | drawn)
 
     def _known(self, name: str) -> None:

@@ -127,8 +127,8 @@ class _Reader:
     def extra(self) -> Any:
         key = self.cls.extra
         if not key or key not in self.given:
-            if key == "library":
-                raise self.fail(key, "is missing: give an NPZ file with `images` (n, H, W)")
+            if self.cls.needs_extra:
+                raise self.fail(key, f"is missing; {self.component} needs it")
             return None
         try:
             return self.cls.read_extra(self.given[key])

@@ -10,8 +10,8 @@ import lensjax as lj
 from classifiers.audit import hosts, plan, summary
 from classifiers.audit.axes import Axis, Grid
 from classifiers.audit.settings import AuditSettings
-from classifiers.photometry import depth_m5
 from data.cutouts import write_npz
+from data.photometry import depth_m5
 from lensjax.errors import InputError
 
 

@@ -6,7 +6,7 @@ from scipy.stats import beta
 
 import lensjax as lj
 from classifiers.intervals import jeffreys
-from classifiers.photometry import depth_m5, magnitude
+from data.photometry import depth_m5, magnitude
 
 
 @pytest.mark.parametrize("level", [0.68, 0.95])

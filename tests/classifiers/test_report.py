@@ -14,11 +14,11 @@ from auditable import PIXELS, run_directory
 
 from classifiers.audit import completeness, hosts, plan, summary
 from classifiers.audit.settings import AuditSettings
-from classifiers.photometry import depth_m5
 from classifiers.report import command
 from classifiers.report.images import MISSING, rgb
 from data import record
 from data.manifest import read as read_manifest
+from data.photometry import depth_m5
 from data.survey import default
 from lensjax.cli import main
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from lensjax.photometry import ZERO_POINT
+from lensjax.units import ZERO_POINT
 
 
 def magnitude(flux: Any) -> Float[np.ndarray, "..."]:
@@ -25,3 +25,9 @@ def depth_m5(psfdepth: Any) -> Float[np.ndarray, "..."]:
     shape; NaN below 0 and minus infinity at 0."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return magnitude(5.0 / np.sqrt(np.asarray(psfdepth, np.float64)))
+
+
+def psfdepth(m5: Any) -> Float[np.ndarray, "..."]:
+    """Inverse variance of a point source (nanomaggies^-2) at a 5-sigma depth (AB mag), any shape:
+    what `depth_m5` is the depth of."""
+    return 25.0 * 10 ** (0.8 * (np.asarray(m5, np.float64) - ZERO_POINT))
