@@ -36,20 +36,20 @@ Columns are as documented on legacysurvey.org (drN/catalogs, drN/bitmasks).
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Bool
 
+from data import cataloguefile
 from data import columns as table
 from data.names import is_safe
 from data.sky import separation
 from data.survey import Survey, default
 from lensjax.errors import InputError
-from lensjax.photometry import ZERO_POINT
+from lensjax.units import ZERO_POINT
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -72,9 +72,6 @@ _BESIDE = {
     "ls_id": "int64",
 }
 """Columns that are read besides those of the table, and their types."""
-_NOTHING = ("", "nan", "null", "none", "n/a", "--")
-"""What stands in a text for a missing value, in lower case."""
-_TRUTH = {"t": True, "true": True, "1": True, "f": False, "false": False, "0": False}
 
 
 def read(path: str | Path, survey: Survey | None = None) -> Columns:
@@ -86,19 +83,10 @@ def read(path: str | Path, survey: Survey | None = None) -> Columns:
     has a column of the wrong kind, or has one name for two objects.
     """
     path, survey = Path(path), survey or default()
-    name = path.name.lower()
-    if not path.is_file():
-        raise InputError(f"{path}: no such catalogue file")
-    wanted = _wanted(survey)
-    if name.endswith((".parquet", ".csv")):
-        raw = _read_csv(path, wanted) if name.endswith(".csv") else _read_parquet(path, wanted)
-    elif name.endswith((".fits", ".fits.gz", ".fits.fz", ".fit")):
-        raw = _read_fits(path, wanted)
-    else:
-        raise InputError(f"{path}: not a catalogue; expected .fits, .fits.gz, .parquet or .csv")
+    raw = cataloguefile.read(path, _wanted(survey))
     kinds = {**table.types(survey, "catalogue"), **_BESIDE}
     checked = {
-        key: _checked(path, file_name(survey, key), value, unknown, kinds[key])
+        key: cataloguefile.checked(path, file_name(survey, key), value, unknown, kinds[key])
         for key, (value, unknown) in raw.items()
     }
     return standard(checked, path, survey)
@@ -290,208 +278,3 @@ def to_arrow(columns: Columns, survey: Survey | None = None) -> pa.Table:
         return pa.array(plain, type=field.type, mask=missing(value))
 
     return pa.table([column(field) for field in schema], schema=schema)
-
-
-Raw = dict[str, tuple[np.ndarray, np.ndarray | None]]
-"""Column to its values and a mask of those that are missing (None: the values themselves say)."""
-
-
-def _read_fits(path: Path, wanted: dict[str, str]) -> Raw:
-    """Wanted columns of the first table of a FITS file, in native byte order. The checksum is
-    verified where there is one."""
-    from astropy.io import fits
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            warnings.filterwarnings("error", message="(?i).*(checksum|datasum|truncated)")
-            with fits.open(
-                path, checksum=True, memmap=not path.name.endswith("gz"), lazy_load_hdus=False
-            ) as hdus:
-                found = next((hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU)), None)
-                if found is None:
-                    raise InputError(
-                        f"{path}: no table in this FITS file; a catalogue is a binary table with "
-                        "RA and DEC"
-                    )
-                present = {name.lower(): name for name in reversed(found.columns.names)}
-                return {
-                    key: _fits_column(found, present[name])
-                    for name, key in wanted.items()
-                    if name in present
-                }
-    except InputError:
-        raise
-    except MemoryError:
-        raise InputError(
-            f"{path}: asks for more memory than there is; the header is damaged, fetch the file "
-            "again"
-        ) from None
-    except Exception as error:  # a dozen kinds on damaged bytes, warnings among them
-        if isinstance(error, OSError) and error.errno is not None:
-            raise
-        raise InputError(
-            f"{path}: not a readable FITS table ({_first_line(error)}); fetch it again"
-        ) from None
-
-
-def _fits_column(hdu: Any, name: str) -> tuple[np.ndarray, np.ndarray | None]:
-    """Values of a column of a table, and which of them are missing.
-
-    TNULL is compared with what is stored, before TSCAL and TZERO, as the FITS standard says.
-    An undefined logical is stored as a zero byte.
-    """
-    column = hdu.columns[name]
-    stored = hdu.data.view(np.ndarray)[name]
-    unknown = None
-    if stored.ndim == 1:
-        if str(column.format).endswith("L"):
-            unknown = ~np.isin(stored.view(np.uint8), [ord("T"), ord("F")])
-        elif stored.dtype.kind in "iu" and isinstance(column.null, int | np.integer):
-            unknown = stored == column.null
-    return np.array(hdu.data[name]), unknown
-
-
-def _read_parquet(path: Path, wanted: dict[str, str]) -> Raw:
-    """Wanted columns of a Parquet file."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-    import pyarrow.parquet as pq
-
-    out: Raw = {}
-    with _readable(path):
-        names = pq.read_schema(path).names
-        chosen = {name.lower(): name for name in reversed(names) if name.lower() in wanted}
-        read = pq.read_table(path, columns=list(chosen.values()), partitioning=None)
-        for lower, name in chosen.items():
-            column = read[name].combine_chunks()
-            if pa.types.is_dictionary(column.type):
-                column = column.dictionary_decode()
-            unknown = np.asarray(pc.is_null(column).to_numpy(zero_copy_only=False), bool)
-            if pa.types.is_integer(column.type) or pa.types.is_boolean(column.type):
-                column = column.fill_null(False if pa.types.is_boolean(column.type) else 0)
-            elif pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-                column = column.fill_null("")
-            elif pa.types.is_binary(column.type):
-                column = column.fill_null(b"")
-            values = column.to_numpy(zero_copy_only=False)
-            out[wanted[lower]] = values, unknown if unknown.any() else None
-    return out
-
-
-def _read_csv(path: Path, wanted: dict[str, str]) -> Raw:
-    """Wanted columns of a CSV file, as text and numbers; an empty field is a missing value."""
-    import pandas as pd
-
-    out: Raw = {}
-    with _readable(path):
-        header = [str(name) for name in pd.read_csv(path, nrows=0).columns]
-        chosen = {n.strip().lower(): n for n in reversed(header) if n.strip().lower() in wanted}
-        frame = pd.read_csv(path, usecols=list(chosen.values()), dtype=str, keep_default_na=False)
-        for lower, name in chosen.items():
-            text = frame[name].str.strip()
-            unknown = text.str.lower().isin(_NOTHING).to_numpy(bool)
-            out[wanted[lower]] = text.where(~unknown, "").to_numpy(str), unknown
-    return out
-
-
-class _readable:
-    """Turns what the readers of tables raise on damaged bytes into one line that names the file."""
-
-    def __init__(self, path: Path):
-        self.path = path
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if error is None or not isinstance(error, Exception):
-            return
-        if isinstance(error, InputError) or (
-            isinstance(error, OSError) and error.errno is not None
-        ):
-            return
-        raise InputError(
-            f"{self.path}: not a readable table ({_first_line(error)}); fetch it again"
-        ) from None
-
-
-def _checked(
-    path: Path, name: str, value: np.ndarray, unknown: np.ndarray | None, kind: str
-) -> np.ndarray:
-    """The column with the type that it has in the table, or InputError. name: in the file."""
-    if value.ndim != 1:
-        raise InputError(
-            f"{path}: column {name} has {value.ndim} dimensions, expected one value a row"
-        )
-    unknown = np.zeros(len(value), bool) if unknown is None else unknown
-    if kind == "string":
-        text = _text(path, name, value)
-        return np.where(unknown, "", text) if unknown.any() else text
-    csv = path.name.lower().endswith(".csv")
-    if kind == "bool" and value.dtype.kind in "SUO":
-        words = np.char.lower(_text(path, name, value))
-        if wrong := [w for w in np.unique(words[~unknown]) if w not in _TRUTH]:
-            raise InputError(f"{path}: column {name} holds {wrong[0]!r}, expected true or false")
-        return _masked(np.array([_TRUTH.get(w, False) for w in words], bool), unknown)
-    if csv:
-        value = _numbers(path, name, np.where(unknown, "0", value))
-    if value.dtype.kind not in "iufb":
-        found = "text" if value.dtype.kind in "SUO" else value.dtype
-        raise InputError(f"{path}: column {name} is {found}, expected numbers")
-    if kind == "float64":
-        number = value.astype(np.float64)
-        number[unknown] = np.nan
-        return number
-    if value.dtype.kind == "f":
-        unknown = unknown | np.isnan(value)
-        value = np.where(unknown, 0, value)
-        if not (np.isfinite(value).all() and (value == np.floor(value)).all()):
-            raise InputError(f"{path}: column {name} has values that are not whole numbers")
-    value = np.where(unknown, 0, value) if unknown.any() else value
-    if kind == "bool":
-        if not np.isin(value, (0, 1)).all():
-            raise InputError(f"{path}: column {name} has values other than 0 and 1")
-        return _masked(value.astype(bool), unknown)
-    if len(value) and not (-(2**63) <= int(value.min()) and int(value.max()) < 2**63):
-        raise InputError(f"{path}: column {name} has numbers beyond 64 bits")
-    return _masked(value.astype(np.int64), unknown)
-
-
-def _masked(value: np.ndarray, unknown: np.ndarray) -> np.ndarray:
-    """A masked array where a value is missing, a plain one where none is."""
-    return np.ma.MaskedArray(value, unknown) if unknown.any() else value
-
-
-def _text(path: Path, name: str, value: np.ndarray) -> np.ndarray:
-    """A column as text without blanks around it, (n,) str."""
-    if value.dtype.kind == "O" and all(isinstance(v, bytes) for v in value):
-        value = value.astype("S")
-    if value.dtype.kind not in "SUO" or (
-        value.dtype.kind == "O" and not all(isinstance(v, str | None) for v in value)
-    ):
-        raise InputError(f"{path}: column {name} is {value.dtype}, expected text")
-    if not len(value):
-        return np.empty(0, "<U1")
-    try:
-        text = np.char.decode(value, "ascii") if value.dtype.kind == "S" else value.astype(str)
-    except UnicodeDecodeError:
-        raise InputError(
-            f"{path}: column {name} holds bytes that are not text; fetch the file again"
-        ) from None
-    return np.char.strip(text)
-
-
-def _numbers(path: Path, name: str, text: np.ndarray) -> np.ndarray:
-    """A column of CSV as numbers."""
-    import pandas as pd
-
-    try:
-        return pd.to_numeric(pd.Series(text, dtype=object)).to_numpy()
-    except (ValueError, TypeError):
-        raise InputError(f"{path}: column {name} is text, expected numbers") from None
-
-
-def _first_line(error: Any) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[0] if lines else type(error).__name__)[:160]

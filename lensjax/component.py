@@ -18,8 +18,11 @@ its module is imported.
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
+from importlib import import_module
 from typing import Any, ClassVar, Literal, NamedTuple, TypeVar
 
 import numpy as np
@@ -137,11 +140,12 @@ def known(base: type[Component]) -> dict[str, type[Component]]:
 
 
 def named(base: type[Component], name: str) -> type[Component]:
-    """The component of that name, or `module:Class` of a user's own module. Raises InputError."""
+    """The component of that name, or `module:Class` of a user's own module, which is looked for in
+    the working directory after everything else. Raises InputError."""
     if ":" in name:
-        from importlib import import_module
-
         module, _, attribute = name.partition(":")
+        if (here := os.getcwd()) not in sys.path:
+            sys.path.append(here)
         try:
             cls = getattr(import_module(module), attribute)
         except (ImportError, AttributeError) as error:

@@ -29,7 +29,7 @@ from classifiers.finders import Finder, Scores, scored
 from classifiers.finders.scorefile import Exchange, ScoreFile
 from data import jobs
 from data.photometry import depth_m5, magnitude
-from data.survey import Survey
+from data.survey import Survey, plain
 from lensjax.prior import Prior
 
 if TYPE_CHECKING:
@@ -75,10 +75,23 @@ class Campaign:
         """Where stamps go out to, if scores come back in a table."""
         if not isinstance(self.finder, ScoreFile):
             return None
-        asked = [(c.name, c.ids) for c in self.plan]
-        what = json.dumps([asked, self.prior.name, self.gain, self.beta, self.extinction])
-        identity = sha256(what.encode()).hexdigest()
-        return Exchange(self.finder.folder, self.survey, identity, "injection_id", self.stamp_files)
+        folder = self.finder.folder
+        return Exchange(folder, self.survey, self.identity(), "injection_id", self.stamp_files)
+
+    def identity(self) -> str:
+        """A text that changes when the stamps would, apart from the pixels of the hosts: what is
+        injected, in which parts, and all that the compiled function is given."""
+        used = sorted({int(i) for chunk in self.plan for i in chunk.host})
+        hosts = self.hosts.take(np.array(used, int))
+        asked = [(c.name, c.degrade, c.ids) for c in self.plan]
+        options = [self.gain, self.beta, self.extinction, self.batch, plain(self.survey)]
+        leaves, shape = jax.tree.flatten(self.prior)
+        told = [asked, options, str(shape), hosts.ids.tolist(), hosts.paths.tolist()]
+        told.append(None if hosts.kernels is None else hosts.kernels.tolist())
+        digest = sha256(json.dumps(told).encode())
+        for values in (*leaves, hosts.psf, hosts.psfdepth, hosts.ebv):
+            digest.update(np.asarray(values, np.float64).tobytes())
+        return digest.hexdigest()
 
     @cached_property
     def kernel_size(self) -> int:

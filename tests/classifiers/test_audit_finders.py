@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from auditable import run_directory
 
+import lensjax as lj
 from classifiers import frozen, onnxfile
 from classifiers.audit import command, kernels
 from classifiers.audit.campaign import Campaign
@@ -103,6 +104,36 @@ def test_a_score_file_gives_the_same_completeness(run, network, ours, tmp_path, 
     same(out / "audit", ours)
     assert read(folder / "scores.csv", [r["injection_id"] for r in sent]).score.min() > 0
     assert not (out / "audit" / "sensitivity.csv").exists()
+
+
+def test_stamps_of_another_prior_are_another_experiment(run):
+    """The scores of one prior must not be taken for those of another that has the same name."""
+    hosts = Hosts(
+        *(np.array(["a", "b"]), np.array(["test"] * 2), np.zeros(2, int), np.array(["x", "y"])),
+        *(np.full((2, 3), 1.2), np.full((2, 3), 300.0), np.array(["catalogue"] * 2)),
+        *(np.full(2, 101), np.full(2, default().pixel_scale)),
+    )
+    grid = AuditSettings().axes(hosts.psf[:, 1], hosts.depth)
+    plan = chunks(hosts, grid, 2, 1, False, 1)
+    mine = {
+        "lens": {"NFW": {"theta_e": {"fixed": 1.0}, "r_s": {"fixed": 5.0}}},
+        "source": {"Sersic": {"r_mag": {"fixed": 24.0}, "r_eff": {"fixed": 0.2}}},
+    }
+    mine["source"]["Sersic"] |= {"n": {"fixed": 1.0}, "q": {"fixed": 1.0}, "phi": {"fixed": 0.0}}
+    other = json.loads(json.dumps(mine))
+    other["source"]["Sersic"]["r_eff"] = {"fixed": 0.3}
+    first = Campaign(plan, hosts, run, None, lj.prior_from("mine", mine), 0.0, 0.0, 4)
+    same_again = dataclasses.replace(first, prior=lj.prior_from("mine", mine))
+    assert first.identity() == same_again.identity()
+    brighter = dataclasses.replace(hosts, psfdepth=hosts.psfdepth * 2)
+    for change in (
+        {"prior": lj.prior_from("mine", other)},
+        {"beta": 3.5},
+        {"batch": 8},
+        {"extinction": False},
+        {"hosts": brighter},
+    ):
+        assert dataclasses.replace(first, **change).identity() != first.identity(), change
 
 
 CALLABLE = """

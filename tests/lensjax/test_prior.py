@@ -1,5 +1,6 @@
 """The registry of priors: laws, keys, gradients to the assumptions, refusals."""
 
+import sys
 from importlib.resources import files
 
 import jax
@@ -276,6 +277,25 @@ def test_a_prior_of_any_components_is_read_drawn_and_rendered(tmp_path):
     grid, psf = lj.PixelGrid(21, 0.3), lj.Gaussian(jnp.array([1.0, 1.0]))
     images = jax.vmap(lambda s: lj.render(s, grid, psf, 1e-2))(scenes)
     assert np.isfinite(images).all() and (np.asarray(images).sum((1, 2)) > 0).all()
+
+
+def test_a_component_of_ones_own_module_is_found_in_the_working_directory(tmp_path, monkeypatch):
+    (tmp_path / "my_lenses.py").write_text(
+        "import jax, lensjax as lj\n"
+        "from dataclasses import dataclass\n"
+        "from lensjax.component import NOT_NEGATIVE, parameter\n"
+        "@jax.tree_util.register_dataclass\n"
+        "@dataclass(frozen=True)\n"
+        "class Sheet(lj.Mass):\n"
+        "    kappa: float = parameter(NOT_NEGATIVE)\n"
+        "    def deflection(self, x, y):\n"
+        "        return self.kappa * x, self.kappa * y\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", [p for p in sys.path if p not in ("", str(tmp_path))])
+    entries = raw_notes() | {"lens": {"my_lenses:Sheet": {"kappa": {"fixed": 0.25}}}}
+    scenes = prior_from("mine", entries).sample(KEY, 2)
+    np.testing.assert_allclose(scenes.lens[0].deflection(2.0, 4.0), [[0.5, 0.5], [1.0, 1.0]])
 
 
 def test_wrong_draws_are_refused(notes):
