@@ -16,15 +16,16 @@ import torch
 
 
 def models():
-    """torchvision with its compiled operators only declared, for a torch that came without them."""
-    library = torch.library.Library("torchvision", "FRAGMENT")
-    for name in ("nms", "qnms"):
-        try:
+    """torchvision's; where its compiled operators are missing (a torch that came without them),
+    they are only declared."""
+    try:
+        import torchvision
+    except RuntimeError:
+        global library  # what it declares goes when it goes
+        library = torch.library.Library("torchvision", "FRAGMENT")
+        for name in ("nms", "qnms"):
             library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        except RuntimeError:
-            pass  # there already
-    import torchvision
-
+        import torchvision
     return torchvision.models
 
 

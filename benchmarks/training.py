@@ -128,7 +128,8 @@ def case(
     rows, turns = (np.resize(x, (q.steps, *x.shape[1:])) for x in (rows, turns))
     first = next(iter(train.updates(rows, turns)))
     state = begin(net, update)
-    compiled = make_step(net, update, 0, prepare=train.prepare).lower(state, *first).compile()
+    lowered = make_step(net, update, 0, prepare=train.prepare).lower(state, *first)
+    compiled = lowered.compile()
 
     def run() -> None:
         nonlocal state
@@ -138,7 +139,8 @@ def case(
 
     run()
     seconds = fastest(run, q.repeats) / len(rows)
-    operations = float((compiled.cost_analysis() or {}).get("flops", float("nan")))
+    # Not of the compiled program: there a GPU's convolutions are cuDNN's, which XLA counts as none.
+    operations = float((lowered.cost_analysis() or {}).get("flops", float("nan")))
     found = {
         "images_per_second": batch / seconds,
         "gflop_per_image": operations / batch / 1e9,
@@ -171,7 +173,8 @@ def peer(folder: Path, model: str, precision: str, batch: int, q: Question) -> d
     done = subprocess.run(line, capture_output=True, text=True)
     base = {"model": model, "precision": precision, "batch": batch}
     if done.returncode:
-        return {**base, "failed": done.stderr.strip().splitlines()[-1]}
+        lines = done.stderr.strip().splitlines()
+        return {**base, "failed": next((s for s in reversed(lines) if "Error" in s), lines[-1])}
     return {**base, **json.loads(done.stdout.splitlines()[-1])}
 
 
