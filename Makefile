@@ -26,10 +26,10 @@ check: install
 	$(VENV)/bin/mypy
 
 test: check
-	$(VENV)/bin/python -m pytest -n 2 --dist loadgroup -m "not stress"
+	$(VENV)/bin/python -m pytest -n 2 --dist loadfile -m "not stress"
 
 test-all: check
-	$(VENV)/bin/python -m pytest -n 2 --dist loadgroup
+	$(VENV)/bin/python -m pytest -n 2 --dist loadfile
 
 clean:
 	rm -rf $(VENV) runs

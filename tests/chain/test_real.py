@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("real")]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from data.survey import Images, Rgb, Survey, load, names, write
 
 ROOT = Path(__file__).resolve().parents[2]
 STEPS = ("simulate", "survey", "train", "evaluate", "audit", "report")
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("chain")]
+pytestmark = pytest.mark.slow
 
 DR10: Survey = load("ls_dr10")
 OWN = replace(
