@@ -11,7 +11,9 @@ pixel from that of the stamp: the middle pixel of an odd stamp is pixel 32 of it
 
 The median is the exact one, that of numpy: the mean of the two middle values of an even number. It
 is found by bisecting the ordered bit patterns of the floats. These are 32 counting passes that
-vectorise; on a processor they are 15 to 50 times faster than XLA's sort.
+vectorise; on a processor they are 15 to 50 times faster than XLA's sort. A graphics card finds four
+bits in a pass instead, by 15 counts at once: it is bound by the number of passes. The result is the
+same.
 
 A stamp whose MAD is 0 in a band (blank, or one value in more than half of the annulus) still has a
 result: what differs from the median goes to the clip, the rest to 0. `flat` names such stamps.
@@ -20,6 +22,7 @@ result: what differs from the median goes to the clip, the rest to 0. `flat` nam
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Annotated
 
 import jax
@@ -33,6 +36,10 @@ from lensjax.errors import InputError
 
 EPSILON = 1e-8
 SMALLEST_CROP = 16
+DIGIT = 4
+"""Bits that a graphics card finds in a pass. More bits are fewer passes, but 2^bits comparisons a
+number in each, which from here on take longer than reading the numbers."""
+
 Fraction = Annotated[float, Field(gt=0.0, le=1.0)]
 
 
@@ -127,25 +134,50 @@ def _middles(x: Float[Array, "..."], axis: int) -> tuple[Float[Array, "..."], Fl
     n = x.shape[axis]
     wanted = (n - 1) // 2 + 1  # rank, counted from 1, of the lower middle
     keys = _ordered(x)
+    key = jax.lax.platform_dependent(
+        keys,
+        cpu=partial(_smallest_by_bisection, wanted=wanted, axis=axis),
+        default=partial(_smallest_by_digits, wanted=wanted, axis=axis),
+    )
+    if n % 2:
+        return _value(key), _value(key)
+    limit = jnp.iinfo(jnp.int32).max
+    following = jnp.min(jnp.where(keys > jnp.expand_dims(key, axis), keys, limit), axis)
+    return _value(key), _value(jnp.where(_at_most(keys, key, axis) > wanted, key, following))
 
-    def at_most(bound: Int[Array, "..."]) -> Int[Array, "..."]:
-        return jnp.sum((keys <= jnp.expand_dims(bound, axis)).astype(jnp.int32), axis)
+
+def _at_most(keys: Int[Array, "..."], bound: Int[Array, "..."], axis: int) -> Int[Array, "..."]:
+    return jnp.sum((keys <= jnp.expand_dims(bound, axis)).astype(jnp.int32), axis)
+
+
+def _smallest_by_bisection(keys: Int[Array, "..."], wanted: int, axis: int) -> Int[Array, "..."]:
+    """The wanted-th smallest key, bit by bit."""
 
     def halve(_: int, bracket: tuple[Array, Array]) -> tuple[Array, Array]:
-        low, high = bracket  # at_most(low) < wanted <= at_most(high)
+        low, high = bracket  # _at_most(low) < wanted <= _at_most(high)
         middle = (low & high) + ((low ^ high) >> 1)  # (low + high) // 2 without overflow
-        enough = at_most(middle) >= wanted
+        enough = _at_most(keys, middle, axis) >= wanted
         return jnp.where(enough, low, middle), jnp.where(enough, middle, high)
 
     first = jnp.take(keys, 0, axis)
     limits = jnp.iinfo(jnp.int32)
-    _, key = jax.lax.fori_loop(
+    return jax.lax.fori_loop(
         0, 32, halve, (jnp.full_like(first, limits.min), jnp.full_like(first, limits.max))
-    )
-    if n % 2:
-        return _value(key), _value(key)
-    following = jnp.min(jnp.where(keys > jnp.expand_dims(key, axis), keys, limits.max), axis)
-    return _value(key), _value(jnp.where(at_most(key) > wanted, key, following))
+    )[1]
+
+
+def _smallest_by_digits(keys: Int[Array, "..."], wanted: int, axis: int) -> Int[Array, "..."]:
+    """The wanted-th smallest key, digit by digit from the top: each pass counts the keys below
+    every value of the next digit. The compiler puts as many counts into one kernel as the card has
+    memory for. No loop, because a card waits between its rounds."""
+    keys, axis = jax.lax.optimization_barrier(jnp.moveaxis(keys, axis, -1)), -1
+    found = jnp.full_like(keys[..., 0], jnp.iinfo(jnp.int32).min)
+    for shift in range(32 - DIGIT, -1, -DIGIT):
+        # The first pass steps from the negative keys over zero: its steps wrap around.
+        candidates = [found + jnp.array(d, jnp.int32) * (1 << shift) for d in range(1, 2**DIGIT)]
+        below = [_at_most(keys, candidate - 1, axis) for candidate in candidates]
+        found = found + sum((number < wanted).astype(jnp.int32) for number in below) * (1 << shift)
+    return found
 
 
 @jax.custom_jvp

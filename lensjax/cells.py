@@ -200,9 +200,8 @@ class _View:
         )
 
     def differentiable(self, levels: list[_Cells]) -> list[Float[Array, "P C"]]:
-        """Brightness at the rays of all levels, with its derivative by the parameters: of all rays
-        in one loop, _AT_ONCE at a time. What it needs then stays in the cache and is never kept,
-        and it is compiled once instead of for every level."""
+        """Brightness at the rays of all levels, with its derivative by the parameters, which goes
+        over the rays of all levels together: it is compiled once instead of for every level."""
 
         @jax.custom_jvp
         def attach(once, values, rays):
@@ -211,19 +210,9 @@ class _View:
         @attach.defjvp
         def attach_jvp(primals, tangents):
             once, values, rays = primals
-            flat = (jnp.concatenate([level[axis].ravel() for level in rays]) for axis in (0, 1))
-            x, y = (jnp.pad(r, (0, -r.size % _AT_ONCE), mode="edge") for r in flat)
-
-            @jax.checkpoint
-            def change(tangent, start):
-                ray = [lax.dynamic_slice(r, (start,), (_AT_ONCE,)) for r in (x, y)]
-                return jax.jvp(
-                    lambda o: self.shine(o[1], self.trace(o[0], *ray)), (once,), (tangent,)
-                )[1]
-
-            d_flat = lax.map(
-                lambda start: change(tangents[0], start), jnp.arange(0, x.size, _AT_ONCE)
-            ).ravel()
+            d_flat = lax.platform_dependent(
+                *(tangents[0], once, rays), cpu=self._change_in_parts, default=self._change
+            )
             ends = np.cumsum([0] + [value.size for value in values])
             return values, [
                 d_flat[a:b].reshape(value.shape) for a, b, value in zip(ends, ends[1:], values)
@@ -232,6 +221,36 @@ class _View:
         return attach(
             self.once, [level.value for level in levels], [level.rays() for level in levels]
         )
+
+    def _change(self, tangent, once, rays) -> Float[Array, " N"]:
+        """Derivative of the brightness along `tangent`, of all rays at once: few large kernels, as
+        a graphics card likes them. Their intermediate results are worked out again by the backward
+        pass rather than kept. As many zeros at the end as `_change_in_parts` has rays too many."""
+
+        @jax.checkpoint
+        def change(tangent, once, x, y):
+            return self._along(tangent, once, x, y)
+
+        changes = change(tangent, once, *_flat(rays))
+        return jnp.pad(changes, (0, -changes.size % _AT_ONCE))
+
+    def _change_in_parts(self, tangent, once, rays) -> Float[Array, " N"]:
+        """The same in one loop, _AT_ONCE rays at a time: what it needs then stays in a processor's
+        cache and is never kept. The last ray is repeated to fill the last part."""
+        x, y = (jnp.pad(r, (0, -r.size % _AT_ONCE), mode="edge") for r in _flat(rays))
+
+        @jax.checkpoint
+        def change(tangent, start):
+            ray = [lax.dynamic_slice(r, (start,), (_AT_ONCE,)) for r in (x, y)]
+            return self._along(tangent, once, *ray)
+
+        return lax.map(
+            lambda start: change(tangent, start), jnp.arange(0, x.size, _AT_ONCE)
+        ).ravel()
+
+    def _along(self, tangent, once, x: Array, y: Array) -> Array:
+        """Derivative of the brightness at the rays x, y along `tangent`."""
+        return jax.jvp(lambda o: self.shine(o[1], self.trace(o[0], x, y)), (once,), (tangent,))[1]
 
     def _need(
         self,
@@ -258,3 +277,8 @@ class _View:
                 torn = jnp.maximum(jnp.abs(cx - centre[0]), jnp.abs(cy - centre[1])) <= 0.5 * side
                 reach = jnp.where(torn, _ANYWHERE, reach)
         return jnp.maximum(light.bound(x, y, reach), reduce(jnp.maximum, value)) - mean(value, rule)
+
+
+def _flat(rays: list[tuple[Float[Array, "P C"], Float[Array, "P C"]]]) -> list[Float[Array, " N"]]:
+    """x and y of the rays of all levels, one level after the other."""
+    return [jnp.concatenate([level[axis].ravel() for level in rays]) for axis in (0, 1)]

@@ -162,3 +162,19 @@ def test_without_a_crop_it_is_the_whole_stamp_with_any_number_of_bands(size, ban
     assert whole.shape == images.shape and Preprocess().of(size) == p and p.of(7) == p
     np.testing.assert_array_equal(whole, compiled(images, p))
     np.testing.assert_array_equal(whole, reference(images, p))
+
+
+@pytest.mark.parametrize("number", [1, 16, 17, 1000])
+def test_a_card_finds_the_medians_that_a_processor_finds(number):
+    """Negative and positive values, zeros of both signs, ties, and the largest floats."""
+    from data.preprocess import _ordered, _smallest_by_bisection, _smallest_by_digits
+
+    rng = np.random.default_rng(number)
+    values = rng.normal(size=(number, 6)).astype(np.float32)
+    values[:, 1], values[::2, 2], values[::3, 3] = 0.0, -0.0, 3.4e38
+    values[:, 4], values[1::2, 5] = np.round(values[:, 4]), -3.4e38
+    keys = _ordered(jnp.asarray(values))
+    for wanted in {1, (number - 1) // 2 + 1, number}:
+        expected = np.sort(np.asarray(keys), axis=0)[wanted - 1]
+        for find in (_smallest_by_digits, _smallest_by_bisection):
+            np.testing.assert_array_equal(np.asarray(find(keys, wanted, 0)), expected)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import lensjax as lj
+from lensjax.cells import _View
 from lensjax.reference import converged_points, lensed_sersic
 
 GRID = lj.PixelGrid(101)
@@ -48,3 +49,20 @@ def test_images_beside_the_centre_of_the_lens_are_converged(name, tol):
     image = np.asarray(lj.render(scene, GRID, lj.Gaussian(1.37), tol)[..., 0], float)
     assert np.abs(image - truth).max() < tol * truth.max()
     assert abs(image.sum() / truth.sum() - 1) < tol
+
+
+@pytest.mark.parametrize("name", NEAR_THE_CENTRE)
+def test_the_derivative_of_all_rays_at_once_is_that_in_parts(name):
+    scene = NEAR_THE_CENTRE[name]
+    view = _View(scene.lens, scene.source[0])
+    rng = np.random.default_rng(0)
+    x, y = (jnp.asarray(rng.uniform(-2, 2, (5, 500)), jnp.float32) for _ in range(2))
+    rays = [(x, y), (x[:4, :70], y[:4, :70])]
+    tangent = jax.tree.map(lambda leaf: jnp.full_like(leaf, 0.3), view.once)
+    whole, parts = (
+        np.asarray(f(tangent, view.once, rays)) for f in (view._change, view._change_in_parts)
+    )
+    count = x.size + 4 * 70
+    assert np.abs(whole[:count]).max() > 0
+    scale = np.abs(parts[:count]).max()
+    np.testing.assert_allclose(whole[:count], parts[:count], rtol=1e-4, atol=1e-6 * scale)

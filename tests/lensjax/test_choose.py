@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lensjax.choose import largest
+from lensjax.choose import _bisected, _keys, largest, nth_largest
 
 
 @pytest.mark.parametrize("size", [1, 2, 31, 99, 100, 720, 1009, 1521, 2048, 2560, 4999, 19321])
@@ -50,3 +50,16 @@ def test_a_batch_is_its_items_and_double_precision_is_allowed():
     )
     with jax.enable_x64(True):
         np.testing.assert_array_equal(largest(jnp.asarray(values[0]), 50), one_by_one[0])
+
+
+@pytest.mark.parametrize(
+    "size, count", [(100, 1), (720, 128), (1521, 80), (2560, 64), (2560, 2559)]
+)
+def test_a_card_finds_the_threshold_that_a_processor_finds(size, count):
+    values = np.random.default_rng(count).exponential(size=size).astype(np.float32) ** 4
+    values[::3] = 0.0
+    values[1::7] = 2.0
+    keys = _keys(jnp.asarray(values))
+    wanted = int(np.sort(np.asarray(keys))[-count])
+    assert int(nth_largest(keys, count, 31)) == wanted
+    assert int(_bisected(keys[None], count)) == wanted
