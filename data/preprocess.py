@@ -28,6 +28,7 @@ from typing import Annotated
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.experimental.layout import Layout, with_layout_constraint
 from jaxtyping import Array, Bool, Float, Int
 from pydantic import Field, model_validator
 
@@ -168,12 +169,16 @@ def _smallest_by_bisection(keys: Int[Array, "..."], wanted: int, axis: int) -> I
 
 def _smallest_by_digits(keys: Int[Array, "..."], wanted: int, axis: int) -> Int[Array, "..."]:
     """The wanted-th smallest key, digit by digit from the top: each pass counts the keys below
-    every value of the next digit. The compiler puts as many counts into one kernel as the card has
-    memory for. No loop, because a card waits between its rounds."""
-    keys, axis = jax.lax.optimization_barrier(jnp.moveaxis(keys, axis, -1)), -1
+    every value of the next digit. No loop, because a card waits between the rounds of one.
+
+    The keys of one median are put side by side in memory. Where they are not, the compiler writes
+    the result of every comparison to memory before it counts, three times the bytes."""
+    keys, axis = jnp.moveaxis(keys, axis, -1), -1
+    keys = with_layout_constraint(keys, Layout(tuple(range(keys.ndim))))
     found = jnp.full_like(keys[..., 0], jnp.iinfo(jnp.int32).min)
     for shift in range(32 - DIGIT, -1, -DIGIT):
-        # The first pass steps from the negative keys over zero: its steps wrap around.
+        # The steps of the first pass are meant to wrap around: from the smallest integer up to 0
+        # and beyond.
         candidates = [found + jnp.array(d, jnp.int32) * (1 << shift) for d in range(1, 2**DIGIT)]
         below = [_at_most(keys, candidate - 1, axis) for candidate in candidates]
         found = found + sum((number < wanted).astype(jnp.int32) for number in below) * (1 << shift)

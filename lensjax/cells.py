@@ -225,13 +225,16 @@ class _View:
     def _change(self, tangent, once, rays) -> Float[Array, " N"]:
         """Derivative of the brightness along `tangent`, of all rays at once: few large kernels, as
         a graphics card likes them. Their intermediate results are worked out again by the backward
-        pass rather than kept. As many zeros at the end as `_change_in_parts` has rays too many."""
+        pass rather than kept. As many zeros at the end as `_change_in_parts` has rays too many.
+
+        The barrier makes the compiler work the result out once. Without it, each of the nine places
+        where a level of rays is used would do it again."""
 
         @jax.checkpoint
         def change(tangent, once, x, y):
             return self._along(tangent, once, x, y)
 
-        changes = change(tangent, once, *_flat(rays))
+        changes = lax.optimization_barrier(change(tangent, once, *_flat(rays)))
         return jnp.pad(changes, (0, -changes.size % _AT_ONCE))
 
     def _change_in_parts(self, tangent, once, rays) -> Float[Array, " N"]:

@@ -2,6 +2,8 @@
 
 import os
 import signal
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -23,3 +25,20 @@ def survey_data() -> Path:
     if not (folder / "MANIFEST.csv").is_file():
         pytest.skip(f"no real survey data: set LENSJAX_DATA (looked in {folder})")
     return folder
+
+
+@pytest.fixture
+def as_on_a_card(monkeypatch) -> Callable[[], AbstractContextManager[None]]:
+    """A context in which functions are traced in the form that they have on a graphics card. It
+    runs on a processor just as well, only more slowly."""
+    import jax  # here, because some tests set JAX up before it is imported
+
+    @contextmanager
+    def traced() -> Iterator[None]:
+        jax.clear_caches()
+        with monkeypatch.context() as patch:
+            patch.setattr(jax.lax, "platform_dependent", lambda *a, default, **_: default(*a))
+            yield
+        jax.clear_caches()
+
+    return traced

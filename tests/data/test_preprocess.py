@@ -178,3 +178,20 @@ def test_a_card_finds_the_medians_that_a_processor_finds(number):
         expected = np.sort(np.asarray(keys), axis=0)[wanted - 1]
         for find in (_smallest_by_digits, _smallest_by_bisection):
             np.testing.assert_array_equal(np.asarray(find(keys, wanted, 0)), expected)
+
+
+def test_a_card_gives_the_same_bits_and_gradients(as_on_a_card):
+    images = stamps(2, 33)
+
+    def results():
+        slope = jax.vmap(jax.grad(lambda x: jnp.sum(raw_robust(x, SMALL) ** 2)))
+        return jax.jit(
+            lambda x: (raw_robust(x, SMALL), jax.vmap(lambda y: raw_robust(y, SMALL))(x), slope(x))
+        )(images)
+
+    here = results()
+    with as_on_a_card():
+        card = results()
+    np.testing.assert_array_equal(card[0], here[0])
+    np.testing.assert_array_equal(card[1], here[0])
+    np.testing.assert_allclose(card[2], here[2], rtol=1e-5, atol=1e-5 * np.abs(here[2]).max())

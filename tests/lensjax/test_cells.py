@@ -66,3 +66,29 @@ def test_the_derivative_of_all_rays_at_once_is_that_in_parts(name):
     assert np.abs(whole[:count]).max() > 0
     scale = np.abs(parts[:count]).max()
     np.testing.assert_allclose(whole[:count], parts[:count], rtol=1e-4, atol=1e-6 * scale)
+
+
+def test_a_card_sees_the_same_image_and_the_same_derivatives(as_on_a_card):
+    (scene, _), psf = NEAR_THE_CENTRE.values(), lj.Gaussian(1.37)
+    scene = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), scene)
+    way = jax.tree.map(lambda leaf: 0.1 * jnp.ones_like(leaf), scene)
+
+    def results():
+        def squared(s):
+            return jnp.sum(lj.render(s, GRID, psf, 1e-2) ** 2)
+
+        slope = jax.grad(squared)
+        return jax.jit(
+            lambda s: (
+                lj.render(s, GRID, psf, 1e-2),
+                slope(s),
+                jax.jvp(squared, (s,), (way,))[1],
+                jax.jvp(slope, (s,), (way,))[1],
+            )
+        )(scene)
+
+    here = results()
+    with as_on_a_card():
+        card = results()
+    for a, b in zip(jax.tree.leaves(card), jax.tree.leaves(here)):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5 * np.abs(b).max())
