@@ -18,9 +18,13 @@ NAMES = ("lenstronomy", "jaxtronomy", "herculens", "caustics")
 Run = Callable[[], object]
 
 
-def _at_once() -> int:
+def _on_card() -> bool:
+    return jax.default_backend() != "cpu"
+
+
+def at_once() -> int:
     """Images in one call of a peer: enough to fill the device."""
-    return 16 if jax.default_backend() == "cpu" else 512
+    return 512 if _on_card() else 16
 
 
 def versions(*names: str) -> dict[str, str | None]:
@@ -59,7 +63,7 @@ def ready(scene) -> dict[str, tuple[Run, int]]:
         "phi": lens.phi,
     }
     p |= {"q_s": source.q, "phi_s": source.phi}
-    out, count = {}, _at_once()
+    out = {}
     for name, build in {
         "lenstronomy": _lenstronomy,
         "jaxtronomy": _jaxtronomy,
@@ -69,7 +73,7 @@ def ready(scene) -> dict[str, tuple[Run, int]]:
         if versions(name)[name] is None:
             continue
         try:
-            run, items = build({k: np.asarray(v[:count], np.float32) for k, v in p.items()})
+            run, items = build({k: np.asarray(v, np.float32) for k, v in p.items()})
             run()
         except Exception as error:  # a peer that does not run here is reported, not hidden
             print(f"{name} does not run here: {type(error).__name__}: {error}", flush=True)
@@ -156,7 +160,7 @@ def _jaxtronomy(p: dict) -> tuple[Run, int]:
         kwargs_numerics=numerics,
     )
     image = jax.jit(lambda p: model.image(*_arguments(p)))
-    if jax.default_backend() != "cpu":
+    if _on_card():
         many, batch = jax.jit(jax.vmap(image)), {k: jnp.asarray(v) for k, v in p.items()}
         return lambda: jax.block_until_ready(many(batch)), len(p["R"])
     each = [{k: jnp.asarray(v[i]) for k, v in p.items()} for i in range(8)]
@@ -216,7 +220,7 @@ def _caustics(p: dict) -> tuple[Run, int]:
     import caustics
     import torch
 
-    device = "cpu" if jax.default_backend() == "cpu" else "cuda"
+    device = "cuda" if _on_card() else "cpu"
     cosmology = caustics.FlatLambdaCDM(name="cosmology")
     sie = caustics.SIE(cosmology=cosmology, name="sie", z_l=0.5, z_s=1.5)
     shear = caustics.ExternalShear(
@@ -261,7 +265,7 @@ def _caustics(p: dict) -> tuple[Run, int]:
     def run():
         with torch.no_grad():
             images = many(batch)
-        if device == "cuda":
+        if _on_card():
             torch.cuda.synchronize()
         return images
 

@@ -41,7 +41,7 @@ import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
 import lensjax as lj
-from benchmarks.peers import NAMES, ready, versions
+from benchmarks.peers import NAMES, at_once, ready, versions
 from classifiers.processor import keep_memory
 from data.preprocess import Preprocess, raw_robust
 from lensjax.rendering import plan
@@ -187,7 +187,7 @@ def speed(batch: int, rounds: int, tol: float) -> dict:
     fixed = workloads(batch, "4x4")["W1"]
     fixed()
     runs["lensjax W1 4x4"] = fixed, batch
-    runs |= ready(scenes(512))
+    runs |= ready(scenes(at_once()))
     found = in_turns(runs, rounds, 1.0)
     peak = matrix_rate()
     memory = int(

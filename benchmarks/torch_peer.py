@@ -21,10 +21,9 @@ def models():
     try:
         import torchvision
     except RuntimeError:
-        global library  # what it declares goes when it goes
-        library = torch.library.Library("torchvision", "FRAGMENT")
         for name in ("nms", "qnms"):
-            library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+            arguments = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+            torch.library.define(f"torchvision::{name}", arguments)
         import torchvision
     return torchvision.models
 

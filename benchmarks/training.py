@@ -129,8 +129,7 @@ def case(
     first = next(iter(train.updates(rows, turns)))
     state = begin(net, update)
     step = make_step(net, update, 0, prepare=train.prepare)
-    lowered = step.lower(state, *first)
-    compiled = lowered.compile()
+    compiled = step.lower(state, *first).compile()
 
     def run() -> None:
         nonlocal state

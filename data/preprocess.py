@@ -11,9 +11,9 @@ pixel from that of the stamp: the middle pixel of an odd stamp is pixel 32 of it
 
 The median is the exact one, that of numpy: the mean of the two middle values of an even number. It
 is found by bisecting the ordered bit patterns of the floats. These are 32 counting passes that
-vectorise; on a processor they are 15 to 50 times faster than XLA's sort. A graphics card finds four
-bits in a pass instead, by 15 counts at once: it is bound by the number of passes. The result is the
-same.
+vectorise; on a processor they are 15 to 50 times faster than XLA's sort. On a graphics card
+four bits are found in a pass (`lensjax.choose.nth_largest`), because each pass takes time to start.
+The result is the same.
 
 A stamp whose MAD is 0 in a band (blank, or one value in more than half of the annulus) still has a
 result: what differs from the median goes to the clip, the rest to 0. `flat` names such stamps.
@@ -28,18 +28,17 @@ from typing import Annotated
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.experimental.layout import Layout, with_layout_constraint
 from jaxtyping import Array, Bool, Float, Int
 from pydantic import Field, model_validator
 
 from data.config import settings
+from lensjax.choose import nth_largest
 from lensjax.errors import InputError
 
 EPSILON = 1e-8
 SMALLEST_CROP = 16
-DIGIT = 4
-"""Bits that a graphics card finds in a pass. More bits are fewer passes, but 2^bits comparisons a
-number in each, which from here on take longer than reading the numbers."""
+_SIGN = np.uint32(1 << 31)
+"""The bit that puts signed integers in the order of unsigned ones."""
 
 Fraction = Annotated[float, Field(gt=0.0, le=1.0)]
 
@@ -168,21 +167,11 @@ def _smallest_by_bisection(keys: Int[Array, "..."], wanted: int, axis: int) -> I
 
 
 def _smallest_by_digits(keys: Int[Array, "..."], wanted: int, axis: int) -> Int[Array, "..."]:
-    """The wanted-th smallest key, digit by digit from the top: each pass counts the keys below
-    every value of the next digit. No loop, because a card waits between the rounds of one.
-
-    The keys of one median are put side by side in memory. Where they are not, the compiler writes
-    the result of every comparison to memory before it counts, three times the bytes."""
-    keys, axis = jnp.moveaxis(keys, axis, -1), -1
-    keys = with_layout_constraint(keys, Layout(tuple(range(keys.ndim))))
-    found = jnp.full_like(keys[..., 0], jnp.iinfo(jnp.int32).min)
-    for shift in range(32 - DIGIT, -1, -DIGIT):
-        # The steps of the first pass are meant to wrap around: from the smallest integer up to 0
-        # and beyond.
-        candidates = [found + jnp.array(d, jnp.int32) * (1 << shift) for d in range(1, 2**DIGIT)]
-        below = [_at_most(keys, candidate - 1, axis) for candidate in candidates]
-        found = found + sum((number < wanted).astype(jnp.int32) for number in below) * (1 << shift)
-    return found
+    """The wanted-th smallest key, four bits at a time (`lensjax.choose.nth_largest`)."""
+    last = jnp.moveaxis(keys, axis, -1)
+    unsigned = jax.lax.bitcast_convert_type(last, jnp.uint32) ^ _SIGN
+    found = nth_largest(unsigned, last.shape[-1] - wanted + 1)
+    return jax.lax.bitcast_convert_type(found ^ _SIGN, jnp.int32)
 
 
 @jax.custom_jvp

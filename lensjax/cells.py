@@ -211,7 +211,11 @@ class _View:
         def attach_jvp(primals, tangents):
             once, values, rays = primals
             d_flat = lax.platform_dependent(
-                *(tangents[0], once, rays), cpu=self._change_in_parts, default=self._change
+                tangents[0],
+                once,
+                rays,
+                cpu=self._change_in_parts,
+                default=self._change,
             )
             ends = np.cumsum([0] + [value.size for value in values])
             return values, [
@@ -225,31 +229,25 @@ class _View:
     def _change(self, tangent, once, rays) -> Float[Array, " N"]:
         """Derivative of the brightness along `tangent`, of all rays at once: few large kernels, as
         a graphics card likes them. Their intermediate results are worked out again by the backward
-        pass rather than kept. As many zeros at the end as `_change_in_parts` has rays too many.
+        pass rather than kept.
 
-        The barrier makes the compiler work the result out once. Without it, each of the nine places
-        where a level of rays is used would do it again."""
-
-        @jax.checkpoint
-        def change(tangent, once, x, y):
-            return self._along(tangent, once, x, y)
-
-        changes = lax.optimization_barrier(change(tangent, once, *_flat(rays)))
-        return jnp.pad(changes, (0, -changes.size % _AT_ONCE))
+        The barrier makes the compiler work the result out once. Without it, every place that uses
+        the rays of a level would work it out again."""
+        return lax.optimization_barrier(jax.checkpoint(self._along)(tangent, once, *_flat(rays)))
 
     def _change_in_parts(self, tangent, once, rays) -> Float[Array, " N"]:
         """The same in one loop, _AT_ONCE rays at a time: what it needs then stays in a processor's
         cache and is never kept. The last ray is repeated to fill the last part."""
-        x, y = (jnp.pad(r, (0, -r.size % _AT_ONCE), mode="edge") for r in _flat(rays))
+        flat = _flat(rays)
+        x, y = (jnp.pad(r, (0, -r.size % _AT_ONCE), mode="edge") for r in flat)
 
         @jax.checkpoint
         def change(tangent, start):
             ray = [lax.dynamic_slice(r, (start,), (_AT_ONCE,)) for r in (x, y)]
             return self._along(tangent, once, *ray)
 
-        return lax.map(
-            lambda start: change(tangent, start), jnp.arange(0, x.size, _AT_ONCE)
-        ).ravel()
+        parts = lax.map(lambda start: change(tangent, start), jnp.arange(0, x.size, _AT_ONCE))
+        return parts.ravel()[: flat[0].size]
 
     def _along(self, tangent, once, x: Array, y: Array) -> Array:
         """Derivative of the brightness at the rays x, y along `tangent`."""

@@ -4,15 +4,16 @@
 order: bisect the threshold bit by bit, one count of what lies above it at a time, then read the
 places off the mask. Five times quicker.
 
-A graphics card is bound by the number of its kernels, and a bisection is a hundred of them. It
-finds the threshold digit by digit instead, many counts in one pass.
+On a graphics card every kernel takes a few microseconds to start, and a bisection is a hundred
+kernels. There the threshold is found four bits at a time, fifteen counts in one kernel.
 """
 
 from functools import partial
 
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Float, Int
+from jax.experimental.layout import Layout, with_layout_constraint
+from jaxtyping import Array, Float, Int, UInt32
 
 from lensjax.apart import apart
 
@@ -50,29 +51,33 @@ def _keys(values: Float[Array, " N"]) -> Int[Array, " N"]:
 
 def _threshold(keys: Int[Array, "R C"], count: int) -> Int[Array, ""]:
     """The count-th largest key, in the way that suits the device."""
-    return lax.platform_dependent(
-        keys,
-        cpu=partial(_bisected, count=count),
-        default=lambda keys: nth_largest(keys.ravel(), count, 31),
-    )
+
+    def by_digits(keys: Int[Array, "R C"]) -> Int[Array, ""]:
+        unsigned = jnp.maximum(keys, 0).astype(jnp.uint32).ravel()
+        return nth_largest(unsigned, count).astype(jnp.int32)
+
+    return lax.platform_dependent(keys, cpu=partial(_bisected, count=count), default=by_digits)
 
 
-def nth_largest(keys: Int[Array, "N *rest"], count: int, width: int) -> Int[Array, " *rest"]:
-    """The count-th largest along the first axis of integers in 0 ... 2^width - 1, digit by digit
-    from the top: each pass counts the keys from every candidate on, all candidates in one kernel.
-    No loop, because a card waits between the rounds of one."""
-    found = jnp.zeros(keys.shape[1:], keys.dtype)
-    for end in range(width, 0, -_DIGIT):
-        shift = max(end - _DIGIT, 0)
-        candidates = [found | jnp.array(d << shift, keys.dtype) for d in range(1, 1 << end - shift)]
+def nth_largest(keys: UInt32[Array, "*rest N"], count: int) -> UInt32[Array, "*rest"]:
+    """The count-th largest along the last axis, digit by digit from the top: each pass counts the
+    keys from every value of the next digit on. No loop, because a card waits between the rounds of
+    one.
+
+    The keys that are compared are put side by side in memory. Where they are not, the compiler
+    writes the result of every comparison to memory before it counts, three times the bytes."""
+    keys = with_layout_constraint(keys, Layout(tuple(range(keys.ndim))))
+    found = jnp.zeros_like(keys[..., 0])
+    for shift in range(32 - _DIGIT, -1, -_DIGIT):
+        candidates = [found | jnp.uint32(digit << shift) for digit in range(1, 2**_DIGIT)]
+        # One reduction of all counts, because single ones would be put into more kernels.
         above = lax.reduce(
-            tuple((keys >= candidate).astype(jnp.int32) for candidate in candidates),
-            (jnp.int32(0),) * len(candidates),
-            lambda a, b: tuple(x + y for x, y in zip(a, b)),
-            (0,),
+            [(keys >= c[..., None]).astype(jnp.int32) for c in candidates],
+            [jnp.int32(0)] * len(candidates),
+            lambda a, b: [x + y for x, y in zip(a, b)],
+            (keys.ndim - 1,),
         )
-        digit = sum((number >= count).astype(keys.dtype) for number in above)
-        found = found | digit << shift
+        found = found | (sum((n >= count).astype(jnp.uint32) for n in above) << shift)
     return found
 
 

@@ -18,17 +18,17 @@ its module is imported.
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
 from importlib import import_module
+from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple, TypeVar
 
 import numpy as np
 from jaxtyping import Array
 
 from lensjax.errors import InputError
+from lensjax.siblings import importable
 
 C = TypeVar("C", bound="Component")
 
@@ -144,8 +144,7 @@ def named(base: type[Component], name: str) -> type[Component]:
     the working directory after everything else. Raises InputError."""
     if ":" in name:
         module, _, attribute = name.partition(":")
-        if (here := os.getcwd()) not in sys.path:
-            sys.path.append(here)
+        importable(Path())
         try:
             cls = getattr(import_module(module), attribute)
         except (ImportError, AttributeError) as error:

@@ -1,4 +1,5 @@
-"""The packages that are installed beside lensjax, whatever else has the same name.
+"""Where modules are imported from: the packages beside lensjax, whatever else has the same name,
+and modules of the user.
 
 `data`, `classifiers` and `spark` are names that a user's own folder may have too. The packages of
 this project therefore load each other from the folder in which lensjax lies, and not from the first
@@ -44,3 +45,11 @@ def own(*names: str) -> None:
         except BaseException:
             del sys.modules[name]
             raise
+
+
+def importable(folder: Path) -> None:
+    """Makes the modules in a folder importable from now on, after everything else, so that a folder
+    of the user can never take the place of an installed package."""
+    place = str(folder.resolve())
+    if place not in sys.path:
+        sys.path.append(place)

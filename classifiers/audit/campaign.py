@@ -63,6 +63,11 @@ class Campaign:
         """The survey of the hosts."""
         return self.hosts.survey
 
+    @cached_property
+    def used(self) -> np.ndarray:
+        """Places of the hosts that get an injection, in order."""
+        return np.unique(np.concatenate([chunk.host for chunk in self.plan]))
+
     def experiment(self, chunk: Chunk) -> Experiment:
         """The compiled function's fixed part for a chunk's stamp size."""
         pixels = lj.PixelGrid(chunk.size, chunk.pixel_scale)
@@ -81,8 +86,7 @@ class Campaign:
     def identity(self) -> str:
         """A text that changes when the stamps would, apart from the pixels of the hosts: what is
         injected, in which parts, and all that the compiled function is given."""
-        used = sorted({int(i) for chunk in self.plan for i in chunk.host})
-        hosts = self.hosts.take(np.array(used, int))
+        hosts = self.hosts.take(self.used)
         asked = [(c.name, c.degrade, c.ids) for c in self.plan]
         options = [self.gain, self.beta, self.extinction, self.batch, plain(self.survey)]
         leaves, shape = jax.tree.flatten(self.prior)
@@ -96,8 +100,7 @@ class Campaign:
     @cached_property
     def kernel_size(self) -> int:
         """Side of the largest PSF kernel of the hosts, pixels."""
-        used = sorted({int(i) for chunk in self.plan for i in chunk.host})
-        return max(kernels.of_host(self.hosts, i, self.out).shape[-1] for i in used)
+        return max(kernels.of_host(self.hosts, int(i), self.out).shape[-1] for i in self.used)
 
     def stamps(self, which: np.ndarray) -> dict[int, np.ndarray]:
         """Stamps (H, W, B) of the hosts at these places."""

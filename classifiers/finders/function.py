@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from classifiers.finders.description import function_of
 from lensjax.errors import InputError
+from lensjax.siblings import importable
 
 
 def load(text: str, folder: Path = Path()) -> Callable[[Any], Any]:
@@ -24,7 +24,7 @@ def load(text: str, folder: Path = Path()) -> Callable[[Any], Any]:
     if found is None:
         raise InputError(f"function {text!r}: write it as module:function or file.py:function")
     module, name = found["module"], found["function"]
-    _importable(folder)
+    importable(folder)
     value: Any = _module(module, folder, text)
     for part in name.split("."):
         if not hasattr(value, part):
@@ -42,7 +42,7 @@ def source(text: str, folder: Path = Path()) -> Path | None:
         return None
     if found["module"].endswith(".py"):
         return folder / found["module"]
-    _importable(folder)
+    importable(folder)
     try:
         spec = importlib.util.find_spec(found["module"])
     except (ImportError, ValueError):
@@ -74,10 +74,3 @@ def _module(name: str, folder: Path, text: str) -> Any:
         raise InputError(
             f"function {text!r}: importing {name} raised {type(error).__name__}: {what}; mend it"
         ) from error
-
-
-def _importable(folder: Path) -> None:
-    """From now on the folder can be imported from, after everything else."""
-    entry = str(folder.resolve())
-    if entry not in sys.path:
-        sys.path.append(entry)

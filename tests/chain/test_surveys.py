@@ -7,48 +7,19 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from own_survey import OWN
 
-from data.survey import Images, Rgb, Survey, load, names, write
+from data.survey import Survey, load, names, write
 
 ROOT = Path(__file__).resolve().parents[2]
 STEPS = ("simulate", "survey", "train", "evaluate", "audit", "report")
 pytestmark = pytest.mark.slow
-
-DR10: Survey = load("ls_dr10")
-OWN = replace(
-    DR10,
-    name="own-2",
-    title="Two bands of somebody's telescope",
-    bands=("B", "R1"),
-    reference="R1",
-    selection_band="R1",
-    colour=None,
-    pixel_scale=0.3,
-    stamp=64,
-    zero_point=25.0,
-    fwhm_ratio=(1.1, 1.0),
-    extinction=(3.6, 2.2),
-    wavelength=(440.0, 700.0),
-    rgb=Rgb(bands=("R1", "R1", "B"), scale=(3.0, 4.0, 6.0), stretch=0.25, softening=20.0),
-    conditions=replace(
-        DR10.conditions, m5_offset=(0.4, 0.0), m5_one_exposure=(23.8, 23.4), sky=(22.0, 21.0)
-    ),
-    catalogue=replace(DR10.catalogue, mask_bits={"ALLMASK": 3}, dec=(-10.0, 25.0)),
-    images=Images(
-        folder="images/{brick}",
-        image="{band}-{brick}.fits.fz",
-        invvar="{band}-{brick}-ivar.fits.fz",
-        layer="own",
-    ),
-)
-"""A sixth survey: this object is all that is needed."""
 
 
 def run(out: Path, survey: Survey, name: str) -> Path:

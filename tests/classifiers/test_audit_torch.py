@@ -4,15 +4,12 @@ function, its ONNX export, our Flax model with the same weights, and a score fil
 Needs torch, torchvision and onnxscript (`pip install 'lensjax[torch]'`), and is skipped without.
 """
 
-import os
 import shutil
-import sys
 
 import numpy as np
 import pandas as pd
 import pytest
 from auditable import PIXELS, run_directory
-from torchvision_reference import torchvision_models
 
 from classifiers import finders, frozen, pretrained
 from classifiers.audit import command
@@ -29,12 +26,10 @@ FLAGS = (
 SEEN = f"preprocess=raw_robust crop={PIXELS.size}"
 
 DOOR = """
-import sys
 import torch
-sys.path.insert(0, {tests!r})
-from torchvision_reference import torchvision_models
+from benchmarks.torch_peer import models
 
-network = torchvision_models()["resnet18"]
+network = models().resnet18(num_classes=1)
 saved = torch.load({weights!r})["model"]
 network.load_state_dict({{name.removeprefix("module."): w for name, w in saved.items()}})
 network.eval()
@@ -53,8 +48,10 @@ def run(tmp_path_factory):
 @pytest.fixture(scope="module")
 def network(run):
     """A resnet18 with the statistics of the run's stamps, half of whose logits are above 0."""
+    from benchmarks.torch_peer import models
+
     torch.manual_seed(0)
-    net = torchvision_models()["resnet18"].train()
+    net = models().resnet18(num_classes=1).train()
     stamps = np.stack([np.load(p)["cutout"] for p in sorted((run / "cutouts").rglob("*.npz"))])
     seen = np.array(raw_robust(stamps, Preprocess(crop=PIXELS.size))).transpose(0, 3, 1, 2).copy()
     with torch.no_grad():
@@ -66,7 +63,8 @@ def network(run):
     return net
 
 
-def audited(run, folder, finder):
+def words(run, folder, finder):
+    """Arguments of an audit of a finder in a copy of the run."""
     shutil.copytree(run, folder)
     return ["--out", str(folder), *FLAGS, "--finder", finder]
 
@@ -77,9 +75,7 @@ def test_pytorch_onnx_flax_and_a_score_file_give_the_same_tables(
     weights = tmp_path / "weights.pth"
     state = {f"module.{name}": value for name, value in network.state_dict().items()}
     torch.save({"model": state}, weights)
-    (tmp_path / "torch_door.py").write_text(
-        DOOR.format(tests=os.path.dirname(__file__), weights=str(weights))
-    )
+    (tmp_path / "torch_door.py").write_text(DOOR.format(weights=str(weights)))
     monkeypatch.syspath_prepend(tmp_path)
     torch.onnx.export(
         network,
@@ -97,11 +93,10 @@ def test_pytorch_onnx_flax_and_a_score_file_give_the_same_tables(
         "onnx": f"{tmp_path / 'network.onnx'} output=logit {SEEN}",
         "pytorch": f"torch_door:logit output=logit layout=nchw {SEEN}",
     }
-    tables, logits = {}, {}
     for door, finder in doors.items():
-        assert command(audited(run, tmp_path / door, finder)) == 0
+        assert command(words(run, tmp_path / door, finder)) == 0
     exchange = tmp_path / "exchange"
-    ask = ["audit", *audited(run, tmp_path / "file", f"scores:{exchange}")]
+    ask = ["audit", *words(run, tmp_path / "file", f"scores:{exchange}")]
     assert main(ask) == 2
     capsys.readouterr()
     sent = pd.read_csv(exchange / "stamps.csv")
@@ -114,6 +109,7 @@ def test_pytorch_onnx_flax_and_a_score_file_give_the_same_tables(
     )
     assert main(ask) == 0
 
+    tables, logits = {}, {}
     for door in (*doors, "file"):
         folder = tmp_path / door / "audit"
         names = ("completeness.parquet", "completeness.csv")
@@ -124,4 +120,3 @@ def test_pytorch_onnx_flax_and_a_score_file_give_the_same_tables(
     for door in tables:
         np.testing.assert_allclose(logits[door], logits["flax"], atol=1e-3)
         assert tables[door] == tables["flax"], door
-    assert "torch_door" in sys.modules

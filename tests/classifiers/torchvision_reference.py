@@ -1,5 +1,5 @@
 """torchvision's logits on weights and images that any machine can make again:
-`python torchvision_reference.py > torchvision_logits.json`.
+`python -m tests.classifiers.torchvision_reference > tests/classifiers/torchvision_logits.json`.
 
 Needs torch and torchvision, which the tests do not: they compare with the file.
 """
@@ -35,19 +35,10 @@ def images(side: int) -> np.ndarray:
 
 
 def torchvision_models():
-    """torchvision's two models with one logit. Its compiled operators, which a CPU torch may lack,
-    are only declared."""
-    import torch
+    """torchvision's two models with one logit."""
+    from benchmarks.torch_peer import models
 
-    library = torch.library.Library("torchvision", "FRAGMENT")
-    for name in ("nms", "qnms"):
-        try:
-            library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        except RuntimeError:
-            pass  # there already
-    import torchvision
-
-    return {name: getattr(torchvision.models, name)(num_classes=1).eval() for name in MODELS}
+    return {name: getattr(models(), name)(num_classes=1).eval() for name in MODELS}
 
 
 def logits() -> dict[str, dict[str, list[float]]]:

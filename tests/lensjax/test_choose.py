@@ -61,5 +61,5 @@ def test_a_card_finds_the_threshold_that_a_processor_finds(size, count):
     values[1::7] = 2.0
     keys = _keys(jnp.asarray(values))
     wanted = int(np.sort(np.asarray(keys))[-count])
-    assert int(nth_largest(keys, count, 31)) == wanted
+    assert int(nth_largest(keys.astype(jnp.uint32), count)) == wanted
     assert int(_bisected(keys[None], count)) == wanted
