@@ -34,6 +34,7 @@ from lensjax.choose import largest
 from lensjax.grid import PixelGrid
 from lensjax.light import Light
 from lensjax.mass import Mass
+from lensjax.once import split
 from lensjax.spreading import (
     BLOCK,
     BLOCK_RULE,
@@ -54,7 +55,7 @@ from lensjax.spreading import (
 _ANYWHERE = 1e3
 """A reach (arcsec) beyond every source."""
 
-_AT_ONCE = 1024
+_AT_ONCE = 512
 """Rays that the derivative goes over at a time."""
 
 
@@ -193,8 +194,10 @@ class _View:
         cx, cy = centres.real.ravel(), centres.imag.ravel()
         step = side / split
         step_x, step_y = (jnp.asarray(r[:, None] * step, x.dtype) for r in (rule.x, rule.y))
-        beta = apart(lambda mass, cx, cy: self.trace(mass, cx + step_x, cy + step_y), mass, cx, cy)
-        value = apart(self.shine, light, beta)
+        beta = _on_its_own(
+            lambda mass, cx, cy: self.trace(mass, cx + step_x, cy + step_y), mass, cx, cy
+        )
+        value = _on_its_own(self.shine, light, beta)
         return _Cells(
             cx, cy, rule, step, value, self._need((mass, light), cx, cy, beta, value, step, rule)
         )
@@ -210,12 +213,9 @@ class _View:
         @attach.defjvp
         def attach_jvp(primals, tangents):
             once, values, rays = primals
+            x, y = (jnp.concatenate([level[axis].ravel() for level in rays]) for axis in (0, 1))
             d_flat = lax.platform_dependent(
-                tangents[0],
-                once,
-                rays,
-                cpu=self._change_in_parts,
-                default=self._change,
+                once, tangents[0], x, y, cpu=self._change_in_parts, default=self._change
             )
             ends = np.cumsum([0] + [value.size for value in values])
             return values, [
@@ -226,32 +226,35 @@ class _View:
             self.once, [level.value for level in levels], [level.rays() for level in levels]
         )
 
-    def _change(self, tangent, once, rays) -> Float[Array, " N"]:
-        """Derivative of the brightness along `tangent`, of all rays at once: few large kernels, as
-        a graphics card likes them. Their intermediate results are worked out again by the backward
-        pass rather than kept.
+    def _change(self, once, tangent, x: Array, y: Array) -> Float[Array, " N"]:
+        """Derivative of the brightness at the rays x, y along `tangent`, of all rays at once: few
+        large kernels, as a graphics card likes them. Their intermediate results are worked out
+        again by the backward pass rather than kept.
 
         The barrier makes the compiler work the result out once. Without it, every place that uses
         the rays of a level would work it out again."""
-        return lax.optimization_barrier(jax.checkpoint(self._along)(tangent, once, *_flat(rays)))
+        same, rest = self._first((once,), (tangent,), x, y)
+        return lax.optimization_barrier(jax.checkpoint(_along(rest))(*same, x, y))
 
-    def _change_in_parts(self, tangent, once, rays) -> Float[Array, " N"]:
+    def _change_in_parts(self, once, tangent, x: Array, y: Array) -> Float[Array, " N"]:
         """The same in one loop, _AT_ONCE rays at a time: what it needs then stays in a processor's
         cache and is never kept. The last ray is repeated to fill the last part."""
-        flat = _flat(rays)
-        x, y = (jnp.pad(r, (0, -r.size % _AT_ONCE), mode="edge") for r in flat)
+        count = x.size
+        x, y = (jnp.pad(r, (0, -count % _AT_ONCE), mode="edge") for r in (x, y))
+        (same, change), rest = self._first((once,), (tangent,), x[:_AT_ONCE], y[:_AT_ONCE])
 
         @jax.checkpoint
-        def change(tangent, start):
-            ray = [lax.dynamic_slice(r, (start,), (_AT_ONCE,)) for r in (x, y)]
-            return self._along(tangent, once, *ray)
+        def part(change, start):
+            rays = [lax.dynamic_slice(r, (start,), (_AT_ONCE,)) for r in (x, y)]
+            return _along(rest)(same, change, *rays)
 
-        parts = lax.map(lambda start: change(tangent, start), jnp.arange(0, x.size, _AT_ONCE))
-        return parts.ravel()[: flat[0].size]
+        parts = lax.map(lambda start: part(change, start), jnp.arange(0, x.size, _AT_ONCE))
+        return parts.ravel()[:count]
 
-    def _along(self, tangent, once, x: Array, y: Array) -> Array:
-        """Derivative of the brightness at the rays x, y along `tangent`."""
-        return jax.jvp(lambda o: self.shine(o[1], self.trace(o[0], x, y)), (once,), (tangent,))[1]
+    def _first(self, once, tangent, x: Array, y: Array):
+        """What is the same for all rays, with its derivative, and the steps that need the rays."""
+        first, rest = split(lambda o, x, y: self.shine(o[1], self.trace(o[0], x, y)), once[0], x, y)
+        return jax.jvp(first, once, tangent), rest
 
     def _need(
         self,
@@ -280,6 +283,13 @@ class _View:
         return jnp.maximum(light.bound(x, y, reach), reduce(jnp.maximum, value)) - mean(value, rule)
 
 
-def _flat(rays: list[tuple[Float[Array, "P C"], Float[Array, "P C"]]]) -> list[Float[Array, " N"]]:
-    """x and y of the rays of all levels, one level after the other."""
-    return [jnp.concatenate([level[axis].ravel() for level in rays]) for axis in (0, 1)]
+def _along(rest):
+    """Derivative of rest(same, x, y) along a change of `same`."""
+    return lambda same, change, x, y: jax.jvp(lambda s: rest(s, x, y), (same,), (change,))[1]
+
+
+def _on_its_own(f, parameters, *rays: Array):
+    """f(parameters, *rays) compiled as one kernel over the rays; what does not need the rays is
+    worked out before it."""
+    first, rest = split(f, parameters, *rays)
+    return apart(rest, first(parameters), *rays)
