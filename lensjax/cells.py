@@ -20,6 +20,7 @@ The result is a list of point fluxes, which `spreading.py` spreads over the pixe
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import reduce
 
@@ -158,7 +159,7 @@ class _Cells:
 
 
 class _View:
-    """A light profile seen through lenses: what does not depend on the ray is worked out once."""
+    """A light profile seen through lenses. once: both, the light `prepared`."""
 
     def __init__(self, mass: tuple[Mass, ...], light: Light):
         self.dtype = jax.tree.leaves(light)[0].dtype
@@ -178,6 +179,11 @@ class _View:
         """Brightness where they arrive."""
         return light.brightness(beta.real, beta.imag)
 
+    def _seen(self, once, x: Array, y: Array) -> Array:
+        """Brightness at the rays x, y."""
+        mass, light = once
+        return self.shine(light, self.trace(mass, x, y))
+
     def look(
         self, x: Float[Array, " K"], y: Float[Array, " K"], side: float, split: int, rule: Rule
     ) -> _Cells:
@@ -194,10 +200,8 @@ class _View:
         cx, cy = centres.real.ravel(), centres.imag.ravel()
         step = side / split
         step_x, step_y = (jnp.asarray(r[:, None] * step, x.dtype) for r in (rule.x, rule.y))
-        beta = _on_its_own(
-            lambda mass, cx, cy: self.trace(mass, cx + step_x, cy + step_y), mass, cx, cy
-        )
-        value = _on_its_own(self.shine, light, beta)
+        beta = apart(lambda mass, cx, cy: self.trace(mass, cx + step_x, cy + step_y), mass, cx, cy)
+        value = apart(self.shine, light, beta)
         return _Cells(
             cx, cy, rule, step, value, self._need((mass, light), cx, cy, beta, value, step, rule)
         )
@@ -233,15 +237,16 @@ class _View:
 
         The barrier makes the compiler work the result out once. Without it, every place that uses
         the rays of a level would work it out again."""
-        same, rest = self._first((once,), (tangent,), x, y)
-        return lax.optimization_barrier(jax.checkpoint(_along(rest))(*same, x, y))
+        return lax.optimization_barrier(jax.checkpoint(_along(self._seen))(once, tangent, x, y))
 
     def _change_in_parts(self, once, tangent, x: Array, y: Array) -> Float[Array, " N"]:
         """The same in one loop, _AT_ONCE rays at a time: what it needs then stays in a processor's
-        cache and is never kept. The last ray is repeated to fill the last part."""
+        cache and is never kept. What is the same for all rays is worked out before the loop. The
+        last ray is repeated to fill the last part."""
         count = x.size
         x, y = (jnp.pad(r, (0, -count % _AT_ONCE), mode="edge") for r in (x, y))
-        (same, change), rest = self._first((once,), (tangent,), x[:_AT_ONCE], y[:_AT_ONCE])
+        first, rest = split(self._seen, once, x[:_AT_ONCE], y[:_AT_ONCE])
+        same, change = jax.jvp(first, (once,), (tangent,))
 
         @jax.checkpoint
         def part(change, start):
@@ -250,11 +255,6 @@ class _View:
 
         parts = lax.map(lambda start: part(change, start), jnp.arange(0, x.size, _AT_ONCE))
         return parts.ravel()[:count]
-
-    def _first(self, once, tangent, x: Array, y: Array):
-        """What is the same for all rays, with its derivative, and the steps that need the rays."""
-        first, rest = split(lambda o, x, y: self.shine(o[1], self.trace(o[0], x, y)), once[0], x, y)
-        return jax.jvp(first, once, tangent), rest
 
     def _need(
         self,
@@ -283,13 +283,7 @@ class _View:
         return jnp.maximum(light.bound(x, y, reach), reduce(jnp.maximum, value)) - mean(value, rule)
 
 
-def _along(rest):
-    """Derivative of rest(same, x, y) along a change of `same`."""
-    return lambda same, change, x, y: jax.jvp(lambda s: rest(s, x, y), (same,), (change,))[1]
-
-
-def _on_its_own(f, parameters, *rays: Array):
-    """f(parameters, *rays) compiled as one kernel over the rays; what does not need the rays is
-    worked out before it."""
-    first, rest = split(f, parameters, *rays)
-    return apart(rest, first(parameters), *rays)
+def _along(f: Callable[..., Array]) -> Callable[..., Array]:
+    """The derivative of f(parameters, x, y) along a change of its parameters, as a function of
+    (parameters, change, x, y)."""
+    return lambda p, change, x, y: jax.jvp(lambda p: f(p, x, y), (p,), (change,))[1]

@@ -34,8 +34,9 @@ class Light(Component):
         raise NotImplementedError
 
     def prepared(self) -> Light:
-        """The same light with everything worked out that does not depend on the place. Only needed
-        where that is more than a few numbers."""
+        """The light as it is rendered, for example with a smooth middle in place of a steep one, or
+        as a spline in place of an image. A few numbers that are the same for every place need not
+        be worked out here, see `lensjax.once`."""
         return self
 
 

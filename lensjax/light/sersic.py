@@ -46,10 +46,10 @@ def sersic_b(n: Real) -> Float[Array, "..."]:
 @dataclass(frozen=True)
 class Core:
     """The smooth middle of a steep profile, radii in units of R_e: the square of its radius (0:
-    there is none), and the factor on (square of the radius - squared radius)^2 that is added to the
-    brightness at the edge."""
+    there is none), one over that square, and by how much the centre is brighter than the edge."""
 
     square: Real
+    rate: Real
     rise: Real
 
 
@@ -80,7 +80,7 @@ class Sersic(Light):
         mean = _flux_within(square, n) / (jnp.pi * q * r_eff**2 * square)
         edge = replace(self, n=n, core=None)._profile(square)
         core = Core(
-            jnp.where(steep, square, 0.0), jnp.where(steep, 3 * (mean - edge) / square**2, 0.0)
+            jnp.where(steep, square, 0.0), 1 / square, jnp.where(steep, 3 * (mean - edge), 0.0)
         )
         return replace(self, core=core)
 
@@ -101,10 +101,9 @@ class Sersic(Light):
     def _profile(self, square: Array) -> Float[Array, "..."]:
         """Brightness at a squared radius (R_e^2)."""
         if self.core is not None:
-            edge = self.core.square
-            cut = jnp.where(square > edge, square, edge)
-            inside = cut - square
-            return replace(self, core=None)._profile(cut) + self.core.rise * inside * inside
+            inside = jnp.maximum(1 - square * self.core.rate, 0.0)
+            smooth = replace(self, core=None)._profile(jnp.maximum(square, self.core.square))
+            return smooth + self.core.rise * inside**2
         n, r_eff = jnp.asarray(self.n), jnp.asarray(self.r_eff)
         b = sersic_b(n)
         area = jnp.log(2 * jnp.pi * self.q * n * r_eff**2)
@@ -117,9 +116,12 @@ def _flux_within(square: Array, n: Array) -> Float[Array, "..."]:
     $\gamma(2n, t)/\Gamma(2n)$ of $t = b_n r^{1/n}$ (Graham & Driver 2005, equation 2) by the series
     DLMF 8.11.4."""
     a, t = 2 * n, sersic_b(n) * jnp.exp(0.5 / n * jnp.log(square))
-    steps = a[..., None] + jnp.arange(_TERMS, dtype=a.dtype)
-    terms = jnp.exp(jnp.cumsum(jnp.log(t[..., None]) - jnp.log(steps), axis=-1))
-    return jnp.sum(terms, axis=-1) * jnp.exp((a - 1) * jnp.log(t) - t - gammaln(a))
+    term = 1 / a
+    total = term
+    for k in range(1, _TERMS):
+        term = term * t / (a + k)
+        total = total + term
+    return total * jnp.exp(a * jnp.log(t) - t - gammaln(a))
 
 
 def radius_squared(dx: Real, dy: Real, size: Real, q: Real, phi: Real) -> Float[Array, "..."]:

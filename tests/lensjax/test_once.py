@@ -1,0 +1,65 @@
+"""Steps that are the same for every ray are found and worked out once; results stay as they are."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.extend.core import subjaxprs
+from scenes import sie_scene
+
+from lensjax.cells import _View
+from lensjax.once import split
+
+X = jnp.linspace(-2.0, 2.0, 700)
+Y = jnp.linspace(1.5, -1.0, 700)
+
+
+def steps(jaxpr) -> set[str]:
+    """Names of the steps of a traced function, also of those within its steps."""
+    found = {step.primitive.name for step in jaxpr.eqns}
+    return found.union(*(steps(inner) for inner in subjaxprs(jaxpr)))
+
+
+@pytest.fixture(scope="module")
+def view():
+    scene = jax.tree.map(jnp.asarray, sie_scene())
+    return _View(scene.lens, scene.source[0])
+
+
+def test_both_parts_together_are_the_function(view):
+    first, rest = split(view._seen, view.once, X, Y)
+    other = jax.tree.map(lambda leaf: 1.01 * leaf, view.once)
+    for once, x, y in ((view.once, X, Y), (other, Y, X)):
+        expected = view._seen(once, x, y)
+        np.testing.assert_allclose(rest(first(once), x, y), expected, rtol=1e-5)
+
+
+def test_both_parts_together_have_the_function_s_derivative(view):
+    first, rest = split(view._seen, view.once, X, Y)
+    slope = jax.grad(lambda once: jnp.sum(rest(first(once), X, Y)))(view.once)
+    expected = jax.grad(lambda once: jnp.sum(view._seen(once, X, Y)))(view.once)
+    for a, b in zip(jax.tree.leaves(slope), jax.tree.leaves(expected)):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_a_step_as_large_as_the_rays_is_not_kept():
+    first, rest = split(lambda p, x: x + jnp.cos(p) * jnp.ones(700), jnp.float32(0.5), X)
+    assert [np.shape(value) for value in first(jnp.float32(0.5))] == [()]
+    np.testing.assert_allclose(rest(first(jnp.float32(0.5)), X), X + np.cos(0.5), rtol=1e-6)
+
+
+def test_constants_and_results_that_need_no_ray_stay():
+    first, rest = split(lambda p, x: (p * np.arange(3.0), 2.0, x), jnp.float32(0.5), X)
+    product, two, rays = rest(first(jnp.float32(3.0)), Y)
+    np.testing.assert_allclose(product, [0, 3, 6])
+    assert two == 2.0
+    np.testing.assert_array_equal(rays, Y)
+
+
+def test_the_loop_of_the_derivative_has_no_sine_of_a_lens_s_angle(view):
+    tangent = jax.tree.map(jnp.ones_like, view.once)
+    whole = jax.make_jaxpr(view._change_in_parts)(view.once, tangent, X, Y).jaxpr
+    (loop,) = [step for step in whole.eqns if step.primitive.name == "scan"]
+    inside = steps(loop.params["jaxpr"].jaxpr)
+    assert {"sin", "cos"} <= steps(whole) - inside
+    assert "exp" in inside
