@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool
 
-from lensjax.component import ANY, Domain, domain_of
+from lensjax.component import ANY, Component, Domain, domain_of
 from lensjax.errors import InputError
 from lensjax.grid import PixelGrid
 from lensjax.light import Light
@@ -58,7 +58,7 @@ def _rebuilt(thing: Any, domain: Domain, normalised: bool) -> Any:
         return thing
     if is_dataclass(thing) and not isinstance(thing, type):
         parts = {f.name: getattr(thing, f.name) for f in _dynamic(thing)}
-        kept = {f.name: (domain_of(f), _is_image(f)) for f in _dynamic(thing)}
+        kept = {f.name: (_domain(thing, f), _is_image(f)) for f in _dynamic(thing)}
         return replace(thing, **{name: _rebuilt(p, *kept[name]) for name, p in parts.items()})
     if isinstance(thing, tuple | list):
         return type(thing)(_rebuilt(part, domain, normalised) for part in thing)
@@ -171,7 +171,7 @@ def _leaves(thing: Any, label: str = "", domain: Domain = ANY, image: bool = Fal
     if is_dataclass(thing) and not isinstance(thing, type):
         for f in _dynamic(thing):
             name = f"{label}.{f.name}" if label else f.name
-            yield from _leaves(getattr(thing, f.name), name, domain_of(f), _is_image(f))
+            yield from _leaves(getattr(thing, f.name), name, _domain(thing, f), _is_image(f))
     elif isinstance(thing, tuple | list):
         for i, part in enumerate(thing):
             yield from _leaves(part, _numbered(label, i, len(thing)), domain, image)
@@ -187,6 +187,13 @@ def _numbered(label: str, i: int, count: int) -> str:
 def _dynamic(thing: Any) -> list[Field]:
     """Fields that hold values; the others are part of a compiled function's shape."""
     return [f for f in fields(thing) if not f.metadata.get("static")]
+
+
+def _domain(thing: Any, part: Field) -> Domain:
+    domain = domain_of(part)
+    if isinstance(thing, Component):
+        return thing.narrowed(part.name, domain, vars(thing))
+    return domain
 
 
 def _is_image(part: Field) -> bool:

@@ -114,6 +114,11 @@ class Component:
         """The component of drawn parameters (those of one of `choices`), constants and extras."""
         return cls(**values)
 
+    @classmethod
+    def narrowed(cls, name: str, domain: Domain, constants: Mapping[str, Any]) -> Domain:
+        """The domain of a parameter where the component's constants leave less of it."""
+        return domain
+
     def check(self, label: str) -> None:
         """Refuses, by InputError, what the domains of single fields cannot tell, for example arrays
         whose shapes do not fit. label: how the component is called in messages."""

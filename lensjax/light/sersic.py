@@ -8,7 +8,9 @@ F = \frac{2\pi q n R_e^2 I_e e^{b_n} \Gamma(2n)}{b_n^{2n}}$$
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -24,6 +26,9 @@ SERSIC_N = (0.4, 8.0)
 
 CUSP = 2.5
 """Index above which the middle of the profile is too steep to be sampled, see `Sersic.prepared`."""
+
+FLAT = Domain(SERSIC_N[0], CUSP, f"between {SERSIC_N[0]} and {CUSP} where steep is false", 1.0)
+"""Indices of profiles that need no core."""
 
 CORE_RADIUS = 0.01
 """Semi-major axis (arcsec) of the ellipse in which a steep profile is made smooth, and at most
@@ -59,6 +64,9 @@ class Sersic(Light):
     """Elliptical Sersic profile: flux (B,) nanomaggies, r_eff (arcsec) the *semi-major* half-light
     radius, index n, axis ratio q = b/a, phi (radians) of the major axis, centre x, y (arcsec).
 
+    steep: whether the index may exceed CUSP. Where it cannot, rendering without the core that steep
+    profiles need is about a tenth faster, with gradients most of all.
+
     lenstronomy's SERSIC_ELLIPSE has R_sersic = r_eff sqrt(q)."""
 
     flux: Real = parameter(NOT_NEGATIVE, drawn=False)
@@ -68,12 +76,20 @@ class Sersic(Light):
     phi: Real = parameter()
     x: Real = parameter(default=0.0)
     y: Real = parameter(default=0.0)
+    steep: bool = field(default=True, kw_only=True, metadata={"static": True})
     core: Core | None = field(default=None, kw_only=True)
+
+    @classmethod
+    def narrowed(cls, name: str, domain: Domain, constants: Mapping[str, Any]) -> Domain:
+        """Without `steep`, an index of at most CUSP."""
+        return domain if name != "n" or constants.get("steep", True) else FLAT
 
     def prepared(self) -> Sersic:
         """The profile as it is rendered. For n > 2.5 so much light is so close to the middle (3 %
         of it within 0.002" for n = 8 and r_eff = 0.1") that no sampling finds the right amount.
         Within CORE_RADIUS the brightness is replaced by a smooth one of exactly the same flux."""
+        if not self.steep:
+            return self
         r_eff, n, q = jnp.asarray(self.r_eff), jnp.asarray(self.n), jnp.asarray(self.q)
         steep, n = n > CUSP, jnp.maximum(n, CUSP)
         square = jnp.minimum(CORE_RADIUS / r_eff, CORE_SHARE) ** 2

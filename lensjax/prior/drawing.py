@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -80,21 +80,23 @@ class Prior:
         it does not have."""
         for name in parameters:
             self._known(name)
-        return replace(self, parameters={**self.parameters, **parameters})
+        made = self._with_room_for(parameters)
+        return replace(made, parameters={**self.parameters, **parameters})
 
     def draw(self, key: Array, n: int, /, **fixed: Real) -> dict[str, Array]:
         """n values (n,) of every parameter, those in `fixed` (scalar or (n,)) as given.
 
         A parameter's draws depend on the key and its name only: fixing one leaves the others as
         they were. InputError for an unknown name or a value outside the parameter's domain."""
-        self._check(n, fixed)
+        self._with_room_for(fixed)._check(n, fixed)
         return _draw(self, key, n, fixed)
 
     def sample(self, key: Array, n: int, /, **fixed: Real) -> Scene:
         """n scenes as one batched Scene (leaves (n, ...)); `fixed` holds parameters at given
         values, for example theta_e=1.5."""
-        self._check(n, fixed)
-        return _sample(self, key, n, fixed)
+        made = self._with_room_for(fixed)
+        made._check(n, fixed)
+        return _sample(made, key, n, fixed)
 
     def log_prob(self, parameters: Mapping[str, Array]) -> Array:
         """Log density (n,) of parameters as `draw` gives them (extras not included)."""
@@ -144,6 +146,24 @@ class Prior:
             values |= block.cls.draw_extra(key, theta_e.shape[0], kept)
         return block.cls.from_drawn(values | drawn)
 
+    def _with_room_for(self, names: Iterable[str]) -> Prior:
+        """The prior without the constants that narrow these parameters: they were chosen for its
+        own distributions, not for values from elsewhere."""
+
+        def blocks() -> Iterator[Block]:
+            for block in self.blocks:
+                own = [name for name, flat in block.names if flat in names]
+                yield replace(
+                    block,
+                    constants=tuple(
+                        (k, v)
+                        for k, v in block.constants
+                        if all(block.cls.narrowed(name, ANY, {k: v}) is ANY for name in own)
+                    ),
+                )
+
+        return replace(self, blocks=tuple(blocks()))
+
     def _known(self, name: str) -> None:
         if name not in self.parameters:
             listed = ", ".join(sorted(self.parameters))
@@ -155,7 +175,8 @@ class Prior:
         for block in self.blocks:
             for own, flat in block.names:
                 if flat == name:
-                    return _domains(block.cls).get(own, ANY)
+                    domain = _domains(block.cls).get(own, ANY)
+                    return block.cls.narrowed(own, domain, dict(block.constants))
         return ANY
 
     def _check(self, n: int, fixed: Mapping[str, Real]) -> None:

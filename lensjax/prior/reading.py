@@ -120,7 +120,8 @@ class _Reader:
         names = []
         for parameter, entry in entries.items():
             flat = self._flat(parameter)
-            parameters[flat] = self._distribution(parameter, entry, domains[parameter])
+            domain = self.cls.narrowed(parameter, domains[parameter], constants)
+            parameters[flat] = self._distribution(parameter, entry, domain)
             names.append((parameter, flat))
         return Block(self.role, self.component, tuple(names), tuple(sorted(constants.items())))
 

@@ -134,6 +134,18 @@ def test_profiles_without_a_steep_core_are_rendered_as_they_are(n):
     np.testing.assert_array_equal(galaxy.prepared().brightness(x, 0.01), galaxy.brightness(x, 0.01))
 
 
+def test_a_galaxy_said_not_to_be_steep_is_the_same_without_core_and_its_index_is_checked():
+    grid, psf = lj.PixelGrid(21), lj.Gaussian(1.2)
+    image = lambda n, steep: lj.render(
+        lj.Scene(source=lj.Sersic(jnp.ones(1), 0.2, n, 0.7, 0.3, steep=steep)), grid, psf
+    )
+    np.testing.assert_allclose(image(2.4, False), image(2.4, True), rtol=1e-6)
+    with pytest.raises(lj.InputError, match="n = 3: .*between 0.4 and 2.5 where steep is false"):
+        image(3.0, False)
+    valid = jax.jit(jax.vmap(lambda n: lj.valid(lj.Sersic(1.0, 0.2, n, 0.7, 0.3, steep=False))))
+    assert valid(jnp.array([0.5, 2.5, 3.0])).tolist() == [True, True, False]
+
+
 def test_gradients_through_a_steep_core_are_finite_and_right():
     with jax.enable_x64(True):
 
