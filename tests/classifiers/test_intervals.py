@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import beta
 
 import lensjax as lj
-from classifiers.intervals import jeffreys
+from classifiers.intervals import jeffreys, weighted
 from data.photometry import depth_m5, magnitude
 
 
@@ -41,3 +41,35 @@ def test_depths_are_those_of_lensjax_without_its_rounding():
     assert np.allclose(depth_m5(psfdepth), lj.depth_m5(psfdepth), atol=1e-5)
     assert depth_m5(2500.0) == 22.5 - 2.5 * np.log10(0.1) == magnitude(0.1)
     assert np.isnan(depth_m5([-1.0, np.nan])).all() and np.isneginf(depth_m5(0.0))
+
+
+def test_a_weighted_share_of_single_trials_is_jeffreys():
+    found = np.arange(40) < 7
+    share = weighted(found, np.full(40, 2.0), np.arange(40))
+    low, high = jeffreys(7, 40, 0.95)
+    assert share.value == 7 / 40 and share.n_eff == pytest.approx(39)
+    np.testing.assert_allclose([share.low, share.high], [low, high], atol=0.003)
+
+
+@pytest.mark.parametrize("share, alike", [(0.12, 0.3), (0.5, 0.5)])
+def test_intervals_hold_where_hosts_share_what_happens(share, alike):
+    """Of 1,000 sets of 60 hosts with 4 injections each, of hosts that differ, 93 to 97 % of the
+    95 % intervals hold the truth."""
+    rng, hosts = np.random.default_rng(1), np.repeat(np.arange(60), 4)
+    a, b = share * (1 / alike - 1), (1 - share) * (1 / alike - 1)
+    held = 0
+    for _ in range(1000):
+        found = rng.random(240) < rng.beta(a, b, 60)[hosts]
+        got = weighted(found, rng.lognormal(0, 0.5, 240), hosts)
+        held += got.low <= share <= got.high
+    assert 930 <= held <= 970
+
+
+def test_nothing_or_all_found_is_as_well_known_as_there_are_hosts():
+    hosts = np.repeat(np.arange(10), 20)
+    none = weighted(np.zeros(200, bool), np.ones(200), hosts)
+    assert none.low == none.value == 0.0 and none.n_eff == pytest.approx(10)
+    assert weighted(np.ones(200, bool), np.ones(200), hosts).low == pytest.approx(1 - none.high)
+    assert weighted(np.zeros(0, bool), np.zeros(0), np.zeros(0))[2:4] == (0.0, 1.0)
+    with pytest.raises(ValueError, match="weights"):
+        weighted(np.ones(2, bool), np.array([1.0, -1.0]), np.arange(2))
