@@ -9,62 +9,69 @@ groups.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Bool, Float, Shaped
 
 
 def jeffreys(
-    k: Int[np.ndarray, "*n"] | int, n: Int[np.ndarray, "*n"] | int, level: float
+    k: Float[np.ndarray, "*n"] | float, n: Float[np.ndarray, "*n"] | float, level: float
 ) -> tuple[Float[np.ndarray, "*n"], Float[np.ndarray, "*n"]]:
-    """Lower and upper end of the interval of k / n, any shapes that broadcast, float64.
+    """Lower and upper end of the interval of k / n, any shapes that broadcast, float64. Counts may
+    be effective ones, which are not whole.
 
     level: the probability that the interval holds, for example 0.68 or 0.95. Raises ValueError
     where k is not from 0 to n.
     """
-    from astropy.stats import binom_conf_interval
+    from scipy.stats import beta
 
-    k, n = np.broadcast_arrays(np.asarray(k, np.int64), np.asarray(n, np.int64))
-    some = n > 0
-    if (k[~some] != 0).any():
-        raise ValueError("k must not exceed n")
-    low, high = np.zeros(n.shape), np.ones(n.shape)
-    if some.any():
-        low[some], high[some] = binom_conf_interval(k[some], n[some], level, interval="jeffreys")
-    return low, high
+    k, n = np.broadcast_arrays(np.asarray(k, np.float64), np.asarray(n, np.float64))
+    if not ((k >= 0) & (k <= n)).all():
+        raise ValueError("k must not exceed n, and not be negative")
+    tail = (1 - level) / 2
+    low = np.where(k > 0, beta.ppf(tail, k + 0.5, n - k + 0.5), 0.0)
+    high = np.where(k < n, beta.ppf(1 - tail, k + 0.5, n - k + 0.5), 1.0)
+    return low, np.where(n > 0, high, 1.0)
 
 
-class Weighted(NamedTuple):
-    """A weighted proportion: its value, variance and interval, and by how many independent, equally
-    weighted trials it would be known as well."""
+class Shares(NamedTuple):
+    """Weighted proportions: value and variance, the number of trials with weight and of groups, and
+    by how many independent, equally weighted trials they would be known as well. Numbers or
+    arrays."""
 
-    value: float
-    variance: float
-    low: float
-    high: float
-    n_eff: float
+    value: Any
+    variance: Any
+    trials: Any
+    groups: Any
+    n_eff: Any
+
+    def interval(self, level: float = 0.95) -> tuple[Any, Any]:
+        """Jeffreys' interval for the effective number of trials, which is made smaller where groups
+        are few (Korn & Graubard 1998, Survey Methodology 24, 193)."""
+        from scipy.stats import t
+
+        groups, trials = np.maximum(self.groups, 2), np.maximum(self.trials, 2)
+        tail = 0.5 + level / 2
+        few = np.minimum((t.ppf(tail, trials - 1) / t.ppf(tail, groups - 1)) ** 2, 1.0)
+        n = np.nan_to_num(self.n_eff * few)
+        return jeffreys(np.nan_to_num(self.value) * n, n, level)
 
 
 def weighted(
     found: Bool[np.ndarray, " n"],
     weight: Float[np.ndarray, " n"],
     group: Shaped[np.ndarray, " n"],
-    level: float = 0.95,
-) -> Weighted:
+) -> Shares:
     """Share of the weight that was found, where trials of one group (injections into one host) are
     not independent.
 
     The variance is that of a ratio of sums over groups, linearised (Korn & Graubard 1999, Analysis
-    of Health Surveys, equation 2.4-1). The interval is Jeffreys' for the effective number of trials
-    that this variance stands for, made smaller where groups are few (Korn & Graubard 1998, Survey
-    Methodology 24, 193), and at most the number of trials. Where all or nothing was found, the
-    effective number is that of groups and their weights. Groups of weight 0 do not count. With
-    nothing to go by all is NaN but the interval, which is (0, 1). Raises ValueError for weights
-    that are negative or not finite.
+    of Health Surveys, equation 2.4-1); the effective number of trials is the one for which a
+    binomial has it, at most their number. Where all or nothing was found, it is that of groups by
+    their weights. Trials of weight 0 do not count; with nothing left the value is NaN and the
+    interval (0, 1). Raises ValueError for weights that are negative or not finite.
     """
-    from scipy.stats import beta, t
-
     weight = np.asarray(weight, np.float64)
     if (weight < 0).any() or not np.isfinite(weight).all():
         raise ValueError("weights must be finite and 0 or larger")
@@ -72,22 +79,15 @@ def weighted(
     found, weight = np.asarray(found, bool)[used], weight[used]
     total, n = weight.sum(), len(weight)
     if not n:
-        return Weighted(np.nan, np.nan, 0.0, 1.0, 0.0)
+        return Shares(np.nan, np.nan, 0, 0, 0.0)
     _, number = np.unique(np.asarray(group)[used], return_inverse=True)
     groups = int(number.max()) + 1
     value = float(weight[found].sum() / total)
-    in_groups = np.bincount(number, weight)
-    by_weight = float(total**2 / (in_groups**2).sum())
+    n_eff = float(total**2 / (np.bincount(number, weight) ** 2).sum())
     variance = np.nan
-    n_eff = by_weight
     if groups > 1:
         residual = np.bincount(number, weight * (found - value))
         variance = float(groups / (groups - 1) * (residual**2).sum() / total**2)
-        spread = value * (1 - value)
-        few = (t.ppf(0.5 + level / 2, n - 1) / t.ppf(0.5 + level / 2, groups - 1)) ** 2
         if 0 < value < 1 and variance > 0:
-            n_eff = min(float(spread / variance) * few, float(n))
-    k, tail = value * n_eff, (1 - level) / 2
-    low = float(beta.ppf(tail, k + 0.5, n_eff - k + 0.5)) if value > 0 else 0.0
-    high = float(beta.ppf(1 - tail, k + 0.5, n_eff - k + 0.5)) if value < 1 else 1.0
-    return Weighted(value, variance, low, high, n_eff)
+            n_eff = min(value * (1 - value) / variance, float(n))
+    return Shares(value, variance, n, groups, n_eff)

@@ -2,7 +2,8 @@
 
 An axis is data: a name, what it is called, its unit, and its cells. There are three kinds:
 
-- "drawn": a parameter of the prior is held at each of some points, for example `theta_e`;
+- "drawn": a parameter of the prior, for example `theta_e`, is drawn uniformly within each of some
+  bins, the same number of times in every bin (an axis of a single point holds it there);
 - "host": a property of the host galaxy lies in one of some bins or is one of some words;
 - "measured": a property of the finished injection is sorted into bins afterwards.
 
@@ -38,6 +39,20 @@ class Cell:
     value: float | str
     edges: tuple[float, float] | None = None
 
+    def value_of(self, key: UInt32[np.ndarray, " 2"], column: str) -> float:
+        """The value that an injection of this cell has: uniform within the bin, from the key and
+        the name of the parameter, rounded to float32 inside the bin; the point where there is no
+        bin."""
+        if self.edges is None:
+            return float(self.value)
+        low, high = self.edges
+        digest = hashlib.sha256(column.encode() + np.asarray(key, ">u4").tobytes()).digest()
+        share = (int.from_bytes(digest[:6], "big") + 0.5) / 2**48
+        value = np.float32(low + (high - low) * share)
+        least = np.nextafter(np.float32(low), np.float32(np.inf))
+        most = np.nextafter(np.float32(high), np.float32(-np.inf))
+        return float(np.clip(value, least, most))
+
     @property
     def text(self) -> str:
         """The value as text, as names of keys have it."""
@@ -48,7 +63,8 @@ class Cell:
 class Axis:
     """An axis; see the module's docstring. column: where its values are: a parameter of the prior,
     a column of the manifest, or a column of the injections. Of points (numbers), edges (of bins, of
-    which there is one fewer) and words exactly one is given."""
+    which there is one fewer) and words exactly one is given; several points become the names of
+    bins whose edges lie midway between them, unless edges are given too."""
 
     name: str
     label: str
@@ -58,6 +74,13 @@ class Axis:
     points: tuple[float, ...] = ()
     edges: tuple[float, ...] = ()
     words: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(self.points) > 1 and not self.edges:
+            p = np.array(self.points)
+            middle = 0.5 * (p[1:] + p[:-1])
+            ends = [2 * p[0] - middle[0], *middle, 2 * p[-1] - middle[-1]]
+            object.__setattr__(self, "edges", tuple(round(float(v), 9) for v in ends))
 
     @property
     def stem(self) -> str:
@@ -72,8 +95,11 @@ class Axis:
     @cached_property
     def cells(self) -> tuple[Cell, ...]:
         """The cells in order."""
-        bins = [Cell(round((a + b) / 2, 4), (a, b)) for a, b in pairwise(self.edges)]
-        return (*(Cell(p) for p in self.points), *bins, *(Cell(w) for w in self.words))
+        bins = list(pairwise(self.edges))
+        if not bins:
+            return (*(Cell(p) for p in self.points), *(Cell(w) for w in self.words))
+        names = self.points or [round((a + b) / 2, 4) for a, b in bins]
+        return tuple(Cell(name, edges) for name, edges in zip(names, bins))
 
     def __len__(self) -> int:
         return len(self.cells)
@@ -85,7 +111,7 @@ class Axis:
             number = {word: i for i, word in enumerate(self.words)}
             return np.array([number.get(str(v), -1) for v in values], np.int64)
         values = np.asarray(values, np.float64)
-        if self.points:
+        if not self.edges:
             same = np.isclose(values[:, None], np.array(self.points))
             return np.where(same.any(1), same.argmax(1), -1)
         place = np.searchsorted(self.edges, values, side="right") - 1
@@ -94,11 +120,23 @@ class Axis:
 
     def names(self) -> list[str]:
         """What the cells are called in tables of one axis: "23-24", "1.5" or a word."""
-        return [f"{c.edges[0]:g}-{c.edges[1]:g}" if c.edges else str(c.value) for c in self.cells]
+        if self.edges and not self.points:
+            return [f"{low:g}-{high:g}" for low, high in pairwise(self.edges)]
+        return [str(c.value) for c in self.cells]
 
     def named(self, values: Any) -> np.ndarray:
         """Name of the cell that each value lies in, "outside" where there is none."""
         return np.array([*self.names(), OUTSIDE])[self.place(values)]
+
+
+def columns_of(axes: Sequence[Axis], cells: Sequence[Cell]) -> dict[str, Any]:
+    """Columns that name a cell of each axis: its value by the axis's name, then the edges of
+    bins."""
+    edges: dict[str, float] = {}
+    for axis, cell in zip(axes, cells):
+        if cell.edges:
+            edges |= {f"{axis.stem}_lo": cell.edges[0], f"{axis.stem}_hi": cell.edges[1]}
+    return {axis.name: cell.value for axis, cell in zip(axes, cells)} | edges
 
 
 @dataclass(frozen=True)
@@ -123,12 +161,7 @@ class Site:
 
     def columns(self) -> dict[str, Any]:
         """Values of the axes by name, then the edges of bins."""
-        cells = [axis.cells[i] for axis, i in zip(self.axes, self.place)]
-        edges: dict[str, float] = {}
-        for axis, cell in zip(self.axes, cells):
-            if cell.edges:
-                edges |= {f"{axis.stem}_lo": cell.edges[0], f"{axis.stem}_hi": cell.edges[1]}
-        return {axis.name: cell.value for axis, cell in zip(self.axes, cells)} | edges
+        return columns_of(self.axes, [a.cells[i] for a, i in zip(self.axes, self.place)])
 
 
 @dataclass(frozen=True)
@@ -149,10 +182,9 @@ class Grid:
         for number, place in enumerate(product(*(range(len(a)) for a in self.host))):
             yield Site(number, self.host, place)
 
-    def points(self) -> Iterator[dict[str, float]]:
-        """Every combination of the drawn axes: parameter of the prior to its value."""
-        for cells in product(*(a.cells for a in self.drawn)):
-            yield {a.column: float(c.value) for a, c in zip(self.drawn, cells)}
+    def points(self) -> Iterator[tuple[Cell, ...]]:
+        """Every combination of cells of the drawn axes."""
+        yield from product(*(a.cells for a in self.drawn))
 
     def cells(self) -> int:
         """Cells of the whole grid."""

@@ -8,8 +8,8 @@ come back in a table, the stamps go out first and the audit stops until the tabl
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
 from itertools import pairwise
@@ -22,7 +22,7 @@ import numpy as np
 
 import lensjax as lj
 from classifiers.audit import kernels
-from classifiers.audit.hosts import Hosts, read_stamp
+from classifiers.audit.hosts import KERNEL, Hosts, digest, read_stamp
 from classifiers.audit.injection import Batch, Experiment, observe, unchanged
 from classifiers.audit.plan import Chunk
 from classifiers.finders import Finder, Scores, scored
@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SUFFIX = ".parquet"
+OF_THE_HOST = ("release", "ra", "dec", "healpix_128", "type", KERNEL, *kernels.PLACE)
+"""Columns of the manifest that every injection has as well, where the manifest has them."""
+
 Sample = Sequence[tuple[int, np.ndarray]]
 """Injections by place of the chunk in the plan, and rows of it."""
 
@@ -45,7 +48,8 @@ class Campaign:
     """plan: all injections. hosts: what they refer to, their stamps under `out`. finder: scores the
     stamps. prior: of scenes. gain: see `Experiment`, 0 for none. beta: of the Moffat PSF, 0 for
     a Gaussian. batch: injections made together; the last batch of a chunk is padded. extinction:
-    whether dust dims arcs. stamp_files: format in which stamps go out."""
+    whether dust dims arcs. stamp_files: format in which stamps go out. more: other finders that
+    score the same stamps, by name. kernel_side: of PSF kernels, pixels; 0: of the largest."""
 
     plan: Sequence[Chunk]
     hosts: Hosts
@@ -57,6 +61,8 @@ class Campaign:
     batch: int
     extinction: bool = True
     stamp_files: Literal["npz", "fits"] = "npz"
+    more: Mapping[str, Finder] = field(default_factory=dict)
+    kernel_side: int = 0
 
     @property
     def survey(self) -> Survey:
@@ -100,7 +106,9 @@ class Campaign:
     @cached_property
     def kernel_size(self) -> int:
         """Side of the largest PSF kernel of the hosts, pixels."""
-        return max(kernels.of_host(self.hosts, int(i), self.out).shape[-1] for i in self.used)
+        return self.kernel_side or max(
+            kernels.of_host(self.hosts, int(i), self.out).shape[-1] for i in self.used
+        )
 
     def stamps(self, which: np.ndarray) -> dict[int, np.ndarray]:
         """Stamps (H, W, B) of the hosts at these places."""
@@ -128,18 +136,9 @@ class Campaign:
 
     def batch_of(self, chunk: Chunk, rows: np.ndarray, stamps: dict[int, np.ndarray]) -> Batch:
         """The injections `rows` of a chunk."""
-        place, band = chunk.host[rows], self.survey.place
+        place = chunk.host[rows]
         fwhm, psfdepth = self.hosts.psf[place], self.hosts.psfdepth[place]
-        target_fwhm, target_depth = fwhm, psfdepth
-        if chunk.degrade:
-            # The reference band reaches the centre of the cell; the other bands keep the host's own
-            # ratios to it.
-            width, depth = chunk.site.centre("psf_fwhm"), chunk.site.centre("depth_m5")
-            if width is not None:
-                target_fwhm = fwhm * np.maximum(width / fwhm[:, band, None], 1.0)
-            if depth is not None:
-                own = depth_m5(psfdepth[:, band, None])
-                target_depth = psfdepth * np.minimum(10 ** (0.8 * (depth - own)), 1.0)
+        target_fwhm, target_depth = self.conditions(chunk, rows)
         as32 = lambda a: jnp.asarray(a, jnp.float32)
         ebv = np.nan_to_num(self.hosts.ebv[place]) if self.extinction else np.zeros(len(place))
         return Batch(
@@ -187,11 +186,16 @@ class Campaign:
 
     def made(self, chunk: Chunk, stamps: dict[int, np.ndarray]) -> Iterator[tuple[Any, np.ndarray]]:
         """What `observe` returns for each batch of a chunk, and the rows that count."""
-        experiment = self.experiment(chunk)
         for start in range(0, len(chunk), self.batch):
             rows = np.arange(start, min(start + self.batch, len(chunk)))
-            batch = self.batch_of(chunk, padded(rows, self.batch), stamps)
-            yield observe(experiment, batch, unchanged()), rows
+            yield self.observed(chunk, rows, stamps), rows
+
+    def observed(
+        self, chunk: Chunk, rows: np.ndarray, stamps: dict[int, np.ndarray]
+    ) -> dict[str, Any]:
+        """What `observe` returns for one batch of a chunk; the batch is filled up with copies."""
+        batch = self.batch_of(chunk, padded(rows, self.batch), stamps)
+        return observe(self.experiment(chunk), batch, unchanged())
 
     def inject(self, chunk: Chunk) -> pd.DataFrame:
         """One row per injection of a chunk: what was drawn and measured, and, where the finder
@@ -199,23 +203,45 @@ class Campaign:
         import pandas as pd
 
         hosts, place, stamps = self.hosts, chunk.host, self.stamps(chunk.host)
-        band, ids = self.survey.place, np.array(chunk.ids)
+        ids = np.array(chunk.ids)
+        alone, back = np.unique(place, return_inverse=True)
         parts, after, before = [], [], []
+        others: dict[str, list[Scores]] = {name: [] for name in self.more}
         for number, (found, rows) in enumerate(self.made(chunk, stamps)):
             n, sky = len(rows), self.sky(place[rows])
             parts.append(described(found, n, self.survey))
             name = f"{chunk.name}-{number:04d}"
-            after.append(self.score(name, ids[rows], np.asarray(found["stamp"])[:n], sky))
+            made = np.asarray(found["stamp"])[:n]
+            after.append(self.score(name, ids[rows], made, sky))
+            for other, finder in self.more.items():
+                others[other].append(scored(finder, made, ids[rows], self.batch))
             if chunk.degrade:
                 own, host = befores(ids[rows]), np.asarray(found["host"])[:n]
                 before.append(self.score(f"{name}-before", own, host, sky))
         if not chunk.degrade:
-            alone = np.unique(place)
             own = befores(hosts.ids[alone])
             pixels = np.stack([stamps[int(i)] for i in alone])
             one = self.score(f"{chunk.name}-before", own, pixels, self.sky(alone))
-            back = np.searchsorted(alone, place)
             before = [one if one is None else Scores(one.logit[back], one.score[back])]
+        pixels_of = {place: digest(stamp) for place, stamp in stamps.items()}
+        columns = self.known(chunk)
+        columns["host_sha256"] = [pixels_of[int(i)] for i in place]
+        measured = {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
+        columns |= {name: values for name, values in measured.items() if name not in columns}
+        every = {"_before": before, "": after}
+        every |= {f"_{name}": scores for name, scores in others.items()}
+        for suffix, scores in every.items():
+            if scores[0] is not None:
+                columns[f"logit{suffix}"] = np.concatenate([s.logit for s in scores])
+                columns[f"score{suffix}"] = np.concatenate([s.score for s in scores])
+        return pd.DataFrame(columns)
+
+    def known(self, chunk: Chunk) -> dict[str, Any]:
+        """Columns of a chunk's injections that are known before anything is rendered: names, the
+        host, and the conditions, its own and those used."""
+        hosts, place, ids = self.hosts, chunk.host, chunk.ids
+        band = self.survey.place
+        target_fwhm, target_depth = self.conditions(chunk, np.arange(len(chunk)))
         columns: dict[str, Any] = {
             "injection_id": ids,
             "galaxy_id": hosts.ids[place],
@@ -228,14 +254,37 @@ class Campaign:
             "host_ebv": hosts.ebv[place],
             "psf_source": hosts.psf_source[place],
             "key": ids,
+            "part": chunk.name,
+            "cutout_path": hosts.paths[place],
+            "stamp_size": hosts.size[place],
+            "pixel_scale": hosts.pixel_scale[place],
         }
-        measured = {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
-        columns |= {name: values for name, values in measured.items() if name not in columns}
-        for suffix, scores in (("_before", before), ("", after)):
-            if scores[0] is not None:
-                columns[f"logit{suffix}"] = np.concatenate([s.logit for s in scores])
-                columns[f"score{suffix}"] = np.concatenate([s.score for s in scores])
-        return pd.DataFrame(columns)
+        for i, name in enumerate(self.survey.bands):
+            columns |= {
+                f"host_psf_fwhm_{name}": hosts.psf[place, i],
+                f"host_psfdepth_{name}": hosts.psfdepth[place, i],
+                f"psf_fwhm_{name}": target_fwhm[:, i],
+                f"psfdepth_{name}": target_depth[:, i],
+            }
+        for name in (n for n in OF_THE_HOST if n in hosts.columns):
+            columns.setdefault(name, _whole(hosts.columns[name][place]))
+        return columns
+
+    def conditions(self, chunk: Chunk, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """FWHM (arcsec) and psfdepth (nanomaggy^-2) in every band (b, B) that the stamps of a
+        chunk's rows have: the hosts' own, or those that they are degraded to. The reference band
+        reaches the centre of the cell; the other bands keep the host's own ratios to it."""
+        place, band = chunk.host[rows], self.survey.place
+        fwhm, psfdepth = self.hosts.psf[place], self.hosts.psfdepth[place]
+        if not chunk.degrade:
+            return fwhm, psfdepth
+        width, depth = chunk.site.centre("psf_fwhm"), chunk.site.centre("depth_m5")
+        if width is not None:
+            fwhm = fwhm * np.maximum(width / fwhm[:, band, None], 1.0)
+        if depth is not None:
+            own = depth_m5(psfdepth[:, band, None])
+            psfdepth = psfdepth * np.minimum(10 ** (0.8 * (depth - own)), 1.0)
+        return fwhm, psfdepth
 
     def carry_out(self, parts: Path) -> pd.DataFrame:
         """All injections of the plan, in its order. Chunks that are in `parts` already are read,
@@ -286,6 +335,12 @@ def cells_of(chunk: Chunk) -> dict[str, Any]:
     }
 
 
+def _whole(values: np.ndarray) -> np.ndarray:
+    """Numbers that are all whole as integers; anything else as it is."""
+    whole = values.dtype.kind == "f" and np.isfinite(values).all() and (values % 1 == 0).all()
+    return values.astype(np.int64) if whole else values
+
+
 def padded(rows: np.ndarray, size: int) -> np.ndarray:
     """rows and as many copies of the first as make `size`: one compiled shape for every batch."""
     return np.concatenate([rows, np.full(size - len(rows), rows[0], rows.dtype)])
@@ -296,11 +351,15 @@ def described(found: dict[str, Any], n: int, survey: Survey) -> dict[str, np.nda
 
     Every drawn parameter has a column of its name. Measured are, in the survey's reference band,
     source_mag (unlensed, before extinction), arc_mag and magnification (lensed over unlensed flux
-    in the stamp), and the unlensed colours of neighbouring bands, for example source_g_r.
+    in the stamp); in every band source_mag_g, arc_mag_g and snr_g (matched filter) and so on; and
+    the unlensed colours of neighbouring bands, for example source_g_r. Flags say what may make an
+    injection mean less: `flag_invalid` (a parameter outside its domain was replaced),
+    `flag_missing` (the host lacks pixels in the ring of arcs) and `flag_edge` (more than 1 % of the
+    arc's light within 2 pixels of the stamp's edge).
     """
     band, bands = survey.place, survey.bands
-    arc = np.asarray(found["arc"], np.float64).sum((1, 2))
-    unlensed = np.asarray(found["flux"], np.float64)
+    light = np.asarray(found["arc"], np.float64)
+    arc, unlensed = light.sum((1, 2)), np.asarray(found["flux"], np.float64)
     columns: dict[str, Any] = dict(found["drawn"])
     columns["source_mag"] = magnitude(unlensed[:, band])
     for i, (blue, red) in enumerate(pairwise(bands)):
@@ -309,4 +368,19 @@ def described(found: dict[str, Any], n: int, survey: Survey) -> dict[str, np.nda
     columns["arc_mag"] = magnitude(np.maximum(arc[:, band], 0.0))
     columns["magnification"] = arc[:, band] / unlensed[:, band]
     columns |= {name: found[name] for name in ("arc_snr", "snr")}
-    return {name: np.asarray(value, np.float64)[:n] for name, value in columns.items()}
+    for i, name in enumerate(bands):
+        columns[f"source_mag_{name}"] = magnitude(unlensed[:, i])
+        columns[f"arc_mag_{name}"] = magnitude(np.maximum(arc[:, i], 0.0))
+        columns[f"snr_{name}"] = found["band_snr"][:, i]
+    within = light[:, EDGE:-EDGE, EDGE:-EDGE].sum((1, 2, 3))
+    flags = {
+        "flag_invalid": ~np.asarray(found["valid"]),
+        "flag_missing": np.asarray(found["missing"]),
+        "flag_edge": within < 0.99 * light.sum((1, 2, 3)),
+    }
+    measured = {name: np.asarray(value, np.float64)[:n] for name, value in columns.items()}
+    return measured | {name: value[:n] for name, value in flags.items()}
+
+
+EDGE = 2
+"""pixels"""

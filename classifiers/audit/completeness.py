@@ -1,24 +1,22 @@
 """Completeness: the fraction of injected arcs that score above a threshold, cell by cell.
 
-Every fraction has Jeffreys intervals. Nothing is smoothed or filled: a cell with fewer injections
-than asked says "insufficient" and keeps its own counts. `selection.SelectionFunction` loads the
-table again and interpolates it.
+Every fraction has Jeffreys intervals, and one that allows for injections into the same host.
+Nothing is smoothed or filled: a cell with fewer injections than asked says "insufficient" and keeps
+its own counts. `selection.SelectionFunction` loads the table again and interpolates it.
 """
 
 from __future__ import annotations
 
 from itertools import product
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from classifiers.audit.axes import ALL, Axis, Grid
-from classifiers.intervals import jeffreys
+from classifiers.intervals import Shares, jeffreys, weighted
 
 if TYPE_CHECKING:
     import pandas as pd
-
-RESAMPLES = 1000
 
 
 def stratified(grid: Grid) -> tuple[Axis, ...]:
@@ -31,37 +29,59 @@ def bin_column(axis: Axis) -> str:
     return f"{axis.name.removesuffix('_bin')}_bin"
 
 
-def cell_column(axis: Axis) -> str:
-    """Name of the column of the injections that holds the cell of a host axis."""
-    return f"cell_{axis.name}"
+def cells_along(axis: Axis, rows: pd.DataFrame) -> np.ndarray:
+    """The cell that every injection lies in along an axis of the grid, by the cell's value, None
+    outside of all. Cells of a drawn axis are bins made afterwards; a degraded host is in the cell
+    that it was brought to."""
+    if axis.kind == "host":
+        return rows[f"cell_{axis.name}"].to_numpy(object)
+    names = np.array([*(c.value for c in axis.cells), None], object)
+    return names[axis.place(rows[axis.column].to_numpy())]
 
 
-def counts(rows: pd.DataFrame, threshold: float, sufficient: int) -> dict[str, object]:
+def counts(rows: pd.DataFrame, threshold: float, sufficient: int) -> dict[str, Any]:
     """Counts of a set of injections at one threshold (a score above it is a detection);
     `with_intervals` adds the fractions.
 
-    k_before counts the injections whose host already scored so high without an arc.
+    k_before counts the injections whose host already scored so high without an arc. Where the
+    injections have a `weight`, `enough` is the number of equally weighted ones that count as much.
     """
     n = len(rows)
     snr = np.quantile(rows["arc_snr"], [0.1, 0.5, 0.9]) if n else [np.nan] * 3
+    found = (rows["score"] > threshold).to_numpy()
+    weight = rows["weight"].to_numpy(np.float64) if "weight" in rows else np.ones(n)
+    enough = float(weight.sum() ** 2 / (weight**2).sum()) if weight.any() else 0.0
     return {
         "n": n,
-        "k": int((rows["score"] > threshold).sum()),
+        "k": int(found.sum()),
         "hosts": int(rows["galaxy_id"].nunique()),
         "k_before": int((rows["score_before"] > threshold).sum()),
         "snr_p10": float(snr[0]),
         "snr_p50": float(snr[1]),
         "snr_p90": float(snr[2]),
-        "status": "sufficient" if n >= sufficient else "insufficient",
+        "status": "sufficient" if enough >= sufficient else "insufficient",
+        "enough": enough,
+        "share": weighted(found, weight, rows["galaxy_id"].to_numpy()),
     }
 
 
 def with_intervals(lines: pd.DataFrame) -> pd.DataFrame:
-    """The lines with completeness and its Jeffreys 68 and 95 % intervals after n and k."""
-    n, k = lines["n"].to_numpy(np.float64), lines["k"].to_numpy(np.float64)
-    found = {"completeness": np.divide(k, n, out=np.full(len(lines), np.nan), where=n > 0)}
+    """The lines with what follows from the counts, after n and k.
+
+    completeness is the weighted share that was found. lo68 to hi95 are Jeffreys' intervals of
+    independent injections. lo95_hosts and hi95_hosts allow for injections that share a host
+    (`intervals.weighted`), and n_eff is by how many independent injections it would be known as
+    well.
+    """
+    shares = Shares(*(np.array(part, np.float64) for part in zip(*lines["share"])))
+    enough = lines["enough"].to_numpy(np.float64)
+    found: dict[str, Any] = {"completeness": shares.value}
+    k = np.nan_to_num(shares.value) * enough
     for level in (68, 95):
-        found[f"lo{level}"], found[f"hi{level}"] = jeffreys(k, n, level / 100)
+        found[f"lo{level}"], found[f"hi{level}"] = jeffreys(k, enough, level / 100)
+    found["lo95_hosts"], found["hi95_hosts"] = shares.interval(0.95)
+    found["n_eff"] = shares.n_eff
+    lines = lines.drop(columns=["share", "enough"])
     place = list(lines.columns).index("k") + 1
     for i, (name, values) in enumerate(found.items()):
         lines.insert(place + i, name, values)
@@ -79,14 +99,15 @@ def table(
     cells included.
 
     rows: injections, with a column for every drawn axis, `cell_...` for every host axis, the
-    columns of the measured axes, galaxy_id, arc_snr, score and score_before. cells: every cell of
-    the grid (`plan.cells`). thresholds: name to score.
+    columns of the measured axes, galaxy_id, arc_snr, score, score_before and perhaps weight.
+    cells: every cell of the grid (`plan.cells`). thresholds: name to score.
     """
     import pandas as pd
 
     split = stratified(grid)
+    rows = rows.assign(galaxy_id=pd.factorize(rows["galaxy_id"])[0])  # quicker to tell apart
     binned = rows.assign(**{bin_column(a): a.named(rows[a.column].to_numpy()) for a in split})
-    keys = [*(a.name for a in grid.drawn), *(cell_column(a) for a in grid.host)]
+    keys = [cells_along(axis, rows) for axis in grid.axes]
     groups = {
         name if isinstance(name, tuple) else (name,): part for name, part in binned.groupby(keys)
     }
@@ -126,39 +147,20 @@ def strata_columns(table: pd.DataFrame) -> list[str]:
     return [str(c) for c in table.columns if str(c).endswith("_bin")]
 
 
-def host_interval(
-    rows: pd.DataFrame, threshold: float, seed: int, resamples: int = RESAMPLES
-) -> tuple[float, float]:
-    """95 % interval of the completeness when whole hosts are resampled: injections into one host
-    share its light and are not independent."""
-    grouped = (rows["score"] > threshold).groupby(rows["galaxy_id"].to_numpy()).agg(["sum", "size"])
-    if len(grouped) < 2:
-        return np.nan, np.nan
-    k, n = grouped["sum"].to_numpy(np.float64), grouped["size"].to_numpy(np.float64)
-    weights = np.random.default_rng(seed).multinomial(
-        len(k), np.full(len(k), 1 / len(k)), size=resamples
-    )
-    low, high = np.quantile(weights @ k / (weights @ n), [0.025, 0.975])
-    return float(low), float(high)
-
-
 def marginals(
-    rows: pd.DataFrame, thresholds: dict[str, float], grid: Grid, sufficient: int, seed: int
+    rows: pd.DataFrame, thresholds: dict[str, float], grid: Grid, sufficient: int
 ) -> pd.DataFrame:
     """Completeness along one axis at a time, the rest summed as drawn: first all, then every axis
-    of the grid, then the measured ones.
-
-    lo95_hosts and hi95_hosts resample hosts (`host_interval`); every other column is as in `table`.
-    """
+    of the grid, then the measured ones. Columns are as in `table`."""
     import pandas as pd
 
+    rows = rows.assign(galaxy_id=pd.factorize(rows["galaxy_id"])[0])
     everything = pd.Series(ALL, index=rows.index)
     along: list[tuple[str, list[str], pd.Series]] = [(ALL, [ALL], everything)]
     for axis in grid.axes:
-        column = axis.name if axis.kind == "drawn" else cell_column(axis)
-        present = set(rows[column])
-        found = [str(c.value) for c in axis.cells if c.value in present]
-        along.append((axis.name, found, rows[column].astype(str)))
+        cells = cells_along(axis, rows)
+        found = [str(c.value) for c in axis.cells if c.value in set(cells)]
+        along.append((axis.name, found, pd.Series(cells, rows.index).astype(str)))
     for axis in grid.measured:
         along.append(
             (axis.name, axis.names(), pd.Series(axis.named(rows[axis.column]), rows.index))
@@ -168,9 +170,6 @@ def marginals(
         for value in values:
             chosen = rows[own == value]
             for label, threshold in thresholds.items():
-                low, high = np.nan, np.nan
-                if len(chosen):
-                    low, high = host_interval(chosen, threshold, seed)
                 lines.append(
                     {
                         "axis": name,
@@ -178,8 +177,6 @@ def marginals(
                         "threshold_name": label,
                         "threshold": threshold,
                         **counts(chosen, threshold, sufficient),
-                        "lo95_hosts": low,
-                        "hi95_hosts": high,
                     }
                 )
     return with_intervals(pd.DataFrame(lines))

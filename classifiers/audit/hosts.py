@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -268,6 +269,11 @@ def read_stamp(path: Path, size: int, bands: int) -> Float[np.ndarray, "h w b"]:
             f"({size}, {size}, {bands}); run `lensjax survey --force`"
         )
     return np.where(np.isfinite(stamp), stamp, np.nan)
+
+
+def digest(stamp: Float[np.ndarray, "h w b"]) -> str:
+    """SHA-256 of the pixels of a host."""
+    return sha256(np.ascontiguousarray(stamp, np.float32).tobytes()).hexdigest()
 
 
 def measured_depth(

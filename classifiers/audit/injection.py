@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, UInt32
+from jaxtyping import Array, Bool, Float, UInt32
 
 import lensjax as lj
 from data.survey import Survey
@@ -126,7 +126,8 @@ class Experiment:
         and stamp (b, H, W, B): before injection, the lensed source alone, and both (with the
         lens's own light, where the prior has any). arc_snr (b,): in the reference band within the
         survey's ring (`lensjax.arc_snr`). snr (b,): of the matched filter sqrt(sum(arc^2/sigma^2))
-        over all pixels and bands against sky noise.
+        over all pixels and bands against sky noise; band_snr (b, B): of each band. valid (b,):
+        whether scene and PSF are in their domain; missing (b,): see `missing`.
         """
         drawn, scenes = self.draw(batch, nudge)
         host, psf = self.hosts(batch), widened(batch.psf, nudge.log_psf)
@@ -146,15 +147,25 @@ class Experiment:
         sigma = jax.vmap(lambda depth, p: lj.pixel_sigma(depth, p, self.pixels))(
             batch.target_psfdepth, batch.psf
         )
+        band_snr = jnp.sqrt(jnp.sum((arc / sigma[:, None, None, :]) ** 2, axis=(1, 2)))
         return {
             "drawn": drawn,
+            "valid": jax.vmap(lj.valid)(scenes, psf),
+            "missing": self.missing(host),
             "flux": sum(jnp.reshape(s.flux, batch.fwhm.shape) for s in scenes.source),
             "host": host,
             "arc": arc,
             "stamp": stamp,
             "arc_snr": self.arc_snr(arc, sigma),
-            "snr": jnp.sqrt(jnp.sum((arc / sigma[:, None, None, :]) ** 2, axis=(1, 2, 3))),
+            "band_snr": band_snr,
+            "snr": jnp.sqrt(jnp.sum(band_snr**2, axis=1)),
         }
+
+    def missing(self, host: Float[Array, "b h w c"]) -> Bool[Array, " b"]:
+        """Whether a host lacks pixels in the ring for arcs, in any band."""
+        inner, outer = (radius / self.pixels.scale for radius in self.ring)
+        ring = jnp.asarray(annulus(self.pixels.size, inner - SLACK, outer + SLACK), bool)
+        return jnp.any(jnp.isnan(host) & ring[..., None], axis=(1, 2, 3))
 
     def arc_snr(
         self, arc: Float[Array, "b h w c"], sigma: Float[Array, "b c"]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Bool
 
-from classifiers.audit.axes import Grid, Site, key_data
+from classifiers.audit.axes import Cell, Grid, Site, columns_of, key_data
 from classifiers.audit.hosts import Hosts
 
 if TYPE_CHECKING:
@@ -26,9 +26,9 @@ REACHED = {"psf_fwhm": 1, "depth_m5": -1}
 @dataclass(frozen=True)
 class Chunk:
     """Injections of one site into hosts of one stamp size. host: place in the host table (n,).
-    drawn: parameters of the prior that are held, each (n,). index: of the injection within host and
-    cell (n,). key: random key data (n, 2). degrade: whether hosts are brought to the site's
-    centre."""
+    drawn: parameters of the prior that axes are over, each (n,). index: of the injection within
+    host and cell (n,). key: random key data (n, 2). degrade: whether hosts are brought to the
+    site's centre."""
 
     site: Site
     size: int
@@ -76,9 +76,9 @@ def chunks(
     for site in axes.sites():
         chosen = np.flatnonzero(eligible(hosts, site, degrade))
         rows: list[tuple[int, int, np.ndarray]] = []
-        points: list[dict[str, float]] = []
+        points: list[tuple[Cell, ...]] = []
         for point in axes.points():
-            values = tuple(point.values())
+            values = tuple(float(cell.value) for cell in point)
             first = {int(h): key_data(hosts.ids[h], values, site, 0, seed) for h in chosen}
             order = sorted(first, key=lambda h: (tuple(first[h]), hosts.ids[h]))
             for i in range(min(injections, per_host * len(order))):
@@ -92,7 +92,10 @@ def chunks(
             continue
         host, index = (np.array([r[i] for r in rows]) for i in range(2))
         keys = np.stack([r[2] for r in rows])
-        drawn = {name: np.array([p[name] for p in points]) for name in points[0]}
+        drawn = {
+            axis.column: np.array([p[i].value_of(k, axis.column) for p, k in zip(points, keys)])
+            for i, axis in enumerate(axes.drawn)
+        }
         for size, scale in sorted(
             {(int(hosts.size[h]), float(hosts.pixel_scale[h])) for h in host}
         ):
@@ -132,6 +135,6 @@ def cells(hosts: Hosts, axes: Grid, degrade: bool) -> pd.DataFrame:
     for site in axes.sites():
         available = int(eligible(hosts, site, degrade).sum())
         for point in axes.points():
-            held = {axis.name: point[axis.column] for axis in axes.drawn}
-            rows.append({**held, **site.columns(), "hosts_available": available})
+            own = columns_of(axes.drawn, point)
+            rows.append({**own, **site.columns(), "hosts_available": available})
     return pd.DataFrame(rows)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import field
+from collections.abc import Collection, Mapping
+from dataclasses import field, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -14,6 +14,7 @@ from classifiers.audit.axes import Axis, Grid
 from classifiers.audit.axes import equal_count_edges as equal_count_edges
 from data.config import settings
 from data.survey import Survey, default
+from lensjax.component import ANY, Domain
 from lensjax.errors import InputError
 
 if TYPE_CHECKING:
@@ -52,9 +53,9 @@ KNOWN = {
 
 @settings
 class AxisSettings:
-    """An axis of the grid. Give points for a parameter of the prior that is held at values; edges,
-    or the number of cells of about equally many hosts; or words. Numbers that are drawn or measured
-    are sorted into edges afterwards."""
+    """An axis of the grid. Give points for a parameter of the prior: they are the middles of bins
+    in which it is drawn (a single point is held); edges, or the number of cells of about equally
+    many hosts; or words. Numbers that are measured are sorted into edges afterwards."""
 
     column: str = ""
     """column of the manifest, parameter of the prior, or column of the injections, where it is not
@@ -88,6 +89,9 @@ class AuditSettings:
     """what is audited: a folder `training` of another run, a file *.onnx or *.yaml, a Python
     function `module:function`, or `scores:FOLDER`, to which stamps go out and scores come back;
     empty: this run's own classifier"""
+    more_finders: dict[str, str] = field(default_factory=dict)
+    """other finders that score the same stamps, by a name of yours: `{onnx: resnet.onnx}`; each as
+    in `finder`, tables of scores excepted"""
     trained_on: str = ""
     """what a finder from outside was trained on: `none` of these galaxies, `train`, the training
     split of this run, or a table (CSV or Parquet) with galaxy_id, ra and dec, whose objects are
@@ -98,7 +102,8 @@ class AuditSettings:
     """small: the axes below. spec_grid: 11 Einstein radii, 7 PSF widths and 5 depths, whatever the
     axes below say."""
     theta_e: tuple[Positive, ...] = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
-    """Einstein radii of the grid, arcsec"""
+    """Einstein radii of the grid, arcsec: the middles of its bins, each of which reaches half way
+    to its neighbours"""
     psf_edges: tuple[Positive, ...] = ()
     """edges of the PSF FWHM cells, arcsec; empty: three cells of equally many hosts"""
     depth_edges: tuple[Depth, ...] = ()
@@ -115,6 +120,9 @@ class AuditSettings:
     """cells and bins with fewer injections are marked insufficient"""
     prior: str | dict[str, Any] = "arclike"
     """prior that scenes are drawn from: the name of a shipped one, a YAML file, or its contents"""
+    proposal: dict[str, Any] = field(default_factory=dict)
+    """distributions that injections are drawn from in place of the prior's, so that rare regions
+    are filled: `{n: {uniform: [0.5, 4]}}`; weights make the injections a sample of the prior"""
     source_magnitude: Annotated[tuple[float, ...], Field(max_length=2)] = (23.0, 26.0)
     """range of the unlensed magnitude of the source in the band that the prior gives, uniform;
     empty: as the prior has it"""
@@ -183,13 +191,14 @@ class AuditSettings:
         psf: np.ndarray,
         depth: np.ndarray,
         hosts: Hosts | None = None,
-        parameters: Collection[str] = ("theta_e",),
+        parameters: Collection[str] | Mapping[str, Domain] = ("theta_e",),
         survey: Survey | None = None,
     ) -> Grid:
         """The grid. psf, depth: FWHM and depth of the hosts in the reference band (n,), from which
         the edges follow where the settings leave them open. hosts: whose columns may be axes.
-        parameters: of the prior. Raises InputError for an axis over a column that is not there or
-        does not vary, and for a parameter that the prior does not have."""
+        parameters: of the prior, with their domains where these are known. Raises InputError for an
+        axis over a column that is not there or does not vary, and for a parameter that the prior
+        does not have."""
         spec = SPEC_GRID if self.grid == "spec_grid" else {}
         usual: dict[str, AxisSettings] = {
             "theta_e": AxisSettings(points=spec.get("theta_e", self.theta_e)),
@@ -225,7 +234,7 @@ def _axis(
     s: AxisSettings,
     own: dict[str, np.ndarray],
     hosts: Hosts | None,
-    parameters: Collection[str],
+    parameters: Collection[str] | Mapping[str, Domain],
     band: str,
     usual: bool,
 ) -> Axis:
@@ -243,7 +252,12 @@ def _axis(
                 f"{', '.join(sorted(parameters))}; name one of them"
                 + (f", or set {key} to null" if usual else ", or give edges, cells or words")
             )
-        return Axis(name, label, unit, "drawn", column, points=s.points)
+        domain = parameters[column] if isinstance(parameters, Mapping) else ANY
+        if outside := [p for p in s.points if not domain.holds(p)]:
+            raise InputError(f"{key}: {outside[0]:g}: {column} should be {domain.words}")
+        axis = Axis(name, label, unit, "drawn", column, points=s.points)
+        edges = tuple(float(np.clip(e, domain.low, domain.high)) for e in axis.edges)
+        return replace(axis, edges=edges)
     if column in MEASURED or (column in parameters and column not in columns):
         if not s.edges:
             raise InputError(f"{key}: {column} is known after drawing only; give edges")

@@ -313,7 +313,7 @@ def summarise(
                 "unit": axis.unit,
                 "kind": axis.kind,
                 "column": axis.column,
-                "values": [*axis.points, *axis.edges, *axis.words],
+                "values": [*(axis.points or axis.edges), *axis.words],
             }
             for axis in (*axes.axes, *axes.measured)
         ],

@@ -3,6 +3,7 @@ audit/ of the run directory."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +19,13 @@ from lensjax.errors import InputError
 if TYPE_CHECKING:
     import pandas as pd
 
+    from classifiers.audit.axes import Grid
+    from classifiers.audit.campaign import Campaign
     from classifiers.audit.hosts import Hosts
+    from classifiers.audit.injectionset import InjectionSet
+    from classifiers.finders import Finder
     from data.survey import Survey
+    from lensjax.prior import Prior
 
 NOTHING, TRAIN = "none", "train"
 """what `trained_on` says of a finder that saw none of these galaxies, and of one that saw the
@@ -167,6 +173,52 @@ def choose_hosts(out: Path, s: AuditSettings, info: dict[str, Any], survey: Surv
     return found
 
 
+def refuse_trained(found: Hosts, out: Path, s: AuditSettings, info: dict[str, Any]) -> None:
+    """Raises InputError where a finder of `more_finders` was trained on one of the hosts."""
+    from classifiers.audit import hosts
+    from data.manifest import read
+
+    manifest = read(out / "manifest.parquet").to_pandas()
+    hosts.refuse(found, trained_on(out, s, info), manifest[["galaxy_id", "ra", "dec"]])
+
+
+def injection_set(
+    rows: pd.DataFrame, s: AuditSettings, campaign: Campaign, axes: Grid, prior: Prior
+) -> InjectionSet:
+    """The injections with the density that each was drawn from, and the weight that makes them a
+    sample of the prior."""
+    from classifiers.audit import density, redraw
+    from classifiers.audit.injectionset import InjectionSet
+
+    drawn = density.law_of(campaign.prior, axes)
+    population = density.law_of(prior, axes, drawn=False)
+    columns = {name: rows[name] for name in {*drawn, *population}}
+    ln_p_draw = density.ln_density(drawn, columns)
+    own = density.ln_density(population, columns)
+    about = {
+        "total_generated": len(rows),
+        "density_over": list(drawn),
+        "proposal": drawn,
+        "population": population,
+        "thresholds": all_thresholds(campaign.out, s),
+        "finders": {"": described_finder(campaign.finder)}
+        | {name: described_finder(finder) for name, finder in campaign.more.items()},
+        "hosts": {
+            "number": int(rows["galaxy_id"].nunique()),
+            "identity": campaign.identity(),
+            "manifest_sha256": sha256(campaign.out / "manifest.parquet"),
+        },
+        **redraw.recipe(s, campaign, axes),
+    }
+    return InjectionSet(rows.assign(ln_p_draw=ln_p_draw, weight=np.exp(own - ln_p_draw)), about)
+
+
+def described_finder(finder: Finder) -> dict[str, Any]:
+    """Name and plain facts of a finder."""
+    plain = {k: v for k, v in finder.info.items() if isinstance(v, str | int | float | bool)}
+    return {"name": finder.name, **plain}
+
+
 def all_thresholds(out: Path, s: AuditSettings) -> dict[str, float]:
     """Name to score: the settings' and those of evaluation/thresholds.csv that stand on enough
     negatives."""
@@ -194,6 +246,7 @@ def run(out: Path, s: AuditSettings) -> dict[str, Any]:
     from classifiers import finders
     from classifiers.audit import completeness, gallery, plan, sensitivity, summary
     from classifiers.audit.campaign import Campaign
+    from classifiers.audit.density import proposed
     from classifiers.audit.hosts import with_depth
     from classifiers.audit.injection import audit_prior
     from classifiers.evaluation.thresholds import operating
@@ -203,15 +256,21 @@ def run(out: Path, s: AuditSettings) -> dict[str, Any]:
     folder.mkdir(parents=True, exist_ok=True)
     survey = of_run(out)
     finder = finders.load(_finder(s), out)
+    others = {name: finders.load(text, out) for name, text in s.more_finders.items()}
     prior = audit_prior(s.prior, s.source_magnitude, survey)
-    hosts, measured = with_depth(choose_hosts(out, s, finder.info, survey), out)
+    proposal = proposed(prior, s.proposal)
+    found_hosts = choose_hosts(out, s, finder.info, survey)
+    for name, other in others.items():
+        refuse_trained(found_hosts, out, replace(s, finder=s.more_finders[name]), other.info)
+    hosts, measured = with_depth(found_hosts, out)
     degrade = s.mode == "degraded"
     if degrade and hosts.kernels is not None:
         raise InputError(
             "audit.mode degraded: hosts with PSF kernels have no FWHM to be degraded to; use "
             "matched, or leave the column psf_path out"
         )
-    axes = s.axes(hosts.fwhm, hosts.depth, hosts, prior.parameters, survey)
+    domains = {name: prior.domain(name) for name in prior.parameters}
+    axes = s.axes(hosts.fwhm, hosts.depth, hosts, domains, survey)
     chunks = plan.chunks(hosts, axes, s.injections, s.per_host, degrade, s.seed)
     thresholds = all_thresholds(out, s)
     wanted = axes.cells() * s.injections
@@ -230,21 +289,24 @@ def run(out: Path, s: AuditSettings) -> dict[str, Any]:
         hosts,
         out,
         finder,
-        prior,
+        proposal,
         s.gain,
         s.moffat_beta,
         s.batch,
         s.extinction,
         s.stamp_files,
+        others,
     )
-    rows = campaign.with_scores(campaign.carry_out(folder / "parts"))
-    with replacing(folder / "injections.parquet") as temporary:
-        rows.to_parquet(temporary, index=False, compression="zstd")
+    injections = injection_set(
+        campaign.with_scores(campaign.carry_out(folder / "parts")), s, campaign, axes, prior
+    )
+    rows = injections.table
+    injections.save(folder / "injections.parquet")
     table = completeness.table(
         rows, plan.cells(hosts, axes, degrade), thresholds, axes, s.sufficient
     )
     write_table(table, folder, "completeness")
-    marginal = completeness.marginals(rows, thresholds, axes, s.sufficient, s.seed)
+    marginal = completeness.marginals(rows, thresholds, axes, s.sufficient)
     write_table(marginal, folder, "marginals")
 
     gradients = None

@@ -32,5 +32,7 @@ function of them and of uniform noise, so gradients with respect to the assumpti
 from lensjax.prior.distribution import Distribution as Distribution
 from lensjax.prior.drawing import Prior as Prior
 from lensjax.prior.drawing import lens_like_host as lens_like_host
+from lensjax.prior.reading import prior_entries as prior_entries
 from lensjax.prior.reading import prior_from as prior_from
 from lensjax.prior.reading import priors as priors
+from lensjax.prior.reading import read_distribution as read_distribution

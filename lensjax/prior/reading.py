@@ -25,6 +25,15 @@ def priors(name: str) -> Prior:
     """The preset of that name (raw_notes, arclike), or the prior in a YAML file. Raises InputError
     when there is neither, and as `prior_from` does."""
     presets = _presets()
+    return presets[name] if name in presets else prior_from(name, prior_entries(name))
+
+
+def prior_entries(name: str) -> Mapping[str, Any]:
+    """What a preset or a YAML file says, as `prior_from` takes it. Raises InputError when there is
+    neither, and for what is no YAML."""
+    import yaml
+
+    presets = _preset_entries()
     if name in presets:
         return presets[name]
     if not name.endswith((".yaml", ".yml")):
@@ -32,25 +41,26 @@ def priors(name: str) -> Prior:
             f"unknown prior {name!r}; the presets are {', '.join(presets)}, and a path ending in "
             ".yaml is a prior of your own"
         )
-    import yaml
-
     path = Path(name)
     if not path.is_file():
         raise InputError(f"prior {name}: no such file")
     try:
-        entries = yaml.safe_load(path.read_text())
+        return yaml.safe_load(path.read_text())
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         said = " ".join(str(getattr(error, "problem", None) or error).split())
         raise InputError(f"prior {name}: not valid YAML ({said})") from None
-    return prior_from(name, entries)
+
+
+@cache
+def _preset_entries() -> dict[str, Mapping[str, Any]]:
+    import yaml
+
+    return yaml.safe_load(files("lensjax").joinpath("prior/presets.yaml").read_text())
 
 
 @cache
 def _presets() -> dict[str, Prior]:
-    import yaml
-
-    text = files("lensjax").joinpath("prior/presets.yaml").read_text()
-    return {name: prior_from(name, entries) for name, entries in yaml.safe_load(text).items()}
+    return {name: prior_from(name, entries) for name, entries in _preset_entries().items()}
 
 
 def prior_from(name: str, entries: Mapping[str, Any]) -> Prior:
@@ -188,27 +198,36 @@ class _Reader:
         return f"{role}{number}_{parameter}" if flat in self.taken else flat
 
     def _distribution(self, parameter: str, entry: Any, domain: Domain) -> Distribution:
-        if not isinstance(entry, Mapping) or len(entry) != 1 or next(iter(entry)) not in KINDS:
-            raise self.fail(parameter, f"give one of {', '.join(KINDS)}")
-        ((kind, value),) = entry.items()
-        # The ends of an interval have to be possible values; a normal's tails are the user's
-        # business.
-        bounded = kind in ("uniform", "area", "fixed")
-        values = self._numbers(parameter, value, KINDS[kind], domain if bounded else ANY)
-        if kind in ("uniform", "area") and not values[0] < values[1]:
-            raise self.fail(parameter, f"{value} should be [low, high] with low < high")
-        if kind == "area" and values[0] < 0:
-            raise self.fail(parameter, f"{value} should be radii, 0 or larger")
-        if kind in ("normal", "half_normal") and values[-1] <= 0:
-            raise self.fail(parameter, f"sigma {values[-1]:g} should be larger than 0")
-        return Distribution(values, kind)
+        try:
+            return read_distribution(entry, domain)
+        except ValueError as error:
+            raise self.fail(parameter, str(error)) from None
 
-    def _numbers(self, parameter: str, value: Any, count: int, domain: Domain) -> tuple[float, ...]:
-        given = value if isinstance(value, list | tuple) else [value]
-        plain = all(isinstance(v, int | float) and not isinstance(v, bool) for v in given)
-        if len(given) != count or not plain:
-            raise self.fail(parameter, f"{value} should be {count} number(s)")
-        for v in given:
-            if not domain.holds(float(v)):
-                raise self.fail(parameter, f"{v} should be {domain.words}")
-        return tuple(float(v) for v in given)
+
+def read_distribution(entry: Any, domain: Domain = ANY) -> Distribution:
+    """The distribution that an entry such as `{uniform: [0.5, 3.0]}` stands for. domain: where the
+    parameter may lie. Raises ValueError, saying what is wrong."""
+    if not isinstance(entry, Mapping) or len(entry) != 1 or next(iter(entry)) not in KINDS:
+        raise ValueError(f"give one of {', '.join(KINDS)}")
+    ((kind, value),) = entry.items()
+    # The ends of an interval have to be possible values; a normal's tails are the user's business.
+    bounded = kind in ("uniform", "area", "fixed")
+    values = _numbers(value, KINDS[kind], domain if bounded else ANY)
+    if kind in ("uniform", "area") and not values[0] < values[1]:
+        raise ValueError(f"{value} should be [low, high] with low < high")
+    if kind == "area" and values[0] < 0:
+        raise ValueError(f"{value} should be radii, 0 or larger")
+    if kind in ("normal", "half_normal") and values[-1] <= 0:
+        raise ValueError(f"sigma {values[-1]:g} should be larger than 0")
+    return Distribution(values, kind)
+
+
+def _numbers(value: Any, count: int, domain: Domain) -> tuple[float, ...]:
+    given = value if isinstance(value, list | tuple) else [value]
+    plain = all(isinstance(v, int | float) and not isinstance(v, bool) for v in given)
+    if len(given) != count or not plain:
+        raise ValueError(f"{value} should be {count} number(s)")
+    for v in given:
+        if not domain.holds(float(v)):
+            raise ValueError(f"{v} should be {domain.words}")
+    return tuple(float(v) for v in given)

@@ -113,7 +113,7 @@ def test_tables_and_the_selection_function_follow_the_axes():
     assert float(ask(2.0, "REX", source_mag_bin="23-24")) == 1.0
     with pytest.raises(InputError, match="no completeness for type 'PSF'"):
         ask(2.0, "PSF")
-    along = completeness.marginals(injections, {"p0.5": 0.5}, axes, 10, 1)
+    along = completeness.marginals(injections, {"p0.5": 0.5}, axes, 10)
     by_type = along[along["axis"] == "type"].set_index("value")["completeness"]
     assert by_type.to_dict() == {"DEV": 0.0, "REX": 0.5, "SER": 0.0}
 

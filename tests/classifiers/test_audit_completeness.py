@@ -109,7 +109,7 @@ def test_empty_cells_are_listed_without_a_value():
 def test_marginals_add_up_and_resampling_hosts_widens_the_interval_of_clustered_hosts():
     rows = injections(400)
     rows["score"] = rows["galaxy_id"].isin(list("abcd")).astype(float)  # the host decides
-    found = completeness.marginals(rows, {"p0.5": 0.5}, grid(23.0, 24.0, 26.0), 10, seed=1)
+    found = completeness.marginals(rows, {"p0.5": 0.5}, grid(23.0, 24.0, 26.0), 10)
     total = found[found["axis"] == "all"].iloc[0]
     for axis in ("theta_e", "psf_fwhm", "source_mag", "arc_snr_bin"):
         assert found[found["axis"] == axis]["k"].sum() == total["k"]
