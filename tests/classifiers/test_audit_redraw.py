@@ -60,7 +60,7 @@ def test_every_row_is_made_again_to_the_last_bit(made):
     found = InjectionSet.load(made / "audit/injections.parquet")
     for row in (5, len(found) - 1):
         again = redraw(found, row, made)
-        assert again.differs == [] and np.abs(again.stamp - again.host).max() > 0
+        assert again.differs == [] and np.nanmax(np.abs(again.stamp - again.host)) > 0
 
 
 def test_another_process_makes_the_same_bytes_and_says_so(made, tmp_path):
