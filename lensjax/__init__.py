@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from lensjax.mass import Shear as Shear
     from lensjax.noise import arc_noise as arc_noise
     from lensjax.noise import pixel_sigma as pixel_sigma
+    from lensjax.noise import sky_correlation as sky_correlation
     from lensjax.noise import sky_noise as sky_noise
     from lensjax.noise import sky_sigma as sky_sigma
     from lensjax.photometry import depth_m5 as depth_m5

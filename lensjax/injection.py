@@ -83,16 +83,22 @@ def degrade(
     target_depth: Real,
     key: Array,
     scale: float = PixelGrid.scale,
+    host_sigma: Real | None = None,
+    correlation: Float[Array, "L L B"] | None = None,
 ) -> Float[Array, "N N B"]:
     """A host (N, N, B) as a worse telescope would have seen it: convolved from host_fwhm to
     target_fwhm (arcsec, (B,)), with sky noise added down to target_depth (m5, AB mag, (B,)).
 
     The kernel is the Gaussian of variance target^2 - host^2. It also smooths the host's own noise,
     so what is added has the spectrum that is missing, sigma_target^2 - sigma_host^2 |kernel|^2: the
-    sum is white, like the noise of a survey's image, with the pixel variance and the point-source
-    depth of the target. A target that is sharper or deeper than the host is left at the host's
-    value, band by band (nothing can be added, nor on scales where the host's noise is above the
-    target's); compare the two beforehand. Pixels beyond the edge are taken as the edge pixel.
+    sum has the noise of a survey's image again, with the pixel variance and the point-source depth
+    of the target. host_sigma: scatter of the host's sky pixels (B,) where it was measured
+    (`sky_sigma`); the target's is then larger than it by what the depths say. correlation: of the
+    survey's noise between neighbouring pixels (`sky_correlation`); without it the noise is white.
+
+    A target that is sharper or deeper than the host is left at the host's value, band by band
+    (nothing can be added, nor on scales where the host's noise is above the target's); compare the
+    two beforehand. Pixels beyond the edge are taken as the edge pixel.
     Raises InputError for a host that is not finite or in half precision and for widths that are not
     larger than 0.
     """
@@ -115,9 +121,11 @@ def degrade(
     def sigma(m5, fwhm):
         return pixel_sigma(psfdepth_from_m5(jnp.asarray(m5, host.dtype)), Gaussian(fwhm), grid)
 
-    return smooth + _noise(
-        key, sigma(target_depth, target_fwhm), sigma(host_depth, host_fwhm), variance, host
-    )
+    own, target = sigma(host_depth, host_fwhm), sigma(target_depth, target_fwhm)
+    if host_sigma is not None:
+        target = target / own * jnp.asarray(host_sigma, host.dtype)
+        own = jnp.asarray(host_sigma, host.dtype)
+    return smooth + _noise(key, target, own, variance, host, correlation)
 
 
 def _noise(
@@ -126,19 +134,37 @@ def _noise(
     own: Float[Array, " B"],
     variance: Float[Array, " B"],
     host: Float[Array, "N N B"],
+    correlation: Float[Array, "L L B"] | None,
 ) -> Float[Array, "N N B"]:
-    """Noise that makes white noise `own` smoothed by a Gaussian of `variance` (pixels^2) white
-    again, at `target`."""
+    """Noise that makes noise of the scatter `own` smoothed by a Gaussian of `variance` (pixels^2)
+    what it was, with the scatter `target`."""
     n, side = host.shape[0], fft_size(host.shape[0])
     white = jax.random.normal(key, (side, side, host.shape[-1]), host.dtype)
     wy, wx = (2 * np.pi * f for f in (np.fft.fftfreq(side), np.fft.rfftfreq(side)))
     w2 = jnp.asarray(wy[:, None, None] ** 2 + wx[None, :, None] ** 2, host.dtype)
     missing = target**2 - own**2 * jnp.exp(-variance * w2)
+    if correlation is not None:
+        missing = missing * _spectrum(correlation, wy, wx).astype(host.dtype)
     some = missing > 0
     amplitude = jnp.where(some, jnp.sqrt(jnp.where(some, missing, 1.0)), 0.0)
     return jnp.fft.irfft2(
         amplitude * jnp.fft.rfft2(white, axes=(0, 1)), s=(side, side), axes=(0, 1)
     )[:n, :n].astype(host.dtype)
+
+
+def _spectrum(correlation: Float[Array, "L L B"], wy: np.ndarray, wx: np.ndarray) -> Array:
+    """Power spectrum (Y, X, B) of noise of variance 1 at angular frequencies: the cosine transform
+    of its correlation (Wiener-Khinchin), which rounding and measurement do not let fall to 0."""
+    lag = correlation.shape[0] // 2
+    steps = np.arange(-lag, lag + 1)
+    cos_y, sin_y = np.cos(wy[:, None] * steps), np.sin(wy[:, None] * steps)
+    cos_x, sin_x = np.cos(wx[:, None] * steps), np.sin(wx[:, None] * steps)
+    power = jnp.einsum("ya,xb,abc->yxc", cos_y, cos_x, correlation, precision="highest")
+    power = power - jnp.einsum("ya,xb,abc->yxc", sin_y, sin_x, correlation, precision="highest")
+    return jnp.maximum(power, LEAST_POWER)
+
+
+LEAST_POWER = 0.02
 
 
 def _smoothing_matrix(n: int, variance: Float[Array, " B"]) -> Float[Array, "B n n"]:

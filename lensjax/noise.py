@@ -37,6 +37,36 @@ def sky_sigma(host: Float[Array, "N N B"], inner: float = 0.65) -> Float[Array, 
     """Standard deviation of the sky (B,) from the MAD of the host's outer pixels, farther than
     `inner` half-widths from the centre; pixels more than 4 sigma above the median (sources) are
     masked once. Linear noise of a stamp that already has its own."""
+    return _sky(host, inner)[2]
+
+
+def sky_correlation(
+    host: Float[Array, "N N B"], lag: int = 2, inner: float = 0.65
+) -> Float[Array, "L L B"]:
+    """Correlation of the sky's noise between pixels up to `lag` apart along each axis (L = 2 lag +
+    1; the middle is 1), from the outer pixels as in `sky_sigma`, those more than 4 sigma from the
+    median left out. Resampling to a coadd makes neighbours alike; faint sources that nobody has
+    masked do so as well. A stamp without any such pixels has uncorrelated noise."""
+    keep, median, sigma = _sky(host, inner)
+    keep = keep & (host > median - 4 * sigma)
+    value = jnp.where(keep, host - median, 0.0)
+    n = host.shape[0]
+
+    def product(dy: int, dx: int) -> Array:
+        there = slice(max(dy, 0), n + min(dy, 0)), slice(max(dx, 0), n + min(dx, 0))
+        here = slice(max(-dy, 0), n + min(-dy, 0)), slice(max(-dx, 0), n + min(-dx, 0))
+        pairs = jnp.sum(keep[here] & keep[there], axis=(0, 1))
+        return jnp.sum(value[here] * value[there], axis=(0, 1)) / jnp.maximum(pairs, 1)
+
+    steps = range(-lag, lag + 1)
+    found = jnp.stack([jnp.stack([product(dy, dx) for dx in steps]) for dy in steps])
+    own = found[lag, lag]
+    white = jnp.zeros_like(found).at[lag, lag].set(1.0)
+    return jnp.where(own > 0, found / jnp.where(own > 0, own, 1.0), white)
+
+
+def _sky(host: Float[Array, "N N B"], inner: float) -> tuple[Array, Array, Array]:
+    """Which outer pixels show nothing but sky (N, N, B), their median (B,) and scatter (B,)."""
     n = host.shape[0]
     outside = jnp.asarray(PixelGrid(n, 1.0).radius() > inner * (n // 2))[..., None]
 
@@ -46,7 +76,8 @@ def sky_sigma(host: Float[Array, "N N B"], inner: float = 0.65) -> Float[Array, 
         return median, MAD_TO_SIGMA * jnp.nanmedian(jnp.abs(values - median), axis=(0, 1))
 
     median, sigma = robust(outside)
-    return robust(outside & (host < median + 4 * sigma))[1]
+    keep = outside & (host < median + 4 * sigma)
+    return keep, *robust(keep)
 
 
 def arc_noise(key: Array, arc: Float[Array, "N N B"], gain: Real) -> Float[Array, "N N B"]:

@@ -39,6 +39,9 @@ SUFFIX = ".parquet"
 OF_THE_HOST = ("release", "ra", "dec", "healpix_128", "type", KERNEL, *kernels.PLACE)
 """Columns of the manifest that every injection has as well, where the manifest has them."""
 
+MEASURED = 100
+"""About so many hosts tell how the noise of neighbouring pixels is correlated."""
+
 Sample = Sequence[tuple[int, np.ndarray]]
 """Injections by place of the chunk in the plan, and rows of it."""
 
@@ -49,7 +52,8 @@ class Campaign:
     stamps. prior: of scenes. gain: see `Experiment`, 0 for none. beta: of the Moffat PSF, 0 for
     a Gaussian. batch: injections made together; the last batch of a chunk is padded. extinction:
     whether dust dims arcs. stamp_files: format in which stamps go out. more: other finders that
-    score the same stamps, by name. kernel_side: of PSF kernels, pixels; 0: of the largest."""
+    score the same stamps, by name. kernel_side: of PSF kernels, pixels; 0: of the largest.
+    correlation: of the noise, see `noise_correlation`; None: measured."""
 
     plan: Sequence[Chunk]
     hosts: Hosts
@@ -63,6 +67,7 @@ class Campaign:
     stamp_files: Literal["npz", "fits"] = "npz"
     more: Mapping[str, Finder] = field(default_factory=dict)
     kernel_side: int = 0
+    correlation: Any = None
 
     @property
     def survey(self) -> Survey:
@@ -79,7 +84,8 @@ class Campaign:
         pixels = lj.PixelGrid(chunk.size, chunk.pixel_scale)
         ring = self.survey.radii.arc
         band, gain = self.survey.place, self.gain or None
-        return Experiment(self.prior, pixels, band, ring, chunk.degrade, gain)
+        noise = self.noise_correlation if chunk.degrade else None
+        return Experiment(self.prior, pixels, band, ring, chunk.degrade, noise, gain)
 
     @cached_property
     def exchange(self) -> Exchange | None:
@@ -109,6 +115,16 @@ class Campaign:
         return self.kernel_side or max(
             kernels.of_host(self.hosts, int(i), self.out).shape[-1] for i in self.used
         )
+
+    @cached_property
+    def noise_correlation(self) -> Float[np.ndarray, "l l c"]:
+        """Correlation of the sky's noise between neighbouring pixels, the mean over hosts."""
+        if self.correlation is not None:
+            return np.asarray(self.correlation, np.float32)
+        measured = jax.jit(lj.sky_correlation)
+        few = self.used[:: max(len(self.used) // MEASURED, 1)]
+        found = [np.asarray(measured(jnp.asarray(s))) for s in self.stamps(few).values()]
+        return np.mean(found, axis=0, dtype=np.float64).astype(np.float32)
 
     def stamps(self, which: np.ndarray) -> dict[int, np.ndarray]:
         """Stamps (H, W, B) of the hosts at these places."""

@@ -68,14 +68,16 @@ class Nudge:
 class Experiment:
     """What an audit keeps fixed. prior: of scenes. pixels: the stamps' grid. band: place of the
     reference band. ring: inner and outer radius in which arcs are measured, arcsec. degrade:
-    whether hosts are brought to the target PSF and depth. gain: electrons per nanomaggy of the
-    arc's Poisson noise, or None."""
+    whether hosts are brought to the target PSF and depth. correlation: of the survey's noise
+    between neighbouring pixels, for degraded hosts (`lensjax.sky_correlation`). gain: electrons per
+    nanomaggy of the arc's Poisson noise, or None."""
 
     prior: Prior
     pixels: lj.PixelGrid
     band: int = field(metadata={"static": True})
     ring: tuple[float, float] = field(metadata={"static": True})
     degrade: bool = field(default=False, metadata={"static": True})
+    correlation: Float[Array, "l l c"] | None = None
     gain: Float[Array, ""] | float | None = None
 
     def draw(self, batch: Batch, nudge: Nudge) -> tuple[dict[str, Array], lj.Scene]:
@@ -106,7 +108,14 @@ class Experiment:
             filled = jnp.where(missing, 0.0, host)
             m5 = (lj.depth_m5(depth), lj.depth_m5(target_depth))
             worse = lj.degrade(
-                filled, fwhm, target_fwhm, *m5, _key(key, 1), scale=self.pixels.scale
+                filled,
+                fwhm,
+                target_fwhm,
+                *m5,
+                _key(key, 1),
+                scale=self.pixels.scale,
+                host_sigma=lj.sky_sigma(host),
+                correlation=self.correlation,
             )
             return jnp.where(missing, jnp.nan, worse)
 

@@ -58,6 +58,7 @@ def recipe(s: AuditSettings, campaign: Campaign, grid: Grid) -> dict[str, Any]:
         "settings": {name: plainly(getattr(s, name)) for name in kept},
         "survey": plain(survey),
         "kernel_side": 0 if campaign.hosts.kernels is None else campaign.kernel_size,
+        "correlation": campaign.noise_correlation.tolist() if s.mode == "degraded" else None,
         "axes": [asdict(axis) for axis in grid.axes],
         "versions": versions(),
     }
@@ -119,6 +120,7 @@ def redraw(injections: InjectionSet, row: int, out: Path) -> Redrawn:
         size,
         settings["extinction"],
         kernel_side=about["kernel_side"],
+        correlation=about["correlation"],
     )
     number, slot = divmod(int(np.searchsorted(part, row)), size)
     rows = np.arange(number * size, min((number + 1) * size, len(chunk)))

@@ -14,7 +14,8 @@ with the same bytes.
 
 A survey of twelve bricks or more has one without its first band (unless that is the only one), one
 with two exposures, one with a strip that the last band never saw and one with a star cluster
-(`mock.roles`). Half of all bricks have a few NaN pixels.
+(`mock.roles`), and one, never a training brick, that is sharper than all others, whose galaxies an
+audit can degrade to any condition. Half of all bricks have a few NaN pixels.
 
 What is not in it: correlated noise, PSFs that vary within a brick or are not round, infrared
 photometry, errors of deblending, groups and clusters of galaxies.
@@ -139,6 +140,7 @@ def _one_brick(
     n, brick, size = len(places), places[i], _size(survey, s)
     special = roles(survey)
     role = special[i] if n >= 12 and i < len(special) else ""
+    role = "sharp" if n >= 12 and i == n - 1 else role
     galaxies, lenses = _share(s.galaxies, n, i), _share(s.lenses, n, i)
     mock = mock_brick(survey, brick, size, galaxies, lenses, s.seed, role)
     write_coadd(survey, root, brick, mock.coadd, wcs(survey, brick, size))

@@ -16,6 +16,9 @@ from data.survey import Survey
 GAP = (10.5, 36.7)
 """Width (arcsec) of the gap between two chips, smallest and largest."""
 
+SHARP = 0.8
+"""FWHM of the sharpest brick, in units of the survey's lowest quantile."""
+
 
 @dataclass(frozen=True)
 class Conditions:
@@ -45,6 +48,18 @@ def draw(survey: Survey, rng: np.random.Generator) -> Conditions:
     exposures = np.maximum(np.round(10 ** ((m5 - np.asarray(c.m5_one_exposure)) / 1.25)), 1)
     ebv = float(np.interp(dust, c.probability, c.ebv))
     return Conditions(fwhm, m5, exposures.astype(int), ebv)
+
+
+def sharpest(survey: Survey) -> Conditions:
+    """Sharper than any of the survey's quantiles, and as deep as its upper tenth: hosts that can be
+    degraded to nearly everything that the survey has."""
+    c = survey.conditions
+    deep = float(np.interp(0.95, c.probability, c.m5))
+    common = typical(survey)
+    m5 = common.m5 - common.m5[survey.place] + deep
+    exposures = np.maximum(np.round(10 ** ((m5 - np.asarray(c.m5_one_exposure)) / 1.25)), 1)
+    fwhm = SHARP * c.fwhm[0] * np.asarray(survey.fwhm_ratio)
+    return Conditions(fwhm, m5, exposures.astype(int), common.ebv)
 
 
 def typical(survey: Survey) -> Conditions:

@@ -18,9 +18,10 @@ from data.simulate.bricks import Brick, wcs
 from data.simulate.conditions import Conditions
 from data.survey import Survey
 
-Role = Literal["", "band_lost", "shallow", "hole", "cluster"]
-"""What is wrong with a brick, if anything: the first band was never exposed, there are only two
-exposures, the last band has a strip without exposures, or there is a star cluster."""
+Role = Literal["", "band_lost", "shallow", "hole", "cluster", "sharp"]
+"""What is special about a brick, if anything: the first band was never exposed, there are only two
+exposures, the last band has a strip without exposures, there is a star cluster, or the seeing was
+better than anywhere else."""
 
 TRUTH_FLOATS = ("x", "y", "redshift", "r_eff", "n", "q", "phi")
 REF = "lensjax simulated survey"
@@ -49,6 +50,8 @@ def roles(survey: Survey) -> tuple[Role, ...]:
 
 def conditions_of(survey: Survey, rng: np.random.Generator, role: Role) -> Conditions:
     """Conditions of a brick: three exposures or more in every band, but for what its role says."""
+    if role == "sharp":
+        return observing.sharpest(survey)
     drawn = observing.draw(survey, rng)
     limit = np.full(len(survey.bands), 2 if role == "shallow" else 40)
     if role == "band_lost":

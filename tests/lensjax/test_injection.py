@@ -132,3 +132,48 @@ def test_a_target_that_is_no_worse_leaves_the_host_alone():
         jax.random.key(6),
     )
     np.testing.assert_allclose(out, host, atol=1e-6)
+
+
+def test_degraded_noise_keeps_the_correlation_of_the_survey_measured_from_stamps():
+    """Native noise of a resampled coadd, degraded from a sharper and deeper one: the same scatter,
+    correlation and power spectrum as native noise at the target."""
+    kernel = np.outer([0.25, 1.0, 0.25], [0.25, 1.0, 0.25])
+    kernel /= np.sqrt((kernel**2).sum())
+    wide = lj.PixelGrid(GRID.size + 2)
+
+    def native(key, sigma):
+        white = lj.sky_noise(key, jnp.ones(3), wide)
+        out = sum(
+            kernel[i, j] * white[i : i + GRID.size, j : j + GRID.size]
+            for i in range(3)
+            for j in range(3)
+        )
+        return sigma * out
+
+    fwhm, target = jnp.array([1.0, 1.1, 1.0]), jnp.array([1.2, 1.3, 1.5])
+    own, wanted = (
+        lj.pixel_sigma(lj.psfdepth_from_m5(m5), lj.Gaussian(w), GRID)
+        for m5, w in ((24.5, fwhm), (23.0, target))
+    )
+    keys = jax.random.split(jax.random.key(5), 48)
+    hosts = jax.vmap(native, (0, None))(keys, own)
+    correlation = jnp.mean(jax.vmap(lj.sky_correlation)(hosts), 0)
+    row = np.convolve([0.25, 1, 0.25], [0.25, 1, 0.25]) / (1 + 2 * 0.25**2)
+    np.testing.assert_allclose(correlation, np.outer(row, row)[..., None] * np.ones(3), atol=0.03)
+
+    def worse(key, host):
+        return lj.degrade(
+            host, fwhm, target, 24.5, 23.0, key, host_sigma=own, correlation=correlation
+        )
+
+    made = np.asarray(jax.jit(jax.vmap(worse))(keys, hosts))[:, 8:-8, 8:-8]
+    real = np.asarray(jax.vmap(native, (0, None))(jax.random.split(jax.random.key(9), 48), wanted))[
+        :, 8:-8, 8:-8
+    ]
+    np.testing.assert_allclose(made.std((0, 1, 2)), real.std((0, 1, 2)), rtol=0.03)
+    power = [np.abs(np.fft.rfft2(x, axes=(1, 2))) ** 2 for x in (made, real)]
+    radius = np.hypot(*np.meshgrid(np.fft.fftfreq(85), np.fft.rfftfreq(85), indexing="ij"))
+    for low in np.arange(0.02, 0.5, 0.08):
+        ring = (radius >= low) & (radius < low + 0.08)
+        a, b = (p[:, ring].mean((0, 1)) for p in power)
+        np.testing.assert_allclose(a, b, rtol=0.12 if low < 0.1 else 0.04)
