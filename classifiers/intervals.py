@@ -63,8 +63,6 @@ def weighted(
     nothing to go by all is NaN but the interval, which is (0, 1). Raises ValueError for weights
     that are negative or not finite.
     """
-    from scipy.stats import beta, t
-
     weight = np.asarray(weight, np.float64)
     if (weight < 0).any() or not np.isfinite(weight).all():
         raise ValueError("weights must be finite and 0 or larger")
@@ -84,10 +82,25 @@ def weighted(
         residual = np.bincount(number, weight * (found - value))
         variance = float(groups / (groups - 1) * (residual**2).sum() / total**2)
         spread = value * (1 - value)
-        few = (t.ppf(0.5 + level / 2, n - 1) / t.ppf(0.5 + level / 2, groups - 1)) ** 2
         if 0 < value < 1 and variance > 0:
-            n_eff = min(float(spread / variance) * few, float(n))
+            n_eff = min(float(spread / variance) * fewer(groups, n, level), float(n))
+    return Weighted(value, variance, *effective(value, n_eff, level), n_eff)
+
+
+def effective(value: float, n_eff: float, level: float = 0.95) -> tuple[float, float]:
+    """Jeffreys' interval of a share `value` (0 to 1) that is known as well as from so many trials
+    of equal weight; not necessarily a whole number."""
+    from scipy.stats import beta
+
     k, tail = value * n_eff, (1 - level) / 2
     low = float(beta.ppf(tail, k + 0.5, n_eff - k + 0.5)) if value > 0 else 0.0
     high = float(beta.ppf(1 - tail, k + 0.5, n_eff - k + 0.5)) if value < 1 else 1.0
-    return Weighted(value, variance, low, high, n_eff)
+    return low, high
+
+
+def fewer(groups: int, trials: int, level: float = 0.95) -> float:
+    """The factor, at most 1, on an effective number of trials whose variance was estimated from so
+    many groups (Korn & Graubard 1998, Survey Methodology 24, 193). groups: 2 or more."""
+    from scipy.stats import t
+
+    return float((t.ppf(0.5 + level / 2, trials - 1) / t.ppf(0.5 + level / 2, groups - 1)) ** 2)
