@@ -17,7 +17,7 @@ from classifiers.audit.resampling import Draws, LnP
 from lensjax.errors import InputError
 from lensjax.prior import Prior, prior_from, priors
 
-SCRAMBLES, POINTS = 4, 2**14
+SCRAMBLES, POINTS = 4, 2**12
 """Independent sets of quasi-random points that a density is integrated over, and points of each."""
 
 

@@ -63,9 +63,8 @@ def lenses(
         raise InputError(f"columns: the draws are not over {unknown[0]!r}; they are over {known}")
     theirs = {name: columns.get(name, name) for name in draws.parameters}
     if missing := [columns[name] for name in columns if columns[name] not in table]:
-        raise InputError(
-            f"the table of lenses has no column {missing[0]!r}; it has {some([str(c) for c in table], 8)}"
-        )
+        have = some([str(c) for c in table], 8)
+        raise InputError(f"the table of lenses has no column {missing[0]!r}; it has {have}")
     shared = [name for name, own in theirs.items() if own in table]
     if not shared or not len(table):
         raise InputError(

@@ -173,7 +173,7 @@ def reweight(
     total = float(every.total) if known.normalised else float(n)
     scaled = weights if known.normalised else weights * n / weights.sum()
     with jax.enable_x64(), np.errstate(divide="ignore"):
-        sums = ln_sum(np.log(scaled[seen]), total)
+        sums = ln_sum(np.log(np.where(seen, scaled, 0.0)), total)
         mu, variance, n_eff = float(np.exp(sums.ln_mu)), float(sums.variance), float(sums.n_eff)
     n_eff_hosts = _n_eff_hosts(scaled * seen, host)
     uneven, where = _uneven(weights, every)
@@ -318,4 +318,4 @@ def _uneven(weight: Float[np.ndarray, " n"], every: Draws) -> tuple[str, str]:
     order = np.argsort(every.parameters[name])
     summed = np.cumsum(weight[order]) / weight.sum()
     low, high = every.parameters[name][order][np.searchsorted(summed, [0.1, 0.9])]
-    return name, f"from {low:.3g} to {high:.3g}"
+    return name, f"from {low:.4g} to {high:.4g}"
