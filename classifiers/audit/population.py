@@ -290,7 +290,9 @@ def _hosts(injections: InjectionSet) -> Int[np.ndarray, " n"]:
     """Number (n,) of every injection's host, from 0; each is its own where the set names none."""
     if "galaxy_id" not in injections.table:
         return np.arange(len(injections))
-    return np.unique(injections.table["galaxy_id"].astype(str), return_inverse=True)[1]
+    import pandas as pd
+
+    return pd.factorize(injections.table["galaxy_id"], use_na_sentinel=False)[0]
 
 
 def _n_eff_hosts(value: Float[np.ndarray, " n"], host: Int[np.ndarray, " n"]) -> float:
@@ -311,8 +313,8 @@ def _uneven(weight: Float[np.ndarray, " n"], every: Draws) -> tuple[str, str]:
     cells = 20
     best, name = -1.0, ""
     for candidate, values in every.parameters.items():
-        rank = np.argsort(np.argsort(values, kind="stable"), kind="stable")
-        share = np.bincount(rank * cells // len(values), weight, cells) / weight.sum()
+        edges = np.quantile(values, np.arange(1, cells) / cells)
+        share = np.bincount(np.searchsorted(edges, values), weight, cells) / weight.sum()
         if (spread := float((share**2).sum())) > best:
             best, name = spread, candidate
     order = np.argsort(every.parameters[name])

@@ -41,7 +41,7 @@ class Sum(NamedTuple):
     n_eff: Float[Array, ""]
 
 
-def ln_sum(ln_weight: Float[Array, " n"], total: float) -> Sum:
+def ln_sum(ln_weight: Float[Array | np.ndarray, " n"], total: float) -> Sum:
     """The sums over the log weights of found injections, out of `total` draws. Gradients are finite
     where weights are 0 (-inf), also where all are."""
     ln_weight = jnp.asarray(ln_weight)
