@@ -132,7 +132,7 @@ def main(q: Question) -> dict[str, Any]:
         return {}
     kind = jax.devices()[0].device_kind.replace(" ", "-").lower()
     print(
-        f"{q.injections:,} injections\n\n| found | reweight | ln_mu | with gradient | first, compiled | "
+        f"{q.injections:,} injections\n\n| found | reweight | ln_mu | with gradient | compiled | "
         "error of mu in single precision |\n|---|---|---|---|---|---|"
     )
     cases = []
@@ -140,7 +140,8 @@ def main(q: Question) -> dict[str, Any]:
         cases.append(c := case(q, share))
         print(
             f"| {c['found']:,} | {c['reweight_s']:.3f} s | {c['ln_mu_s']:.4f} s | "
-            f"{c['gradient_s']:.4f} s | {c['gradient_first_s']:.2f} s | {c['single_precision_error_of_mu']:.1e} |",
+            f"{c['gradient_s']:.4f} s | {c['gradient_first_s']:.2f} s | "
+            f"{c['single_precision_error_of_mu']:.1e} |",
             flush=True,
         )
     answer = {
