@@ -393,6 +393,23 @@ def test_tables_that_cannot_be_used_are_refused(tmp_path):
     refuse("lie on average 0.[12]\\d of all draws away", good[["theta_e"]], few)
 
 
+def test_parameters_rounded_to_single_precision_are_no_contradiction():
+    """A draw just below a bin's edge and one just below the end round onto them."""
+    injections = drawn(0)
+    table = injections.table
+    table.loc[0, "theta_e"] = np.nextafter(1.0, 0.0)
+    table.loc[1, "theta_e"] = 2.9999999
+    table.loc[0, "r_mag"] = 25.9999999
+    before = reweight(injections, population(1.0, 0.3))
+    rounded = table.astype({"theta_e": np.float32, "r_mag": np.float32, "ln_p_draw": np.float32})
+    assert rounded["theta_e"][0] == 1.0 and rounded["r_mag"][0] == 26.0
+    found = reweight(InjectionSet(rounded, injections.about), population(1.0, 0.3))
+    assert found.mu == pytest.approx(before.mu, rel=1e-5)
+    rounded.loc[7, "r_mag"] = np.float32(26.0001)
+    message = "row 7 of the injection set: r_mag is 26.0001, but it was drawn from 23 to 26"
+    refuse(message, population(1.0, 0.3), InjectionSet(rounded, injections.about))
+
+
 def test_sets_that_cannot_be_used_are_refused():
     ln_p = population(1.0, 0.3)
     for column, value, message in [
