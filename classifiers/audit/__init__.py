@@ -5,6 +5,9 @@
 - injection: the one compiled function that makes a stamp
 - campaign: carries it out, resumable, and has the stamps scored
 - completeness, selection: the selection function, its intervals, and asking it
+- injectionset, hdf: the injections as a file that others read
+- population: completeness of any population, by re-weighting an injection set (proposal,
+  resampling, coverage, matching are its parts; population_verb its command)
 - sensitivity: how it answers to the assumptions
 - realism: what limits the reading
 - summary: all of it in figures and words

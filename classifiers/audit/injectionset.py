@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 KEY = b"lensjax"
 """Key of the file's metadata that holds `about` as JSON."""
 
+HDF = (".h5", ".hdf5", ".hdf")
+"""Endings of names of HDF5 files."""
+
 NEEDED = ("total_generated", "density_over")
 
 
@@ -70,8 +73,14 @@ class InjectionSet:
             raise InputError(f"no scores of finder {finder!r} in this set; there are {known}")
         return self.table[column].to_numpy(np.float64)
 
-    def save(self, path: Path) -> None:
-        """Writes a Parquet file."""
+    def save(self, path: str | Path) -> None:
+        """Writes a Parquet file, or HDF5 where the name ends in .h5, .hdf5 or .hdf (see
+        `classifiers.audit.hdf`). Raises InputError for a column that HDF5 cannot hold."""
+        path = Path(path)
+        if path.suffix in HDF:
+            from classifiers.audit import hdf
+
+            return hdf.save(path, self.table, self.about)
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -85,14 +94,19 @@ class InjectionSet:
 
     @classmethod
     def load(cls, path: str | Path) -> InjectionSet:
-        """Reads a Parquet file. Raises InputError, naming the file, when it is missing, is no
-        injection set, or contradicts itself."""
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
+        """Reads a Parquet file, or HDF5 by the name's ending as `save` does. Raises InputError,
+        naming the file, when it is missing, is no injection set, or contradicts itself."""
         path = Path(path)
         if not path.is_file():
             raise InputError(f"{path}: no such injection set; run `lensjax audit`")
+        if path.suffix in HDF:
+            from classifiers.audit import hdf
+
+            read, about = hdf.load(path)
+            return cls(read, checked(path, about, [str(name) for name in read], len(read)))
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
         try:
             table = pq.read_table(path)
             about = json.loads((table.schema.metadata or {}).get(KEY, b"null"))
