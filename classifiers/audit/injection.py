@@ -132,7 +132,8 @@ class Experiment:
 
         drawn: parameters of the prior. flux (b, B): of the unlensed source, nanomaggies. host, arc
         and stamp (b, H, W, B): before injection, the lensed source alone, and both (with the
-        lens's own light, where the prior has any). arc_snr (b,): in the reference band within the
+        lens's own light, where the prior has any). added (b, H, W, B): what the host gets, before
+        photon noise. arc_snr (b,): in the reference band within the
         survey's ring (`lensjax.arc_snr`). snr (b,): of the matched filter sqrt(sum(arc^2/sigma^2))
         over all pixels and bands against sky noise.
         """
@@ -159,6 +160,7 @@ class Experiment:
             "flux": sum(jnp.reshape(s.flux, batch.fwhm.shape) for s in scenes.source),
             "host": host,
             "arc": arc,
+            "added": added,
             "stamp": stamp,
             "arc_snr": self.arc_snr(arc, sigma),
             "snr": jnp.sqrt(jnp.sum((arc / sigma[:, None, None, :]) ** 2, axis=(1, 2, 3))),

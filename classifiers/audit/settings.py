@@ -148,7 +148,7 @@ class AuditSettings:
     is at least this"""
     sensitivity_sample: Annotated[int, Field(ge=0)] = 192
     """injections over which the sensitivity is taken; 0: no sensitivity"""
-    treatment_sample: Annotated[int, Field(ge=0)] = 384
+    treatment_sample: Annotated[int, Field(ge=0)] = 192
     """injections made again under every other assumption (treatments); 0: no treatments"""
     counterfactuals: Annotated[int, Field(ge=0)] = 48
     """missed injections for which the smallest change is sought that makes the finder find them"""

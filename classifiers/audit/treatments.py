@@ -135,7 +135,7 @@ def _of_the_light(campaign: Campaign, s: AuditSettings) -> Iterator[Treatment]:
         f"photon noise of the arcs, {GAIN:g} electrons per nanomaggy"
         if on
         else "the photon noise of the arcs is left out",
-        lambda c: replace(c, experiment=replace(c.experiment, gain=GAIN if on else None)),
+        lambda c: replace(c, gain=GAIN if on else 0.0),
     )
     yield Treatment(
         "no_inner_image",
