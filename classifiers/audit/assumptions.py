@@ -58,26 +58,49 @@ def choose(
     the order of the plan. None for an empty one."""
     if not plan or not wanted:
         return None
-    sizes = [(c.size, c.pixel_scale) for c in plan]
-    number = {s: sum(len(c) for c in plan if (c.size, c.pixel_scale) == s) for s in sizes}
-    common = max(number, key=lambda s: (number[s], s))
-    chunk = np.concatenate([np.full(len(c), i) for i, c in enumerate(plan)])
-    row = np.concatenate([np.arange(len(c)) for c in plan])
-    key = np.concatenate([c.key for c in plan])
-    usable = np.array([s == common for s in sizes])[chunk]
+    order = by_key(plan)
     near = np.abs(logit - at) <= NEAR
-    order = np.lexsort((key[:, 1], key[:, 0]))
-    strata = [order[(usable & part)[order]] for part in (near, ~near)]
+    strata = [order[part[order]] for part in (near, ~near)]
     first = min(len(strata[0]), max(round(SHARE * wanted), wanted - len(strata[1])))
     numbers = first, min(len(strata[1]), wanted - first)
-    weight, taken = np.zeros(len(row)), []
+    weight, taken = np.zeros(len(logit)), []
     for own, n in zip(strata, numbers):
         if n:
             weight[own[:n]] = len(own) / n
             taken.append(own[:n])
     rows = np.sort(np.concatenate(taken))
-    sample = [(int(i), row[rows[chunk[rows] == i]]) for i in np.unique(chunk[rows])]
-    return Chosen(sample, rows, weight[rows])
+    return Chosen(sample_of(plan, rows), rows, weight[rows])
+
+
+def missed(
+    plan: Sequence[Chunk], logit: Float[np.ndarray, " n"], at: float, wanted: int
+) -> Chosen | None:
+    """Of the injections of the commonest stamp size that are not above the threshold's logit `at`,
+    those with the smallest keys, all of the same weight; None where there are none."""
+    if not plan or not wanted:
+        return None
+    order = by_key(plan)
+    rows = np.sort(order[logit[order] <= at][:wanted])
+    return Chosen(sample_of(plan, rows), rows, np.ones(len(rows))) if len(rows) else None
+
+
+def by_key(plan: Sequence[Chunk]) -> np.ndarray:
+    """Places, in a table of all injections in the order of the plan, of those of the commonest stamp
+    size, by key: an order that has to do with nothing."""
+    sizes = [(c.size, c.pixel_scale) for c in plan]
+    number = {s: sum(len(c) for c in plan if (c.size, c.pixel_scale) == s) for s in sizes}
+    common = max(number, key=lambda s: (number[s], s))
+    key = np.concatenate([c.key for c in plan])
+    usable = np.concatenate([np.full(len(c), s == common) for c, s in zip(plan, sizes)])
+    order = np.lexsort((key[:, 1], key[:, 0]))
+    return order[usable[order]]
+
+
+def sample_of(plan: Sequence[Chunk], rows: np.ndarray) -> Sample:
+    """Injections at sorted places of the plan's table, by chunk and row."""
+    start = np.cumsum([0, *(len(c) for c in plan)])
+    chunk = np.searchsorted(start, rows, side="right") - 1
+    return [(int(i), rows[chunk == i] - start[i]) for i in np.unique(chunk)]
 
 
 def carry_out(
