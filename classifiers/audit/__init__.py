@@ -5,7 +5,12 @@
 - injection: the one compiled function that makes a stamp
 - campaign: carries it out, resumable, and has the stamps scored
 - completeness, selection: the selection function, its intervals, and asking it
-- sensitivity: how it answers to the assumptions
+- sensitivity, gradients: how it answers to the assumptions, by derivative
+- treatments, alternatives, case: one assumption changed at a time, all else kept
+- assumptions, paired: carries them out, and what was gained and lost
+- counterfactual: the smallest change that makes the finder find a missed arc
+- causes: why arcs were missed
+- standing: all of these, and the statistical and systematic interval of the one number
 - realism: what limits the reading
 - summary: all of it in figures and words
 - gallery: a few to look at

@@ -85,8 +85,8 @@ def missed(
 
 
 def by_key(plan: Sequence[Chunk]) -> np.ndarray:
-    """Places, in a table of all injections in the order of the plan, of those of the commonest stamp
-    size, by key: an order that has to do with nothing."""
+    """Places, in a table of all injections in the order of the plan, of those of the commonest
+    stamp size, by key: an order that has to do with nothing."""
     sizes = [(c.size, c.pixel_scale) for c in plan]
     number = {s: sum(len(c) for c in plan if (c.size, c.pixel_scale) == s) for s in sizes}
     common = max(number, key=lambda s: (number[s], s))
@@ -149,10 +149,12 @@ def table(
     threshold: float,
     grid: Grid,
     seed: int = 0,
+    otherwise: str = "",
 ) -> pd.DataFrame:
     """One line per treatment and bin: first all injections (axis "all"), then each bin of the drawn
     and the measured axes, into which the first look sorts them. change, lo95, hi95 are percentage
-    points. A treatment that was not applied has one line whose `status` is the reason."""
+    points. A treatment that was not applied has one line whose `status` is the reason; otherwise:
+    the reason of those that could be."""
     import pandas as pd
 
     lines = []
@@ -166,7 +168,7 @@ def table(
     for t in listed:
         about = {"treatment": t.name, "kind": t.kind, "group": t.group, "sentence": t.sentence}
         if t.name not in looks:
-            why = t.why_not or "not asked for"
+            why = t.why_not or otherwise
             lines.append({**about, "axis": ALL, "value": ALL, "n": 0, "hosts": 0, "status": why})
             continue
         after = looks[t.name]["score"].to_numpy() > threshold
@@ -202,8 +204,8 @@ def systematic(table: pd.DataFrame, completeness: float) -> dict[str, Any] | Non
     for end, pick, sign in (("low", np.argmin, -1), ("high", np.argmax, 1)):
         line = done.iloc[int(pick(done["change"].to_numpy()))]
         moved = sign * line["change"] > 0
-        ends[end] = float(np.clip(completeness + line["change"] / 100, 0, 1)) if moved else (
-            completeness
+        ends[end] = (
+            float(np.clip(completeness + line["change"] / 100, 0, 1)) if moved else (completeness)
         )
         ends[f"{end}_treatment"] = str(line["treatment"]) if moved else ""
         ends[f"{end}_sentence"] = str(line["sentence"]) if moved else ""

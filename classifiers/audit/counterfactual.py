@@ -22,7 +22,7 @@ A finder without slopes gets the first guess from two small steps, and no joint 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -289,56 +289,62 @@ SAID = {
 """What a negative and a positive change is in words, and whether it is a factor."""
 
 
+TITLES = {
+    "magnitude": "source magnitude alone",
+    "log_size": "source size alone",
+    "theta_e": "Einstein radius alone",
+    "log_psf": "PSF width alone",
+    JOINT: "all together",
+}
+
+
 def summary(table: pd.DataFrame) -> dict[str, Any]:
-    """For every search: arcs, how many can be found within the limits, quartiles of the change of
-    those (of the norm for the joint one), the median over all arcs (None where fewer than half can
-    be found), and that in words."""
+    """For every search: how many arcs, how many of them can be found within the limits, quartiles
+    of the change of those (of the norm for the joint one; None where there is none), the median
+    over all arcs (None where fewer than half can be found), and the change in words."""
     found: dict[str, Any] = {}
     for name, lines in table.groupby("search", sort=False):
-        one = lines.drop_duplicates("injection_id") if name == JOINT else lines
+        one = lines.drop_duplicates("injection_id")
         value = one["norm" if name == JOINT else "change"].to_numpy()
         reached = one["found"].to_numpy()
         size = np.where(reached, np.abs(value), np.inf)
         middle = int(np.argsort(size, kind="stable")[(len(size) - 1) // 2])
-        median = float(value[middle]) if np.isfinite(size[middle]) else None
+        quartiles = None
+        if reached.any():
+            quartiles = [float(v) for v in np.quantile(value[reached], [0.25, 0.5, 0.75])]
         found[str(name)] = {
             "arcs": len(one),
             "can_be_found": int(reached.sum()),
-            "quartiles": [float(v) for v in np.quantile(value[reached], [0.25, 0.5, 0.75])]
-            if reached.any()
-            else None,
-            "median": median,
-            "words": _said(str(name), median),
+            "quartiles": quartiles,
+            "median": float(value[middle]) if np.isfinite(size[middle]) else None,
+            "words": _said(str(name), value[reached]),
         }
     return found
 
 
-def _said(name: str, median: float | None) -> str:
-    if median is None:
-        return "fewer than half can be found so"
+def _said(name: str, change: Float[np.ndarray, " n"]) -> str:
+    """The median change of those that can be found; of the two directions the commoner one."""
+    if not len(change):
+        return ""
     if name == JOINT:
-        return f"{median:.2f} standard deviations of everything together"
+        return f"{np.median(change):.2g} standard deviations of everything together"
     below, above, factor = SAID[name]
-    size = 100 * abs(np.expm1(median)) if factor else abs(median)
-    return (below if median < 0 else above).format(size)
+    down = (change < 0).sum() * 2 >= len(change)
+    middle = float(np.median(change[(change < 0) == down]))
+    return (below if down else above).format(100 * abs(np.expm1(middle)) if factor else abs(middle))
 
 
 def in_words(found: Mapping[str, Any]) -> str:
     """The summary in one sentence."""
-    if not found:
-        return "No counterfactuals: there was no missed arc to change."
-    titles = {
-        "magnitude": "source magnitude alone",
-        "log_size": "source size alone",
-        "theta_e": "Einstein radius alone",
-        "log_psf": "PSF width alone",
-        JOINT: "all together",
-    }
-    parts: Sequence[str] = [
-        f"{titles[name]}: {one['words']} ({one['can_be_found']} of {one['arcs']} can be found)"
-        for name, one in found.items()
-    ]
+    arcs = next(iter(found.values()))["arcs"]
+    parts = []
+    for name, one in found.items():
+        what = TITLES[name]
+        if not one["can_be_found"]:
+            parts.append(f"by {what} none")
+            continue
+        parts.append(f"by {what} {one['can_be_found']} (typically {one['words']})")
     return (
-        "What it would take to find the median missed arc, within what occurs among arcs and "
-        f"hosts: {'; '.join(parts)}."
+        f"Of {arcs} missed arcs, a change within what occurs among arcs and hosts makes the finder "
+        f"find: {'; '.join(parts)}."
     )

@@ -60,8 +60,8 @@ def compared(
     weight = np.asarray(weight, np.float64)
     gained, lost = int((after & ~before).sum()), int((before & ~after).sum())
     if not weight.sum() > 0:
-        nothing = [np.nan] * 5
-        return Change(len(weight), 0, *nothing, gained, lost, mcnemar(gained, lost))
+        nan = np.nan
+        return Change(len(weight), 0, nan, nan, nan, nan, nan, gained, lost, mcnemar(gained, lost))
     _, number = np.unique(np.asarray(group), return_inverse=True)
     hosts, total = int(number.max()) + 1, weight.sum()
     share = lambda found: float(weight[found].sum() / total)

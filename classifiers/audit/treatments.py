@@ -17,8 +17,9 @@ A treatment that cannot be applied is listed all the same, with the reason.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 import jax
@@ -32,6 +33,7 @@ from classifiers.audit.case import Case
 from classifiers.audit.injection import audit_prior, key_of
 from classifiers.audit.settings import AuditSettings
 from data.preprocess import Preprocess
+from lensjax.errors import InputError
 from lensjax.prior import Prior, lens_like_host
 
 Kind = Literal["assumption", "population", "perturbation", "finder"]
@@ -72,6 +74,20 @@ def treatments(campaign: Campaign, s: AuditSettings) -> list[Treatment]:
         *_of_the_population(campaign, s),
         *_of_the_finder(campaign),
         *_perturbations(campaign),
+    ]
+
+
+def chosen(listed: Sequence[Treatment], names: Sequence[str]) -> list[Treatment]:
+    """The treatments with everything but these names left out, with the reason that nobody asked
+    for it. Raises InputError for a name that there is not."""
+    known = {t.name for t in listed}
+    if unknown := [n for n in names if n not in known]:
+        raise InputError(
+            f"audit.treatments: no treatment {unknown[0]!r}; there are {', '.join(sorted(known))}"
+        )
+    why = "not among audit.treatments"
+    return [
+        t if t.name in names or t.why_not else replace(t, change=None, why_not=why) for t in listed
     ]
 
 
@@ -189,8 +205,7 @@ def _of_the_mass(campaign: Campaign) -> Iterator[Treatment]:
         def apply(case: Case) -> Case:
             # Slope 2 without a multipole is the SIE, so that all four share a compiled function.
             assert prior is not None
-            experiment = replace(case.experiment, prior=prior)
-            drawn = replace(case, experiment=experiment).resolved()
+            drawn = _with_prior(case, prior).resolved()
             n = len(drawn.batch)
             return change(drawn.holding(slope=np.full(n, 2.0), a_m=np.zeros(n)))
 
@@ -208,7 +223,7 @@ def _of_the_mass(campaign: Campaign) -> Iterator[Treatment]:
         yield made(
             f"slope_{slope:g}",
             f"elliptical power-law lenses of density slope {slope:g} instead of isothermal ones",
-            lambda c, v=slope: c.holding(slope=np.full(len(c.batch), v)),
+            partial(_with_slope, slope=slope),
         )
     mean, scatter = alternatives.SLOPE.numbers
     yield made(
@@ -223,6 +238,14 @@ def _of_the_mass(campaign: Campaign) -> Iterator[Treatment]:
         boxy,
     )
     yield _shaped(campaign)
+
+
+def _with_slope(case: Case, slope: float) -> Case:
+    return case.holding(slope=np.full(len(case.batch), slope))
+
+
+def _with_prior(case: Case, prior: Prior) -> Case:
+    return replace(case, experiment=replace(case.experiment, prior=prior))
 
 
 def _without(batch: Any, name: str) -> Any:
@@ -240,7 +263,7 @@ def _shaped(campaign: Campaign) -> Treatment:
 
     def change(case: Case) -> Case:
         assert prior is not None
-        case = replace(case, experiment=replace(case.experiment, prior=prior)).resolved()
+        case = _with_prior(case, prior).resolved()
         q, phi = host_shape(columns, case.place)
         keys = jax.vmap(lambda data: key_of(data, 3))(case.batch.key)
         block = prior.blocks[0]
@@ -275,14 +298,22 @@ def _of_the_sources(campaign: Campaign, s: AuditSettings) -> Iterator[Treatment]
     made = lambda name, words, change, why="": Treatment(
         name, "assumption", "sources", words, change, why
     )
-    other = lambda prior: lambda c: replace(c, experiment=replace(c.experiment, prior=prior))
     knots, plain = alternatives.clumpy(campaign.prior), alternatives.smooth(campaign.prior)
     if plain is not None:
-        yield made("smooth_sources", "sources without star-forming knots", other(plain))
+        yield made(
+            "smooth_sources",
+            "sources without star-forming knots",
+            partial(_with_prior, prior=plain),
+        )
     else:
         why = "" if knots is not None else "the prior's source is no Sersic profile"
         words = "sources with the star-forming knots of the prior raw_notes"
-        yield made("clumpy_sources", words, other(knots) if knots is not None else None, why)
+        yield made(
+            "clumpy_sources",
+            words,
+            partial(_with_prior, prior=knots) if knots is not None else None,
+            why,
+        )
     words = "images of real galaxies as sources, of the same half-light radius"
     if not s.source_library:
         why = "audit.source_library names no library of galaxy images"
@@ -298,14 +329,13 @@ def _of_the_sources(campaign: Campaign, s: AuditSettings) -> Iterator[Treatment]
     def change(case: Case) -> Case:
         drawn = case.resolved().batch.drawn
         scale = np.asarray(drawn["r_eff"] * jnp.sqrt(drawn["source_q"]))
-        return other(prior)(case).holding(image_scale=scale / _radius_of(case, prior, radii))
+        return _with_prior(case, prior).holding(image_scale=scale / _radius_of(case, prior, radii))
 
     yield made("galaxy_images", words, change)
 
 
 def library_of(path: str) -> np.ndarray:
     """Images (n, H, W) of a library file. Raises InputError naming the setting."""
-    from lensjax.errors import InputError
     from lensjax.light.galaxy import library
 
     try:
@@ -337,9 +367,7 @@ def _of_the_population(campaign: Campaign, s: AuditSettings) -> Iterator[Treatme
             "population",
             "population",
             f"arcs of the prior {name}",
-            None
-            if lacking
-            else lambda c, p=prior: replace(c, experiment=replace(c.experiment, prior=p)),
+            None if lacking else partial(_with_prior, prior=prior),
             f"the prior {name} has no {lacking[0]}, which the plan holds" if lacking else "",
         )
 
@@ -357,15 +385,15 @@ def _of_the_finder(campaign: Campaign) -> Iterator[Treatment]:
                 "clip range",
                 f"the finder's input is clipped at {clip:g} MAD"
                 + (f" instead of {own:g}" if own else ""),
-                (lambda c, v=clip: replace(c, finder=_clipped(c.finder, v)))
-                if changeable
-                else None,
+                partial(_clipped, clip=clip) if changeable else None,
                 "" if changeable else f"finder {finder.name} prepares its input itself",
             )
 
 
-def _clipped(finder: Any, clip: float) -> Any:
-    return replace(finder, preprocess=replace(finder.preprocess, clip=clip))
+def _clipped(case: Case, clip: float) -> Case:
+    finder: Any = case.finder
+    prepare = replace(finder.preprocess, clip=clip)
+    return replace(case, finder=replace(finder, preprocess=prepare))
 
 
 def _perturbations(campaign: Campaign) -> Iterator[Treatment]:
@@ -423,8 +451,7 @@ def _with_numbers(case: Case, name: str, numbers: tuple[Any, ...]) -> Case:
     """The case with other numbers in a distribution of its prior: nothing is compiled again."""
     prior = case.experiment.prior
     changed = {**prior.parameters, name: replace(prior.parameters[name], numbers=numbers)}
-    prior = replace(prior, parameters=changed)
-    return replace(case, experiment=replace(case.experiment, prior=prior))
+    return _with_prior(case, replace(prior, parameters=changed))
 
 
 def _moved(prior: Prior, name: str, step: float) -> tuple[Callable[[Case], Case] | None, str]:
@@ -449,4 +476,3 @@ def _upper(name: str) -> tuple[Callable[[Case], Case], str]:
         return case.holding(**{name: jnp.maximum(value, own.quantile(jnp.asarray(0.5)))})
 
     return change, ""
-
