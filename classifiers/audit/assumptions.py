@@ -92,7 +92,7 @@ def by_key(plan: Sequence[Chunk]) -> np.ndarray:
     common = max(number, key=lambda s: (number[s], s))
     key = np.concatenate([c.key for c in plan])
     usable = np.concatenate([np.full(len(c), s == common) for c, s in zip(plan, sizes)])
-    order = np.lexsort((key[:, 1], key[:, 0]))
+    order = np.lexsort(key.T[::-1])
     return order[usable[order]]
 
 

@@ -32,7 +32,7 @@ from jaxtyping import Bool, Float
 
 from classifiers.audit.case import Case
 from classifiers.audit.gradients import slopes
-from classifiers.audit.injection import Nudge
+from classifiers.audit.injection import Nudge, resolved
 from classifiers.audit.sensitivity import available
 from lensjax.prior import Prior
 
@@ -163,7 +163,8 @@ def along(
 def gradients(case: Case, change: Float[np.ndarray, "b 4"]) -> tuple[np.ndarray, np.ndarray]:
     """Logits (b,) and their slopes in the four changes (b, 4)."""
     own = Nudge(**{n: jnp.asarray(change[:, i], jnp.float32) for i, n in enumerate(NAMES)})
-    found = slopes(case.finder, case.experiment, case.batch, own)
+    # The looks share the campaign's compiled function, the slopes that of the sensitivity.
+    found = slopes(case.finder, case.experiment, resolved(case.experiment, case.batch), own)
     each = [np.asarray(getattr(found.nudge, n), np.float64) for n in NAMES]
     return np.asarray(found.logit, np.float64), np.stack(each, axis=1)
 
@@ -231,8 +232,7 @@ def search(
     found without a change have no line."""
     import pandas as pd
 
-    case = case.resolved()
-    limit, at = limits(case, widths), float(np.log(threshold / (1 - threshold)))
+    limit, at = limits(case.resolved(), widths), float(np.log(threshold / (1 - threshold)))
     nothing = np.zeros((len(case.batch), 4))
     if case.finder.differentiable:
         start, slope = gradients(case, nothing)

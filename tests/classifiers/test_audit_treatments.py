@@ -15,7 +15,7 @@ from classifiers.audit.axes import Axis, Grid
 from classifiers.audit.campaign import Campaign
 from classifiers.audit.case import cases
 from classifiers.audit.hosts import with_depth
-from classifiers.audit.injection import audit_prior, observe, unchanged
+from classifiers.audit.injection import audit_prior, unchanged
 from classifiers.audit.plan import chunks
 from classifiers.audit.settings import AuditSettings
 from classifiers.audit.verb import choose_hosts

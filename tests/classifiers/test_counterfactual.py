@@ -53,7 +53,7 @@ def case():
     own = Experiment(prior, PIXELS, 1, RING)
     empty = np.array([])
     hosts = Hosts(*([empty] * 9))
-    made = Case(own, one, FluxFinder(jnp.float32(1.0)), hosts, np.arange(N), N)
+    made = Case(own, one, FluxFinder(jnp.float32(1.0)), hosts, np.arange(N), N).resolved()
     arcs = np.asarray(made.observed()["arc"], np.float64)[..., 1].sum((1, 2))
     # Arcs that lack from 0.3 to 1.3 mag, and one that lacks more than the prior's brightest gives.
     return dataclasses.replace(made, finder=FluxFinder(jnp.float32(arcs.max() * 10**0.12))), arcs
@@ -151,7 +151,8 @@ def test_the_gradient_of_a_priors_number_is_the_slope_times_how_the_draw_answers
     """Per unit of the faint end, a magnitude uniform in [a, b] answers with u, of its bright end
     with 1 - u."""
     made = case[0]
-    sample = [(N, made.batch)]
+    held = {"theta_e": made.batch.drawn["theta_e"]}
+    sample = [(N, dataclasses.replace(made.batch, drawn=held))]
     known = sensitivity.all_slopes(made.finder, made.experiment, sample)
     table = sensitivity.of_the_prior(made.experiment, sample, known).set_index(
         ["parameter", "number"]
