@@ -48,7 +48,7 @@ def campaign(tmp_path_factory):
     finder = Brightness(jnp.float32(20.0))
     hosts, _ = with_depth(choose_hosts(out, s, finder.info, survey), out)
     prior = audit_prior("arclike", (20.0, 23.0), survey)
-    axes = s.axes(hosts.fwhm, hosts.depth, hosts, prior.parameters, survey)
+    axes = s.axes(hosts.fwhm, hosts.depth, hosts, list(prior.parameters), survey)
     plan = chunks(hosts, axes, 16, 4, False, 1)
     return Campaign(plan, hosts, out, finder, prior, 0.0, 0.0, SIZE)
 
