@@ -8,7 +8,12 @@
 - injectionset, hdf: the injections as a file that others read
 - population: completeness of any population, by re-weighting an injection set (proposal,
   resampling, coverage, matching are its parts; population_verb its command)
-- sensitivity: how it answers to the assumptions
+- sensitivity, gradients: how it answers to the assumptions, by derivative
+- treatments, alternatives, case: one assumption changed at a time, all else kept
+- assumptions, paired: carries them out, and what was gained and lost
+- counterfactual: the smallest change that makes the finder find a missed arc
+- causes: why arcs were missed
+- standing: all of these, and the statistical and systematic interval of the one number
 - realism: what limits the reading
 - summary: all of it in figures and words
 - gallery: a few to look at

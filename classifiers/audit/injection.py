@@ -55,12 +55,16 @@ class Nudge:
     """Changes to the assumptions behind an injection. magnitude: added to the source's, mag.
     log_size: natural log of the factor on the source's size. theta_e: added, arcsec (the source
     keeps its offset in units of theta_e). log_psf: natural log of the factor on the FWHM that the
-    arc, not the host, is blurred with."""
+    arc, not the host, is blurred with. One number for all injections, or one for each (b,)."""
 
-    magnitude: Float[Array, ""]
-    log_size: Float[Array, ""]
-    theta_e: Float[Array, ""]
-    log_psf: Float[Array, ""]
+    magnitude: Float[Array, "*b"]
+    log_size: Float[Array, "*b"]
+    theta_e: Float[Array, "*b"]
+    log_psf: Float[Array, "*b"]
+
+    def of(self, n: int) -> Nudge:
+        """The same with n numbers in every field."""
+        return jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (n,)), self)
 
 
 @jax.tree_util.register_dataclass
@@ -83,17 +87,21 @@ class Experiment:
     def draw(self, batch: Batch, nudge: Nudge) -> tuple[dict[str, Array], lj.Scene]:
         """Parameters (b,) and scenes (leaves (b, ...)), the same whatever else is in the batch."""
 
-        def one(key: Array, held: dict[str, Array]) -> tuple[dict[str, Array], lj.Scene]:
-            own = _key(key, 0)
+        nudge = nudge.of(len(batch))
+
+        def one(
+            key: Array, held: dict[str, Array], wider: Array
+        ) -> tuple[dict[str, Array], lj.Scene]:
+            own = key_of(key, 0)
             drawn = self.prior.draw(own, 1, **held)
             if "theta_e" in drawn:
-                drawn = {**drawn, "theta_e": drawn["theta_e"] + nudge.theta_e}
+                drawn = {**drawn, "theta_e": drawn["theta_e"] + wider}
             # The key of clumps and images is that of `Prior.sample`.
             scene = self.prior.scene(drawn, jax.random.fold_in(own, 1))
             return jax.tree.map(lambda leaf: leaf[0], (drawn, scene))
 
-        drawn, scenes = jax.vmap(one)(batch.key, batch.drawn)
-        source = brighter(scenes.source, 10 ** (-0.4 * nudge.magnitude))
+        drawn, scenes = jax.vmap(one)(batch.key, batch.drawn, nudge.theta_e)
+        source = brighter(scenes.source, 10 ** (-0.4 * nudge.magnitude[:, None]))
         source = larger(source, jnp.exp(nudge.log_size))
         return drawn, replace(scenes, source=source)
 
@@ -112,7 +120,7 @@ class Experiment:
                 fwhm,
                 target_fwhm,
                 *m5,
-                _key(key, 1),
+                key_of(key, 1),
                 scale=self.pixels.scale,
                 host_sigma=lj.sky_sigma(host),
                 correlation=self.correlation,
@@ -133,7 +141,8 @@ class Experiment:
 
         drawn: parameters of the prior. flux (b, B): of the unlensed source, nanomaggies. host, arc
         and stamp (b, H, W, B): before injection, the lensed source alone, and both (with the
-        lens's own light, where the prior has any). arc_snr (b,): in the reference band within the
+        lens's own light, where the prior has any). added (b, H, W, B): what the host gets, before
+        photon noise. arc_snr (b,): in the reference band within the
         survey's ring (`lensjax.arc_snr`). snr (b,): of the matched filter sqrt(sum(arc^2/sigma^2))
         over all pixels and bands against sky noise; band_snr (b, B): of each band. valid (b,):
         whether scene and PSF are in their domain; missing (b,): see `missing`.
@@ -148,7 +157,7 @@ class Experiment:
             glow = lj.Scene(source=scenes.lens_light)
             added = arc + dimming * jax.vmap(lambda s, p: lj.render(s, self.pixels, p))(glow, psf)
         if self.gain is not None:
-            stamp = jax.vmap(lambda k, h, a: lj.inject(h, a, gain=self.gain, key=_key(k, 2)))(
+            stamp = jax.vmap(lambda k, h, a: lj.inject(h, a, gain=self.gain, key=key_of(k, 2)))(
                 batch.key, host, added
             )
         else:
@@ -164,6 +173,7 @@ class Experiment:
             "flux": sum(jnp.reshape(s.flux, batch.fwhm.shape) for s in scenes.source),
             "host": host,
             "arc": arc,
+            "added": added,
             "stamp": stamp,
             "arc_snr": self.arc_snr(arc, sigma),
             "band_snr": band_snr,
@@ -188,11 +198,12 @@ class Experiment:
         return signal / (sigma[:, band] * np.sqrt(ring.sum()))
 
 
-def widened(psf: Any, log_factor: Float[Array, ""]) -> Any:
-    """A PSF with its FWHM multiplied by exp(log_factor); one without a FWHM stays as it is."""
+def widened(psf: Any, log_factor: Float[Array, "*b"]) -> Any:
+    """PSFs (leaves (b, ...)) with their FWHM multiplied by exp(log_factor); those without a FWHM
+    stay as they are."""
     if not hasattr(psf, "fwhm"):
         return psf
-    return replace(psf, fwhm=psf.fwhm * jnp.exp(log_factor))
+    return replace(psf, fwhm=psf.fwhm * jnp.exp(log_factor)[..., None])
 
 
 def audit_prior(
@@ -219,18 +230,29 @@ def audit_prior(
     return prior if survey is None else prior.for_bands(survey.bands, survey.wavelength)
 
 
-def _key(data: UInt32[Array, " 2"], purpose: int) -> Array:
-    """A typed key from key data; 0 scene, 1 sky noise of a degraded host, 2 photon noise."""
+def key_of(data: UInt32[Array, " 2"], purpose: int) -> Array:
+    """A typed key from key data; 0 scene, 1 sky noise of a degraded host, 2 photon noise, 3 shape
+    of a lens that follows its host."""
     return jax.random.fold_in(jax.random.wrap_key_data(data, impl="threefry2x32"), purpose)
 
 
-@jax.jit
 def observe(experiment: Experiment, batch: Batch, nudge: Nudge) -> dict[str, Any]:
     """`Experiment.observe`, compiled once for each shape of batch; `unchanged()` is the nudge that
-    does nothing."""
+    does nothing. Nudges of all injections and of each share the compiled function."""
+    return _observe(experiment, batch, nudge.of(len(batch)))
+
+
+@jax.jit
+def _observe(experiment: Experiment, batch: Batch, nudge: Nudge) -> dict[str, Any]:
     return experiment.observe(batch, nudge)
 
 
+@jax.jit
+def resolved(experiment: Experiment, batch: Batch) -> Batch:
+    """The batch with every parameter of the prior held at the value that its key draws."""
+    return replace(batch, drawn=experiment.draw(batch, unchanged())[0])
+
+
 def unchanged() -> Nudge:
-    """No change of the assumptions, as arrays, so that every nudge shares one compiled function."""
+    """No change of the assumptions."""
     return Nudge(*(jnp.zeros(()) for _ in fields(Nudge)))

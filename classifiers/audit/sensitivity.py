@@ -5,10 +5,12 @@ magnitude, source size, Einstein radius, width of the arc's PSF. Two ways are ta
 
 - a central finite difference with common random numbers: the same keys, hosts and noise, so that
   only the change itself is left. It works with every finder.
-- the derivative, where the finder can be differentiated: one forward-mode pass carries the four
-  tangents through ray tracing, light, PSF, preprocessing and finder.
+- the derivative, where the finder can be differentiated: one backward pass through finder,
+  preprocessing, PSF, light and ray tracing (`gradients`), which gives the slopes in every parameter
+  of the scene as well.
 
-Both give every injection's own value, so the mean has a standard error.
+Both give every injection's own value, so the mean has a standard error. The share of injections
+above the threshold is differentiated too: the density of logits there times the mean slope.
 
 Where the two may differ, and why the table shows both:
 
@@ -27,16 +29,23 @@ chosen so that the change of the mean (about 1e-3 and more) is far above float32
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from classifiers.audit.injection import Batch, Experiment, Nudge, observe
+from classifiers.audit.gradients import (
+    NUMBERS,
+    Slopes,
+    fraction_slope,
+    responses,
+    slopes,
+    width,
+)
+from classifiers.audit.injection import Batch, Experiment, Nudge, observe, resolved, unchanged
 from classifiers.finders import Finder, scored
 
 if TYPE_CHECKING:
@@ -60,15 +69,19 @@ def nudged(values: Float[Array, " 4"]) -> Nudge:
     )
 
 
-@jax.jit
-def derivatives(finder: Any, experiment: Experiment, batch: Batch) -> Float[Array, "b 4"]:
-    """Derivative of every injection's probability with respect to every parameter, at no change, in
-    one forward pass."""
+def derivatives(found: Slopes) -> Float[np.ndarray, "b 4"]:
+    """Derivative of every injection's probability with respect to every parameter, in the order and
+    the units of PARAMETERS."""
+    logit = np.asarray(found.logit, np.float64)
+    each = [np.asarray(getattr(found.nudge, k)) * v[2] for k, v in PARAMETERS.items()]
+    return np.stack(each, axis=1) * steepness(logit)[:, None]
 
-    def probability(values: Float[Array, " 4"]) -> Float[Array, " b"]:
-        return jax.nn.sigmoid(finder.logits(experiment.observe(batch, nudged(values))["stamp"]))
 
-    return jax.jacfwd(probability)(jnp.zeros(len(PARAMETERS)))
+def steepness(logit: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    """Derivative of the probability with respect to the logit."""
+    from scipy.special import expit
+
+    return expit(logit) * expit(-logit)
 
 
 def available(experiment: Experiment, batch: Batch) -> list[str]:
@@ -80,39 +93,54 @@ def available(experiment: Experiment, batch: Batch) -> list[str]:
 
 
 def table(
-    finder: Finder, experiment: Experiment, sample: Sequence[tuple[int, Batch]]
+    finder: Finder,
+    experiment: Experiment,
+    sample: Sequence[tuple[int, Batch]],
+    threshold: float = 0.5,
+    known: Sequence[Slopes] | None = None,
 ) -> pd.DataFrame:
     """One line per parameter: gradient of the mean probability, its standard error over the sample,
     central finite difference with its step and standard error, |gradient - finite difference| /
-    |finite difference|, and the standard error of their difference. The gradient is NaN for a
-    finder that cannot be differentiated. sample: (injections that count, batch)."""
+    |finite difference|, and the standard error of their difference. For the share above the
+    threshold fraction_gradient, fraction_gradient_error (`gradients.fraction_slope`) and
+    fraction_difference, the central finite difference. Gradients are NaN for a finder that cannot
+    be differentiated. sample: (injections that count, batch). known: the slopes, one for each
+    batch, where they were worked out before (`all_slopes`)."""
     import pandas as pd
 
     assert set(PARAMETERS) == {f.name for f in fields(Nudge)}
 
-    def over(function: Callable[[Batch], Any]) -> np.ndarray:
-        return np.concatenate([np.asarray(function(batch), np.float64)[:n] for n, batch in sample])
+    def over(values: Sequence[Any]) -> np.ndarray:
+        return np.concatenate([np.asarray(v, np.float64)[:n] for v, (n, _) in zip(values, sample)])
 
     def error(values: np.ndarray) -> float:
         return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else np.nan
 
-    def probability(batch: Batch, shift: Array) -> np.ndarray:
-        stamps = np.asarray(observe(experiment, batch, nudged(shift))["stamp"])
-        return scored(finder, stamps, batch=len(stamps)).score
+    def probability(shift: Array) -> np.ndarray:
+        looks = []
+        for _, batch in sample:
+            stamps = np.asarray(observe(experiment, batch, nudged(shift))["stamp"])
+            looks.append(scored(finder, stamps, batch=len(stamps)).score)
+        return over(looks)
 
-    total = sum(n for n, _ in sample)
+    total, at = sum(n for n, _ in sample), float(np.log(threshold / (1 - threshold)))
     own = np.full((total, len(PARAMETERS)), np.nan)
+    logit = np.full(total, np.nan)
     if finder.differentiable:
-        own = over(lambda batch: derivatives(finder, experiment, batch))
+        found = all_slopes(finder, experiment, sample) if known is None else known
+        own, logit = over([derivatives(f) for f in found]), over([f.logit for f in found])
     rows = []
     for i, (key, (name, unit, _, step)) in enumerate(PARAMETERS.items()):
         if key not in available(experiment, sample[0][1]):
             continue
         shift = jnp.zeros(len(PARAMETERS)).at[i].set(step)
-        up = over(lambda batch: probability(batch, shift))  # noqa: B023
-        down = over(lambda batch: probability(batch, -shift))  # noqa: B023
+        up, down = probability(shift), probability(-shift)
         finite = (up - down) / (2 * step)
+        crossed = ((up > threshold).mean() - (down > threshold).mean()) / (2 * step)
         gradient, difference = float(own[:, i].mean()), float(finite.mean())
+        share = np.nan, np.nan
+        if finder.differentiable:
+            share = fraction_slope(logit, own[:, i] / steepness(logit), at)
         rows.append(
             {
                 "parameter": name,
@@ -127,6 +155,75 @@ def table(
                 else np.nan,
                 "difference_error": error(own[:, i] - finite),
                 "injections": total,
+                "fraction_gradient": share[0],
+                "fraction_gradient_error": share[1],
+                "fraction_difference": float(crossed),
             }
         )
     return pd.DataFrame(rows)
+
+
+def all_slopes(
+    finder: Finder, experiment: Experiment, sample: Sequence[tuple[int, Batch]]
+) -> list[Slopes]:
+    """Slopes of every batch of a sample, at no change."""
+    return [
+        slopes(finder, experiment, resolved(experiment, batch), unchanged()) for _, batch in sample
+    ]
+
+
+def of_the_prior(
+    experiment: Experiment,
+    sample: Sequence[tuple[int, Batch]],
+    known: Sequence[Slopes],
+    threshold: float = 0.5,
+) -> pd.DataFrame:
+    """How the completeness answers to every number of the prior: one line per parameter and number
+    (for example the mean and the sigma of a normal distribution), and one for the amount of dust.
+
+    The chain rule joins the slope in a parameter's value with the change of its draw, so nothing is
+    rendered again. gradient and fraction_gradient are per unit, a tenth of the distribution's width
+    (`gradients.width`); errors are standard errors over the sample. Parameters that the plan holds
+    have no line."""
+    import pandas as pd
+
+    prior, held = experiment.prior, set(sample[0][1].drawn)
+    answers = [responses(experiment, batch) for _, batch in sample]
+    counts = [n for n, _ in sample]
+    over = lambda parts: np.concatenate(
+        [np.asarray(p, np.float64)[:n] for p, n in zip(parts, counts)]
+    )
+    logit = over([f.logit for f in known])
+    at = float(np.log(threshold / (1 - threshold)))
+    lines: list[dict[str, Any]] = []
+
+    def line(parameter: str, number: str, unit: float, slope: np.ndarray) -> None:
+        own = slope * steepness(logit)
+        share, error = fraction_slope(logit, slope, at)
+        lines.append(
+            {
+                "parameter": parameter,
+                "number": number,
+                "unit": unit,
+                "gradient": float(own.mean()),
+                "gradient_error": float(own.std(ddof=1) / np.sqrt(len(own)))
+                if len(own) > 1
+                else np.nan,
+                "fraction_gradient": share,
+                "fraction_gradient_error": error,
+                "injections": len(logit),
+            }
+        )
+
+    for name in sorted(set(prior.parameters) - held):
+        own = prior.parameters[name]
+        unit = 0.1 * width(own.numbers, own.kind)
+        for place, number in enumerate(NUMBERS[own.kind]):
+            parts = [np.asarray(f.drawn[name]) * a[place][name] for f, a in zip(known, answers)]
+            line(name, number, unit, unit * over(parts))
+    dust = over(
+        [f.log_dimming * jnp.log(batch.dimming) for f, (_, batch) in zip(known, sample)]
+    ).sum(1)
+    if dust.any():
+        line("extinction", "E(B-V) of every host, relative", 0.1, 0.1 * dust)
+    return pd.DataFrame(lines)

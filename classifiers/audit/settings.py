@@ -156,6 +156,14 @@ class AuditSettings:
     is at least this"""
     sensitivity_sample: Annotated[int, Field(ge=0)] = 192
     """injections over which the sensitivity is taken; 0: no sensitivity"""
+    treatment_sample: Annotated[int, Field(ge=0)] = 192
+    """injections made again under every other assumption (treatments); 0: no treatments"""
+    treatments: tuple[str, ...] = ()
+    """names of the treatments to apply; empty: all that can be"""
+    counterfactuals: Annotated[int, Field(ge=0)] = 48
+    """missed injections for which the smallest change is sought that makes the finder find them"""
+    source_library: str = ""
+    """NPZ file with `images` (n, H, W) of real galaxies, the sources of one of the treatments"""
     batch: Count = 48
     """injections rendered and scored together"""
     seed: int = 42

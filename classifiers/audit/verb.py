@@ -38,7 +38,14 @@ OUTPUTS = (
     "marginals.csv",
     "summary.json",
 )
-OPTIONAL = ("sensitivity.csv", "sensitivity.parquet", "gallery.npz")
+OPTIONAL = (
+    *(
+        f"{name}.{kind}"
+        for name in ("sensitivity", "sensitivity_prior", "treatments", "counterfactuals", "causes")
+        for kind in ("csv", "parquet")
+    ),
+    "gallery.npz",
+)
 
 
 def work(call: Invocation[AuditSettings]) -> Done:
@@ -61,8 +68,11 @@ def reads(s: AuditSettings, out: Path) -> Reads:
     files = [Path(s.host_list)] if s.host_list else []
     if s.trained_on not in ("", NOTHING, TRAIN):
         files.append(Path(s.trained_on))
-    if isinstance(s.prior, str) and Path(s.prior).is_file():
-        files.append(Path(s.prior))
+    files += [
+        Path(name)
+        for name in (s.prior, s.source_library)
+        if isinstance(name, str) and Path(name).is_file()
+    ]
     if not _finder(s):
         return Reads(("survey", "train", "evaluate"), files)
     files += finders.files(_finder(s), out)
@@ -244,7 +254,15 @@ def write_table(table: pd.DataFrame, folder: Path, name: str) -> None:
 def run(out: Path, s: AuditSettings) -> dict[str, Any]:
     """Does the audit and writes its files; returns the summary."""
     from classifiers import finders
-    from classifiers.audit import completeness, gallery, plan, sensitivity, summary
+    from classifiers.audit import (
+        causes,
+        completeness,
+        gallery,
+        plan,
+        sensitivity,
+        standing,
+        summary,
+    )
     from classifiers.audit.campaign import Campaign
     from classifiers.audit.density import proposed
     from classifiers.audit.hosts import with_depth
@@ -310,13 +328,22 @@ def run(out: Path, s: AuditSettings) -> dict[str, Any]:
     write_table(marginal, folder, "marginals")
 
     gradients = None
+    middle = operating(thresholds.values())
     sample = plan.sample(chunks, s.sensitivity_sample)
     if sample and campaign.exchange is None:
-        packed = campaign.packed(sample)
-        gradients = sensitivity.table(finder, campaign.experiment(chunks[sample[0][0]]), packed)
+        packed, experiment = campaign.packed(sample), campaign.experiment(chunks[sample[0][0]])
+        known = None
+        if finder.differentiable:
+            known = sensitivity.all_slopes(finder, experiment, packed)
+            of_prior = sensitivity.of_the_prior(experiment, packed, known, middle)
+            write_table(of_prior, folder, "sensitivity_prior")
+        gradients = sensitivity.table(finder, experiment, packed, middle, known)
         write_table(gradients, folder, "sensitivity")
-    middle = operating(thresholds.values())
+    standings, tables = standing.ask(campaign, rows, axes, s, middle, folder)
+    for name, made in tables.items():
+        write_table(made, folder, name)
     picks = gallery.chosen(rows, middle, s.gate_snr)
+    picks |= causes.picks(rows, causes.cause_of(rows, middle, s.gate_snr, hosts), picks)
     gallery.write(folder / "gallery.npz", picks, rows, campaign)
     found = summary.summarise(
         out,
@@ -332,5 +359,7 @@ def run(out: Path, s: AuditSettings) -> dict[str, Any]:
         thresholds,
         middle,
     )
+    first, *others = standings.pop("said")
+    found |= standings | {"words": [first, *found["words"], *others]}
     write_json(folder / "summary.json", found)
     return found

@@ -34,11 +34,15 @@ def tiles(run: Run) -> list[Tile]:
         if t["lo95_hosts"] is not None
         else (t["lo95"], t["hi95"])
     )
+    detail = f"95 %: {100 * low:.1f} to {100 * high:.1f} % of {t['n']:,}"
+    if systematic := run.audit.get("systematic"):
+        ends = 100 * systematic["low"], 100 * systematic["high"]
+        detail += f" · systematic: {ends[0]:.1f} to {ends[1]:.1f} %"
     found = [
         Tile(
             f"{100 * t['completeness']:.1f} %",
             f"injected arcs found above {t['threshold']:g}",
-            f"95 %: {100 * low:.1f} to {100 * high:.1f} % of {t['n']:,}",
+            detail,
         )
     ]
     r = run.audit["two_stages"]["recall_observable"]
@@ -277,8 +281,13 @@ def sensitivity(run: Run) -> list[Any]:
         maps.sensitivity(table),
         "Change of the mean detection probability per unit of each assumption.",
     )
-    return [
+    blocks = [
         Words(words),
         Figures([drawn]),
         Table("sensitivity", "Gradient and finite difference", table),
     ]
+    of_prior = run.table("sensitivity_prior", ["parameter", "number", "gradient"])
+    if of_prior is not None:
+        caption = "Gradient per number of the prior, for a tenth of the distribution's width"
+        blocks.append(Table("sensitivity_prior", caption, of_prior, folded=True))
+    return blocks

@@ -37,6 +37,10 @@ TABLES = {
     "marginals": "audit/marginals.parquet",
     "injections": "audit/injections.parquet",
     "sensitivity": "audit/sensitivity.parquet",
+    "sensitivity_prior": "audit/sensitivity_prior.parquet",
+    "treatments": "audit/treatments.parquet",
+    "counterfactuals": "audit/counterfactuals.parquet",
+    "causes": "audit/causes.parquet",
 }
 
 

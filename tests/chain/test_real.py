@@ -40,6 +40,8 @@ def run(survey_data, tmp_path_factory) -> Path:
         "audit.theta_e=[1.0, 2.0]",
         "audit.injections=10",
         "audit.sensitivity_sample=8",
+        "audit.treatment_sample=0",
+        "audit.counterfactuals=0",
         "evaluate.resamples=40",
     ]
     environment = {**os.environ, "LENSJAX_DATA": str(survey_data)}

@@ -46,6 +46,8 @@ def run(out: Path, survey: Survey, name: str) -> Path:
             "injections": 4,
             "sufficient": 2,
             "sensitivity_sample": 4,
+            "treatment_sample": 0,
+            "counterfactuals": 0,
             "batch": 4,
         },
     }

@@ -16,7 +16,7 @@ from lensjax.errors import InputError
 
 FLAGS = (
     "--injections 12 --theta-e 1.0 2.0 --batch 16 --sufficient 10 --sensitivity-sample 0 "
-    "--psf-edges 1.0 1.3 1.6"
+    "--treatment-sample 0 --counterfactuals 0 --psf-edges 1.0 1.3 1.6"
 ).split()
 
 

@@ -29,7 +29,7 @@ from lensjax.errors import InputError
 
 FLAGS = (
     "--injections 6 --theta-e 1.0 --batch 16 --sufficient 4 --sensitivity-sample 0 "
-    "--psf-edges 1.0 1.3 1.6"
+    "--treatment-sample 0 --counterfactuals 0 --psf-edges 1.0 1.3 1.6"
 ).split()
 TABLES = ("completeness.parquet", "completeness.csv")
 

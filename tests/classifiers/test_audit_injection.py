@@ -10,6 +10,7 @@ from auditable import PIXELS, image, rows, smooth_finder
 
 import lensjax as lj
 from classifiers.audit import sensitivity
+from classifiers.audit.case import photons
 from classifiers.audit.injection import Batch, Experiment, audit_prior, observe, unchanged
 
 N = 6
@@ -117,6 +118,13 @@ def test_photon_noise_follows_the_gain(plain):
     np.testing.assert_allclose(
         (noise[bright] / np.sqrt(np.asarray(plain["arc"])[bright] / 150.0)).std(), 1.0, rtol=0.1
     )
+
+
+def test_photon_noise_after_rendering_is_that_of_the_experiment():
+    """The treatment does not compile the renderer again, and still draws the same photons."""
+    noisy = observe(experiment(gain=150.0), batch(), unchanged())
+    again = photons(noisy["host"], noisy["added"], jnp.float32(150.0), batch().key)
+    np.testing.assert_allclose(again, noisy["stamp"], atol=1e-6)
 
 
 def test_gradient_agrees_with_finite_differences_of_a_smooth_finder():

@@ -21,7 +21,7 @@ pytest.importorskip("onnxscript")
 
 FLAGS = (
     "--injections 8 --theta-e 1.0 1.5 --batch 16 --sufficient 4 --sensitivity-sample 0 "
-    "--psf-edges 1.0 1.3 1.6 --trained-on train"
+    "--treatment-sample 0 --counterfactuals 0 --psf-edges 1.0 1.3 1.6 --trained-on train"
 ).split()
 SEEN = f"preprocess=raw_robust crop={PIXELS.size}"
 

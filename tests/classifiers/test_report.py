@@ -30,6 +30,7 @@ SECTIONS = (
     "training",
     "evaluation",
     "completeness",
+    "assumptions",
     "sensitivity",
     "limitations",
 )

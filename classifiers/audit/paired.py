@@ -1,0 +1,105 @@
+"""Two looks at the same injections: what was gained, what was lost, and how sure the change is.
+
+Both looks share hosts, geometry and keys, so that only the change itself is left of the noise.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Shaped
+
+from classifiers.intervals import jeffreys
+
+RESAMPLES = 2000
+
+
+class Change(NamedTuple):
+    """A change of completeness. before, after: weighted shares found. change: their difference, and
+    low, high its 95 % interval. gained, lost: injections that only the second or only the first
+    look finds. p: of the exact McNemar test."""
+
+    n: int
+    hosts: int
+    before: float
+    after: float
+    change: float
+    low: float
+    high: float
+    gained: int
+    lost: int
+    p: float
+
+
+def mcnemar(gained: int, lost: int) -> float:
+    """p of the exact McNemar test that gains and losses are equally likely (McNemar 1947,
+    Psychometrika 12, 153, with the binomial distribution in place of chi-squared): the two-sided
+    binomial test of `gained` out of `gained + lost` at 1/2. 1 where nothing changed."""
+    from scipy.stats import binomtest
+
+    return float(binomtest(gained, gained + lost, 0.5).pvalue) if gained + lost else 1.0
+
+
+def compared(
+    before: Bool[np.ndarray, " n"],
+    after: Bool[np.ndarray, " n"],
+    weight: Float[np.ndarray, " n"],
+    group: Shaped[np.ndarray, " n"],
+    seed: int = 0,
+) -> Change:
+    """What changed between two looks at n injections.
+
+    weight: of each injection. group: its host. The interval resamples hosts (percentiles of 2000
+    bootstrap samples, Efron & Tibshirani 1993, chapter 13). A change of nothing in a sample is no
+    proof that nothing ever changes: where no injection was gained or lost the interval is plus and
+    minus the upper end of Jeffreys' interval of 0 out of as many hosts. With nothing to compare
+    every share is NaN.
+    """
+    before, after = np.asarray(before, bool), np.asarray(after, bool)
+    weight = np.asarray(weight, np.float64)
+    gained, lost = int((after & ~before).sum()), int((before & ~after).sum())
+    if not weight.sum() > 0:
+        nan = np.nan
+        return Change(len(weight), 0, nan, nan, nan, nan, nan, gained, lost, mcnemar(gained, lost))
+    _, number = np.unique(np.asarray(group), return_inverse=True)
+    hosts, total = int(number.max()) + 1, weight.sum()
+    share = lambda found: float(weight[found].sum() / total)
+    step = weight * (after.astype(float) - before)
+    if gained + lost == 0:
+        high = float(jeffreys(0, hosts, 0.95)[1])
+        low = -high
+    else:
+        drawn = np.random.default_rng(seed).multinomial(
+            hosts, np.full(hosts, 1 / hosts), size=RESAMPLES
+        )
+        sums = drawn @ np.bincount(number, step), drawn @ np.bincount(number, weight)
+        low, high = (float(v) for v in np.quantile(sums[0] / sums[1], [0.025, 0.975]))
+    return Change(
+        len(weight),
+        hosts,
+        share(before),
+        share(after),
+        float(step.sum() / total),
+        low,
+        high,
+        gained,
+        lost,
+        mcnemar(gained, lost),
+    )
+
+
+def in_points(change: Change) -> dict[str, Any]:
+    """Columns of a table: shares as they are, the change and its interval in percentage points."""
+    return {
+        "n": change.n,
+        "hosts": change.hosts,
+        "completeness_before": change.before,
+        "completeness_after": change.after,
+        "change": 100 * change.change,
+        "lo95": 100 * change.low,
+        "hi95": 100 * change.high,
+        "gained": change.gained,
+        "lost": change.lost,
+        "mcnemar_p": change.p,
+    }
