@@ -32,7 +32,7 @@ OUTPUTS = (
     "marginals.csv",
     "summary.json",
 )
-OPTIONAL = ("sensitivity.csv", "sensitivity.parquet", "gallery.npz")
+OPTIONAL = ("sensitivity.csv", "sensitivity.parquet", "gallery.npz", "panel.html", "panel_key.json")
 
 
 def work(call: Invocation[AuditSettings]) -> Done:
@@ -196,6 +196,7 @@ def run(out: Path, s: AuditSettings) -> dict[str, Any]:
     from classifiers.audit.campaign import Campaign
     from classifiers.audit.hosts import with_depth
     from classifiers.audit.injection import audit_prior
+    from classifiers.audit.realism import comparison
     from classifiers.evaluation.thresholds import operating
     from data.survey import of_run
 
@@ -270,5 +271,6 @@ def run(out: Path, s: AuditSettings) -> dict[str, Any]:
         thresholds,
         middle,
     )
+    found |= comparison.compare(campaign, rows, (*axes.axes, *axes.measured), middle, s, folder)
     write_json(folder / "summary.json", found)
     return found

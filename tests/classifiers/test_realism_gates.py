@@ -91,7 +91,9 @@ def test_what_is_measured_is_the_flux_that_was_put_in():
     blob = np.exp(-0.5 * ((x - 2.2) ** 2 + x[:, None] ** 2) / 0.5**2)[..., None]
     flux = np.array([1.0, 2.0, 3.0])
     noise = np.array([0.002, 0.003, 0.004])
-    stamps = (flux * blob / blob.sum() + noise * rng.normal(size=(30, size, size, 3))).astype("f4")
+    galaxy = np.exp(-np.hypot(x, x[:, None]) / 0.5)[..., None] * np.array([0.1, 0.2, 0.3])
+    stamps = galaxy + flux * blob / blob.sum() + noise * rng.normal(size=(30, size, size, 3))
+    stamps = stamps.astype(np.float32)
     stamps[0, :, :, 2] = np.nan
     found = subtracted(stamps, scale, 5.0, 1)
     m = gates.measured(stamps, found, RING, 1, np.arange(30), np.ones(30, bool))
@@ -121,7 +123,7 @@ def test_the_probe_and_saturation_have_their_gates():
 def folder(tmp_path):
     rng = np.random.default_rng(0)
     lenses, injections = rng.normal(size=(2, 30, 40, 40, 3)).astype(np.float32)
-    names = [f"l<{i}>" for i in range(30)], [f"i{i}" for i in range(30)]
+    names = [f"lens-<{i}>" for i in range(30)], [f"injected-{i}" for i in range(30)]
     title = "<script>alert(1)</script>"
     assert panel.write(tmp_path, lenses, injections, names, default(), 40, 3, title)
     return tmp_path

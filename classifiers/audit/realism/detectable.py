@@ -29,6 +29,8 @@ TOLERANCE = 0.03
 MOST = 5.0
 """standard deviations that a pixel counts with at most, so that a bright neighbour in a few pixels
 does not outweigh an arc in many"""
+LIT = 3.0
+"""standard deviations above which a pixel belongs to an arc that is measured"""
 SURROUNDINGS = 1.6
 """outer radius of the surroundings, in units of the arc ring's"""
 FEWEST = 30
@@ -69,30 +71,47 @@ def residuals(stamps: Float[np.ndarray, "n h h b"], survey: Survey, scale: float
     return subtracted(stamps, scale, outer, survey.place)
 
 
-def signs(found: Residuals, ring: tuple[float, float]) -> Signs:
-    """The signs of residuals. ring: inner and outer radius (arcsec) in which arcs are looked for.
+def deviations(
+    found: Residuals,
+) -> tuple[Float[np.ndarray, "n s s b"], Float[np.ndarray, "n s s"]]:
+    """Residuals of every band, and of all bands together, in standard deviations.
 
     Every band is smoothed by SEEING and divided by its standard deviation, which is that of
     smoothed white sky noise, sigma / sqrt(4 pi s^2) with s in pixels, and TOLERANCE of the model,
-    in quadrature. Bands add up to one image of unit variance on the empty sky.
+    in quadrature. Bands add up to one image of unit variance on the empty sky. Missing pixels
+    count as empty, bands without a background as 0.
     """
     from scipy.ndimage import gaussian_filter
 
     s = SEEING / 2.3548 / found.scale
-    good = np.isfinite(found.sigma) & (found.sigma > 0)
-    sigma = np.where(good, found.sigma, 1.0)
+    good = _known(found)
     usable = np.isfinite(found.residual) & good[:, None, None]
     smooth = gaussian_filter(np.where(usable, found.residual, 0.0), (0, s, s, 0), mode="constant")
-    noise2 = (sigma / np.sqrt(4 * np.pi * s**2))[:, None, None] ** 2
-    z = np.where(
-        good[:, None, None], smooth / np.sqrt(noise2 + (TOLERANCE * found.model) ** 2), 0.0
-    )
-    number = good.sum(1)
-    together = z.sum(-1) / np.sqrt(np.maximum(number, 1))[:, None, None]
-    inside = found.ring(*ring)
+    sigma = np.where(good, found.sigma, 1.0) / np.sqrt(4 * np.pi * s**2)
+    noise = np.sqrt(sigma[:, None, None] ** 2 + (TOLERANCE * found.model) ** 2)
+    z = np.where(good[:, None, None], smooth / noise, 0.0)
+    return z, z.sum(-1) / np.sqrt(np.maximum(good.sum(1), 1))[:, None, None]
+
+
+def lit(found: Residuals, ring: tuple[float, float]) -> Bool[np.ndarray, "n s s"]:
+    """The pixels of the ring in which all bands together are more than LIT standard deviations
+    above the model: where an arc is measured, in every band alike."""
+    return (deviations(found)[1] > LIT) & found.ring(*ring)
+
+
+def _known(found: Residuals) -> Bool[np.ndarray, "n b"]:
+    """Which bands have a background."""
+    return np.isfinite(found.sigma) & (found.sigma > 0)
+
+
+def signs(found: Residuals, ring: tuple[float, float]) -> Signs:
+    """The signs of residuals. ring: inner and outer radius (arcsec) in which arcs are looked
+    for."""
+    z, together = deviations(found)
+    good, inside = _known(found), found.ring(*ring)
     around = found.ring(ring[1], np.inf) & (found.radius <= SURROUNDINGS * ring[1])
-    dark = (number == 0) | ~usable[:, inside].any((1, 2))
-    nothing = lambda values: np.where(dark, np.nan, values)
+    some = (np.isfinite(found.residual[:, inside]) & good[:, None]).any((1, 2))
+    nothing = lambda values: np.where(some, values, np.nan)
     return Signs(
         nothing(_light(together[:, inside])),
         nothing(_agreement(z[:, inside], good)),

@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Shaped
 
 from classifiers.audit.realism.azimuthal import Residuals, outside
+from classifiers.audit.realism.detectable import lit
 from classifiers.audit.realism.probe import Probe
 
 Status = Literal["passed", "failed", "cannot be said", "not done"]
@@ -51,8 +52,9 @@ class Gate:
 
 @dataclass(frozen=True)
 class Measured:
-    """What the gates compare of n stamps. snr (n,): light of the residual in the arc ring, of the
-    reference band, over the noise of as many sky pixels. flux (n, B): that light, nanomaggies.
+    """What the gates compare of n stamps. flux (n, B): residual light in the lit pixels
+    of the arc ring (`detectable.lit`), nanomaggies. snr (n,): that of the reference band over the
+    noise of as many sky pixels as the ring has.
     pixel (n, B): one background pixel, nanomaggies. group (n,): object or host. seen (n,): whether
     the detectability gate lets it pass."""
 
@@ -86,10 +88,10 @@ def measured(
     pixels of one stamp are correlated and share its noise, so that a test would take them for more
     evidence than they are.
     """
-    inside = found.ring(*ring)
-    flux = np.nansum(found.residual[:, inside], axis=1, dtype=np.float64)
+    arc = lit(found, ring)[..., None]
+    flux = np.nansum(np.where(arc, found.residual, 0.0), axis=(1, 2), dtype=np.float64)
     flux = np.where(np.isfinite(found.sigma), flux, np.nan)
-    noise = found.sigma[:, band] * np.sqrt(inside.sum())
+    noise = found.sigma[:, band] * np.sqrt(found.ring(*ring).sum())
     with np.errstate(divide="ignore", invalid="ignore"):
         snr = flux[:, band] / noise
     row, column = np.nonzero(outside(stamps.shape[1]))
