@@ -271,6 +271,8 @@ def run(out: Path, s: AuditSettings) -> dict[str, Any]:
         thresholds,
         middle,
     )
-    found |= comparison.compare(campaign, rows, (*axes.axes, *axes.measured), middle, s, folder)
+    shown = (*axes.axes, *axes.measured)
+    found |= comparison.compare(campaign, rows, shown, middle, s, folder)
+    found["limitations"].append(comparison.sentence(found["realism"]))
     write_json(folder / "summary.json", found)
     return found

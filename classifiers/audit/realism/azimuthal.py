@@ -83,38 +83,49 @@ def core_shape(
     """Axis ratio (n,), position angle of the major axis from x towards y (n,), rad, and centre
     (n, 2), arcsec, of the cores of galaxies.
 
-    Adaptive second moments with a Gaussian weight of the object's own shape (Bernstein & Jarvis
-    2002, AJ 123, 583, section 3; Hirata & Seljak 2003, MNRAS 343, 459, equation 5), the weight
-    being kept to the sizes of CORE, so that an arc does not pull it outwards. Galaxies without
-    positive light get round rings about the stamp's centre. scale: arcsec per pixel.
+    The centre is the centroid under a round Gaussian weight of sigma CORE[0], iterated. The shape
+    is that of adaptive second moments, whose Gaussian weight has the object's own shape (Bernstein
+    & Jarvis 2002, AJ 123, 583, section 3; Hirata & Seljak 2003, MNRAS 343, 459, equation 5), within
+    the sizes of CORE. It is taken of the fainter one of every two pixels opposite each other, in
+    which an arc or a neighbour on one side leaves nothing. Galaxies without positive light get
+    round rings about the stamp's centre. scale: arcsec per pixel.
     """
     near = min(2 * int(2.5 * CORE[1] / scale) + image.shape[1] % 2, image.shape[1])
     start = (image.shape[1] - near) // 2
-    image = image[:, start : start + near, start : start + near]
+    image = np.nan_to_num(np.asarray(image[:, start : start + near, start : start + near], float))
     x, y = PixelGrid(near, scale).mesh()
-    flux = np.nan_to_num(np.asarray(image, np.float64)).reshape(len(image), -1)
     points = np.stack([x.ravel(), y.ravel()], -1)
     n = len(image)
-    shape = np.repeat(np.eye(2)[None] * CORE[1] ** 2 / 2, n, 0)
+    round_ = np.repeat(np.eye(2)[None] * CORE[0] ** 2, n, 0)
     centre = np.zeros((n, 2))
     for _ in range(STEPS):
-        away = points[None] - centre[:, None]
-        inverse = np.linalg.inv(shape)
-        radius2 = np.einsum("npi,nij,npj->np", away, inverse, away, optimize=True)
-        weight = flux * np.exp(-0.5 * radius2)
-        total = weight.sum(1)
-        good = total > 0
-        safe = np.where(good, total, 1.0)[:, None]
-        step = np.einsum("np,npi->ni", weight, away) / safe
-        # A Gaussian under a weight of its own shape has half its centroid's offset and moments.
-        moved = np.clip(centre + 2 * step, -2 * scale, 2 * scale)
-        centre = np.where(good[:, None], moved, 0.0)
-        away = away - step[:, None]
-        second = 2 * np.einsum("np,npi,npj->nij", weight, away, away, optimize=True)
-        shape = _kept(np.where(good[:, None, None], second / safe[..., None], np.eye(2)))
+        step, _, good = _moments(image, points, centre, round_)
+        centre = np.where(good[:, None], np.clip(centre + step, -scale, scale), 0.0)
+    even = np.minimum(image, image[:, ::-1, ::-1])
+    shape = np.repeat(np.eye(2)[None] * CORE[1] ** 2 / 2, n, 0)
+    for _ in range(STEPS):
+        _, second, good = _moments(even, points, np.zeros((n, 2)), shape)
+        # A Gaussian under a weight of its own shape has half its moments.
+        shape = _kept(np.where(good[:, None, None], 2 * second, np.eye(2)))
     values, vectors = np.linalg.eigh(shape)
     q = np.sqrt(values[:, 0] / values[:, 1])
     return q, np.arctan2(vectors[:, 1, 1], vectors[:, 0, 1]), centre
+
+
+def _moments(
+    image: np.ndarray, points: np.ndarray, centre: np.ndarray, shape: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Centroid (n, 2) from `centre` and second moments (n, 2, 2) about it of images under Gaussian
+    weights of this shape (n, 2, 2), arcsec, and where there is light."""
+    away = points[None] - centre[:, None]
+    radius2 = np.einsum("npi,nij,npj->np", away, np.linalg.inv(shape), away, optimize=True)
+    weight = image.reshape(len(image), -1) * np.exp(-0.5 * radius2)
+    total = weight.sum(1)
+    safe = np.where(total > 0, total, 1.0)[:, None]
+    step = np.einsum("np,npi->ni", weight, away) / safe
+    away = away - step[:, None]
+    second = np.einsum("np,npi,npj->nij", weight, away, away, optimize=True) / safe[..., None]
+    return step, second, total > 0
 
 
 def _kept(shape: Float[np.ndarray, "n 2 2"]) -> Float[np.ndarray, "n 2 2"]:

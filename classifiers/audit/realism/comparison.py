@@ -119,8 +119,8 @@ def compare(
     try:
         gate = detectable.calibrated(lenses.signs, random.signs, s.gate_rate, s.seed)
     except InputError as error:
-        told = f"nothing is compared: {error}"
-        return {"realism": {**gates.verdict([]), "words": [told]}, "gate": None}
+        why = f"nothing is compared: {error}"
+        return {"realism": {**gates.verdict([]), "words": [why]}, "gate": None}
     seen = {k: gate.passes(v.signs) for k, v in (("lenses", lenses), ("injected", injected))}
     ring, band = survey.radii.arc, survey.place
     graded, which = _graded(lenses)
@@ -371,3 +371,13 @@ def _stages(
         "all": detectable.stages(passes, found, injected.group, bound),
         "bins": lines,
     }
+
+
+def sentence(realism: Mapping[str, Any]) -> str:
+    """The verdict as a limitation of the audit, in one sentence."""
+    beginning = {
+        "passed": "The injections pass every realism gate",
+        "failed": "The injections are not like the labelled lenses",
+        "cannot be said": "Whether the injections are like real lenses cannot be said",
+    }[realism["verdict"]]
+    return f"{beginning} ({'; '.join([realism['reason'], *realism.get('words', [])])})."
