@@ -100,7 +100,7 @@ def core_shape(
     centre = np.zeros((n, 2))
     for _ in range(STEPS):
         step, _, good = _moments(image, points, centre, round_)
-        centre = np.where(good[:, None], np.clip(centre + step, -scale, scale), 0.0)
+        centre = np.where(good[:, None], np.clip(centre + 2 * step, -scale, scale), 0.0)
     even = np.minimum(image, image[:, ::-1, ::-1])
     shape = np.repeat(np.eye(2)[None] * CORE[1] ** 2 / 2, n, 0)
     for _ in range(STEPS):
