@@ -51,8 +51,10 @@ def work(call: Invocation[AuditSettings]) -> Done:
 def reads(s: AuditSettings, out: Path) -> Reads:
     """The steps and the files outside the run directory that the audit depends on."""
     from classifiers import finders
+    from classifiers.audit.realism import panel
 
     files = [Path(s.host_list)] if s.host_list else []
+    files += panel.given(out)
     if s.trained_on not in ("", NOTHING, TRAIN):
         files.append(Path(s.trained_on))
     if isinstance(s.prior, str) and Path(s.prior).is_file():

@@ -153,12 +153,13 @@ def test_the_page_is_blinded_escaped_and_in_a_seeded_order(folder, tmp_path_fact
 
 
 def test_answers_come_back_as_accuracy_with_an_interval_and_decide_the_gate(folder):
-    assert panel.read(folder) is None
+    assert panel.read(folder, folder) is None
     assert gates.panel(None).status == "not done"
+    assert gates.panel(None, "not counted").words == "not counted"
     name, right = answers(folder, lambda truth: truth)
     rows = [{"image": i, "answer": a} for i, a in right]
     (folder / "panel_answers.json").write_text(json.dumps({"panel": name, "answers": rows}))
-    found = panel.read(folder)
+    found = panel.read(folder, folder)
     assert (found["k"], found["n"], found["hi95"]) == (40, 40, 1.0)
     assert gates.panel(found).status == "failed"
     (folder / "panel_answers.json").unlink()
@@ -166,7 +167,7 @@ def test_answers_come_back_as_accuracy_with_an_interval_and_decide_the_gate(fold
         table = csv.writer(file)
         table.writerow(["panel", "image", "answer"])
         table.writerows([name, i, "lens"] for i, _ in right)
-    found = panel.read(folder)
+    found = panel.read(folder, folder)
     assert found["k"] == 20 and found["lenses_called_lens"]["value"] == 1.0
     assert gates.panel(found).status == "passed"
     few = dict(found, n=5)
@@ -186,4 +187,4 @@ def test_answers_that_cannot_be_right_are_refused(folder, text, words):
     name, _ = answers(folder, str)
     (folder / "panel_answers.json").write_text(text.replace('"P"', f'"{name}"'))
     with pytest.raises(InputError, match=words):
-        panel.read(folder)
+        panel.read(folder, folder)

@@ -144,9 +144,11 @@ def compare(
         *gates.colour(a, b, survey.bands, s.seed),
         gates.saturation(saturation(rows["score"].to_numpy()), len(rows)),
         *probes,
-        gates.panel(panel.read(folder)),
+        _panel(folder, campaign.out),
     ]
     told = gates.verdict(every)
+    if campaign.plan[0].degrade:
+        words.append("hosts were degraded and lenses were not, so backgrounds are not one survey's")
     told |= {"lenses": which, "matching": balance, "frechet": distances, "words": words}
     hosts = _hosts_pass(campaign, injected, gate, scale)
     return {"realism": told, "gate": _stages(gate, injected, axes, threshold, s, campaign, hosts)}
@@ -376,8 +378,16 @@ def _stages(
 def sentence(realism: Mapping[str, Any]) -> str:
     """The verdict as a limitation of the audit, in one sentence."""
     beginning = {
-        "passed": "The injections pass every realism gate",
-        "failed": "The injections are not like the labelled lenses",
-        "cannot be said": "Whether the injections are like real lenses cannot be said",
+        "passed": "Realism of the injections: all gates passed",
+        "failed": "Realism of the injections: not every gate passed",
+        "cannot be said": "Realism of the injections: it cannot be said",
     }[realism["verdict"]]
     return f"{beginning} ({'; '.join([realism['reason'], *realism.get('words', [])])})."
+
+
+def _panel(folder: Path, answers: Path) -> gates.Gate:
+    """The panel's gate. Answers that do not fit are not counted, and the audit goes on."""
+    try:
+        return gates.panel(panel.read(folder, answers))
+    except InputError as error:
+        return gates.panel(None, f"not counted: {error}")

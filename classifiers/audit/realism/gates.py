@@ -217,11 +217,12 @@ def probed(name: str, found: Probe, itself: Probe, words: str) -> Gate:
     return Gate(name, status, found.auc, low, high, limit, *sizes, words)
 
 
-def panel(found: dict[str, Any] | None) -> Gate:
-    """The blinded panel; found: what `panel.read` returns, None where nobody looked."""
+def panel(found: dict[str, Any] | None, why: str = "") -> Gate:
+    """The blinded panel; found: what `panel.read` returns, None where nobody looked, or where what
+    they said is not counted, and why."""
     name, limit = "blinded panel", "95 % interval of the accuracy holds 0.5"
     if found is None:
-        words = "nobody has looked: open panel.html and put its answers beside it"
+        words = why or "nobody has looked: open audit/panel.html and answer"
         return Gate(name, "not done", None, None, None, limit, 0, 0, words)
     low, high = found["lo95"], found["hi95"]
     words = f"{found['k']} of {found['n']} images called right"

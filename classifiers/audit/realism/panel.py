@@ -69,30 +69,36 @@ def write(
     return True
 
 
-def read(folder: Path) -> dict[str, Any] | None:
+def given(answers: Path) -> list[Path]:
+    """The files with answers that there are in a folder."""
+    return [answers / name for name in ANSWERS if (answers / name).is_file()]
+
+
+def read(folder: Path, answers: Path) -> dict[str, Any] | None:
     """What the panel said: k right of n answered with its Jeffreys 95 % interval, how many lenses
     and injections were answered, and the share of each called a lens. None without answers.
 
-    The answers are panel_answers.json or .csv beside the page, as the browser saved them. Raises
-    InputError when they cannot be read, are answers to another page, or name an image twice or one
-    that the page does not have.
+    folder: of the page and its key. answers: folder of panel_answers.json or .csv, as the browser
+    saved them; another one, because the audit empties its own. Raises InputError when they cannot
+    be read, are answers to another page, or name an image twice or one that the page does not
+    have.
     """
     from classifiers.audit.realism import fraction
 
-    paths = [folder / name for name in ANSWERS if (folder / name).is_file()]
+    paths = given(answers)
     if not paths or not (folder / KEY).is_file():
         return None
     path = paths[0]
     key = json.loads((folder / KEY).read_text(encoding="utf-8"))
     truth = {row["image"]: row["truth"] for row in key["images"]}
-    panel, answers = _answers(path)
+    panel, rows = _answers(path)
     if panel != key["panel"]:
         raise InputError(
             f"{path}: answers to another panel ({panel}, this one is {key['panel']}); remove the "
             "file, or look at this page again"
         )
     said: dict[int, str] = {}
-    for row, (image, answer) in enumerate(answers):
+    for row, (image, answer) in enumerate(rows):
         if image not in truth or answer not in WORDS or image in said:
             raise InputError(
                 f"{path}: answer {row + 1} (image {image}, {answer!r}): give one of "
