@@ -130,6 +130,10 @@ def test_matching_balances_two_populations_and_uses_nothing_twice():
     assert pairs.balanced
     far = matching.matched(a, b + 100, ["theta_e", "arc magnitude"])
     assert len(far) == 0 and not far.balanced and far.balance[0]["after"] is None
+    apart = rng.normal([1.5, -1.5], 1.0, size=(90, 2))
+    wide = matching.matched(a, apart, ["theta_e", "arc magnitude"])
+    tight = matching.balanced(a, apart, ["theta_e", "arc magnitude"], 5)
+    assert not wide.balanced and tight.balanced and 5 <= len(tight) < len(wide)
     none = matching.matched(a, b[:0], ["theta_e", "arc magnitude"])
     assert len(none) == 0
 

@@ -106,13 +106,15 @@ def test_what_is_measured_is_the_flux_that_was_put_in():
 
 def test_the_probe_and_saturation_have_their_gates():
     control = Probe(0.5, 0.03, np.nan, np.nan, np.nan, 60, 60)
-    make = lambda auc, error: gates.probed(
-        "probe", Probe(auc, error, 0.4, 0.6, 0.1, 60, 60), control, "matched"
+    make = lambda auc, error, balanced=True: gates.probed(
+        "probe", Probe(auc, error, 0.4, 0.6, 0.1, 60, 60), control, balanced, "matched"
     )
     assert [make(*v).status for v in ((0.5, 0.03), (0.9, 0.03), (0.6, 0.04))] == [
         *("passed", "failed", "cannot be said")
     ]
-    nothing = gates.probed("probe", Probe(*(np.nan,) * 5, 3, 3), control, "matched")
+    unlike = make(0.9, 0.03, balanced=False)
+    assert unlike.status == "cannot be said" and "not balanced" in unlike.words
+    nothing = gates.probed("probe", Probe(*(np.nan,) * 5, 3, 3), control, True, "matched")
     assert nothing.status == "cannot be said" and nothing.value is None
     assert gates.saturation(saturation(np.full(50, 0.95)), 50).status == "failed"
     assert gates.saturation(saturation(np.linspace(0, 1, 50)), 50).status == "passed"

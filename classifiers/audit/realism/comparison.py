@@ -260,9 +260,8 @@ def _probes(
     names = list(injected.quantities(survey, known))
     a[~(held & seen["lenses"])] = np.nan
     b[~seen["injected"]] = np.nan
-    pairs = matching.matched(a, b, names)
-    alike = "" if pairs.balanced or not len(pairs) else ", not balanced"
-    said = f"matched in {', '.join(names)}{alike}"
+    pairs = matching.balanced(a, b, names, gates.FEWEST)
+    said = f"matched in {', '.join(names)}"
     every = {
         "Gabor bank": [
             gabor.features(x.stamps, x.found.sigma, x.found.sky, x.found.scale, survey.radii.arc[1])
@@ -276,7 +275,12 @@ def _probes(
     else:
         words.append("the finder gives no features, so only the Gabor bank is probed")
     found = [
-        gates.probed(f"linear probe, {name}", *_probe_of(x, y, pairs, lenses, injected, seed), said)
+        gates.probed(
+            f"linear probe, {name}",
+            *_probe_of(x, y, pairs, lenses, injected, seed),
+            pairs.balanced,
+            said,
+        )
         for name, (x, y) in every.items()
     ]
     shown: dict[str, list[np.ndarray]] = {}

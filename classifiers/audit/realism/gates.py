@@ -199,8 +199,10 @@ def saturation(found: dict[str, Any], n: int) -> Gate:
     return Gate(name, status, max(parts), None, None, limit, 0, n, words)
 
 
-def probed(name: str, found: Probe, itself: Probe, words: str) -> Gate:
-    """A linear probe of lenses against matched injections. itself: the control."""
+def probed(name: str, found: Probe, itself: Probe, balanced: bool, words: str) -> Gate:
+    """A linear probe of lenses against matched injections. itself: the control. balanced: whether
+    the pairs are alike on average; where they are not, a probe that tells them apart may do so by
+    what they should have been matched in, so that it does not fail."""
     limit = f"AUC up to {PROBE:g}"
     sizes = found.n_a, found.n_b
     if not found.said:
@@ -210,8 +212,10 @@ def probed(name: str, found: Probe, itself: Probe, words: str) -> Gate:
     if itself.said:
         words += f"; injections against injections {itself.auc:.2f} ± {itself.error:.2f}"
     status: Status = "cannot be said"
+    if not balanced:
+        words += "; the pairs are not balanced"
     if low > PROBE:
-        status = "failed"
+        status = "failed" if balanced else "cannot be said"
     elif high <= PROBE:
         status = "passed"
     return Gate(name, status, found.auc, low, high, limit, *sizes, words)

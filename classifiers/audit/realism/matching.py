@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-CALIPER = 1.0
-"""largest difference of a pair, in standard deviations of the lenses in each quantity, as the root
-mean square over quantities"""
+CALIPERS = (1.0, 0.75, 0.5)
+"""largest differences of a pair, in standard deviations of the lenses in each quantity, as the root
+mean square over quantities; the widest one that gives balanced samples is used"""
 BALANCED = 0.25
 """standardised difference of means below which samples count as balanced (Stuart 2010, Stat. Sci.
 25, 1, section 4.1)"""
@@ -47,7 +47,7 @@ def matched(
     a: Float[np.ndarray, "n d"],
     b: Float[np.ndarray, "m d"],
     names: Sequence[str],
-    caliper: float = CALIPER,
+    caliper: float = CALIPERS[0],
 ) -> Pairs:
     """Pairs of rows of a and b without replacement, of smallest total distance.
 
@@ -71,6 +71,15 @@ def matched(
     good = distance[row, column] < caliper
     i, j = here[row[good]], there[column[good]]
     return Pairs(i, j, _balance(a, b, here, there, i, j, spread, names))
+
+
+def balanced(
+    a: Float[np.ndarray, "n d"], b: Float[np.ndarray, "m d"], names: Sequence[str], fewest: int
+) -> Pairs:
+    """`matched` with the widest of CALIPERS that gives at least `fewest` balanced pairs; with the
+    widest of all, not balanced, where none does."""
+    found = [matched(a, b, names, caliper) for caliper in CALIPERS]
+    return next((p for p in found if p.balanced and len(p) >= fewest), found[0])
 
 
 def _balance(
