@@ -171,5 +171,8 @@ def test_the_two_stages_multiply_to_the_completeness():
     total = o * s["found_observable"]["value"] + (1 - o) * s["found_unobservable"]["value"]
     assert total == pytest.approx(s["completeness"]["value"])
     assert s["observable_in_bound"]["value"] == 1.0
+    weight = np.where(passes, 2.0, 1.0)
+    heavy = detectable.stages(passes, found, host, passes, weight)["observable"]
+    assert heavy["value"] == pytest.approx(2 * passes.sum() / weight.sum())
     none = detectable.stages(np.zeros(9, bool), found[:9], host[:9])
     assert none["found_observable"]["value"] is None

@@ -350,6 +350,8 @@ def _stages(
     bound = table["snr"].to_numpy() >= s.gate_snr
     passes = gate.passes(injected.signs)
     found = table["score"].to_numpy() > threshold
+    weight = np.asarray(table.get("weight", np.ones(len(table))), np.float64)
+    told = (passes, found, injected.group, bound, weight)
     bins: dict[str, np.ndarray] = {}
     for axis in axes:
         cell = f"cell_{axis.name}"
@@ -362,8 +364,7 @@ def _stages(
         of = dict(zip(campaign.hosts.ids.tolist(), np.asarray(kinds).astype(str).tolist()))
         bins["host type"] = np.array([of.get(g, "unknown") for g in injected.group])
     lines: list[dict[str, Any]] = [
-        {"axis": name, "value": str(value)}
-        | detectable.stages(*(v[own] for v in (passes, found, injected.group, bound)))
+        {"axis": name, "value": str(value)} | detectable.stages(*(v[own] for v in told))
         for name, values in bins.items()
         for value in np.unique(values)
         if (own := values == value).any()
@@ -374,7 +375,7 @@ def _stages(
         "threshold": threshold,
         "bound_snr": s.gate_snr,
         "sample": len(injected),
-        "all": detectable.stages(passes, found, injected.group, bound),
+        "all": detectable.stages(*told),
         "bins": lines,
     }
 

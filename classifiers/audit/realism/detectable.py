@@ -258,11 +258,12 @@ def stages(
     found: Bool[np.ndarray, " n"],
     host: Shaped[np.ndarray, " n"],
     bound: Bool[np.ndarray, " n"] | None = None,
+    weight: Float[np.ndarray, " n"] | None = None,
 ) -> dict[str, Any]:
     """Completeness as observable x found given observable + not observable x found given not.
 
     found: by the finder. host: names, injections of one of which are not independent. bound: which
-    reach the limit of the matched filter. Each is a dict with k, n, value and a 95 % interval
+    reach the limit of the matched filter. weight: of each, 1 if not given. Each is a dict with k, n, value and a 95 % interval
     (`intervals.weighted`, over hosts); value None where n is 0.
     """
     every = np.ones(len(passes), bool)
@@ -274,16 +275,17 @@ def stages(
     }
     if bound is not None:
         asked |= {"bound": (bound, every), "observable_in_bound": (passes, bound)}
-    return {name: _share(hit[of], host[of]) for name, (hit, of) in asked.items()}
+    weight = np.ones(len(passes)) if weight is None else weight
+    return {name: _share(hit[of], host[of], weight[of]) for name, (hit, of) in asked.items()}
 
 
-def _share(hit: np.ndarray, host: np.ndarray) -> dict[str, Any]:
+def _share(hit: np.ndarray, host: np.ndarray, weight: np.ndarray) -> dict[str, Any]:
     from classifiers.intervals import weighted
 
-    known = weighted(hit, np.ones(len(hit)), host)
-    n = len(hit)
+    known = weighted(hit, weight, host)
+    n = int((weight > 0).sum())
     return {
-        "k": int(hit.sum()),
+        "k": int(hit[weight > 0].sum()),
         "n": n,
         "value": known.value if n else None,
         "lo95": known.low if n else None,
