@@ -263,8 +263,9 @@ def stages(
     """Completeness as observable x found given observable + not observable x found given not.
 
     found: by the finder. host: names, injections of one of which are not independent. bound: which
-    reach the limit of the matched filter. weight: of each, 1 if not given. Each is a dict with k, n, value and a 95 % interval
-    (`intervals.weighted`, over hosts); value None where n is 0.
+    reach the limit of the matched filter. weight: of each, 1 if not given. Each is a dict
+    with k, n, value and a 95 % interval (`intervals.weighted`, over hosts); value None where n is
+    0.
     """
     every = np.ones(len(passes), bool)
     asked = {
