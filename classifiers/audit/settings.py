@@ -154,6 +154,10 @@ class AuditSettings:
     gate_snr: Annotated[float, Field(ge=0)] = 10.0
     """an injection counts as observable when the matched-filter SNR of its arc, all bands together,
     is at least this"""
+    realism_sample: Annotated[int, Field(ge=0)] = 480
+    """injections that are made again and set beside labelled lenses and random galaxies; 0: none"""
+    gate_rate: Annotated[float, Field(gt=0, le=0.5)] = 0.05
+    """share of random galaxies that the detectability gate lets pass"""
     sensitivity_sample: Annotated[int, Field(ge=0)] = 192
     """injections over which the sensitivity is taken; 0: no sensitivity"""
     treatment_sample: Annotated[int, Field(ge=0)] = 192

@@ -103,8 +103,7 @@ def limitations(
     else:
         lenses, injections = beside["lenses"], beside["injections"]
         words.append(
-            "Realism is tested only by setting labelled lenses beside injections: at "
-            f"{beside['threshold']:g} the finder recovers {percent(lenses['value'])} of "
+            f"At {beside['threshold']:g} the finder recovers {percent(lenses['value'])} of "
             f"{lenses['n']} lenses of the test split and {percent(injections['value'])} of the "
             "injections; the two populations differ in magnitude and radius, so this is no "
             "measurement of either's realism."

@@ -45,6 +45,8 @@ OPTIONAL = (
         for kind in ("csv", "parquet")
     ),
     "gallery.npz",
+    "panel.html",
+    "panel_key.json",
 )
 
 
@@ -64,8 +66,10 @@ def work(call: Invocation[AuditSettings]) -> Done:
 def reads(s: AuditSettings, out: Path) -> Reads:
     """The steps and the files outside the run directory that the audit depends on."""
     from classifiers import finders
+    from classifiers.audit.realism import panel
 
     files = [Path(s.host_list)] if s.host_list else []
+    files += panel.given(out)
     if s.trained_on not in ("", NOTHING, TRAIN):
         files.append(Path(s.trained_on))
     files += [
@@ -267,6 +271,7 @@ def run(out: Path, s: AuditSettings) -> dict[str, Any]:
     from classifiers.audit.density import proposed
     from classifiers.audit.hosts import with_depth
     from classifiers.audit.injection import audit_prior
+    from classifiers.audit.realism import comparison
     from classifiers.evaluation.thresholds import operating
     from data.survey import of_run
 
@@ -361,5 +366,8 @@ def run(out: Path, s: AuditSettings) -> dict[str, Any]:
     )
     first, *others = standings.pop("said")
     found |= standings | {"words": [first, *found["words"], *others]}
+    shown = (*axes.axes, *axes.measured)
+    found |= comparison.compare(campaign, rows, shown, middle, s, folder)
+    found["limitations"].append(comparison.sentence(found["realism"]))
     write_json(folder / "summary.json", found)
     return found

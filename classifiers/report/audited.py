@@ -86,6 +86,7 @@ def completeness(run: Run) -> list[Any]:
             stages(audit["two_stages"]),
         )
     )
+    blocks += realism(audit)
     if audit.get("beside_lenses"):
         b = audit["beside_lenses"]
         rows = [
@@ -159,6 +160,42 @@ def completeness(run: Run) -> list[Any]:
     injections = run.table("injections")
     if injections is not None:
         blocks.append(Table("injections", "Every injection", injections, on_page=False))
+    return blocks
+
+
+def realism(audit: dict[str, Any]) -> list[Any]:
+    """The realism verdict with its gates, and the two stages of the gate that needs no truth."""
+    found, gate = audit.get("realism"), audit.get("gate")
+    if not found:
+        return []
+    lenses = f" Lenses: {found['lenses']}." if found.get("lenses") else ""
+    said = f"Are the injections like real lenses? Verdict: {found['verdict']}; {found['reason']}."
+    blocks: list[Any] = [Words([said + lenses, *found.get("words", [])])]
+    if found["gates"]:
+        table = pd.DataFrame(found["gates"])
+        blocks.append(Table("realism_gates", "Realism gates", table))
+    if found.get("frechet"):
+        table = pd.DataFrame(found["frechet"])
+        caption = "Frechet distance of matched lenses and injections, beside injections themselves"
+        blocks.append(Table("frechet", caption, table, folded=True))
+    if gate:
+        stages = ("completeness", "observable", "found_observable", "found_unobservable", "bound")
+        flat = lambda line: {
+            f"{stage}_{c}" if c != "value" else stage: line[stage][c]
+            for stage in stages
+            for c in ("value", "lo95", "hi95", "n")
+        }
+        every = [{"axis": "all", "value": "all", **gate["all"]}, *gate["bins"]]
+        rows = [{"axis": r["axis"], "bin": r["value"], **flat(r)} for r in every]
+        passed = gate["calibration"]["lenses"], gate["calibration"]["random"]
+        caption = (
+            "Observable by a gate that needs no truth, and found of the observable; it passes "
+            f"{passed[0]['k']} of {passed[0]['n']} lenses and {passed[1]['k']} of "
+            f"{passed[1]['n']} random galaxies. Bound: matched-filter SNR at least "
+            f"{gate['bound_snr']:g}"
+        )
+        columns = ["axis", "bin", "completeness_n", *stages]
+        blocks.append(Table("gate", caption, pd.DataFrame(rows), shown=columns))
     return blocks
 
 

@@ -149,7 +149,7 @@ def add_audit(out: Path) -> None:
     rows.to_parquet(folder / "injections.parquet")
     thresholds = {"p0.3": 0.3, "p0.5": 0.5}
     table = completeness.table(rows, plan.cells(found, axes, False), thresholds, axes, s.sufficient)
-    marginal = completeness.marginals(rows, thresholds, axes, s.sufficient, 1)
+    marginal = completeness.marginals(rows, thresholds, axes, s.sufficient)
     columns = [
         "parameter",
         "unit",
