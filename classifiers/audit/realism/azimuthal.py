@@ -108,7 +108,8 @@ def core_shape(
         # A Gaussian under a weight of its own shape has half its moments.
         shape = _kept(np.where(good[:, None, None], 2 * second, np.eye(2)))
     values, vectors = np.linalg.eigh(shape)
-    q = np.sqrt(values[:, 0] / values[:, 1])
+    minor, major = values.T
+    q = np.sqrt(minor / major)
     return q, np.arctan2(vectors[:, 1, 1], vectors[:, 0, 1]), centre
 
 
@@ -181,9 +182,9 @@ def _subtracted(
     steps = np.arange(int(np.ceil(outer / scale / np.sqrt(FLATTEST))) + 3)
     profile = _profiles(part, steps, q, phi, centre / scale)
     x, y = PixelGrid(wanted, 1.0).mesh()
-    away = np.stack([x - centre[:, :1, None] / scale, y - centre[:, 1:, None] / scale], -1)
+    dx, dy = x - centre[:, :1, None] / scale, y - centre[:, 1:, None] / scale
     c, s = np.cos(phi)[:, None, None], np.sin(phi)[:, None, None]
-    major, minor = c * away[..., 0] + s * away[..., 1], -s * away[..., 0] + c * away[..., 1]
+    major, minor = c * dx + s * dy, c * dy - s * dx
     root = np.sqrt(q)[:, None, None]
     at = np.clip(np.hypot(major * root, minor / root), 0, steps[-1] - 1e-6)
     low = at.astype(int)
