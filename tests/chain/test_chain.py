@@ -105,9 +105,8 @@ DELAYS = {
 """Seconds after the beginning of a step at which it is stopped."""
 
 
-@pytest.mark.parametrize(
-    "where", [("survey", "audit"), pytest.param(tuple(DELAYS), marks=pytest.mark.stress)]
-)
+@pytest.mark.stress
+@pytest.mark.parametrize("where", [("survey", "audit"), tuple(DELAYS)])
 def test_a_run_stopped_in_its_steps_ends_like_an_uninterrupted_one(
     small, environment, tmp_path, where
 ):

@@ -24,6 +24,9 @@ audit:
   batch: 6
   sufficient: 4
   sensitivity_sample: 0
+  treatment_sample: 0
+  counterfactuals: 0
+  realism_sample: 0
   gain: 150
   moffat_beta: 3.5
   prior: raw_notes
