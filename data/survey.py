@@ -24,6 +24,7 @@ from importlib import resources
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
 
+import numpy as np
 import yaml
 from pydantic import Field, TypeAdapter, model_validator
 
@@ -258,6 +259,11 @@ class Survey:
         """The bands in order as one text, as cutouts record it: one word, with commas between the
         bands where a name has several letters."""
         return ("" if all(len(b) == 1 for b in self.bands) else ",").join(self.bands)
+
+    @property
+    def typical_fwhm(self) -> float:
+        """Median PSF FWHM in the reference band, arcsec."""
+        return float(np.interp(0.5, self.conditions.probability, self.conditions.fwhm))
 
     def pixels(self, arcsec: float) -> float:
         """A length on the sky in pixels."""

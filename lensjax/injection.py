@@ -52,12 +52,12 @@ def inject(
     return host + arc
 
 
-def suppress_core(arc: Float[Array, "N N B"], radius: float) -> Float[Array, "N N B"]:
+def suppress_core(arc: Float[Array, "N N B"], radius: Real) -> Float[Array, "N N B"]:
     """The arc without its inner image: nothing within `radius` pixels of the centre, a cosine edge
     of two pixels."""
-    r = PixelGrid(arc.shape[0], 1.0).radius()
-    edge = np.clip((r - radius) / 2 + 0.5, 0.0, 1.0)
-    return arc * jnp.asarray(0.5 - 0.5 * np.cos(np.pi * edge), arc.dtype)[..., None]
+    r = jnp.asarray(PixelGrid(arc.shape[0], 1.0).radius(), arc.dtype)
+    edge = jnp.clip((r - radius) / 2 + 0.5, 0.0, 1.0)
+    return arc * (0.5 - 0.5 * jnp.cos(np.pi * edge))[..., None]
 
 
 def annulus(size: int, inner: float = ARC_ANNULUS[0], outer: float = ARC_ANNULUS[1]) -> np.ndarray:
@@ -152,6 +152,11 @@ def _noise(
     )[:n, :n].astype(host.dtype)
 
 
+LEAST_POWER = 0.02
+"""Least power of measured noise at any frequency, its variance being 1: errors of the measured
+correlation must not make it negative."""
+
+
 def _spectrum(correlation: Float[Array, "L L B"], wy: np.ndarray, wx: np.ndarray) -> Array:
     """Power spectrum (Y, X, B) of noise of variance 1 at angular frequencies: the cosine transform
     of its correlation (Wiener-Khinchin), which rounding and measurement do not let fall to 0."""
@@ -162,9 +167,6 @@ def _spectrum(correlation: Float[Array, "L L B"], wy: np.ndarray, wx: np.ndarray
     power = jnp.einsum("ya,xb,abc->yxc", cos_y, cos_x, correlation, precision="highest")
     power = power - jnp.einsum("ya,xb,abc->yxc", sin_y, sin_x, correlation, precision="highest")
     return jnp.maximum(power, LEAST_POWER)
-
-
-LEAST_POWER = 0.02
 
 
 def _smoothing_matrix(n: int, variance: Float[Array, " B"]) -> Float[Array, "B n n"]:

@@ -9,7 +9,7 @@
 - population: completeness of any population, by re-weighting an injection set (proposal,
   resampling, coverage, matching are its parts; population_verb its command)
 - sensitivity, gradients: how it answers to the assumptions, by derivative
-- treatments, alternatives, case: one assumption changed at a time, all else kept
+- treatments, perturbations, alternatives, case: one assumption changed at a time, all else kept
 - assumptions, paired: carries them out, and what was gained and lost
 - counterfactual: the smallest change that makes the finder find a missed arc
 - causes: why arcs were missed

@@ -19,10 +19,9 @@ from jaxtyping import Float
 
 from classifiers.audit.axes import ALL, Grid
 from classifiers.audit.campaign import Campaign, Sample, described
-from classifiers.audit.case import Case, cases
+from classifiers.audit.case import Case, Treatment, cases
 from classifiers.audit.paired import compared, in_points
 from classifiers.audit.plan import Chunk
-from classifiers.audit.treatments import Treatment
 from data import jobs
 
 if TYPE_CHECKING:

@@ -39,6 +39,9 @@ SUFFIX = ".parquet"
 OF_THE_HOST = ("release", "ra", "dec", "healpix_128", "type", KERNEL, *kernels.PLACE)
 """Columns of the manifest that every injection has as well, where the manifest has them."""
 
+EDGE = 2
+"""Pixels along the edge of a stamp in which light is said to be at the edge."""
+
 MEASURED = 100
 """About so many hosts tell how the noise of neighbouring pixels is correlated."""
 
@@ -396,7 +399,3 @@ def described(found: dict[str, Any], n: int, survey: Survey) -> dict[str, np.nda
     }
     measured = {name: np.asarray(value, np.float64)[:n] for name, value in columns.items()}
     return measured | {name: value[:n] for name, value in flags.items()}
-
-
-EDGE = 2
-"""pixels"""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -23,9 +24,10 @@ from classifiers.audit.injection import (
     unchanged,
 )
 from classifiers.finders import Finder, Scores, scored
+from lensjax.prior import Prior
 
-EDGE = 2.0
-"""pixels over which the light of a suppressed inner image fades, as `lensjax.suppress_core` does"""
+Kind = Literal["assumption", "population", "perturbation", "finder"]
+"""What a treatment is about, see `treatments`."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,10 @@ class Case:
         """The case with parameters of the prior held at values (b,), the others as they were."""
         held = {name: jnp.asarray(value, jnp.float32) for name, value in values.items()}
         return replace(self, batch=replace(self.batch, drawn={**self.batch.drawn, **held}))
+
+    def with_prior(self, prior: Prior) -> Case:
+        """The case with scenes of another prior, drawn from the same keys."""
+        return replace(self, experiment=replace(self.experiment, prior=prior))
 
     def resolved(self) -> Case:
         """The case with every parameter held at the value that its key draws."""
@@ -79,15 +85,27 @@ class Case:
         return Scores(found.logit[: self.count], found.score[: self.count])
 
 
+@dataclass(frozen=True)
+class Treatment:
+    """One changed assumption. group: what it is about, for example "PSF". sentence: what changes.
+    change: from a case to the changed case; None where it cannot be applied, and `why_not` says
+    why."""
+
+    name: str
+    kind: Kind
+    group: str
+    sentence: str
+    change: Callable[[Case], Case] | None
+    why_not: str = ""
+
+
 @jax.jit
 def without_core(
     stamp: Float[Array, "b h w c"], arc: Float[Array, "b h w c"], radius: Float[Array, " b"]
 ) -> Float[Array, "b h w c"]:
-    """Stamps without the arc's light within a radius (pixels) of the middle, with a cosine edge of
-    two pixels (`lensjax.suppress_core`, whose radius is the same for all)."""
-    r = jnp.asarray(lj.PixelGrid(arc.shape[1], 1.0).radius(), arc.dtype)
-    edge = jnp.clip((r[None] - radius[:, None, None]) / EDGE + 0.5, 0.0, 1.0)
-    return stamp - arc * (0.5 + 0.5 * jnp.cos(jnp.pi * edge))[..., None]
+    """Stamps without the arc's light within a radius (pixels) of the middle
+    (`lensjax.suppress_core`)."""
+    return stamp - arc + jax.vmap(lj.suppress_core)(arc, radius)
 
 
 @jax.jit

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from classifiers.audit.completeness import weights
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -65,7 +67,7 @@ def atlas(rows: pd.DataFrame, cause: np.ndarray, gate_known: bool | None = None)
     there is one), medians of SNR and logit. A cause that cannot be told has no line."""
     import pandas as pd
 
-    weight = rows["weight"].to_numpy(np.float64) if "weight" in rows else np.ones(len(rows))
+    weight = weights(rows)
     total = weight[cause != ""].sum()
     asked = GATE in rows if gate_known is None else gate_known
     lines = []

@@ -11,6 +11,7 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from jaxtyping import Float
 
 from classifiers.audit.axes import ALL, Axis, Grid
 from classifiers.intervals import Shares, jeffreys, weighted
@@ -39,6 +40,11 @@ def cells_along(axis: Axis, rows: pd.DataFrame) -> np.ndarray:
     return names[axis.place(rows[axis.column].to_numpy())]
 
 
+def weights(rows: pd.DataFrame) -> Float[np.ndarray, " n"]:
+    """Weights of injections, 1 where they have none."""
+    return rows["weight"].to_numpy(np.float64) if "weight" in rows else np.ones(len(rows))
+
+
 def counts(rows: pd.DataFrame, threshold: float, sufficient: int) -> dict[str, Any]:
     """Counts of a set of injections at one threshold (a score above it is a detection);
     `with_intervals` adds the fractions.
@@ -49,7 +55,7 @@ def counts(rows: pd.DataFrame, threshold: float, sufficient: int) -> dict[str, A
     n = len(rows)
     snr = np.quantile(rows["arc_snr"], [0.1, 0.5, 0.9]) if n else [np.nan] * 3
     found = (rows["score"] > threshold).to_numpy()
-    weight = rows["weight"].to_numpy(np.float64) if "weight" in rows else np.ones(n)
+    weight = weights(rows)
     enough = float(weight.sum() ** 2 / (weight**2).sum()) if weight.any() else 0.0
     return {
         "n": n,

@@ -10,20 +10,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import jax
 import numpy as np
 from jaxtyping import Float
 
 from classifiers.audit.axes import Grid
+from classifiers.audit.proposal import BINS, law
 from lensjax.errors import InputError
 from lensjax.prior import Distribution, Prior, read_distribution
 
-BINS = "bins"
-"""Kind of a distribution that is uniform in each of some bins, with equally many draws in each; its
-numbers are the edges of the bins."""
-
-Law = dict[str, dict[str, list[float]]]
-"""Distribution of each parameter, as the YAML of a prior has it, or `{bins: edges}`."""
+Entries = dict[str, dict[str, list[float]]]
+"""Distribution of each parameter, as the YAML of a prior has it, or `{bins: edges}`
+(`proposal.law`)."""
 
 
 def proposed(prior: Prior, proposal: Mapping[str, Any]) -> Prior:
@@ -39,52 +36,26 @@ def proposed(prior: Prior, proposal: Mapping[str, Any]) -> Prior:
     return prior.replaced(**found)
 
 
-def law_of(prior: Prior, grid: Grid, drawn: bool = True) -> Law:
+def distributions(prior: Prior, grid: Grid, drawn: bool = True) -> Entries:
     """The distribution of every parameter that varies. drawn: as the grid draws its axes; otherwise
     an axis is uniform over all of its bins."""
-    law: Law = {
+    entries: Entries = {
         name: {d.kind: [float(v) for v in d.numbers]}
         for name, d in prior.parameters.items()
         if d.kind != "fixed"
     }
     for axis in grid.drawn:
-        law.pop(axis.column, None)
+        entries.pop(axis.column, None)
         if axis.edges:
             ends = [axis.edges[0], axis.edges[-1]]
-            law[axis.column] = {BINS: list(axis.edges)} if drawn else {"uniform": ends}
-    return law
+            entries[axis.column] = {BINS: list(axis.edges)} if drawn else {"uniform": ends}
+    return entries
 
 
-def ln_density(law: Law, columns: Mapping[str, Any]) -> Float[np.ndarray, " n"]:
+def ln_density(entries: Entries, columns: Mapping[str, Any]) -> Float[np.ndarray, " n"]:
     """Natural logarithm of the density at parameters (n,), float64; -inf where it is zero. Rounding
     to float32 does not put a draw outside of its distribution."""
-    total: Any = 0.0
-    with jax.enable_x64(True):
-        for name, entry in law.items():
-            ((kind, numbers),) = entry.items()
-            values = np.asarray(columns[name], np.float64)
-            total = total + (
-                _of_bins(values, numbers)
-                if kind == BINS
-                else np.asarray(Distribution(tuple(numbers), kind).log_prob(_held(values, entry)))
-            )
-    return np.asarray(total, np.float64)
-
-
-def _of_bins(values: np.ndarray, edges: list[float]) -> np.ndarray:
-    widths = np.diff(edges)
-    place = np.clip(np.searchsorted(edges, values, side="right") - 1, 0, len(widths) - 1)
-    inside = (values >= edges[0]) & (values <= edges[-1])
-    return np.where(inside, -np.log(len(widths) * widths[place]), -np.inf)
-
-
-def _held(values: np.ndarray, entry: Mapping[str, list[float]]) -> Any:
-    """Values that lie outside of an interval by no more than float32's rounding, put on its end."""
-    import jax.numpy as jnp
-
-    ((kind, numbers),) = entry.items()
-    if kind in ("uniform", "area"):
-        slack = 4e-7 * max(abs(v) for v in numbers)
-        near = (values > numbers[0] - slack) & (values < numbers[1] + slack)
-        values = np.where(near, np.clip(values, numbers[0], numbers[1]), values)
-    return jnp.asarray(values)
+    laws = {name: law(name, entry) for name, entry in entries.items()}
+    return sum(
+        (own.log_density(own.held(columns[name])) for name, own in laws.items()), np.zeros(())
+    )

@@ -69,7 +69,7 @@ class InjectionSet:
         asked."""
         column = f"score_{finder}" if finder else "score"
         if column not in self.table:
-            known = ", ".join(self.about.get("finders", {})) or "one only"
+            known = ", ".join(filter(None, self.about.get("finders", {}))) or "one only"
             raise InputError(f"no scores of finder {finder!r} in this set; there are {known}")
         return self.table[column].to_numpy(np.float64)
 

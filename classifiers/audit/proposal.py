@@ -20,6 +20,11 @@ from lensjax.errors import InputError
 from lensjax.prior.distribution import KINDS, Distribution
 
 BINS = "bins"
+"""Kind of a distribution that is uniform in each of some bins, with equally many draws in each; its
+numbers are the edges of the bins."""
+
+ROUNDING = 1.2e-7
+"""Relative rounding of single precision, in which a table may hold its parameters."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,14 @@ class Law:
         if self.kind == "uniform":
             return stats.uniform(a, rest[0] - a)
         return stats.norm(a, rest[0]) if self.kind == "normal" else stats.halfnorm(0.0, a)
+
+    def held(self, value: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n"]:
+        """Values that lie outside of the support by no more than the rounding of single precision,
+        in which parameters are drawn, put on its end; the others as they are."""
+        value = np.asarray(value, np.float64)
+        inside = np.clip(value, *self.support)
+        near = np.abs(inside - value) <= 3 * ROUNDING * np.abs(inside)
+        return np.where(near, inside, value)
 
     def log_density(self, value: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n"]:
         """Natural logarithm of the density at `value`, -inf outside of the support."""

@@ -22,14 +22,11 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from classifiers.audit.injectionset import InjectionSet
-from classifiers.audit.proposal import Law, law
+from classifiers.audit.proposal import ROUNDING, Law, law
 from lensjax.errors import InputError
 
 LnP = Callable[[Mapping[str, Array]], Array]
 """Log density (n,) of a population at parameters (n,) by name. It may say nothing about some."""
-
-ROUNDING = 1.2e-7
-"""Relative rounding of single precision, in which a table may hold its parameters."""
 
 CONSISTENT = 1e-3
 """How far `ln_p_draw` may be from the proposal that is said to have made it."""
@@ -183,11 +180,11 @@ def inside(
     values = numbers(injections, name)[rows] * factor
     if drawn is None:
         return values
-    held = np.clip(values, *drawn.support)
-    far = np.abs(held - values) > 3 * ROUNDING * np.abs(held)
+    held = drawn.held(values)
+    low, high = drawn.support
+    far = (held < low) | (held > high)
     if far.any():
         row = int(np.argmax(far))
-        low, high = drawn.support
         raise InputError(
             f"row {row} of the injection set: {name} is {values[row]:g}, but it was drawn from "
             f"{low:g} to {high:g}; the injection set contradicts itself"

@@ -151,6 +151,9 @@ class AuditSettings:
     """beta of the Moffat PSF that arcs are blurred with; 0: a Gaussian of the same FWHM"""
     gain: Annotated[float, Field(ge=0)] = 0.0
     """electrons per nanomaggy for the Poisson noise of the arc; 0: none"""
+    treatment_gain: Annotated[float, Field(gt=0)] = 150.0
+    """electrons per nanomaggy of the treatment that gives arcs photon noise; the default is that of
+    a DR10 coadd"""
     gate_snr: Annotated[float, Field(ge=0)] = 10.0
     """an injection counts as observable when the matched-filter SNR of its arc, all bands together,
     is at least this"""

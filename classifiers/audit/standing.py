@@ -12,6 +12,7 @@ from classifiers.audit import assumptions, causes, counterfactual, treatments
 from classifiers.audit.axes import Grid
 from classifiers.audit.campaign import Campaign
 from classifiers.audit.case import cases
+from classifiers.audit.completeness import weights
 from classifiers.audit.settings import AuditSettings
 from classifiers.intervals import weighted
 
@@ -21,11 +22,6 @@ if TYPE_CHECKING:
 TABLES = ("treatments", "counterfactuals", "causes")
 PARTS = "treatments"
 """Folder of finished looks below the folder of the audit's parts."""
-
-
-def weights(rows: pd.DataFrame) -> np.ndarray:
-    """Weights of injections, 1 where they have none."""
-    return rows["weight"].to_numpy(np.float64) if "weight" in rows else np.ones(len(rows))
 
 
 def headline(rows: pd.DataFrame, threshold: float, table: pd.DataFrame | None) -> dict[str, Any]:

@@ -188,8 +188,10 @@ def findings(
     at = marginal[np.isclose(marginal["threshold"], middle)]
     name = at["threshold_name"].iloc[0]
     t = total[name]
+    even = not t["n"] or np.isclose(t["completeness"], t["k"] / t["n"])
     words = [
-        f"Of {t['n']} injections {t['k']} score above {middle:g}: {percent(t['completeness'])} "
+        f"Of {t['n']} injections {t['k']} score above {middle:g}"
+        f"{'' if even else ', weighted to the population'}: {percent(t['completeness'])} "
         f"(95 %: {percent(t['lo95'])} to {percent(t['hi95'])}; resampling hosts: "
         f"{percent(t['lo95_hosts'])} to {percent(t['hi95_hosts'])}); {t['k_before']} of their "
         "hosts do so with no arc."

@@ -18,9 +18,9 @@ A treatment that cannot be applied is listed all the same, with the reason.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -29,38 +29,20 @@ import numpy as np
 import lensjax as lj
 from classifiers.audit import alternatives, kernels
 from classifiers.audit.campaign import Campaign
-from classifiers.audit.case import Case
+from classifiers.audit.case import Case, Treatment
 from classifiers.audit.injection import audit_prior, key_of
+from classifiers.audit.perturbations import perturbations
 from classifiers.audit.settings import AuditSettings
 from data.preprocess import Preprocess
 from lensjax.errors import InputError
 from lensjax.prior import Prior, lens_like_host
 
-Kind = Literal["assumption", "population", "perturbation", "finder"]
 BETAS = (2.5, 3.5, 4.5)
 """Moffat PSFs: of a telescope with strong wings, of a usual one, nearly Gaussian."""
-GAIN = 150.0
-"""electrons per nanomaggy, of a DR10 coadd"""
 CLIPS = (10.0, 20.0)
 SLOPES = (1.8, 2.2)
 INNER = 0.5
 """Share of the Einstein radius within which the inner image is suppressed."""
-COLOUR, WIDTH, SIZE = 0.2, 0.1, 0.3
-"""Steps of the perturbations: mag, and relative changes of the PSF's FWHM and the source's size."""
-
-
-@dataclass(frozen=True)
-class Treatment:
-    """One changed assumption. group: what it is about, for example "PSF". sentence: what changes.
-    change: from a case to the changed case; None where it cannot be applied, and `why_not` says
-    why."""
-
-    name: str
-    kind: Kind
-    group: str
-    sentence: str
-    change: Callable[[Case], Case] | None
-    why_not: str = ""
 
 
 def treatments(campaign: Campaign, s: AuditSettings) -> list[Treatment]:
@@ -73,7 +55,7 @@ def treatments(campaign: Campaign, s: AuditSettings) -> list[Treatment]:
         *_of_the_sources(campaign, s),
         *_of_the_population(campaign, s),
         *_of_the_finder(campaign),
-        *_perturbations(campaign),
+        *perturbations(campaign),
     ]
 
 
@@ -148,10 +130,10 @@ def _of_the_light(campaign: Campaign, s: AuditSettings) -> Iterator[Treatment]:
         "photon_noise_on" if on else "photon_noise_off",
         "assumption",
         "photon noise",
-        f"photon noise of the arcs, {GAIN:g} electrons per nanomaggy"
+        f"photon noise of the arcs, {s.treatment_gain:g} electrons per nanomaggy"
         if on
         else "the photon noise of the arcs is left out",
-        lambda c: replace(c, gain=GAIN if on else 0.0),
+        lambda c: replace(c, gain=s.treatment_gain if on else 0.0),
     )
     yield Treatment(
         "no_inner_image",
@@ -205,7 +187,7 @@ def _of_the_mass(campaign: Campaign) -> Iterator[Treatment]:
         def apply(case: Case) -> Case:
             # Slope 2 without a multipole is the SIE, so that all four share a compiled function.
             assert prior is not None
-            drawn = _with_prior(case, prior).resolved()
+            drawn = case.with_prior(prior).resolved()
             n = len(drawn.batch)
             return change(drawn.holding(slope=np.full(n, 2.0), a_m=np.zeros(n)))
 
@@ -244,10 +226,6 @@ def _with_slope(case: Case, slope: float) -> Case:
     return case.holding(slope=np.full(len(case.batch), slope))
 
 
-def _with_prior(case: Case, prior: Prior) -> Case:
-    return replace(case, experiment=replace(case.experiment, prior=prior))
-
-
 def _without(batch: Any, name: str) -> Any:
     return replace(batch, drawn={k: v for k, v in batch.drawn.items() if k != name})
 
@@ -263,7 +241,7 @@ def _shaped(campaign: Campaign) -> Treatment:
 
     def change(case: Case) -> Case:
         assert prior is not None
-        case = _with_prior(case, prior).resolved()
+        case = case.with_prior(prior).resolved()
         q, phi = host_shape(columns, case.place)
         keys = jax.vmap(lambda data: key_of(data, 3))(case.batch.key)
         block = prior.blocks[0]
@@ -303,7 +281,7 @@ def _of_the_sources(campaign: Campaign, s: AuditSettings) -> Iterator[Treatment]
         yield made(
             "smooth_sources",
             "sources without star-forming knots",
-            partial(_with_prior, prior=plain),
+            lambda c: c.with_prior(plain),
         )
     else:
         why = "" if knots is not None else "the prior's source is no Sersic profile"
@@ -311,7 +289,7 @@ def _of_the_sources(campaign: Campaign, s: AuditSettings) -> Iterator[Treatment]
         yield made(
             "clumpy_sources",
             words,
-            partial(_with_prior, prior=knots) if knots is not None else None,
+            (lambda c: c.with_prior(knots)) if knots is not None else None,
             why,
         )
     words = "images of real galaxies as sources, of the same half-light radius"
@@ -329,7 +307,7 @@ def _of_the_sources(campaign: Campaign, s: AuditSettings) -> Iterator[Treatment]
     def change(case: Case) -> Case:
         drawn = case.resolved().batch.drawn
         scale = np.asarray(drawn["r_eff"] * jnp.sqrt(drawn["source_q"]))
-        return _with_prior(case, prior).holding(image_scale=scale / _radius_of(case, prior, radii))
+        return case.with_prior(prior).holding(image_scale=scale / _radius_of(case, prior, radii))
 
     yield made("galaxy_images", words, change)
 
@@ -367,7 +345,7 @@ def _of_the_population(campaign: Campaign, s: AuditSettings) -> Iterator[Treatme
             "population",
             "population",
             f"arcs of the prior {name}",
-            None if lacking else partial(_with_prior, prior=prior),
+            None if lacking else partial(Case.with_prior, prior=prior),
             f"the prior {name} has no {lacking[0]}, which the plan holds" if lacking else "",
         )
 
@@ -394,85 +372,3 @@ def _clipped(case: Case, clip: float) -> Case:
     finder: Any = case.finder
     prepare = replace(finder.preprocess, clip=clip)
     return replace(case, finder=replace(finder, preprocess=prepare))
-
-
-def _perturbations(campaign: Campaign) -> Iterator[Treatment]:
-    """The nine of the audit's protocol: PSF width, source size and two colours both ways, and the
-    lens's axis ratio; one colour for every pair of neighbouring bands."""
-    made = lambda name, sentence, change, why="": Treatment(
-        name, "perturbation", "perturbation", sentence, change, why
-    )
-    kernel = campaign.hosts.kernels is not None
-    why = "a measured kernel has no FWHM to change" if kernel else ""
-    for step in (WIDTH, -WIDTH):
-        change = lambda c, v=step: _nudged(c, log_psf=float(np.log1p(v)))
-        words = f"the arcs' PSF is {abs(step):.0%} {'wider' if step > 0 else 'narrower'}"
-        yield made(f"psf_{step:+.0%}", words, None if kernel else change, why)
-    for step in (SIZE, -SIZE):
-        change = lambda c, v=step: _nudged(c, log_size=float(np.log1p(v)))
-        words = f"sources are {abs(step):.0%} {'larger' if step > 0 else 'smaller'}"
-        yield made(f"size_{step:+.0%}", words, change)
-    found = colours(campaign.prior)
-    if not found:
-        why = "the prior draws no colour"
-        if len(campaign.survey.bands) == 1:
-            why = "the survey has one band, so there is no colour"
-        yield made("colours", "sources of another colour", None, why)
-    for name in found:
-        for step in (COLOUR, -COLOUR):
-            words = f"source {name.replace('_', ' - ')} {step:+g} mag"
-            yield made(f"{name}_{step:+g}", words, *_moved(campaign.prior, name, step))
-    q = campaign.prior.blocks[0].flat("q") if campaign.prior.blocks[0].role == "lens" else None
-    if q is None:
-        yield made("lens_q", "rounder lenses", None, "the prior's lens has no axis ratio")
-    else:
-        yield made("lens_q", "rounder lenses: the upper half of the axis ratios", *_upper(q))
-
-
-def colours(prior: Prior) -> list[str]:
-    """Flat names of the colours of a prior's sources."""
-    from lensjax.photometry import colour_bands
-
-    return [
-        flat
-        for block in prior.blocks
-        if block.role == "source"
-        for own, flat in block.names
-        if colour_bands(own) and not own.endswith("_mag")
-    ]
-
-
-def _nudged(case: Case, **changes: float) -> Case:
-    moved = {name: getattr(case.nudge, name) + value for name, value in changes.items()}
-    return replace(case, nudge=replace(case.nudge, **moved))
-
-
-def _with_numbers(case: Case, name: str, numbers: tuple[Any, ...]) -> Case:
-    """The case with other numbers in a distribution of its prior: nothing is compiled again."""
-    prior = case.experiment.prior
-    changed = {**prior.parameters, name: replace(prior.parameters[name], numbers=numbers)}
-    return _with_prior(case, replace(prior, parameters=changed))
-
-
-def _moved(prior: Prior, name: str, step: float) -> tuple[Callable[[Case], Case] | None, str]:
-    """A distribution moved by a step, or the reason why it cannot be."""
-    own = prior.parameters[name]
-    if own.kind not in ("normal", "uniform", "fixed"):
-        return None, f"{name} is drawn from {own.kind}, which cannot be moved"
-    moving = len(own.numbers) if own.kind == "uniform" else 1
-    numbers = tuple(v + step if i < moving else v for i, v in enumerate(own.numbers))
-    return (lambda c: _with_numbers(c, name, numbers)), ""
-
-
-def _upper(name: str) -> tuple[Callable[[Case], Case], str]:
-    """The upper half of a uniform distribution; of another one its upper quantiles."""
-
-    def change(case: Case) -> Case:
-        own = case.experiment.prior.parameters[name]
-        if own.kind == "uniform":
-            low, high = own.numbers
-            return _with_numbers(case, name, ((low + high) / 2, high))
-        value = case.resolved().batch.drawn[name]
-        return case.holding(**{name: jnp.maximum(value, own.quantile(jnp.asarray(0.5)))})
-
-    return change, ""

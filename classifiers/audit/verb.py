@@ -3,6 +3,7 @@ audit/ of the run directory."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -155,9 +156,15 @@ def _table(path: Path, columns: list[str]) -> pd.DataFrame:
     return table
 
 
-def choose_hosts(out: Path, s: AuditSettings, info: dict[str, Any], survey: Survey) -> Hosts:
-    """The hosts of an audit, checked against what the finder was trained on. Raises InputError as
-    `trained_on` and `hosts.refuse` do."""
+def choose_hosts(
+    out: Path,
+    s: AuditSettings,
+    info: dict[str, Any],
+    survey: Survey,
+    more: Mapping[str, Finder] | None = None,
+) -> Hosts:
+    """The hosts of an audit, checked against what the finder and those of `more_finders` were
+    trained on. Raises InputError as `trained_on` and `hosts.refuse` do."""
     import pandas as pd
 
     from classifiers.audit import hosts
@@ -183,17 +190,12 @@ def choose_hosts(out: Path, s: AuditSettings, info: dict[str, Any], survey: Surv
             f"{path}: no negative in split {' or '.join(s.splits)}, so there is nothing to inject "
             "into; make the survey larger"
         )
-    hosts.refuse(found, trained, manifest[["galaxy_id", "ra", "dec"]])
+    positions = manifest[["galaxy_id", "ra", "dec"]]
+    hosts.refuse(found, trained, positions)
+    for name, other in (more or {}).items():
+        own = replace(s, finder=s.more_finders[name], classifier="")
+        hosts.refuse(found, trained_on(out, own, other.info), positions)
     return found
-
-
-def refuse_trained(found: Hosts, out: Path, s: AuditSettings, info: dict[str, Any]) -> None:
-    """Raises InputError where a finder of `more_finders` was trained on one of the hosts."""
-    from classifiers.audit import hosts
-    from data.manifest import read
-
-    manifest = read(out / "manifest.parquet").to_pandas()
-    hosts.refuse(found, trained_on(out, s, info), manifest[["galaxy_id", "ra", "dec"]])
 
 
 def injection_set(
@@ -204,8 +206,8 @@ def injection_set(
     from classifiers.audit import density, redraw
     from classifiers.audit.injectionset import InjectionSet
 
-    drawn = density.law_of(campaign.prior, axes)
-    population = density.law_of(prior, axes, drawn=False)
+    drawn = density.distributions(campaign.prior, axes)
+    population = density.distributions(prior, axes, drawn=False)
     columns = {name: rows[name] for name in {*drawn, *population}}
     ln_p_draw = density.ln_density(drawn, columns)
     own = density.ln_density(population, columns)
@@ -279,13 +281,10 @@ def run(out: Path, s: AuditSettings) -> dict[str, Any]:
     folder.mkdir(parents=True, exist_ok=True)
     survey = of_run(out)
     finder = finders.load(_finder(s), out)
-    others = {name: finders.load(text, out) for name, text in s.more_finders.items()}
+    more = {name: finders.load(text, out) for name, text in s.more_finders.items()}
     prior = audit_prior(s.prior, s.source_magnitude, survey)
     proposal = proposed(prior, s.proposal)
-    found_hosts = choose_hosts(out, s, finder.info, survey)
-    for name, other in others.items():
-        refuse_trained(found_hosts, out, replace(s, finder=s.more_finders[name]), other.info)
-    hosts, measured = with_depth(found_hosts, out)
+    hosts, measured = with_depth(choose_hosts(out, s, finder.info, survey, more), out)
     degrade = s.mode == "degraded"
     if degrade and hosts.kernels is not None:
         raise InputError(
@@ -318,7 +317,7 @@ def run(out: Path, s: AuditSettings) -> dict[str, Any]:
         s.batch,
         s.extinction,
         s.stamp_files,
-        others,
+        more,
     )
     injections = injection_set(
         campaign.with_scores(campaign.carry_out(folder / "parts")), s, campaign, axes, prior

@@ -65,10 +65,11 @@ def sharpest(survey: Survey) -> Conditions:
 def typical(survey: Survey) -> Conditions:
     """The survey's median conditions."""
     c = survey.conditions
-    fwhm, m5, ebv = (float(np.interp(0.5, c.probability, q)) for q in (c.fwhm, c.m5, c.ebv))
+    m5, ebv = (float(np.interp(0.5, c.probability, q)) for q in (c.m5, c.ebv))
     depth = m5 + np.asarray(c.m5_offset)
     exposures = np.maximum(np.round(10 ** ((depth - np.asarray(c.m5_one_exposure)) / 1.25)), 1)
-    return Conditions(fwhm * np.asarray(survey.fwhm_ratio), depth, exposures.astype(int), ebv)
+    fwhm = survey.typical_fwhm * np.asarray(survey.fwhm_ratio)
+    return Conditions(fwhm, depth, exposures.astype(int), ebv)
 
 
 def transmission(survey: Survey, ebv: Float[np.ndarray, "..."]) -> Float[np.ndarray, "... B"]:

@@ -70,6 +70,14 @@ def test_every_step_leaves_a_record_and_the_report_says_simulated(small):
     assert 'src="http' not in page and "<link" not in page and "<script src" not in page
 
 
+def test_the_audit_says_how_its_number_stands_and_whether_its_arcs_are_like_real_ones(small):
+    audit = json.loads((small / "audit" / "summary.json").read_text())
+    assert {"statistical", "systematic"} <= set(audit["headline"])
+    done = [t["treatment"] for t in audit["treatments"] if t["status"] == "done"]
+    assert sorted(done) == ["extinction_off", "no_inner_image", "psf_+10%"]
+    assert audit["realism"]["gates"] and audit["realism"]["reason"]
+
+
 def test_the_second_run_finds_everything_up_to_date(small, environment):
     before = {
         p: p.stat().st_mtime_ns for p in small.rglob("*") if p.is_file() and p.name != "config.yaml"

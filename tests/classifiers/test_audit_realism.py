@@ -12,7 +12,7 @@ from classifiers.audit.realism import comparison, panel
 
 FLAGS = (
     "--injections 40 --theta-e 1.0 2.0 --batch 16 --sufficient 4 --sensitivity-sample 0 "
-    "--psf-edges 1.0 1.3 1.6 --realism-sample 64"
+    "--psf-edges 1.0 1.3 1.6 --realism-sample 64 --treatment-sample 0 --counterfactuals 0"
 ).split()
 
 

@@ -1,16 +1,19 @@
 """The gate that looks at a stamp alone: arcs raise it, round galaxies and noise do not."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import lensjax as lj
-from classifiers.audit.realism import azimuthal, detectable
+from classifiers.audit.realism import azimuthal, detectable, gabor
+from classifiers.audit.realism.comparison import Sample
 from data.survey import default
 from lensjax.errors import InputError
 
 SIDE, SIGMA = 65, np.array([0.004, 0.006, 0.012])
 PIXELS = lj.PixelGrid(SIDE, default().pixel_scale)
 RING = default().radii.arc
+FWHM = default().typical_fwhm
 
 
 def galaxies(n, seed, q=1.0, bands=3, noise=True):
@@ -57,7 +60,7 @@ def neighbours(n, seed):
 def signs(stamps):
     band = min(default().place, stamps.shape[-1] - 1)
     outer = detectable.SURROUNDINGS * RING[1]
-    return detectable.signs(azimuthal.subtracted(stamps, PIXELS.scale, outer, band), RING)
+    return detectable.signs(azimuthal.subtracted(stamps, PIXELS.scale, outer, FWHM, band), RING)
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +79,7 @@ def gate(random):
 
 def test_the_azimuthal_model_leaves_noise_of_an_elliptical_galaxy():
     stamps = galaxies(12, 5, 0.7)
-    found = azimuthal.subtracted(stamps, PIXELS.scale, RING[1], 1)
+    found = azimuthal.subtracted(stamps, PIXELS.scale, RING[1], FWHM, 1)
     ring = found.ring(*RING)
     scatter = found.residual[:, ring].std(1)
     before = stamps[:, 32 - 17 : 32 + 18][:, :, 32 - 17 : 32 + 18]
@@ -90,7 +93,7 @@ def test_the_shape_of_the_core_is_that_of_the_light():
     x, y = PIXELS.mesh()
     u, v = np.cos(0.5) * x + np.sin(0.5) * y, -np.sin(0.5) * x + np.cos(0.5) * y
     light = np.exp(-0.5 * (0.7 * (u - 0.1) ** 2 + v**2 / 0.7) / 0.7**2)
-    q, phi, centre = azimuthal.core_shape(light[None], PIXELS.scale)
+    q, phi, centre = azimuthal.core_shape(light[None], PIXELS.scale, FWHM)
     # The fainter of opposite pixels is a little rounder where the galaxy is off the middle.
     np.testing.assert_allclose(q, 0.7, atol=0.06)
     np.testing.assert_allclose(phi % np.pi, 0.5, atol=0.1)
@@ -176,3 +179,18 @@ def test_the_two_stages_multiply_to_the_completeness():
     assert heavy["value"] == pytest.approx(2 * passes.sum() / weight.sum())
     none = detectable.stages(np.zeros(9, bool), found[:9], host[:9])
     assert none["found_observable"]["value"] is None
+
+
+def test_no_stamps_at_all_are_no_error():
+    """A survey may have no labelled lens, or no galaxy of the injections' stamp size."""
+    nothing = np.empty((0, SIDE, SIDE, 3), np.float32)
+    assert len(signs(nothing)) == 0
+    one = azimuthal.subtracted(np.zeros((1, SIDE, SIDE, 3)), PIXELS.scale, RING[1], FWHM, 1)
+    none = azimuthal.subtracted(nothing, PIXELS.scale, RING[1], FWHM, 1)
+    assert none.residual.shape == (0, *one.residual.shape[1:])
+    made = Sample.of(
+        nothing, pd.DataFrame({"galaxy_id": [], "theta_e": []}), default(), PIXELS.scale
+    )
+    assert all(len(values) == 0 for values in made.quantities(default(), True).values())
+    found = gabor.features(nothing, none.sigma, none.sky, PIXELS.scale, RING[1])
+    assert len(found) == 0

@@ -95,7 +95,7 @@ def test_what_is_measured_is_the_flux_that_was_put_in():
     stamps = galaxy + flux * blob / blob.sum() + noise * rng.normal(size=(30, size, size, 3))
     stamps = stamps.astype(np.float32)
     stamps[0, :, :, 2] = np.nan
-    found = subtracted(stamps, scale, 5.0, 1)
+    found = subtracted(stamps, scale, 5.0, 1.38, 1)
     m = gates.measured(stamps, found, RING, 1, np.arange(30), np.ones(30, bool))
     np.testing.assert_allclose(np.median(m.flux[1:], 0), flux, rtol=0.1)
     pixels = found.ring(*RING).sum()

@@ -21,8 +21,9 @@ ANGLES = 64
 """samples of a ring"""
 OUTER = 0.65
 """the background is measured farther from the centre than this, in half-widths of the stamp"""
-CORE = (0.35, 1.2)
-"""smallest and largest size of the core (sigma of a round Gaussian, arcsec) whose shape is used"""
+CORE = (0.25, 0.87)
+"""smallest and largest size of the core whose shape is used: sigma of a round Gaussian, in units of
+the survey's FWHM"""
 ROUNDEST, FLATTEST = 1.0, 0.3
 STEPS = 8
 """iterations of the adaptive moments; more change the axis ratio by less than 0.01"""
@@ -35,7 +36,7 @@ class Residuals:
     """Of n stamps, their central s x s pixels. residual and model (n, s, s, B): nanomaggies; where
     a pixel is missing the residual is NaN. sigma (n, B): scatter of a background pixel, and sky
     (n, B): its median, nanomaggies. q (n,): axis ratio of the rings. radius (s, s): of the pixels
-    from the stamp's centre, arcsec. scale: arcsec per pixel."""
+    from the stamp's centre, arcsec. scale: arcsec per pixel. fwhm: of the survey's PSF, arcsec."""
 
     residual: Float[np.ndarray, "n s s b"]
     model: Float[np.ndarray, "n s s b"]
@@ -44,6 +45,7 @@ class Residuals:
     q: Float[np.ndarray, " n"]
     radius: Float[np.ndarray, "s s"]
     scale: float
+    fwhm: float
 
     def __len__(self) -> int:
         return len(self.residual)
@@ -78,7 +80,7 @@ def background(
 
 
 def core_shape(
-    image: Float[np.ndarray, "n s s"], scale: float
+    image: Float[np.ndarray, "n s s"], scale: float, fwhm: float
 ) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"], Float[np.ndarray, "n 2"]]:
     """Axis ratio (n,), position angle of the major axis from x towards y (n,), rad, and centre
     (n, 2), arcsec, of the cores of galaxies.
@@ -88,25 +90,27 @@ def core_shape(
     & Jarvis 2002, AJ 123, 583, section 3; Hirata & Seljak 2003, MNRAS 343, 459, equation 5), within
     the sizes of CORE. It is taken of the fainter one of every two pixels opposite each other, in
     which an arc or a neighbour on one side leaves nothing. Galaxies without positive light get
-    round rings about the stamp's centre. scale: arcsec per pixel.
+    round rings about the stamp's centre. scale: arcsec per pixel. fwhm: of the PSF,
+    arcsec.
     """
-    near = min(2 * int(2.5 * CORE[1] / scale) + image.shape[1] % 2, image.shape[1])
+    least, largest = CORE[0] * fwhm, CORE[1] * fwhm
+    near = min(2 * int(2.5 * largest / scale) + image.shape[1] % 2, image.shape[1])
     start = (image.shape[1] - near) // 2
     image = np.nan_to_num(np.asarray(image[:, start : start + near, start : start + near], float))
     x, y = PixelGrid(near, scale).mesh()
     points = np.stack([x.ravel(), y.ravel()], -1)
     n = len(image)
-    round_ = np.repeat(np.eye(2)[None] * CORE[0] ** 2, n, 0)
+    round_ = np.repeat(np.eye(2)[None] * least**2, n, 0)
     centre = np.zeros((n, 2))
     for _ in range(STEPS):
         step, _, good = _moments(image, points, centre, round_)
         centre = np.where(good[:, None], np.clip(centre + 2 * step, -scale, scale), 0.0)
     even = np.minimum(image, image[:, ::-1, ::-1])
-    shape = np.repeat(np.eye(2)[None] * CORE[1] ** 2 / 2, n, 0)
+    shape = np.repeat(np.eye(2)[None] * largest**2 / 2, n, 0)
     for _ in range(STEPS):
         _, second, good = _moments(even, points, np.zeros((n, 2)), shape)
         # A Gaussian under a weight of its own shape has half its moments.
-        shape = _kept(np.where(good[:, None, None], 2 * second, np.eye(2)))
+        shape = _kept(np.where(good[:, None, None], 2 * second, np.eye(2)), least, largest)
     values, vectors = np.linalg.eigh(shape)
     minor, major = values.T
     q = np.sqrt(minor / major)
@@ -120,7 +124,7 @@ def _moments(
     weights of this shape (n, 2, 2), arcsec, and where there is light."""
     away = points[None] - centre[:, None]
     radius2 = np.einsum("npi,nij,npj->np", away, np.linalg.inv(shape), away, optimize=True)
-    weight = image.reshape(len(image), -1) * np.exp(-0.5 * radius2)
+    weight = image.reshape(radius2.shape) * np.exp(-0.5 * radius2)
     total = weight.sum(1)
     safe = np.where(total > 0, total, 1.0)[:, None]
     step = np.einsum("np,npi->ni", weight, away) / safe
@@ -129,25 +133,27 @@ def _moments(
     return step, second, total > 0
 
 
-def _kept(shape: Float[np.ndarray, "n 2 2"]) -> Float[np.ndarray, "n 2 2"]:
-    """Second moments with axis ratio and size inside the bounds."""
+def _kept(
+    shape: Float[np.ndarray, "n 2 2"], least: float, largest: float
+) -> Float[np.ndarray, "n 2 2"]:
+    """Second moments with axis ratio and size (arcsec) inside the bounds."""
     values, vectors = np.linalg.eigh(shape)
     low, high = (np.maximum(values[:, i], 1e-12) for i in (0, 1))
     q = np.clip(np.sqrt(low / np.maximum(high, low)), FLATTEST, ROUNDEST)
-    size2 = np.clip(np.sqrt(low * high), CORE[0] ** 2, CORE[1] ** 2)
+    size2 = np.clip(np.sqrt(low * high), least**2, largest**2)
     axes = np.stack([size2 * q, size2 / q], -1)
     return np.einsum("nik,nk,njk->nij", vectors, axes, vectors)
 
 
 def subtracted(
-    stamps: Float[np.ndarray, "n h h b"], scale: float, outer: float, band: int = 0
+    stamps: Float[np.ndarray, "n h h b"], scale: float, outer: float, fwhm: float, band: int = 0
 ) -> Residuals:
     """Stamps (n, H, H, B), nanomaggies, NaN where there is no data, without their central galaxy.
 
-    scale: arcsec per pixel. outer: radius (arcsec) up to which the residual is wanted. band: the
-    one that the shape of the rings is measured in. Never raises for values: a stamp without data
-    has residuals that are NaN. Raises InputError for stamps that are not square or are smaller
-    than the circle of radius `outer`.
+    scale: arcsec per pixel. outer: radius (arcsec) up to which the residual is wanted. fwhm: of
+    the survey's PSF, arcsec. band: the one that the shape of the rings is measured in. Never raises
+    for values: a stamp without data has residuals that are NaN. Raises InputError for stamps that
+    are not square or are smaller than the circle of radius `outer`.
     """
     stamps = np.asarray(stamps, np.float32)
     if stamps.ndim != 4 or stamps.shape[1] != stamps.shape[2]:
@@ -160,23 +166,23 @@ def subtracted(
             "give larger stamps or a smaller arc ring"
         )
     parts = [
-        _subtracted(stamps[i : i + CHUNK], scale, outer, band, wanted)
+        _subtracted(stamps[i : i + CHUNK], scale, outer, fwhm, band, wanted)
         for i in range(0, max(len(stamps), 1), CHUNK)
     ]
     residual, model, sigma, sky, q = (np.concatenate(p) for p in zip(*parts))
     radius = PixelGrid(wanted, scale).radius() * scale
-    return Residuals(residual, model, sigma, sky, q, radius, scale)
+    return Residuals(residual, model, sigma, sky, q, radius, scale, fwhm)
 
 
 def _subtracted(
-    stamps: np.ndarray, scale: float, outer: float, band: int, wanted: int
+    stamps: np.ndarray, scale: float, outer: float, fwhm: float, band: int, wanted: int
 ) -> tuple[np.ndarray, ...]:
     """Residual, model, sigma, sky and axis ratio of a chunk of stamps."""
     sky, sigma = background(stamps)
     start = (stamps.shape[1] - wanted) // 2
     part = stamps[:, start : start + wanted, start : start + wanted]
     part = part - sky[:, None, None].astype(np.float32)
-    q, phi, centre = core_shape(part[..., band], scale)
+    q, phi, centre = core_shape(part[..., band], scale, fwhm)
     # Rings in units of the pixel; the outermost one reaches the corner of the wanted circle along
     # the minor axis.
     steps = np.arange(int(np.ceil(outer / scale / np.sqrt(FLATTEST))) + 3)

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float
 
 from classifiers.audit.axes import Axis
+from classifiers.audit.completeness import weights
 from classifiers.audit.realism import (
     detectable,
     features,
@@ -74,7 +75,7 @@ class Sample:
         within = self.found.radius <= survey.radii.arc[1]
         arc = detectable.lit(self.found, survey.radii.arc)
         light = np.where(arc, np.nan_to_num(self.found.residual[..., survey.place]), 0.0)
-        bright = np.maximum(light, 0.0).reshape(len(light), -1)
+        bright = np.maximum(light, 0.0).reshape(len(light), self.found.radius.size)
         with np.errstate(divide="ignore", invalid="ignore"):
             radius = bright @ self.found.radius.ravel() / bright.sum(1)
             mag = lambda flux: np.where(flux > 0, 22.5 - 2.5 * np.log10(flux), np.nan)
@@ -350,8 +351,7 @@ def _stages(
     bound = table["snr"].to_numpy() >= s.gate_snr
     passes = gate.passes(injected.signs)
     found = table["score"].to_numpy() > threshold
-    weight = np.asarray(table.get("weight", np.ones(len(table))), np.float64)
-    told = (passes, found, injected.group, bound, weight)
+    told = (passes, found, injected.group, bound, weights(table))
     bins: dict[str, np.ndarray] = {}
     for axis in axes:
         cell = f"cell_{axis.name}"

@@ -10,7 +10,7 @@ finder's. The matched filter of the known arc is the bound for any such gate.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,8 +22,8 @@ from lensjax.errors import InputError
 if TYPE_CHECKING:
     from data.survey import Survey
 
-SEEING = 1.2
-"""FWHM (arcsec) of the Gaussian that residuals are smoothed with, about the survey's PSF"""
+SMOOTHING = 0.87
+"""FWHM of the Gaussian that residuals are smoothed with, in units of the survey's PSF"""
 TOLERANCE = 0.03
 """share of the model's brightness by which a galaxy may differ from an azimuthal model"""
 MOST = 5.0
@@ -45,7 +45,8 @@ class Signs:
     light in the arc ring, in standard deviations, about 0 for noise. coherence (n,): mean
     correlation of neighbouring bands over the ring; NaN where fewer than two bands have data.
     unrest (n,): as energy, in the surroundings of the ring. All NaN where a stamp has no data.
-    scale: arcsec per pixel, and ring: radii (arcsec), for which the coherence of noise is known."""
+    scale: arcsec per pixel, ring: radii, and fwhm: of the PSF (both arcsec), for which the
+    coherence of noise is known."""
 
     energy: Float[np.ndarray, " n"]
     coherence: Float[np.ndarray, " n"]
@@ -53,6 +54,7 @@ class Signs:
     bands: int
     scale: float
     ring: tuple[float, float]
+    fwhm: float
 
     def __len__(self) -> int:
         return len(self.energy)
@@ -60,7 +62,7 @@ class Signs:
     def take(self, which: np.ndarray) -> Signs:
         """The signs at these places."""
         own = {k: getattr(self, k)[which] for k in ("energy", "coherence", "unrest")}
-        return Signs(**own, bands=self.bands, scale=self.scale, ring=self.ring)
+        return replace(self, **own)
 
 
 def residuals(stamps: Float[np.ndarray, "n h h b"], survey: Survey, scale: float) -> Residuals:
@@ -68,7 +70,7 @@ def residuals(stamps: Float[np.ndarray, "n h h b"], survey: Survey, scale: float
     `azimuthal.subtracted` does."""
     half = scale * stamps.shape[1] / 2
     outer = min(SURROUNDINGS * survey.radii.arc[1], max(half, survey.radii.arc[1]))
-    return subtracted(stamps, scale, outer, survey.place)
+    return subtracted(stamps, scale, outer, survey.typical_fwhm, survey.place)
 
 
 def deviations(
@@ -76,14 +78,14 @@ def deviations(
 ) -> tuple[Float[np.ndarray, "n s s b"], Float[np.ndarray, "n s s"]]:
     """Residuals of every band, and of all bands together, in standard deviations.
 
-    Every band is smoothed by SEEING and divided by its standard deviation, which is that of
+    Every band is smoothed (SMOOTHING) and divided by its standard deviation, which is that of
     smoothed white sky noise, sigma / sqrt(4 pi s^2) with s in pixels, and TOLERANCE of the model,
     in quadrature. Bands add up to one image of unit variance on the empty sky. Missing pixels
     count as empty, bands without a background as 0.
     """
     from scipy.ndimage import gaussian_filter
 
-    s = SEEING / 2.3548 / found.scale
+    s = found.fwhm * SMOOTHING / 2.3548 / found.scale
     good = _known(found)
     usable = np.isfinite(found.residual) & good[:, None, None]
     smooth = gaussian_filter(np.where(usable, found.residual, 0.0), (0, s, s, 0), mode="constant")
@@ -119,6 +121,7 @@ def signs(found: Residuals, ring: tuple[float, float]) -> Signs:
         found.sigma.shape[1],
         found.scale,
         ring,
+        found.fwhm,
     )
 
 
@@ -141,7 +144,12 @@ def _agreement(
 
 
 def coherence_of_noise(
-    bands: int, scale: float, ring: tuple[float, float], share: float = 0.05, seed: int = 0
+    bands: int,
+    scale: float,
+    ring: tuple[float, float],
+    fwhm: float,
+    share: float = 0.05,
+    seed: int = 0,
 ) -> float:
     """The coherence that `share` of empty stamps with white noise exceed; minus infinity for one
     band. Noise has few independent patches in the ring, so it agrees by chance."""
@@ -152,7 +160,7 @@ def coherence_of_noise(
     side = 2 * int(np.ceil(ring[1] / scale)) + 9
     rng = np.random.default_rng([seed, bands])
     noise = rng.normal(size=(NOISE_FIELDS, side, side, bands)).astype(np.float32)
-    s = SEEING / 2.3548 / scale
+    s = fwhm * SMOOTHING / 2.3548 / scale
     from lensjax.grid import PixelGrid
 
     radius = PixelGrid(side, scale).radius() * scale
@@ -210,7 +218,7 @@ def calibrated(lenses: Signs, random: Signs, rate: float = 0.05, seed: int = 0) 
         raise InputError(
             f"{len(random)} random galaxies to calibrate the gate on; give {FEWEST} or more"
         )
-    chance = coherence_of_noise(random.bands, random.scale, random.ring)
+    chance = coherence_of_noise(random.bands, random.scale, random.ring, random.fwhm)
     whole = _fitted(lenses, random, rate, chance)
     folds = np.random.default_rng(seed)
     passed = {"lenses": 0, "random": 0}
