@@ -10,6 +10,7 @@ kernels. There the threshold is found four bits at a time, fifteen counts in one
 
 from functools import partial
 
+import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.experimental.layout import Layout, with_layout_constraint
@@ -28,6 +29,7 @@ _DIGIT = 4
 2^bits comparisons a number in each, and from here on these take longer than reading the numbers."""
 
 
+@partial(jax.jit, static_argnames=("count",), inline=True)  # traced once for stamps of every size
 def largest(values: Float[Array, " N"], count: int) -> Int[Array, " K"]:
     """Places of the min(count, N) largest of non-negative values, in no order. Values that agree in
     their leading bits (10 significant ones for N = 4096) count as equal, and of equals the first

@@ -34,6 +34,18 @@ def psf_of(survey: Survey, psfsize: ArrayLike) -> lj.Moffat:
     return lj.Moffat(jnp.asarray(psfsize, jnp.float32), survey.conditions.moffat_beta)
 
 
+def psf_within(survey: Survey, psfsize: ArrayLike, size: int) -> lj.PSF:
+    """The PSF of a coadd (`psf_of`) for stamps of `size` pixels.
+
+    On stamps that are wider than `psf_stamp` it ends there, as the stars of `draw_stars` do. This
+    halves the work of a convolution with wings that have no end.
+    """
+    psf, side = psf_of(survey, psfsize), psf_stamp(survey)
+    if size < side:
+        return psf
+    return lj.PixelKernel(jnp.moveaxis(psf.stamp(lj.PixelGrid(side, survey.pixel_scale)), -1, 0))
+
+
 def psf_stamp(survey: Survey) -> int:
     """Side (odd, pixels) of a stamp that holds all of a PSF but a few parts in a thousand."""
     return survey.size(11.6 * float(typical(survey).psfsize[survey.place]))
@@ -54,15 +66,10 @@ def point_source(
     return (beta - 1) / (np.pi * a2) * (1 + (x**2 + y**2)[..., None] / a2) ** -beta
 
 
-@partial(jax.jit, static_argnames=("grid", "beta"))
+@partial(jax.jit, static_argnames=("grid",))
 def _render(
-    flux: Float[Array, "k B"],
-    shape: Float[Array, "k 6"],
-    fwhm: Float[Array, " B"],
-    grid: lj.PixelGrid,
-    beta: float,
+    flux: Float[Array, "k B"], shape: Float[Array, "k 6"], psf: lj.PSF, grid: lj.PixelGrid
 ) -> Float[Array, "k size size B"]:
-    psf = lj.Moffat(fwhm, beta)
     one = lambda f, s: lj.render(lj.Scene(source=(lj.Sersic(f, *s),)), grid, psf)
     return jax.vmap(one)(flux, shape)
 
@@ -74,7 +81,7 @@ def batches(survey: Survey) -> dict[int, int]:
     """
     stamp = survey.stamp
     largest = max(survey.size(LARGEST), stamp | 1)
-    return {stamp // 4 | 1: 256, round(0.64 * stamp) | 1: 64, stamp | 1: 32, largest: 8}
+    return {stamp // 4 | 1: 128, round(0.64 * stamp) | 1: 32, stamp | 1: 16, largest: 8}
 
 
 def stamp_sizes(
@@ -127,14 +134,14 @@ def render_all(
 
     They are rendered in batches of one length, so that one compiled function serves every brick.
     """
-    grid, beta = lj.PixelGrid(size, survey.pixel_scale), survey.conditions.moffat_beta
-    fwhm, batch = jnp.asarray(psfsize, jnp.float32), batches(survey)[size]
+    grid, psf = lj.PixelGrid(size, survey.pixel_scale), psf_within(survey, psfsize, size)
+    batch = batches(survey)[size]
     parts = [np.empty((0, size, size, len(survey.bands)), np.float32)]
     for start in range(0, len(rows), batch):
         some = rows[start : start + batch]
         padded = jnp.asarray(np.resize(some, (batch, rows.shape[1])), jnp.float32)
         light, shape = padded[:, : -len(SHAPE)], padded[:, -len(SHAPE) :]
-        parts.append(np.asarray(_render(light, shape, fwhm, grid, beta))[: len(some)])
+        parts.append(np.asarray(_render(light, shape, psf, grid))[: len(some)])
     return np.concatenate(parts)
 
 

@@ -16,7 +16,7 @@ import pandas as pd
 from jaxtyping import Array, Float
 
 import lensjax as lj
-from data.simulate.pixels import psf_of
+from data.simulate.pixels import psf_within
 from data.simulate.population import fitted_types, red_galaxies, truncated_normal
 from data.survey import Survey
 from lensjax.prior import lens_like_host
@@ -226,7 +226,7 @@ def _batches(
 ) -> Iterator[Float[np.ndarray, "n m m B"]]:
     """Renders in batches of one size, so that one compiled function serves every brick."""
     n, grid = len(dx), lj.PixelGrid(stamp(survey), survey.pixel_scale)
-    psf = psf_of(survey, psfsize)
+    psf = psf_within(survey, psfsize, stamp(survey))
     for start in range(0, n, BATCH):
         index = np.arange(start, start + BATCH) % n
         some = {name: jnp.asarray(v[index], jnp.float32) for name, v in parameters.items()}

@@ -132,11 +132,8 @@ def _flux_within(square: Array, n: Array) -> Float[Array, "..."]:
     $\gamma(2n, t)/\Gamma(2n)$ of $t = b_n r^{1/n}$ (Graham & Driver 2005, equation 2) by the series
     DLMF 8.11.4."""
     a, t = 2 * n, sersic_b(n) * jnp.exp(0.5 / n * jnp.log(square))
-    term = 1 / a
-    total = term
-    for k in range(1, _TERMS):
-        term = term * t / (a + k)
-        total = total + term
+    steps = t[..., None] / (a[..., None] + jnp.arange(1, _TERMS, dtype=a.dtype))
+    total = (1 + jnp.sum(jnp.cumprod(steps, -1), -1)) / a
     return total * jnp.exp(a * jnp.log(t) - t - gammaln(a))
 
 
