@@ -14,7 +14,7 @@ from classifiers.audit.campaign import Campaign
 from classifiers.audit.case import cases
 from classifiers.audit.completeness import weights
 from classifiers.audit.settings import AuditSettings
-from classifiers.intervals import weighted
+from classifiers.audit.thresholds import Threshold, known
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,18 +24,17 @@ PARTS = "treatments"
 """Folder of finished looks below the folder of the audit's parts."""
 
 
-def headline(rows: pd.DataFrame, threshold: float, table: pd.DataFrame | None) -> dict[str, Any]:
-    """Completeness above a threshold with both intervals. statistical: 95 %, hosts as groups
-    (`intervals.weighted`). systematic: `assumptions.systematic`, None without treatments."""
-    found = weighted(
-        rows["score"].to_numpy() > threshold, weights(rows), rows["galaxy_id"].to_numpy()
-    )
-    low, high = (float(end) for end in found.interval())
-    systematic = None if table is None else assumptions.systematic(table, found.value)
+def headline(rows: pd.DataFrame, at: Threshold, table: pd.DataFrame | None) -> dict[str, Any]:
+    """Completeness above a threshold with both intervals. statistical: 95 %, hosts as groups, and
+    what is not known of the threshold (`thresholds.known`). systematic: `assumptions.systematic`,
+    None without treatments."""
+    found = known(rows["score"].to_numpy(), weights(rows), rows["galaxy_id"].to_numpy(), at)
+    (low, high), share = found.interval(), found.share
+    systematic = None if table is None else assumptions.systematic(table, share.value)
     return {
-        "completeness": found.value,
-        "threshold": threshold,
-        "statistical": {"low": low, "high": high, "n_eff": found.n_eff},
+        "completeness": share.value,
+        "threshold": at.value,
+        "statistical": {"low": low, "high": high, "n_eff": share.n_eff},
         "systematic": systematic,
     }
 
@@ -67,12 +66,13 @@ def ask(
     rows: pd.DataFrame,
     axes: Grid,
     s: AuditSettings,
-    middle: float,
+    threshold: Threshold,
     folder: Path,
 ) -> tuple[dict[str, Any], dict[str, pd.DataFrame]]:
     """Treatments, counterfactuals and causes of an audit: what goes into its summary, with
     sentences under "said", and tables by name (`TABLES`). A finder whose scores come back in a
     table cannot be asked again; its treatments are listed as not applied."""
+    middle = threshold.value
     at = float(np.log(middle / (1 - middle)))
     logit = rows["logit"].to_numpy(np.float64)
     tables: dict[str, pd.DataFrame] = {}
@@ -89,7 +89,7 @@ def ask(
     if sample is not None or not alive:
         why = "" if alive else "the finder's scores came back in a table, so it cannot be asked"
         tables["treatments"] = assumptions.table(listed, looks, weight, middle, axes, s.seed, why)
-    found = headline(rows, middle, tables.get("treatments") if looks else None)
+    found = headline(rows, threshold, tables.get("treatments") if looks else None)
     sentences = [said(found)]
     if (changes := _counterfactuals(campaign, rows, s, middle)) is not None:
         tables["counterfactuals"] = changes

@@ -37,6 +37,8 @@ OUTPUTS = (
     "completeness.csv",
     "marginals.parquet",
     "marginals.csv",
+    "thresholds.parquet",
+    "thresholds.csv",
     "summary.json",
 )
 OPTIONAL = (
@@ -199,10 +201,15 @@ def choose_hosts(
 
 
 def injection_set(
-    rows: pd.DataFrame, s: AuditSettings, campaign: Campaign, axes: Grid, prior: Prior
+    rows: pd.DataFrame,
+    s: AuditSettings,
+    campaign: Campaign,
+    axes: Grid,
+    prior: Prior,
+    thresholds: Mapping[str, float],
 ) -> InjectionSet:
     """The injections with the density that each was drawn from, and the weight that makes them a
-    sample of the prior."""
+    sample of the prior. thresholds: of the first finder, by name."""
     from classifiers.audit import density, redraw
     from classifiers.audit.injectionset import InjectionSet
 
@@ -216,7 +223,7 @@ def injection_set(
         "density_over": list(drawn),
         "proposal": drawn,
         "population": population,
-        "thresholds": all_thresholds(campaign.out, s),
+        "thresholds": dict(thresholds),
         "finders": {"": described_finder(campaign.finder)}
         | {name: described_finder(finder) for name, finder in campaign.more.items()},
         "hosts": {
@@ -233,20 +240,6 @@ def described_finder(finder: Finder) -> dict[str, Any]:
     """Name and plain facts of a finder."""
     plain = {k: v for k, v in finder.info.items() if isinstance(v, str | int | float | bool)}
     return {"name": finder.name, **plain}
-
-
-def all_thresholds(out: Path, s: AuditSettings) -> dict[str, float]:
-    """Name to score: the settings' and those of evaluation/thresholds.csv that stand on enough
-    negatives."""
-    import pandas as pd
-
-    found = {f"p{t:g}": float(t) for t in s.thresholds}
-    path = out / "evaluation" / "thresholds.csv"
-    if path.is_file():
-        table = pd.read_csv(path)
-        good = table[(table["status"] == "ok") & np.isfinite(table["threshold"])]
-        found |= {str(name): float(t) for name, t in zip(good["name"], good["threshold"])}
-    return found
 
 
 def write_table(table: pd.DataFrame, folder: Path, name: str) -> None:
@@ -268,6 +261,7 @@ def run(out: Path, s: AuditSettings) -> dict[str, Any]:
         sensitivity,
         standing,
         summary,
+        thresholds,
     )
     from classifiers.audit.campaign import Campaign
     from classifiers.audit.density import proposed
@@ -294,7 +288,8 @@ def run(out: Path, s: AuditSettings) -> dict[str, Any]:
     domains = {name: prior.domain(name) for name in prior.parameters}
     axes = s.axes(hosts.fwhm, hosts.depth, hosts, domains, survey)
     chunks = plan.chunks(hosts, axes, s.injections, s.per_host, degrade, s.seed)
-    thresholds = all_thresholds(out, s)
+    asked = thresholds.asked(out, s.thresholds, finder.info)
+    numbers = thresholds.values(asked)
     wanted = axes.cells() * s.injections
     print(
         f"audit: {sum(map(len, chunks))} injections of {wanted} asked, {axes.cells()} cells, "
@@ -320,19 +315,26 @@ def run(out: Path, s: AuditSettings) -> dict[str, Any]:
         more,
     )
     injections = injection_set(
-        campaign.with_scores(campaign.carry_out(folder / "parts")), s, campaign, axes, prior
+        campaign.with_scores(campaign.carry_out(folder / "parts")),
+        s,
+        campaign,
+        axes,
+        prior,
+        numbers,
     )
     rows = injections.table
     injections.save(folder / "injections.parquet")
-    table = completeness.table(
-        rows, plan.cells(hosts, axes, degrade), thresholds, axes, s.sufficient
-    )
+    table = completeness.table(rows, plan.cells(hosts, axes, degrade), asked, axes, s.sufficient)
     write_table(table, folder, "completeness")
-    marginal = completeness.marginals(rows, thresholds, axes, s.sufficient)
+    marginal = completeness.marginals(rows, asked, axes, s.sufficient)
     write_table(marginal, folder, "marginals")
+    host = rows["galaxy_id"].to_numpy()
+    score, weight = rows["score"].to_numpy(), completeness.weights(rows)
+    at_thresholds = thresholds.table(asked, score, weight, host)
+    write_table(at_thresholds, folder, "thresholds")
 
     gradients = None
-    middle = operating(thresholds.values())
+    middle = operating(numbers.values())
     sample = plan.sample(chunks, s.sensitivity_sample)
     if sample and campaign.exchange is None:
         packed, experiment = campaign.packed(sample), campaign.experiment(chunks[sample[0][0]])
@@ -343,7 +345,8 @@ def run(out: Path, s: AuditSettings) -> dict[str, Any]:
             write_table(of_prior, folder, "sensitivity_prior")
         gradients = sensitivity.table(finder, experiment, packed, middle, known)
         write_table(gradients, folder, "sensitivity")
-    standings, tables = standing.ask(campaign, rows, axes, s, middle, folder)
+    at = next(t for t in asked if t.value == middle)
+    standings, tables = standing.ask(campaign, rows, axes, s, at, folder)
     for name, made in tables.items():
         write_table(made, folder, name)
     picks = gallery.chosen(rows, middle, s.gate_snr)
@@ -360,7 +363,7 @@ def run(out: Path, s: AuditSettings) -> dict[str, Any]:
         table,
         marginal,
         gradients,
-        thresholds,
+        at_thresholds,
         middle,
     )
     first, *others = standings.pop("said")

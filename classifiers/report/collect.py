@@ -41,6 +41,7 @@ TABLES = {
     "treatments": "audit/treatments.parquet",
     "counterfactuals": "audit/counterfactuals.parquet",
     "causes": "audit/causes.parquet",
+    "audit_thresholds": "audit/thresholds.parquet",
 }
 
 
