@@ -181,9 +181,11 @@ def mean(
     group: Shaped[np.ndarray, " n"] | None = None,
 ) -> Mean:
     """Weighted mean of numbers, where those of one group are not independent; the standard error is
-    that of `weighted`. weight: 1 if not given. group: each number is its own if not given. The
-    error is NaN with fewer than two groups, the value too with no weight. Raises ValueError for
-    weights that are negative or not finite."""
+    that of `weighted`. The degrees of freedom are the effective number of groups that the variance
+    comes from, (sum e^2)^2 / sum e^4 over their residuals e, at most one fewer than there are:
+    where most numbers are 0, few groups carry it. weight: 1 if not given. group: each number is its
+    own if not given. The error is NaN with fewer than two groups, the value too with no weight.
+    Raises ValueError for weights that are negative or not finite."""
     values = np.asarray(values, np.float64)
     weight = np.ones(len(values)) if weight is None else np.asarray(weight, np.float64)
     if (weight < 0).any() or not np.isfinite(weight).all():
@@ -200,4 +202,5 @@ def mean(
         return Mean(value, np.nan, 0.0)
     squares = np.bincount(number, weight * (values - value)) ** 2
     error = float(np.sqrt(groups / (groups - 1) * squares.sum()) / total)
-    return Mean(value, error, float(groups - 1))
+    carrying = float(squares.sum() ** 2 / (squares**2).sum()) if squares.any() else np.inf
+    return Mean(value, error, min(carrying, groups - 1.0))

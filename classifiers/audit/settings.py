@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
+import tyro
 from pydantic import Field, model_validator
 
 from classifiers.audit.axes import Axis, Grid
@@ -118,7 +119,7 @@ class AuditSettings:
     nothing about hosts"""
     sufficient: Count = 200
     """cells and bins with fewer injections are marked insufficient"""
-    prior: str | dict[str, Any] = "arclike"
+    prior: Annotated[str | dict[str, Any], tyro.conf.arg(constructor=str)] = "arclike"
     """prior that scenes are drawn from: the name of a shipped one, a YAML file, or its contents"""
     proposal: dict[str, Any] = field(default_factory=dict)
     """distributions that injections are drawn from in place of the prior's, so that rare regions

@@ -1,5 +1,5 @@
 """How the audit's one number stands: its statistical and its systematic interval, what missed arcs
-lack, and why they were missed."""
+lack, why they were missed, and how much hosts differ."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from classifiers.audit import assumptions, causes, counterfactual, treatments
+from classifiers.audit import assumptions, causes, counterfactual, hosteffects, treatments
 from classifiers.audit.axes import Grid
 from classifiers.audit.campaign import Campaign
 from classifiers.audit.case import cases
@@ -19,7 +19,7 @@ from classifiers.audit.thresholds import Threshold, known
 if TYPE_CHECKING:
     import pandas as pd
 
-TABLES = ("treatments", "counterfactuals", "causes")
+TABLES = ("treatments", "counterfactuals", "causes", "host_effects")
 PARTS = "treatments"
 """Folder of finished looks below the folder of the audit's parts."""
 
@@ -88,7 +88,7 @@ def ask(
         weight = sample.weight * weights(rows)[sample.rows]
     if sample is not None or not alive:
         why = "" if alive else "the finder's scores came back in a table, so it cannot be asked"
-        tables["treatments"] = assumptions.table(listed, looks, weight, middle, axes, s.seed, why)
+        tables["treatments"] = assumptions.table(listed, looks, weight, middle, axes, why)
     found = headline(rows, threshold, tables.get("treatments") if looks else None)
     sentences = [said(found)]
     if (changes := _counterfactuals(campaign, rows, s, middle)) is not None:
@@ -99,6 +99,8 @@ def ask(
     cause = causes.cause_of(rows, middle, s.gate_snr, campaign.hosts)
     tables["causes"] = causes.atlas(rows, cause)
     sentences.append(causes.in_words(tables["causes"]))
+    tables["host_effects"] = hosteffects.table(rows, middle, s.sufficient)
+    sentences += hosteffects.in_words(tables["host_effects"])
     done = assumptions.overall(tables["treatments"]) if "treatments" in tables else None
     return {
         "headline": found,
@@ -106,6 +108,7 @@ def ask(
         "treatments": [] if done is None else _plain(done),
         "counterfactuals": summary,
         "causes": _plain(tables["causes"]),
+        "host_effects": _plain(tables["host_effects"]),
         "said": sentences,
     }, tables
 

@@ -44,7 +44,10 @@ OUTPUTS = (
 OPTIONAL = (
     *(
         f"{name}.{kind}"
-        for name in ("sensitivity", "sensitivity_prior", "treatments", "counterfactuals", "causes")
+        for name in (
+            *("sensitivity", "sensitivity_prior", "treatments", "counterfactuals", "causes"),
+            "host_effects",
+        )
         for kind in ("csv", "parquet")
     ),
     "gallery.npz",
@@ -338,12 +341,15 @@ def run(out: Path, s: AuditSettings) -> dict[str, Any]:
     sample = plan.sample(chunks, s.sensitivity_sample)
     if sample and campaign.exchange is None:
         packed, experiment = campaign.packed(sample), campaign.experiment(chunks[sample[0][0]])
-        known = None
+        places, known = plan.places(chunks, sample), None
+        own = weight[places], host[places]
         if finder.differentiable:
             known = sensitivity.all_slopes(finder, experiment, packed)
-            of_prior = sensitivity.of_the_prior(experiment, packed, known, middle)
+            of_prior = sensitivity.of_the_prior(
+                experiment, packed, known, middle, *own, proposed=tuple(s.proposal)
+            )
             write_table(of_prior, folder, "sensitivity_prior")
-        gradients = sensitivity.table(finder, experiment, packed, middle, known)
+        gradients = sensitivity.table(finder, experiment, packed, middle, known, *own)
         write_table(gradients, folder, "sensitivity")
     at = next(t for t in asked if t.value == middle)
     standings, tables = standing.ask(campaign, rows, axes, s, at, folder)

@@ -91,6 +91,13 @@ def completeness(run: Run) -> list[Any]:
             stages(audit["two_stages"]),
         )
     )
+    effects = run.table("host_effects")
+    if effects is not None:
+        caption = (
+            "Kinds of hosts, and how far hosts are apart: the variance among hosts of their own "
+            "completeness, and the correlation of two injections into one host"
+        )
+        blocks.append(Table("host_effects", caption, effects))
     blocks += realism(audit)
     if audit.get("beside_lenses"):
         b = audit["beside_lenses"]
