@@ -6,12 +6,12 @@ Statistical Science 16, 101, section 3.1.2) advise and astropy computes it. Wher
 known, and the interval is (0, 1).
 
 `weighted` is the same where trials have weights and come in groups, `mean` is for numbers instead
-of successes, and `combined` joins the intervals of two sources of error. Measured in a world with
-known truth (`python -m benchmarks.coverage`): 95 % intervals of `weighted` hold the truth in 93 to
-97 of 100 samples as long as there are ten groups or more and the effective numbers of successes and
-of failures, n_eff C and n_eff (1 - C), are both 8 or more. With fewer, they hold it more often
-where groups hardly matter (up to 99 of 100), but less often (85 to 93) where there are many trials
-a group that all do the same.
+of successes, and `combined` joins the intervals of two sources of error. Where they hold is
+measured in worlds with known truth (`python -m benchmarks.shares`, `benchmarks.coverage`). The
+95 % intervals of `weighted` hold the truth in 93 to 97 of 100 samples where the effective numbers
+of successes and of failures, n_eff C and n_eff (1 - C), are both 8 or more (in up to 98 where there
+are only 10 or 20 groups). With fewer they hold it in up to 99 where groups hardly matter, and in 85
+or more where all trials of a group do much the same.
 """
 
 from __future__ import annotations

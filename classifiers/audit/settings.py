@@ -119,6 +119,9 @@ class AuditSettings:
     nothing about hosts"""
     sufficient: Count = 200
     """cells and bins with fewer injections are marked insufficient"""
+    merge: tuple[str, ...] = ()
+    """axes along which insufficient cells are joined with a neighbour, the first before the others,
+    in a table of its own (merged.csv): `[depth_m5, psf_fwhm]`; empty: none are joined"""
     prior: Annotated[str | dict[str, Any], tyro.conf.arg(constructor=str)] = "arclike"
     """prior that scenes are drawn from: the name of a shipped one, a YAML file, or its contents"""
     proposal: dict[str, Any] = field(default_factory=dict)

@@ -46,7 +46,7 @@ OPTIONAL = (
         f"{name}.{kind}"
         for name in (
             *("sensitivity", "sensitivity_prior", "treatments", "counterfactuals", "causes"),
-            "host_effects",
+            *("host_effects", "merged"),
         )
         for kind in ("csv", "parquet")
     ),
@@ -260,6 +260,7 @@ def run(out: Path, s: AuditSettings) -> dict[str, Any]:
         causes,
         completeness,
         gallery,
+        merging,
         plan,
         sensitivity,
         standing,
@@ -290,6 +291,7 @@ def run(out: Path, s: AuditSettings) -> dict[str, Any]:
         )
     domains = {name: prior.domain(name) for name in prior.parameters}
     axes = s.axes(hosts.fwhm, hosts.depth, hosts, domains, survey)
+    merging.places(axes, s.merge)
     chunks = plan.chunks(hosts, axes, s.injections, s.per_host, degrade, s.seed)
     asked = thresholds.asked(out, s.thresholds, finder.info)
     numbers = thresholds.values(asked)
@@ -329,6 +331,9 @@ def run(out: Path, s: AuditSettings) -> dict[str, Any]:
     injections.save(folder / "injections.parquet")
     table = completeness.table(rows, plan.cells(hosts, axes, degrade), asked, axes, s.sufficient)
     write_table(table, folder, "completeness")
+    merged = merging.table(rows, asked, axes, s.sufficient, s.merge) if s.merge else None
+    if merged is not None:
+        write_table(merged, folder, "merged")
     marginal = completeness.marginals(rows, asked, axes, s.sufficient)
     write_table(marginal, folder, "marginals")
     host = rows["galaxy_id"].to_numpy()
@@ -374,6 +379,9 @@ def run(out: Path, s: AuditSettings) -> dict[str, Any]:
     )
     first, *others = standings.pop("said")
     found |= standings | {"words": [first, *found["words"], *others]}
+    if merged is not None:
+        found["merged"] = merging.summary(merged, s.merge)
+        found["limitations"].append(merging.in_words(found["merged"]))
     shown = (*axes.axes, *axes.measured)
     found |= comparison.compare(campaign, rows, shown, middle, s, folder)
     found["limitations"].append(comparison.sentence(found["realism"]))

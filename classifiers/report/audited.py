@@ -163,6 +163,13 @@ def completeness(run: Run) -> list[Any]:
             folded=True,
         )
     )
+    merged = run.table("merged", ["members", "rule"])
+    if merged is not None:
+        caption = (
+            f"Cells joined where injections are few, by the rule {merged['rule'].iloc[0]}; members "
+            "are the cells that a line is made of"
+        )
+        blocks.append(Table("merged", caption, merged, folded=True))
     blocks.append(
         Table(
             "completeness",

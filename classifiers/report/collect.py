@@ -41,6 +41,7 @@ TABLES = {
     "treatments": "audit/treatments.parquet",
     "counterfactuals": "audit/counterfactuals.parquet",
     "causes": "audit/causes.parquet",
+    "merged": "audit/merged.parquet",
     "host_effects": "audit/host_effects.parquet",
     "audit_thresholds": "audit/thresholds.parquet",
 }

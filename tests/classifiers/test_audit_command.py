@@ -18,7 +18,7 @@ from lensjax.errors import InputError
 
 FLAGS = (
     "--injections 12 --theta-e 1.0 2.0 --batch 16 --sufficient 10 --sensitivity-sample 0 "
-    "--treatment-sample 0 --counterfactuals 0 --psf-edges 1.0 1.3 1.6"
+    "--treatment-sample 0 --counterfactuals 0 --psf-edges 1.0 1.3 1.6 --merge depth_m5 theta_e"
 ).split()
 
 
@@ -93,6 +93,16 @@ def test_completeness_at_a_rate_has_both_uncertainties_and_a_refusal_is_said(fin
     assert any(
         "No completeness at a false-positive rate of 0.1 %" in w for w in summary["limitations"]
     )
+
+
+def test_insufficient_cells_are_joined_in_a_table_of_their_own_and_said(finished):
+    table = pd.read_csv(finished / "audit/merged.csv").query("threshold_name == 'p0.5'")
+    cells = pd.read_csv(finished / "audit/completeness.csv").query("threshold_name == 'p0.5'")
+    cells = cells[cells["source_mag_bin"] == "all"]
+    assert table["cells"].sum() == len(cells) and table["n"].sum() == cells["n"].sum()
+    summary = json.loads((finished / "audit/summary.json").read_text())
+    assert summary["merged"]["groups"] == len(table)
+    assert any("smaller_neighbour along depth_m5, theta_e" in w for w in summary["limitations"])
 
 
 def test_second_run_is_up_to_date_and_an_interrupted_one_ends_with_the_same_bytes(
