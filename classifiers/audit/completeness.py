@@ -193,6 +193,24 @@ def strata_columns(table: pd.DataFrame) -> list[str]:
     return [str(c) for c in table.columns if str(c).endswith("_bin")]
 
 
+def along(rows: pd.DataFrame, grid: Grid) -> list[tuple[str, list[str], pd.Series]]:
+    """All injections, then every axis of the grid and every measured one: its name, the names of
+    its bins (of the grid's axes those in which there are injections), and the bin that every
+    injection lies in."""
+    import pandas as pd
+
+    found: list[tuple[str, list[str], pd.Series]] = [(ALL, [ALL], pd.Series(ALL, index=rows.index))]
+    for axis in grid.axes:
+        cells = cells_along(axis, rows)
+        present = set(cells)
+        there = [str(c.value) for c in axis.cells if c.value in present]
+        found.append((axis.name, there, pd.Series(cells, rows.index).astype(str)))
+    for axis in grid.measured:
+        own = pd.Series(axis.named(rows[axis.column]), rows.index)
+        found.append((axis.name, axis.names(), own))
+    return found
+
+
 def marginals(
     rows: pd.DataFrame,
     thresholds: Mapping[str, float] | Sequence[Threshold],
@@ -205,18 +223,8 @@ def marginals(
 
     asked = listed(thresholds)
     rows = prepared(rows, asked)
-    everything = pd.Series(ALL, index=rows.index)
-    along: list[tuple[str, list[str], pd.Series]] = [(ALL, [ALL], everything)]
-    for axis in grid.axes:
-        cells = cells_along(axis, rows)
-        found = [str(c.value) for c in axis.cells if c.value in set(cells)]
-        along.append((axis.name, found, pd.Series(cells, rows.index).astype(str)))
-    for axis in grid.measured:
-        along.append(
-            (axis.name, axis.names(), pd.Series(axis.named(rows[axis.column]), rows.index))
-        )
     lines = []
-    for name, values, own in along:
+    for name, values, own in along(rows, grid):
         for value in values:
             chosen = rows[own == value]
             for threshold in asked:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import field, replace
 from itertools import pairwise
@@ -92,7 +93,10 @@ class AuditSettings:
     empty: this run's own classifier"""
     more_finders: dict[str, str] = field(default_factory=dict)
     """other finders that score the same stamps, by a name of yours: `{onnx: resnet.onnx}`; each as
-    in `finder`, tables of scores excepted"""
+    in `finder`, tables of scores excepted; a name is part of the name of a column"""
+    compare_at: tuple[Probability, ...] = (0.05, 0.01)
+    """several finders are compared at the thresholds, and at those that such shares of the hosts
+    pass as they are, without an arc"""
     trained_on: str = ""
     """what a finder from outside was trained on: `none` of these galaxies, `train`, the training
     split of this run, or a table (CSV or Parquet) with galaxy_id, ra and dec, whose objects are
@@ -196,6 +200,12 @@ class AuditSettings:
                 "moffat_beta: a Moffat PSF needs beta above 1 (0 for a Gaussian), "
                 f"got {self.moffat_beta}"
             )
+        for name in self.more_finders:
+            if not re.fullmatch(r"[\w.-]+", name) or name.startswith("before"):
+                raise ValueError(
+                    f"more_finders: {name!r} becomes part of the name of a column; use letters, "
+                    "digits, _, . and -, and do not begin with `before`"
+                )
         if self.finder and self.classifier:
             raise ValueError("finder and classifier name the same thing; give one of them")
         return self

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from classifiers.audit import assumptions, causes, counterfactual, hosteffects, treatments
+from classifiers.audit import (
+    assumptions,
+    causes,
+    counterfactual,
+    hosteffects,
+    overlap,
+    shapes,
+    treatments,
+)
 from classifiers.audit.axes import Grid
 from classifiers.audit.campaign import Campaign
 from classifiers.audit.case import cases
@@ -19,7 +27,10 @@ from classifiers.audit.thresholds import Threshold, known
 if TYPE_CHECKING:
     import pandas as pd
 
-TABLES = ("treatments", "counterfactuals", "causes", "host_effects")
+TABLES = (
+    *("treatments", "counterfactuals", "causes", "host_effects"),
+    *("finders", "finder_shapes"),
+)
 PARTS = "treatments"
 """Folder of finished looks below the folder of the audit's parts."""
 
@@ -101,6 +112,8 @@ def ask(
     sentences.append(causes.in_words(tables["causes"]))
     tables["host_effects"] = hosteffects.table(rows, middle, s.sufficient)
     sentences += hosteffects.in_words(tables["host_effects"])
+    together, more_said = _several(campaign, rows, axes, s, middle, tables)
+    sentences += more_said
     done = assumptions.overall(tables["treatments"]) if "treatments" in tables else None
     return {
         "headline": found,
@@ -109,8 +122,32 @@ def ask(
         "counterfactuals": summary,
         "causes": _plain(tables["causes"]),
         "host_effects": _plain(tables["host_effects"]),
+        **together,
         "said": sentences,
     }, tables
+
+
+def _several(
+    campaign: Campaign,
+    rows: pd.DataFrame,
+    axes: Grid,
+    s: AuditSettings,
+    middle: float,
+    tables: dict[str, pd.DataFrame],
+) -> tuple[dict[str, Any], list[str]]:
+    """What several finders find together and alone: for the summary, and in sentences; both empty
+    where only one was asked. Adds their tables."""
+    if not campaign.more:
+        return {}, []
+    name, fixed = campaign.finder.name, sorted({*s.thresholds, middle})
+    finders, looks = overlap.of_audit(rows, name, list(campaign.more), fixed, s.compare_at)
+    found = overlap.table(rows, finders, looks, axes, s.sufficient)
+    shape = shapes.table(rows, finders, looks, axes, s.sufficient)
+    tables |= {"finders": found, "finder_shapes": shape}
+    at = f"p{middle:g}"
+    summary = overlap.summary(found, at) | {"names": list(finders)}
+    own = shapes.in_words(shape, at, axes)
+    return {"finders": summary | {"shapes": own}}, [overlap.in_words(summary), *own]
 
 
 def _counterfactuals(

@@ -46,7 +46,7 @@ OPTIONAL = (
         f"{name}.{kind}"
         for name in (
             *("sensitivity", "sensitivity_prior", "treatments", "counterfactuals", "causes"),
-            *("host_effects", "merged"),
+            *("host_effects", "merged", "finders", "finder_shapes"),
         )
         for kind in ("csv", "parquet")
     ),
@@ -213,7 +213,7 @@ def injection_set(
 ) -> InjectionSet:
     """The injections with the density that each was drawn from, and the weight that makes them a
     sample of the prior. thresholds: of the first finder, by name."""
-    from classifiers.audit import density, redraw
+    from classifiers.audit import density, overlap, redraw
     from classifiers.audit.injectionset import InjectionSet
 
     drawn = density.distributions(campaign.prior, axes)
@@ -221,12 +221,17 @@ def injection_set(
     columns = {name: rows[name] for name in {*drawn, *population}}
     ln_p_draw = density.ln_density(drawn, columns)
     own = density.ln_density(population, columns)
+    looks = []
+    if campaign.more:
+        asked = campaign.finder.name, list(campaign.more), s.thresholds, s.compare_at
+        looks = overlap.of_audit(rows, *asked)[1]
     about = {
         "total_generated": len(rows),
         "density_over": list(drawn),
         "proposal": drawn,
         "population": population,
         "thresholds": dict(thresholds),
+        "finder_thresholds": overlap.of_finders(looks),
         "finders": {"": described_finder(campaign.finder)}
         | {name: described_finder(finder) for name, finder in campaign.more.items()},
         "hosts": {

@@ -12,7 +12,15 @@ import pandas as pd
 import pytest
 from auditable import PIXELS, run_directory
 
-from classifiers.audit import completeness, hosts, plan, summary, thresholds
+from classifiers.audit import (
+    completeness,
+    hosteffects,
+    hosts,
+    merging,
+    plan,
+    summary,
+    thresholds,
+)
 from classifiers.audit.settings import AuditSettings
 from classifiers.report import command
 from classifiers.report.images import MISSING, rgb
@@ -194,6 +202,8 @@ def add_audit(out: Path) -> None:
         ("marginals", marginal),
         ("sensitivity", gradients),
         ("thresholds", at_thresholds),
+        ("host_effects", hosteffects.table(rows, 0.5, 4)),
+        ("merged", merging.table(rows, asked, axes, 30, ["depth_m5"])),
     ):
         content.to_parquet(folder / f"{name}.parquet")
     words = summary.summarise(
@@ -344,6 +354,9 @@ def test_every_table_lies_beside_the_page_in_both_formats(whole):
     assert {
         "completeness",
         "marginals",
+        "audit_thresholds",
+        "host_effects",
+        "merged",
         "sensitivity",
         "injections",
         "steps",
