@@ -244,11 +244,13 @@ def _hosts(rows: Any, known: Known) -> Iterator[tuple[str, Held]]:
 
 
 def _same(host: np.ndarray, bins: np.ndarray) -> float:
-    """Share of pairs of injections into one host that lie in one bin."""
-    pairs = lambda n: float((n * (n - 1)).sum())
-    _, both = np.unique(host * 1000 + bins, return_counts=True)
-    _, alone = np.unique(host, return_counts=True)
-    return pairs(both) / pairs(alone)
+    """Share of pairs of injections into one host that lie in one bin, where a host counts as its
+    injections do."""
+    _, place, number = np.unique(host, return_inverse=True, return_counts=True)
+    _, first, count = np.unique(host * 1000 + bins, return_index=True, return_counts=True)
+    pairs = np.bincount(place[first], count * (count - 1.0), len(number))
+    some = number > 1
+    return float((pairs[some] / (number[some] - 1)).sum() / number[some].sum())
 
 
 def _change(rows: Any, known: Known, rng: np.random.Generator) -> Iterator[tuple[str, Held]]:

@@ -54,13 +54,14 @@ def among_hosts(
 ) -> Scatter:
     """Variance among hosts of the chance that an injection into them is found.
 
-    The estimate is the weighted mean of (found_i - C)(found_j - C) over pairs that share a host
-    (the analysis-of-variance estimate for one-way data, Searle, Casella & McCulloch 1992, Variance
-    Components, section 3.6, written as pairs), with the jackknife over hosts for its bias and
-    standard error (Efron & Tibshirani 1993, An Introduction to the Bootstrap, chapter 11). With the
-    part W that a host's finite number of injections adds, V + W is a mean of squares; the interval
-    is symmetric in its logarithm and W is taken off again. A few hosts may carry the variance, so
-    Student's t has the effective number of jackknife values as its degrees of freedom.
+    The estimate is the weighted mean of (found_i - C)(found_j - C) over pairs that share a host,
+    averaged over hosts by their weight (with as many injections into each it is the analysis of
+    variance's, Searle, Casella & McCulloch 1992, Variance Components, section 3.6, written as
+    pairs), with the jackknife over hosts for its bias and standard error (Efron & Tibshirani 1993,
+    An Introduction to the Bootstrap, chapter 11). With the part W that a host's finite number of
+    injections adds, V + W is a mean of squares; the interval is symmetric in its logarithm and W is
+    taken off again. A few hosts may carry the variance, so Student's t has the effective number of
+    jackknife values as its degrees of freedom.
     """
     weight = np.asarray(weight, np.float64)
     used = weight > 0
@@ -74,8 +75,9 @@ def among_hosts(
     sums = lambda values: np.bincount(number, values)
     s, m, s2, m2 = sums(w * f), sums(w), sums(w**2 * f), sums(w**2)
     # Sums over pairs of f_i f_j, -(f_i + f_j) and 1: a quadratic in C, so that leaving out a host
-    # costs nothing.
-    parts = np.stack([s**2 - s2, -2 * (s * m - s2), m**2 - m2])
+    # costs nothing. A host counts as its injections do, not as their pairs.
+    pairs = np.where(count >= 2, m**2 - m2, np.inf)
+    parts = np.stack([s**2 - s2, -2 * (s * m - s2), m**2 - m2]) * (m / pairs)
     c = s.sum() / m.sum()
     at = lambda p, c: (p[0] + c * p[1] + c**2 * p[2]) / p[2]
     total, hosts = parts.sum(1), len(m)
@@ -83,7 +85,7 @@ def among_hosts(
     without = at(total[:, None] - parts, (s.sum() - s) / (m.sum() - m))
     variance = hosts * value - (hosts - 1) * float(without.mean())
     away = without - without.mean()
-    alone = float((s2 * (1 - 2 * c) + c**2 * m2).sum() / total[2])
+    alone = float(((s2 * (1 - 2 * c) + c**2 * m2) * m / pairs).sum() / total[2])
     error = float(np.sqrt((hosts - 1) / hosts * (away**2).sum()))
     low, high = 0.0, MOST
     if error > 1e-9:

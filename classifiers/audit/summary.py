@@ -76,7 +76,7 @@ def limitations(
     words += _of_the_prior(s, hosts)
     words.append(
         "Jeffreys intervals take injections as independent; several share a host, so the intervals "
-        "that resample hosts are the safer ones."
+        "by hosts are the safer ones."
     )
     cells = completeness.whole(table)
     short, empty = int((cells["status"] != "sufficient").sum()), int((cells["n"] == 0).sum())
@@ -194,7 +194,7 @@ def findings(
     words = [
         f"Of {t['n']} injections {t['k']} score above {middle:g}"
         f"{'' if even else ', weighted to the population'}: {percent(t['completeness'])} "
-        f"(95 %: {percent(t['lo95'])} to {percent(t['hi95'])}; resampling hosts: "
+        f"(95 %: {percent(t['lo95'])} to {percent(t['hi95'])}; by hosts: "
         f"{percent(t['lo95_hosts'])} to {percent(t['hi95_hosts'])}); {t['k_before']} of their "
         "hosts do so with no arc."
     ]

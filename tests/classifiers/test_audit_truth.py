@@ -111,6 +111,34 @@ def test_variance_among_hosts_by_hand_and_refused_where_pairs_are_few():
     assert np.isnan(rare.variance) and "hosts with two finds or more, 8 needed" in rare.status
 
 
+def test_variance_among_hosts_is_that_of_loops_over_pairs_and_hosts():
+    """Hosts with one to six injections of uneven weight, each host counting as its weight."""
+    rng = np.random.default_rng(9)
+    host = np.repeat(np.arange(60), rng.integers(1, 7, 60))
+    weight = rng.uniform(0.5, 2.0, len(host))
+    found = rng.random(len(host)) < rng.beta(1, 1, 60)[host]
+
+    def estimate(left: np.ndarray) -> float:
+        c = np.average(found[left], weights=weight[left])
+        products, share = [], []
+        for h in np.unique(host[left]):
+            own = np.flatnonzero(host == h)
+            pairs = [(i, j) for i in own for j in own if i != j]
+            if pairs:
+                w = [weight[i] * weight[j] for i, j in pairs]
+                away = [(found[i] - c) * (found[j] - c) for i, j in pairs]
+                products.append(np.average(away, weights=w))
+                share.append(weight[own].sum())
+        return float(np.average(products, weights=share))
+
+    every = estimate(np.ones(len(host), bool))
+    without = np.array([estimate(host != h) for h in range(60)])
+    known = hosteffects.among_hosts(found, weight, host)
+    assert known.variance == pytest.approx(60 * every - 59 * without.mean())
+    error = np.sqrt(59 / 60 * ((without - without.mean()) ** 2).sum())
+    assert known.high - known.low == pytest.approx(4 * error, rel=0.2)
+
+
 def test_changes_have_the_p_of_mcnemar_where_injections_are_alone():
     """Of two looks that differ by noise alone, one in twenty is significant at 5 % or fewer."""
     rng, small = np.random.default_rng(4), 0
