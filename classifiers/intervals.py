@@ -1,10 +1,17 @@
-"""How well a proportion is known: the one convention of this project.
+"""How well a proportion or a mean is known: the one convention of this project.
 
 Jeffreys' equal-tailed interval of k out of n, the quantiles of Beta(k + 1/2, n - k + 1/2), with
 its lower end at 0 where k = 0 and its upper end at 1 where k = n, as Brown, Cai & DasGupta (2001,
 Statistical Science 16, 101, section 3.1.2) advise and astropy computes it. Where n = 0 nothing is
-known, and the interval is (0, 1). `weighted` is the same where trials have weights and come in
-groups.
+known, and the interval is (0, 1).
+
+`weighted` is the same where trials have weights and come in groups, `mean` is for numbers instead
+of successes, and `combined` joins the intervals of two sources of error. Where they hold is
+measured in worlds with known truth (`python -m benchmarks.shares`, `benchmarks.coverage`). The
+95 % intervals of `weighted` hold the truth in 93 to 97 of 100 samples where the effective numbers
+of successes and of failures, n_eff C and n_eff (1 - C), are both 8 or more (in up to 98 where there
+are only 10 or 20 groups). With fewer they hold it in up to 99 where groups hardly matter, and in 85
+or more where all trials of a group do much the same.
 """
 
 from __future__ import annotations
@@ -35,26 +42,78 @@ def jeffreys(
     return low, np.where(n > 0, high, 1.0)
 
 
+def observed(rate: float, n: float, level: float = 0.95) -> tuple[float, float]:
+    """Between which observed shares of n trials Jeffreys' interval holds the true share `rate`,
+    which is above 0 and below 1: the shares whose upper and whose lower end it is.
+
+    It is the interval of `jeffreys` turned round. Applied to the share of scores above a threshold
+    it gives the interval of the threshold with the true share `rate` above it, that is of a
+    quantile (Woodruff 1952, Journal of the American Statistical Association 47, 635). For n
+    independent scores it lies between the exact intervals by order statistics (the true share above
+    the k-th largest score is Beta(k, n - k + 1), David & Nagaraja 2003, section 7.1) that are just
+    too wide and just too narrow, because scores are discrete.
+    """
+    from scipy.optimize import brentq
+    from scipy.stats import beta
+
+    tail = (1 - level) / 2
+    above = lambda share, p: float(beta.cdf(rate, share * n + 0.5, (1 - share) * n + 0.5)) - p
+
+    def share(p: float) -> float:
+        if above(0.0, p) <= 0:
+            return 0.0
+        return float(brentq(above, 0.0, 1.0, (p,))) if above(1.0, p) < 0 else 1.0
+
+    return share(1 - tail), share(tail)
+
+
+def combined(
+    value: Any, one: tuple[Any, Any], other: tuple[Any, Any], correlation: Any = 0.0
+) -> tuple[Any, Any]:
+    """Interval of a value with two sources of error, each with an interval of its own about the
+    same value: their distances from it, in quadrature, end by end (the method of variance estimates
+    recovery, Zou & Donner 2008, Statistics in Medicine 27, 1693). It keeps both asymmetries.
+
+    correlation: of the two errors, from -1 to 1 (Zou 2007, Psychological Methods 12, 399). The ends
+    are cut at 0 and 1. Numbers or arrays that broadcast.
+    """
+    value = np.asarray(value, np.float64)
+
+    def distance(a: Any, b: Any) -> Any:
+        a, b = np.maximum(a, 0.0), np.maximum(b, 0.0)
+        return np.sqrt(np.maximum(a**2 + b**2 + 2 * np.asarray(correlation) * a * b, 0.0))
+
+    low = value - distance(value - one[0], value - other[0])
+    high = value + distance(one[1] - value, other[1] - value)
+    return np.maximum(low, 0.0), np.minimum(high, 1.0)
+
+
 class Shares(NamedTuple):
-    """Weighted proportions: value and variance, the number of trials with weight and of groups, and
-    by how many independent, equally weighted trials they would be known as well. Numbers or
-    arrays."""
+    """Weighted proportions: value and variance, the number of trials with weight and of groups, by
+    how many independent, equally weighted trials they would be known as well, and the degrees of
+    freedom of the variance. Numbers or arrays."""
 
     value: Any
     variance: Any
     trials: Any
     groups: Any
     n_eff: Any
+    freedom: Any
 
-    def interval(self, level: float = 0.95) -> tuple[Any, Any]:
-        """Jeffreys' interval for the effective number of trials, which is made smaller where groups
-        are few (Korn & Graubard 1998, Survey Methodology 24, 193)."""
+    def effective(self, level: float = 0.95) -> Any:
+        """Effective number of trials for an interval: n_eff, made smaller where few groups say how
+        large the variance is (Korn & Graubard 1998, Survey Methodology 24, 193, with the degrees of
+        freedom of `freedom`)."""
         from scipy.stats import t
 
-        groups, trials = np.maximum(self.groups, 2), np.maximum(self.trials, 2)
-        tail = 0.5 + level / 2
-        few = np.minimum((t.ppf(tail, trials - 1) / t.ppf(tail, groups - 1)) ** 2, 1.0)
-        n = np.nan_to_num(self.n_eff * few)
+        trials = np.maximum(self.trials, 2)
+        tail, freedom = 0.5 + level / 2, np.maximum(self.freedom, 1.0)
+        few = np.minimum((t.ppf(tail, trials - 1) / t.ppf(tail, freedom)) ** 2, 1.0)
+        return np.nan_to_num(self.n_eff * few)
+
+    def interval(self, level: float = 0.95) -> tuple[Any, Any]:
+        """Jeffreys' interval for the effective number of trials."""
+        n = self.effective(level)
         return jeffreys(np.nan_to_num(self.value) * n, n, level)
 
 
@@ -69,8 +128,11 @@ def weighted(
     The variance is that of a ratio of sums over groups, linearised (Korn & Graubard 1999, Analysis
     of Health Surveys, equation 2.4-1); the effective number of trials is the one for which a
     binomial has it, at most their number. Where all or nothing was found, it is that of groups by
-    their weights. Trials of weight 0 do not count; with nothing left the value is NaN and the
-    interval (0, 1). Raises ValueError for weights that are negative or not finite.
+    their weights. The degrees of freedom are those of the part of the variance that comes from
+    groups (Satterthwaite 1946, Biometrics Bulletin 2, 110): where trials of a group do the same,
+    a few groups with finds carry the variance, and it is badly known; where they are independent,
+    the binomial gives it. Trials of weight 0 do not count; with nothing left the value is NaN and
+    the interval (0, 1). Raises ValueError for weights that are negative or not finite.
     """
     weight = np.asarray(weight, np.float64)
     if (weight < 0).any() or not np.isfinite(weight).all():
@@ -79,15 +141,66 @@ def weighted(
     found, weight = np.asarray(found, bool)[used], weight[used]
     total, n = weight.sum(), len(weight)
     if not n:
-        return Shares(np.nan, np.nan, 0, 0, 0.0)
+        return Shares(np.nan, np.nan, 0, 0, 0.0, 0)
     _, number = np.unique(np.asarray(group)[used], return_inverse=True)
     groups = int(number.max()) + 1
     value = float(weight[found].sum() / total)
     n_eff = float(total**2 / (np.bincount(number, weight) ** 2).sum())
-    variance = np.nan
+    variance, freedom = np.nan, float(max(groups - 1, 1))
     if groups > 1:
-        residual = np.bincount(number, weight * (found - value))
-        variance = float(groups / (groups - 1) * (residual**2).sum() / total**2)
+        own = weight * (found - value)
+        squares = np.bincount(number, own) ** 2
+        variance = float(groups / (groups - 1) * squares.sum() / total**2)
         if 0 < value < 1 and variance > 0:
             n_eff = min(value * (1 - value) / variance, float(n))
-    return Shares(value, variance, n, groups, n_eff)
+            extra = 1 - min(float((own**2).sum() / squares.sum()), 1.0)
+            if extra > 0:
+                carrying = float(squares.sum() ** 2 / (squares**2).sum())
+                freedom = min(carrying / extra**2, freedom)
+    return Shares(value, variance, n, groups, n_eff, freedom)
+
+
+class Mean(NamedTuple):
+    """A mean of numbers, its standard error, and the degrees of freedom of that."""
+
+    value: float
+    error: float
+    freedom: float
+
+    def interval(self, level: float = 0.95) -> tuple[float, float]:
+        """Student's interval."""
+        from scipy.stats import t
+
+        half = float(t.ppf(0.5 + level / 2, max(self.freedom, 1.0))) * self.error
+        return self.value - half, self.value + half
+
+
+def mean(
+    values: Float[np.ndarray, " n"],
+    weight: Float[np.ndarray, " n"] | None = None,
+    group: Shaped[np.ndarray, " n"] | None = None,
+) -> Mean:
+    """Weighted mean of numbers, where those of one group are not independent; the standard error is
+    that of `weighted`. The degrees of freedom are the effective number of groups that the variance
+    comes from, (sum e^2)^2 / sum e^4 over their residuals e, at most one fewer than there are:
+    where most numbers are 0, few groups carry it. weight: 1 if not given. group: each number is its
+    own if not given. The error is NaN with fewer than two groups, the value too with no weight.
+    Raises ValueError for weights that are negative or not finite."""
+    values = np.asarray(values, np.float64)
+    weight = np.ones(len(values)) if weight is None else np.asarray(weight, np.float64)
+    if (weight < 0).any() or not np.isfinite(weight).all():
+        raise ValueError("weights must be finite and 0 or larger")
+    group = np.arange(len(values)) if group is None else np.asarray(group)
+    used = weight > 0
+    values, weight = values[used], weight[used]
+    if not len(values):
+        return Mean(np.nan, np.nan, 0.0)
+    _, number = np.unique(group[used], return_inverse=True)
+    groups, total = int(number.max()) + 1, weight.sum()
+    value = float((weight * values).sum() / total)
+    if groups < 2:
+        return Mean(value, np.nan, 0.0)
+    squares = np.bincount(number, weight * (values - value)) ** 2
+    error = float(np.sqrt(groups / (groups - 1) * squares.sum()) / total)
+    carrying = float(squares.sum() ** 2 / (squares**2).sum()) if squares.any() else np.inf
+    return Mean(value, error, min(carrying, groups - 1.0))

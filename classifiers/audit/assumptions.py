@@ -147,7 +147,6 @@ def table(
     weight: Float[np.ndarray, " n"],
     threshold: float,
     grid: Grid,
-    seed: int = 0,
     otherwise: str = "",
 ) -> pd.DataFrame:
     """One line per treatment and bin: first all injections (axis "all"), then each bin of the drawn
@@ -175,7 +174,7 @@ def table(
         for axis_name, value, inside in bins:
             if not inside.any():
                 continue
-            found = compared(before[inside], after[inside], weight[inside], hosts[inside], seed)
+            found = compared(before[inside], after[inside], weight[inside], hosts[inside])
             where = {"axis": axis_name, "value": value}
             lines.append({**about, **where, **in_points(found), "status": DONE})
     return pd.DataFrame(lines)

@@ -225,7 +225,9 @@ class Campaign:
         ids = np.array(chunk.ids)
         alone, back = np.unique(place, return_inverse=True)
         parts, after, before = [], [], []
-        others: dict[str, list[Scores]] = {name: [] for name in self.more}
+        others: dict[str, list[Scores]] = {
+            f"{when}_{name}": [] for when in ("", "_before") for name in self.more
+        }
         for number, (found, rows) in enumerate(self.made(chunk, stamps)):
             n, sky = len(rows), self.sky(place[rows])
             parts.append(described(found, n, self.survey))
@@ -233,23 +235,26 @@ class Campaign:
             made = np.asarray(found["stamp"])[:n]
             after.append(self.score(name, ids[rows], made, sky))
             for other, finder in self.more.items():
-                others[other].append(scored(finder, made, ids[rows], self.batch))
+                others[f"_{other}"].append(scored(finder, made, ids[rows], self.batch))
             if chunk.degrade:
                 own, host = befores(ids[rows]), np.asarray(found["host"])[:n]
                 before.append(self.score(f"{name}-before", own, host, sky))
+                for other, finder in self.more.items():
+                    others[f"_before_{other}"].append(scored(finder, host, own, self.batch))
         if not chunk.degrade:
             own = befores(hosts.ids[alone])
             pixels = np.stack([stamps[int(i)] for i in alone])
             one = self.score(f"{chunk.name}-before", own, pixels, self.sky(alone))
-            before = [one if one is None else Scores(one.logit[back], one.score[back])]
+            before = [one if one is None else one.take(back)]
+            for other, finder in self.more.items():
+                mine = scored(finder, pixels, own, self.batch)
+                others[f"_before_{other}"] = [mine.take(back)]
         pixels_of = {place: digest(stamp) for place, stamp in stamps.items()}
         columns = self.known(chunk)
         columns["host_sha256"] = [pixels_of[int(i)] for i in place]
         measured = {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
         columns |= {name: values for name, values in measured.items() if name not in columns}
-        every = {"_before": before, "": after}
-        every |= {f"_{name}": scores for name, scores in others.items()}
-        for suffix, scores in every.items():
+        for suffix, scores in {"_before": before, "": after, **others}.items():
             if scores[0] is not None:
                 columns[f"logit{suffix}"] = np.concatenate([s.logit for s in scores])
                 columns[f"score{suffix}"] = np.concatenate([s.score for s in scores])

@@ -1,12 +1,14 @@
 """Completeness: the fraction of injected arcs that score above a threshold, cell by cell.
 
-Every fraction has Jeffreys intervals, and one that allows for injections into the same host.
+Every fraction has Jeffreys intervals, one that allows for injections into the same host, and one
+that allows for what is not known of the threshold as well.
 Nothing is smoothed or filled: a cell with fewer injections than asked says "insufficient" and keeps
 its own counts. `selection.SelectionFunction` loads the table again and interpolates it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +16,8 @@ import numpy as np
 from jaxtyping import Float
 
 from classifiers.audit.axes import ALL, Axis, Grid
-from classifiers.intervals import Shares, jeffreys, weighted
+from classifiers.audit.thresholds import OK, Known, Threshold, known, residuals
+from classifiers.intervals import Shares, combined, jeffreys
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,8 +48,30 @@ def weights(rows: pd.DataFrame) -> Float[np.ndarray, " n"]:
     return rows["weight"].to_numpy(np.float64) if "weight" in rows else np.ones(len(rows))
 
 
-def counts(rows: pd.DataFrame, threshold: float, sufficient: int) -> dict[str, Any]:
-    """Counts of a set of injections at one threshold (a score above it is a detection);
+def listed(thresholds: Mapping[str, float] | Sequence[Threshold]) -> list[Threshold]:
+    """Thresholds that have a value. Scores by name are thresholds that were given."""
+    if isinstance(thresholds, Mapping):
+        return [
+            Threshold(str(name), float(t), float(t), float(t)) for name, t in thresholds.items()
+        ]
+    return [t for t in thresholds if t.status == OK]
+
+
+def prepared(rows: pd.DataFrame, thresholds: Sequence[Threshold]) -> pd.DataFrame:
+    """The injections with hosts by number, which are quicker to tell apart, and what each host says
+    of every uncertain threshold (`thresholds.residuals`)."""
+    import pandas as pd
+
+    more = {_of(t): residuals(rows["galaxy_id"].to_numpy(), t) for t in thresholds if t.uncertain}
+    return rows.assign(galaxy_id=pd.factorize(rows["galaxy_id"])[0], **more)
+
+
+def _of(threshold: Threshold) -> str:
+    return f"residual_{threshold.name}"
+
+
+def counts(rows: pd.DataFrame, threshold: Threshold, sufficient: int) -> dict[str, Any]:
+    """Counts of a set of `prepared` injections at one threshold (a score above it is a detection);
     `with_intervals` adds the fractions.
 
     k_before counts the injections whose host already scored so high without an arc. Where the
@@ -54,21 +79,26 @@ def counts(rows: pd.DataFrame, threshold: float, sufficient: int) -> dict[str, A
     """
     n = len(rows)
     snr = np.quantile(rows["arc_snr"], [0.1, 0.5, 0.9]) if n else [np.nan] * 3
-    found = (rows["score"] > threshold).to_numpy()
-    weight = weights(rows)
-    enough = float(weight.sum() ** 2 / (weight**2).sum()) if weight.any() else 0.0
+    score, weight, host = rows["score"].to_numpy(), weights(rows), rows["galaxy_id"].to_numpy()
+    residual = rows[_of(threshold)].to_numpy() if threshold.uncertain else None
     return {
         "n": n,
-        "k": int(found.sum()),
+        "k": int((score > threshold.value).sum()),
         "hosts": int(rows["galaxy_id"].nunique()),
-        "k_before": int((rows["score_before"] > threshold).sum()),
+        "k_before": int((rows["score_before"] > threshold.value).sum()),
         "snr_p10": float(snr[0]),
         "snr_p50": float(snr[1]),
         "snr_p90": float(snr[2]),
-        "status": "sufficient" if enough >= sufficient else "insufficient",
-        "enough": enough,
-        "share": weighted(found, weight, rows["galaxy_id"].to_numpy()),
+        "status": "sufficient" if enough(weight) >= sufficient else "insufficient",
+        "enough": enough(weight),
+        "known": known(score, weight, host, threshold, residual),
     }
+
+
+def enough(weight: Float[np.ndarray, " n"]) -> float:
+    """Number of equally weighted injections that count as much as these (Kish 1965, Survey
+    Sampling, section 11.7)."""
+    return float(weight.sum() ** 2 / (weight**2).sum()) if weight.any() else 0.0
 
 
 def with_intervals(lines: pd.DataFrame) -> pd.DataFrame:
@@ -77,17 +107,27 @@ def with_intervals(lines: pd.DataFrame) -> pd.DataFrame:
     completeness is the weighted share that was found. lo68 to hi95 are Jeffreys' intervals of
     independent injections. lo95_hosts and hi95_hosts allow for injections that share a host
     (`intervals.weighted`), and n_eff is by how many independent injections it would be known as
-    well.
+    well. lo95_total and hi95_total allow for the threshold's own uncertainty too; of a threshold
+    that was given they are the same.
     """
-    shares = Shares(*(np.array(part, np.float64) for part in zip(*lines["share"])))
-    enough = lines["enough"].to_numpy(np.float64)
+    found_by = [Known(*one) for one in lines["known"]]
+    shares = Shares(*(np.array(p, np.float64) for p in zip(*(one.share for one in found_by))))
+    effective = lines["enough"].to_numpy(np.float64)
     found: dict[str, Any] = {"completeness": shares.value}
-    k = np.nan_to_num(shares.value) * enough
+    k = np.nan_to_num(shares.value) * effective
     for level in (68, 95):
-        found[f"lo{level}"], found[f"hi{level}"] = jeffreys(k, enough, level / 100)
-    found["lo95_hosts"], found["hi95_hosts"] = shares.interval(0.95)
+        found[f"lo{level}"], found[f"hi{level}"] = jeffreys(k, effective, level / 100)
+    own = shares.interval(0.95)
+    found["lo95_hosts"], found["hi95_hosts"] = own
+    at_high, at_low, correlation = (
+        np.array([getattr(one, name) for one in found_by])
+        for name in ("at_high", "at_low", "correlation")
+    )
+    both = combined(shares.value, own, (at_high, at_low), correlation)
+    for name, end, alone in zip(("lo95_total", "hi95_total"), both, own):
+        found[name] = np.where(np.isnan(shares.value), alone, end)
     found["n_eff"] = shares.n_eff
-    lines = lines.drop(columns=["share", "enough"])
+    lines = lines.drop(columns=["known", "enough"])
     place = list(lines.columns).index("k") + 1
     for i, (name, values) in enumerate(found.items()):
         lines.insert(place + i, name, values)
@@ -97,7 +137,7 @@ def with_intervals(lines: pd.DataFrame) -> pd.DataFrame:
 def table(
     rows: pd.DataFrame,
     cells: pd.DataFrame,
-    thresholds: dict[str, float],
+    thresholds: Mapping[str, float] | Sequence[Threshold],
     grid: Grid,
     sufficient: int,
 ) -> pd.DataFrame:
@@ -106,12 +146,12 @@ def table(
 
     rows: injections, with a column for every drawn axis, `cell_...` for every host axis, the
     columns of the measured axes, galaxy_id, arc_snr, score, score_before and perhaps weight.
-    cells: every cell of the grid (`plan.cells`). thresholds: name to score.
+    cells: every cell of the grid (`plan.cells`). thresholds: those without a value have no lines.
     """
     import pandas as pd
 
-    split = stratified(grid)
-    rows = rows.assign(galaxy_id=pd.factorize(rows["galaxy_id"])[0])  # quicker to tell apart
+    split, asked = stratified(grid), listed(thresholds)
+    rows = prepared(rows, asked)
     binned = rows.assign(**{bin_column(a): a.named(rows[a.column].to_numpy()) for a in split})
     keys = [cells_along(axis, rows) for axis in grid.axes]
     groups = {
@@ -121,7 +161,7 @@ def table(
     lines = []
     for cell in cells.to_dict("records"):
         inside = groups.get(tuple(cell[a.name] for a in grid.axes), nothing)
-        for label, threshold in thresholds.items():
+        for threshold in asked:
             for names in product(*([ALL, *a.names()] for a in split)):
                 chosen, strata = inside, dict(zip(map(bin_column, split), names))
                 for column, name in strata.items():
@@ -129,8 +169,8 @@ def table(
                 lines.append(
                     {
                         **{str(c): v for c, v in cell.items()},
-                        "threshold_name": label,
-                        "threshold": threshold,
+                        "threshold_name": threshold.name,
+                        "threshold": threshold.value,
                         **strata,
                         **counts(chosen, threshold, sufficient),
                     }
@@ -153,35 +193,47 @@ def strata_columns(table: pd.DataFrame) -> list[str]:
     return [str(c) for c in table.columns if str(c).endswith("_bin")]
 
 
+def along(rows: pd.DataFrame, grid: Grid) -> list[tuple[str, list[str], pd.Series]]:
+    """All injections, then every axis of the grid and every measured one: its name, the names of
+    its bins (of the grid's axes those in which there are injections), and the bin that every
+    injection lies in."""
+    import pandas as pd
+
+    found: list[tuple[str, list[str], pd.Series]] = [(ALL, [ALL], pd.Series(ALL, index=rows.index))]
+    for axis in grid.axes:
+        cells = cells_along(axis, rows)
+        present = set(cells)
+        there = [str(c.value) for c in axis.cells if c.value in present]
+        found.append((axis.name, there, pd.Series(cells, rows.index).astype(str)))
+    for axis in grid.measured:
+        own = pd.Series(axis.named(rows[axis.column]), rows.index)
+        found.append((axis.name, axis.names(), own))
+    return found
+
+
 def marginals(
-    rows: pd.DataFrame, thresholds: dict[str, float], grid: Grid, sufficient: int
+    rows: pd.DataFrame,
+    thresholds: Mapping[str, float] | Sequence[Threshold],
+    grid: Grid,
+    sufficient: int,
 ) -> pd.DataFrame:
     """Completeness along one axis at a time, the rest summed as drawn: first all, then every axis
     of the grid, then the measured ones. Columns are as in `table`."""
     import pandas as pd
 
-    rows = rows.assign(galaxy_id=pd.factorize(rows["galaxy_id"])[0])
-    everything = pd.Series(ALL, index=rows.index)
-    along: list[tuple[str, list[str], pd.Series]] = [(ALL, [ALL], everything)]
-    for axis in grid.axes:
-        cells = cells_along(axis, rows)
-        found = [str(c.value) for c in axis.cells if c.value in set(cells)]
-        along.append((axis.name, found, pd.Series(cells, rows.index).astype(str)))
-    for axis in grid.measured:
-        along.append(
-            (axis.name, axis.names(), pd.Series(axis.named(rows[axis.column]), rows.index))
-        )
+    asked = listed(thresholds)
+    rows = prepared(rows, asked)
     lines = []
-    for name, values, own in along:
+    for name, values, own in along(rows, grid):
         for value in values:
             chosen = rows[own == value]
-            for label, threshold in thresholds.items():
+            for threshold in asked:
                 lines.append(
                     {
                         "axis": name,
                         "value": value,
-                        "threshold_name": label,
-                        "threshold": threshold,
+                        "threshold_name": threshold.name,
+                        "threshold": threshold.value,
                         **counts(chosen, threshold, sufficient),
                     }
                 )

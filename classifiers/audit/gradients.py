@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
 from classifiers import processor
@@ -94,26 +93,3 @@ def width(numbers: tuple[Any, ...], kind: str) -> float:
     if kind in ("uniform", "area"):
         return float(numbers[1] - numbers[0])
     return abs(float(numbers[-1])) or 1.0
-
-
-def fraction_slope(
-    logit: Float[np.ndarray, " n"], slope: Float[np.ndarray, " n"], at: float
-) -> tuple[float, float]:
-    """Derivative of the share of injections above a threshold, and its standard error.
-
-    The share changes by those that cross: the density of logits at the threshold times the mean
-    slope there, sum(slope K((logit - at) / h)) / (n h) with a Gaussian kernel K (a kernel estimate
-    of E[slope delta(logit - at)]). The bandwidth h is Silverman's (1986, Density Estimation,
-    equation 3.31). NaN with fewer than two injections or when all logits are the same.
-    """
-    n = len(logit)
-    if n < 2:
-        return np.nan, np.nan
-    quartiles = np.subtract(*np.quantile(logit, [0.75, 0.25])) / 1.349
-    spread = min(s for s in (logit.std(ddof=1), quartiles or np.inf) if s >= 0)
-    if not spread > 0:
-        return np.nan, np.nan
-    h = 0.9 * spread * n**-0.2
-    kernel = np.exp(-0.5 * ((logit - at) / h) ** 2) / (np.sqrt(2 * np.pi) * h)
-    own = slope * kernel
-    return float(own.mean()), float(own.std(ddof=1) / np.sqrt(n))

@@ -8,7 +8,8 @@ for all of them; it is written into the file's own metadata. Its keys:
 - density_over: names of the columns that `ln_p_draw` is a density over
 - proposal: distribution of each of these, as a prior's YAML has it; `bins` is uniform in each of
   some bins, and equally many fall in each
-- thresholds: name to score
+- thresholds: name to score, of the first finder
+- finder_thresholds: the same for every finder by its name, where there are several
 - finders: name to what is known of each; the scores of the first are in `score`, of another in
   `score_NAME`
 - prior, settings, survey, hosts, versions: what it was made from

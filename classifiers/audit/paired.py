@@ -10,9 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
 
-from classifiers.intervals import jeffreys
-
-RESAMPLES = 2000
+from classifiers.intervals import jeffreys, mean
 
 
 class Change(NamedTuple):
@@ -46,15 +44,16 @@ def compared(
     after: Bool[np.ndarray, " n"],
     weight: Float[np.ndarray, " n"],
     group: Shaped[np.ndarray, " n"],
-    seed: int = 0,
 ) -> Change:
     """What changed between two looks at n injections.
 
-    weight: of each injection. group: its host. The interval resamples hosts (percentiles of 2000
-    bootstrap samples, Efron & Tibshirani 1993, chapter 13). A change of nothing in a sample is no
-    proof that nothing ever changes: where no injection was gained or lost the interval is plus and
-    minus the upper end of Jeffreys' interval of 0 out of as many hosts. With nothing to compare
-    every share is NaN.
+    weight: of each injection. group: its host. The change is the mean of +1 for an injection that
+    was gained, -1 for one that was lost and 0 for the others, and its interval is `intervals.mean`
+    over hosts. (Percentiles of bootstrap samples of hosts hold the truth in 91 to 94 of 100 samples
+    with 10 to 50 changes, this one in 95 to 98.) A change of nothing in a sample is no proof that
+    nothing ever changes: where all hosts do the same, for example where no injection was gained or
+    lost, the interval is plus and minus the upper end of Jeffreys' interval of 0 out of as many
+    hosts. With nothing to compare every share is NaN.
     """
     before, after = np.asarray(before, bool), np.asarray(after, bool)
     weight = np.asarray(weight, np.float64)
@@ -65,24 +64,19 @@ def compared(
     _, number = np.unique(np.asarray(group), return_inverse=True)
     hosts, total = int(number.max()) + 1, weight.sum()
     share = lambda found: float(weight[found].sum() / total)
-    step = weight * (after.astype(float) - before)
-    if gained + lost == 0:
-        high = float(jeffreys(0, hosts, 0.95)[1])
-        low = -high
-    else:
-        drawn = np.random.default_rng(seed).multinomial(
-            hosts, np.full(hosts, 1 / hosts), size=RESAMPLES
-        )
-        sums = drawn @ np.bincount(number, step), drawn @ np.bincount(number, weight)
-        low, high = (float(v) for v in np.quantile(sums[0] / sums[1], [0.025, 0.975]))
+    step = mean(after.astype(float) - before, weight, number)
+    low, high = step.interval()
+    if not step.error > 0:
+        unknown = float(jeffreys(0, hosts, 0.95)[1])
+        low, high = step.value - unknown, step.value + unknown
     return Change(
         len(weight),
         hosts,
         share(before),
         share(after),
-        float(step.sum() / total),
-        low,
-        high,
+        step.value,
+        max(low, -1.0),
+        min(high, 1.0),
         gained,
         lost,
         mcnemar(gained, lost),

@@ -127,6 +127,13 @@ def sample(plan: Sequence[Chunk], wanted: int) -> list[tuple[int, np.ndarray]]:
     ]
 
 
+def places(plan: Sequence[Chunk], sample: Sequence[tuple[int, np.ndarray]]) -> np.ndarray:
+    """Places of a sample's injections, in its order, in a table of all injections in the order of
+    the plan."""
+    start = np.cumsum([0, *(len(c) for c in plan)])
+    return np.concatenate([start[i] + rows for i, rows in sample])
+
+
 def cells(hosts: Hosts, axes: Grid, degrade: bool) -> pd.DataFrame:
     """Every cell of the grid: a column for every axis, the edges of bins, and hosts_available."""
     import pandas as pd

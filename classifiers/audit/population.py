@@ -202,7 +202,7 @@ def reweight(
         normalised=known.normalised,
         as_drawn=tuple(known.as_drawn),
         uneven=uneven,
-        threshold=threshold_of(injections, threshold),
+        threshold=threshold_of(injections, threshold, finder),
         finder=finder,
         injections=n,
         hosts=int(host.max()) + 1,

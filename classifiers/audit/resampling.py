@@ -204,14 +204,18 @@ def numbers(injections: InjectionSet, name: str) -> Float[np.ndarray, " n"]:
     return values
 
 
-def threshold_of(injections: InjectionSet, threshold: float | str) -> float:
+def threshold_of(injections: InjectionSet, threshold: float | str, finder: str = "") -> float:
     """The score above which a lens counts as found: a number, or the name of one of the set's
-    thresholds. Raises InputError for a name that the set does not have."""
+    thresholds, which are those of a finder, the first without a name. Raises InputError for a name
+    that the finder does not have: a rate of false positives is another score for every finder."""
     if isinstance(threshold, str):
         known = injections.about.get("thresholds") or {}
+        if finder:
+            known = (injections.about.get("finder_thresholds") or {}).get(finder) or {}
         if threshold not in known:
             named = ", ".join(map(str, known)) or "none by name"
-            raise InputError(f"no threshold {threshold!r} in this set; there are {named}")
+            whose = f" of finder {finder!r}" if finder else ""
+            raise InputError(f"no threshold {threshold!r}{whose} in this set; there are {named}")
         return float(known[threshold])
     if not np.isfinite(threshold):
         raise InputError(f"threshold is {threshold}: give a number")
@@ -227,7 +231,7 @@ def found(
     if np.isnan(score).any():
         row = int(np.argmax(np.isnan(score)))
         raise InputError(f"row {row} of the injection set has no score; score it or remove it")
-    return score > threshold_of(injections, threshold)
+    return score > threshold_of(injections, threshold, finder)
 
 
 def detection(injections: InjectionSet, threshold: float | str, finder: str = "") -> Draws:

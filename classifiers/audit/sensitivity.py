@@ -9,8 +9,9 @@ magnitude, source size, Einstein radius, width of the arc's PSF. Two ways are ta
   preprocessing, PSF, light and ray tracing (`gradients`), which gives the slopes in every parameter
   of the scene as well.
 
-Both give every injection's own value, so the mean has a standard error. The share of injections
-above the threshold is differentiated too: the density of logits there times the mean slope.
+Both give every injection's own value, so the mean has a standard error, in which injections of one
+host are not independent (`answers`). The share of injections above the threshold is differentiated
+too: the density of logits there times the mean slope.
 
 Where the two may differ, and why the table shows both:
 
@@ -29,22 +30,16 @@ chosen so that the change of the mean (about 1e-3 and more) is far above float32
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Shaped
 
-from classifiers.audit.gradients import (
-    NUMBERS,
-    Slopes,
-    fraction_slope,
-    responses,
-    slopes,
-    width,
-)
+from classifiers.audit.answers import both, by_difference, steepness
+from classifiers.audit.gradients import NUMBERS, Slopes, responses, slopes, width
 from classifiers.audit.injection import Batch, Experiment, Nudge, observe, resolved, unchanged
 from classifiers.finders import Finder, scored
 
@@ -61,6 +56,13 @@ PARAMETERS = {
 """Field of Nudge to name, unit of the change, that unit in the nudge's own, and step of the finite
 difference in units."""
 
+COLUMNS = (
+    *("parameter", "unit", "gradient", "gradient_error"),
+    *("finite_difference", "finite_difference_error", "step", "relative_difference"),
+    *("difference_error", "injections", "fraction_gradient", "fraction_gradient_error"),
+    *("fraction_difference", "fraction_difference_error"),
+)
+
 
 def nudged(values: Float[Array, " 4"]) -> Nudge:
     """Changes in the order and the units of PARAMETERS."""
@@ -69,19 +71,11 @@ def nudged(values: Float[Array, " 4"]) -> Nudge:
     )
 
 
-def derivatives(found: Slopes) -> Float[np.ndarray, "b 4"]:
-    """Derivative of every injection's probability with respect to every parameter, in the order and
-    the units of PARAMETERS."""
-    logit = np.asarray(found.logit, np.float64)
+def of_logits(found: Slopes) -> Float[np.ndarray, "b 4"]:
+    """Derivative of every injection's logit with respect to every parameter, in the order and the
+    units of PARAMETERS."""
     each = [np.asarray(getattr(found.nudge, k)) * v[2] for k, v in PARAMETERS.items()]
-    return np.stack(each, axis=1) * steepness(logit)[:, None]
-
-
-def steepness(logit: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-    """Derivative of the probability with respect to the logit."""
-    from scipy.special import expit
-
-    return expit(logit) * expit(-logit)
+    return np.stack(each, axis=1)
 
 
 def available(experiment: Experiment, batch: Batch) -> list[str]:
@@ -98,23 +92,23 @@ def table(
     sample: Sequence[tuple[int, Batch]],
     threshold: float = 0.5,
     known: Sequence[Slopes] | None = None,
+    weight: Float[np.ndarray, " n"] | None = None,
+    host: Shaped[np.ndarray, " n"] | None = None,
 ) -> pd.DataFrame:
     """One line per parameter: gradient of the mean probability, its standard error over the sample,
     central finite difference with its step and standard error, |gradient - finite difference| /
     |finite difference|, and the standard error of their difference. For the share above the
-    threshold fraction_gradient, fraction_gradient_error (`gradients.fraction_slope`) and
-    fraction_difference, the central finite difference. Gradients are NaN for a finder that cannot
-    be differentiated. sample: (injections that count, batch). known: the slopes, one for each
-    batch, where they were worked out before (`all_slopes`)."""
+    threshold fraction_gradient, fraction_gradient_error (`answers.hard`) and fraction_difference,
+    the central finite difference. Gradients are NaN for a finder that cannot be differentiated.
+    sample: (injections that count, batch). known: the slopes, one for each batch, where they were
+    worked out before (`all_slopes`). weight, host: of the injections that count; 1, and each its
+    own, if not given."""
     import pandas as pd
 
     assert set(PARAMETERS) == {f.name for f in fields(Nudge)}
 
     def over(values: Sequence[Any]) -> np.ndarray:
         return np.concatenate([np.asarray(v, np.float64)[:n] for v, (n, _) in zip(values, sample)])
-
-    def error(values: np.ndarray) -> float:
-        return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else np.nan
 
     def probability(shift: Array) -> np.ndarray:
         looks = []
@@ -128,38 +122,18 @@ def table(
     logit = np.full(total, np.nan)
     if finder.differentiable:
         found = all_slopes(finder, experiment, sample) if known is None else known
-        own, logit = over([derivatives(f) for f in found]), over([f.logit for f in found])
+        own, logit = over([of_logits(f) for f in found]), over([f.logit for f in found])
     rows = []
     for i, (key, (name, unit, _, step)) in enumerate(PARAMETERS.items()):
         if key not in available(experiment, sample[0][1]):
             continue
         shift = jnp.zeros(len(PARAMETERS)).at[i].set(step)
         up, down = probability(shift), probability(-shift)
-        finite = (up - down) / (2 * step)
-        crossed = ((up > threshold).mean() - (down > threshold).mean()) / (2 * step)
-        gradient, difference = float(own[:, i].mean()), float(finite.mean())
-        share = np.nan, np.nan
-        if finder.differentiable:
-            share = fraction_slope(logit, own[:, i] / steepness(logit), at)
-        rows.append(
-            {
-                "parameter": name,
-                "unit": unit,
-                "gradient": gradient,
-                "gradient_error": error(own[:, i]),
-                "finite_difference": difference,
-                "finite_difference_error": error(finite),
-                "step": step,
-                "relative_difference": abs(gradient - difference) / abs(difference)
-                if difference
-                else np.nan,
-                "difference_error": error(own[:, i] - finite),
-                "injections": total,
-                "fraction_gradient": share[0],
-                "fraction_gradient_error": share[1],
-                "fraction_difference": float(crossed),
-            }
-        )
+        slope = own[:, i] * steepness(logit)
+        derived = both(logit, own[:, i], at, weight, host)
+        finite = by_difference(up, down, step, threshold, slope, weight, host)
+        line = {"parameter": name, "unit": unit, **derived, **finite, "injections": total}
+        rows.append({column: line[column] for column in COLUMNS})
     return pd.DataFrame(rows)
 
 
@@ -177,6 +151,9 @@ def of_the_prior(
     sample: Sequence[tuple[int, Batch]],
     known: Sequence[Slopes],
     threshold: float = 0.5,
+    weight: Float[np.ndarray, " n"] | None = None,
+    host: Shaped[np.ndarray, " n"] | None = None,
+    proposed: Collection[str] = (),
 ) -> pd.DataFrame:
     """How the completeness answers to every number of the prior: one line per parameter and number
     (for example the mean and the sigma of a normal distribution), and one for the amount of dust.
@@ -184,10 +161,11 @@ def of_the_prior(
     The chain rule joins the slope in a parameter's value with the change of its draw, so nothing is
     rendered again. gradient and fraction_gradient are per unit, a tenth of the distribution's width
     (`gradients.width`); errors are standard errors over the sample. Parameters that the plan holds
-    have no line."""
+    have no line, and none has one that was drawn from a proposal of its own (`proposed`): its draws
+    answer to the proposal's numbers, not to the prior's. weight, host: as in `table`."""
     import pandas as pd
 
-    prior, held = experiment.prior, set(sample[0][1].drawn)
+    prior, held = experiment.prior, {*sample[0][1].drawn, *proposed}
     answers = [responses(experiment, batch) for _, batch in sample]
     counts = [n for n, _ in sample]
     over = lambda parts: np.concatenate(
@@ -198,22 +176,9 @@ def of_the_prior(
     lines: list[dict[str, Any]] = []
 
     def line(parameter: str, number: str, unit: float, slope: np.ndarray) -> None:
-        own = slope * steepness(logit)
-        share, error = fraction_slope(logit, slope, at)
-        lines.append(
-            {
-                "parameter": parameter,
-                "number": number,
-                "unit": unit,
-                "gradient": float(own.mean()),
-                "gradient_error": float(own.std(ddof=1) / np.sqrt(len(own)))
-                if len(own) > 1
-                else np.nan,
-                "fraction_gradient": share,
-                "fraction_gradient_error": error,
-                "injections": len(logit),
-            }
-        )
+        where = {"parameter": parameter, "number": number, "unit": unit}
+        derived = both(logit, slope, at, weight, host)
+        lines.append({**where, **derived, "injections": len(logit)})
 
     for name in sorted(set(prior.parameters) - held):
         own = prior.parameters[name]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import field, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
+import tyro
 from pydantic import Field, model_validator
 
 from classifiers.audit.axes import Axis, Grid
@@ -91,7 +93,10 @@ class AuditSettings:
     empty: this run's own classifier"""
     more_finders: dict[str, str] = field(default_factory=dict)
     """other finders that score the same stamps, by a name of yours: `{onnx: resnet.onnx}`; each as
-    in `finder`, tables of scores excepted"""
+    in `finder`, tables of scores excepted; a name is part of the name of a column"""
+    compare_at: tuple[Probability, ...] = (0.05, 0.01)
+    """several finders are compared at the thresholds, and at those that such shares of the hosts
+    pass as they are, without an arc"""
     trained_on: str = ""
     """what a finder from outside was trained on: `none` of these galaxies, `train`, the training
     split of this run, or a table (CSV or Parquet) with galaxy_id, ra and dec, whose objects are
@@ -118,7 +123,10 @@ class AuditSettings:
     nothing about hosts"""
     sufficient: Count = 200
     """cells and bins with fewer injections are marked insufficient"""
-    prior: str | dict[str, Any] = "arclike"
+    merge: tuple[str, ...] = ()
+    """axes along which insufficient cells are joined with a neighbour, the first before the others,
+    in a table of its own (merged.csv): `[depth_m5, psf_fwhm]`; empty: none are joined"""
+    prior: Annotated[str | dict[str, Any], tyro.conf.arg(constructor=str)] = "arclike"
     """prior that scenes are drawn from: the name of a shipped one, a YAML file, or its contents"""
     proposal: dict[str, Any] = field(default_factory=dict)
     """distributions that injections are drawn from in place of the prior's, so that rare regions
@@ -192,6 +200,12 @@ class AuditSettings:
                 "moffat_beta: a Moffat PSF needs beta above 1 (0 for a Gaussian), "
                 f"got {self.moffat_beta}"
             )
+        for name in self.more_finders:
+            if not re.fullmatch(r"[\w.-]+", name) or name.startswith("before"):
+                raise ValueError(
+                    f"more_finders: {name!r} becomes part of the name of a column; use letters, "
+                    "digits, _, . and -, and do not begin with `before`"
+                )
         if self.finder and self.classifier:
             raise ValueError("finder and classifier name the same thing; give one of them")
         return self

@@ -1,5 +1,5 @@
 """How the audit's one number stands: its statistical and its systematic interval, what missed arcs
-lack, and why they were missed."""
+lack, why they were missed, and how much hosts differ."""
 
 from __future__ import annotations
 
@@ -8,34 +8,44 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from classifiers.audit import assumptions, causes, counterfactual, treatments
+from classifiers.audit import (
+    assumptions,
+    causes,
+    counterfactual,
+    hosteffects,
+    overlap,
+    shapes,
+    treatments,
+)
 from classifiers.audit.axes import Grid
 from classifiers.audit.campaign import Campaign
 from classifiers.audit.case import cases
 from classifiers.audit.completeness import weights
 from classifiers.audit.settings import AuditSettings
-from classifiers.intervals import weighted
+from classifiers.audit.thresholds import Threshold, known
 
 if TYPE_CHECKING:
     import pandas as pd
 
-TABLES = ("treatments", "counterfactuals", "causes")
+TABLES = (
+    *("treatments", "counterfactuals", "causes", "host_effects"),
+    *("finders", "finder_shapes"),
+)
 PARTS = "treatments"
 """Folder of finished looks below the folder of the audit's parts."""
 
 
-def headline(rows: pd.DataFrame, threshold: float, table: pd.DataFrame | None) -> dict[str, Any]:
-    """Completeness above a threshold with both intervals. statistical: 95 %, hosts as groups
-    (`intervals.weighted`). systematic: `assumptions.systematic`, None without treatments."""
-    found = weighted(
-        rows["score"].to_numpy() > threshold, weights(rows), rows["galaxy_id"].to_numpy()
-    )
-    low, high = (float(end) for end in found.interval())
-    systematic = None if table is None else assumptions.systematic(table, found.value)
+def headline(rows: pd.DataFrame, at: Threshold, table: pd.DataFrame | None) -> dict[str, Any]:
+    """Completeness above a threshold with both intervals. statistical: 95 %, hosts as groups, and
+    what is not known of the threshold (`thresholds.known`). systematic: `assumptions.systematic`,
+    None without treatments."""
+    found = known(rows["score"].to_numpy(), weights(rows), rows["galaxy_id"].to_numpy(), at)
+    (low, high), share = found.interval(), found.share
+    systematic = None if table is None else assumptions.systematic(table, share.value)
     return {
-        "completeness": found.value,
-        "threshold": threshold,
-        "statistical": {"low": low, "high": high, "n_eff": found.n_eff},
+        "completeness": share.value,
+        "threshold": at.value,
+        "statistical": {"low": low, "high": high, "n_eff": share.n_eff},
         "systematic": systematic,
     }
 
@@ -67,12 +77,13 @@ def ask(
     rows: pd.DataFrame,
     axes: Grid,
     s: AuditSettings,
-    middle: float,
+    threshold: Threshold,
     folder: Path,
 ) -> tuple[dict[str, Any], dict[str, pd.DataFrame]]:
     """Treatments, counterfactuals and causes of an audit: what goes into its summary, with
     sentences under "said", and tables by name (`TABLES`). A finder whose scores come back in a
     table cannot be asked again; its treatments are listed as not applied."""
+    middle = threshold.value
     at = float(np.log(middle / (1 - middle)))
     logit = rows["logit"].to_numpy(np.float64)
     tables: dict[str, pd.DataFrame] = {}
@@ -88,8 +99,8 @@ def ask(
         weight = sample.weight * weights(rows)[sample.rows]
     if sample is not None or not alive:
         why = "" if alive else "the finder's scores came back in a table, so it cannot be asked"
-        tables["treatments"] = assumptions.table(listed, looks, weight, middle, axes, s.seed, why)
-    found = headline(rows, middle, tables.get("treatments") if looks else None)
+        tables["treatments"] = assumptions.table(listed, looks, weight, middle, axes, why)
+    found = headline(rows, threshold, tables.get("treatments") if looks else None)
     sentences = [said(found)]
     if (changes := _counterfactuals(campaign, rows, s, middle)) is not None:
         tables["counterfactuals"] = changes
@@ -99,6 +110,10 @@ def ask(
     cause = causes.cause_of(rows, middle, s.gate_snr, campaign.hosts)
     tables["causes"] = causes.atlas(rows, cause)
     sentences.append(causes.in_words(tables["causes"]))
+    tables["host_effects"] = hosteffects.table(rows, middle, s.sufficient)
+    sentences += hosteffects.in_words(tables["host_effects"])
+    together, more_said = _several(campaign, rows, axes, s, middle, tables)
+    sentences += more_said
     done = assumptions.overall(tables["treatments"]) if "treatments" in tables else None
     return {
         "headline": found,
@@ -106,8 +121,33 @@ def ask(
         "treatments": [] if done is None else _plain(done),
         "counterfactuals": summary,
         "causes": _plain(tables["causes"]),
+        "host_effects": _plain(tables["host_effects"]),
+        **together,
         "said": sentences,
     }, tables
+
+
+def _several(
+    campaign: Campaign,
+    rows: pd.DataFrame,
+    axes: Grid,
+    s: AuditSettings,
+    middle: float,
+    tables: dict[str, pd.DataFrame],
+) -> tuple[dict[str, Any], list[str]]:
+    """What several finders find together and alone: for the summary, and in sentences; both empty
+    where only one was asked. Adds their tables."""
+    if not campaign.more:
+        return {}, []
+    name, fixed = campaign.finder.name, sorted({*s.thresholds, middle})
+    finders, looks = overlap.of_audit(rows, name, list(campaign.more), fixed, s.compare_at)
+    found = overlap.table(rows, finders, looks, axes, s.sufficient)
+    shape = shapes.table(rows, finders, looks, axes, s.sufficient)
+    tables |= {"finders": found, "finder_shapes": shape}
+    at = f"p{middle:g}"
+    summary = overlap.summary(found, at) | {"names": list(finders)}
+    own = shapes.in_words(shape, at, axes)
+    return {"finders": summary | {"shapes": own}}, [overlap.in_words(summary), *own]
 
 
 def _counterfactuals(

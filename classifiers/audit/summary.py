@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from classifiers.audit import completeness, realism
+from classifiers.audit import completeness, realism, thresholds
 from classifiers.audit.axes import Grid, inside
 from classifiers.audit.hosts import Hosts
 from classifiers.audit.settings import AuditSettings
@@ -41,6 +41,8 @@ def overall(marginal: pd.DataFrame) -> dict[str, Any]:
         "hi95",
         "lo95_hosts",
         "hi95_hosts",
+        "lo95_total",
+        "hi95_total",
         "hosts",
         "k_before",
     )
@@ -74,7 +76,7 @@ def limitations(
     words += _of_the_prior(s, hosts)
     words.append(
         "Jeffreys intervals take injections as independent; several share a host, so the intervals "
-        "that resample hosts are the safer ones."
+        "by hosts are the safer ones."
     )
     cells = completeness.whole(table)
     short, empty = int((cells["status"] != "sufficient").sum()), int((cells["n"] == 0).sum())
@@ -192,7 +194,7 @@ def findings(
     words = [
         f"Of {t['n']} injections {t['k']} score above {middle:g}"
         f"{'' if even else ', weighted to the population'}: {percent(t['completeness'])} "
-        f"(95 %: {percent(t['lo95'])} to {percent(t['hi95'])}; resampling hosts: "
+        f"(95 %: {percent(t['lo95'])} to {percent(t['hi95'])}; by hosts: "
         f"{percent(t['lo95_hosts'])} to {percent(t['hi95_hosts'])}); {t['k_before']} of their "
         "hosts do so with no arc."
     ]
@@ -272,12 +274,14 @@ def summarise(
     table: pd.DataFrame,
     marginal: pd.DataFrame,
     gradients: pd.DataFrame | None,
-    thresholds: dict[str, float],
+    at_thresholds: pd.DataFrame,
     middle: float,
 ) -> dict[str, Any]:
     """The contents of summary.json; `words` are the findings and `limitations` what they cannot
-    support."""
+    support. at_thresholds: `thresholds.table`."""
     total = overall(marginal)
+    there = at_thresholds[at_thresholds["status"] == thresholds.OK]
+    at_rates, refused = thresholds.in_words(at_thresholds)
     stages = realism.two_stages(rows, middle, s.gate_snr)
     saturated = realism.saturation(rows["score"].to_numpy())
     beside = realism.beside_lenses(rows, scores_of(out), middle)
@@ -326,7 +330,12 @@ def summarise(
         "psf_source": counted(hosts.psf_source),
         "psf_assumed": list(s.psf_fwhm),
         "depth_measured_on_stamp": int(measured.sum()),
-        "thresholds": thresholds,
+        "thresholds": dict(zip(there["threshold_name"], there["threshold"])),
+        "no_threshold": {
+            r["threshold_name"]: r["status"]
+            for r in at_thresholds.to_dict("records")
+            if r["status"] != thresholds.OK
+        },
         "threshold_of_words": middle,
         "completeness": total,
         "two_stages": stages,
@@ -336,8 +345,9 @@ def summarise(
         "classifier": {
             k: v for k, v in info.items() if isinstance(v, (str, int, float, bool, list, dict))
         },
-        "words": findings(middle, total, stages, marginal, gradients, axes),
-        "limitations": limitations(
-            s, hosts, measured, table, beside, bool(saturated["flag"]), axes
-        ),
+        "words": [*findings(middle, total, stages, marginal, gradients, axes), *at_rates],
+        "limitations": [
+            *limitations(s, hosts, measured, table, beside, bool(saturated["flag"]), axes),
+            *refused,
+        ],
     }

@@ -37,12 +37,17 @@ OUTPUTS = (
     "completeness.csv",
     "marginals.parquet",
     "marginals.csv",
+    "thresholds.parquet",
+    "thresholds.csv",
     "summary.json",
 )
 OPTIONAL = (
     *(
         f"{name}.{kind}"
-        for name in ("sensitivity", "sensitivity_prior", "treatments", "counterfactuals", "causes")
+        for name in (
+            *("sensitivity", "sensitivity_prior", "treatments", "counterfactuals", "causes"),
+            *("host_effects", "merged", "finders", "finder_shapes"),
+        )
         for kind in ("csv", "parquet")
     ),
     "gallery.npz",
@@ -199,11 +204,16 @@ def choose_hosts(
 
 
 def injection_set(
-    rows: pd.DataFrame, s: AuditSettings, campaign: Campaign, axes: Grid, prior: Prior
+    rows: pd.DataFrame,
+    s: AuditSettings,
+    campaign: Campaign,
+    axes: Grid,
+    prior: Prior,
+    thresholds: Mapping[str, float],
 ) -> InjectionSet:
     """The injections with the density that each was drawn from, and the weight that makes them a
-    sample of the prior."""
-    from classifiers.audit import density, redraw
+    sample of the prior. thresholds: of the first finder, by name."""
+    from classifiers.audit import density, overlap, redraw
     from classifiers.audit.injectionset import InjectionSet
 
     drawn = density.distributions(campaign.prior, axes)
@@ -211,12 +221,17 @@ def injection_set(
     columns = {name: rows[name] for name in {*drawn, *population}}
     ln_p_draw = density.ln_density(drawn, columns)
     own = density.ln_density(population, columns)
+    looks = []
+    if campaign.more:
+        asked = campaign.finder.name, list(campaign.more), s.thresholds, s.compare_at
+        looks = overlap.of_audit(rows, *asked)[1]
     about = {
         "total_generated": len(rows),
         "density_over": list(drawn),
         "proposal": drawn,
         "population": population,
-        "thresholds": all_thresholds(campaign.out, s),
+        "thresholds": dict(thresholds),
+        "finder_thresholds": overlap.of_finders(looks),
         "finders": {"": described_finder(campaign.finder)}
         | {name: described_finder(finder) for name, finder in campaign.more.items()},
         "hosts": {
@@ -235,20 +250,6 @@ def described_finder(finder: Finder) -> dict[str, Any]:
     return {"name": finder.name, **plain}
 
 
-def all_thresholds(out: Path, s: AuditSettings) -> dict[str, float]:
-    """Name to score: the settings' and those of evaluation/thresholds.csv that stand on enough
-    negatives."""
-    import pandas as pd
-
-    found = {f"p{t:g}": float(t) for t in s.thresholds}
-    path = out / "evaluation" / "thresholds.csv"
-    if path.is_file():
-        table = pd.read_csv(path)
-        good = table[(table["status"] == "ok") & np.isfinite(table["threshold"])]
-        found |= {str(name): float(t) for name, t in zip(good["name"], good["threshold"])}
-    return found
-
-
 def write_table(table: pd.DataFrame, folder: Path, name: str) -> None:
     """The table as Parquet and as CSV."""
     with replacing(folder / f"{name}.parquet") as temporary:
@@ -264,10 +265,12 @@ def run(out: Path, s: AuditSettings) -> dict[str, Any]:
         causes,
         completeness,
         gallery,
+        merging,
         plan,
         sensitivity,
         standing,
         summary,
+        thresholds,
     )
     from classifiers.audit.campaign import Campaign
     from classifiers.audit.density import proposed
@@ -293,8 +296,10 @@ def run(out: Path, s: AuditSettings) -> dict[str, Any]:
         )
     domains = {name: prior.domain(name) for name in prior.parameters}
     axes = s.axes(hosts.fwhm, hosts.depth, hosts, domains, survey)
+    merging.places(axes, s.merge)
     chunks = plan.chunks(hosts, axes, s.injections, s.per_host, degrade, s.seed)
-    thresholds = all_thresholds(out, s)
+    asked = thresholds.asked(out, s.thresholds, finder.info)
+    numbers = thresholds.values(asked)
     wanted = axes.cells() * s.injections
     print(
         f"audit: {sum(map(len, chunks))} injections of {wanted} asked, {axes.cells()} cells, "
@@ -320,30 +325,44 @@ def run(out: Path, s: AuditSettings) -> dict[str, Any]:
         more,
     )
     injections = injection_set(
-        campaign.with_scores(campaign.carry_out(folder / "parts")), s, campaign, axes, prior
+        campaign.with_scores(campaign.carry_out(folder / "parts")),
+        s,
+        campaign,
+        axes,
+        prior,
+        numbers,
     )
     rows = injections.table
     injections.save(folder / "injections.parquet")
-    table = completeness.table(
-        rows, plan.cells(hosts, axes, degrade), thresholds, axes, s.sufficient
-    )
+    table = completeness.table(rows, plan.cells(hosts, axes, degrade), asked, axes, s.sufficient)
     write_table(table, folder, "completeness")
-    marginal = completeness.marginals(rows, thresholds, axes, s.sufficient)
+    merged = merging.table(rows, asked, axes, s.sufficient, s.merge) if s.merge else None
+    if merged is not None:
+        write_table(merged, folder, "merged")
+    marginal = completeness.marginals(rows, asked, axes, s.sufficient)
     write_table(marginal, folder, "marginals")
+    host = rows["galaxy_id"].to_numpy()
+    score, weight = rows["score"].to_numpy(), completeness.weights(rows)
+    at_thresholds = thresholds.table(asked, score, weight, host)
+    write_table(at_thresholds, folder, "thresholds")
 
     gradients = None
-    middle = operating(thresholds.values())
+    middle = operating(numbers.values())
     sample = plan.sample(chunks, s.sensitivity_sample)
     if sample and campaign.exchange is None:
         packed, experiment = campaign.packed(sample), campaign.experiment(chunks[sample[0][0]])
-        known = None
+        places, known = plan.places(chunks, sample), None
+        own = weight[places], host[places]
         if finder.differentiable:
             known = sensitivity.all_slopes(finder, experiment, packed)
-            of_prior = sensitivity.of_the_prior(experiment, packed, known, middle)
+            of_prior = sensitivity.of_the_prior(
+                experiment, packed, known, middle, *own, proposed=tuple(s.proposal)
+            )
             write_table(of_prior, folder, "sensitivity_prior")
-        gradients = sensitivity.table(finder, experiment, packed, middle, known)
+        gradients = sensitivity.table(finder, experiment, packed, middle, known, *own)
         write_table(gradients, folder, "sensitivity")
-    standings, tables = standing.ask(campaign, rows, axes, s, middle, folder)
+    at = next(t for t in asked if t.value == middle)
+    standings, tables = standing.ask(campaign, rows, axes, s, at, folder)
     for name, made in tables.items():
         write_table(made, folder, name)
     picks = gallery.chosen(rows, middle, s.gate_snr)
@@ -360,11 +379,14 @@ def run(out: Path, s: AuditSettings) -> dict[str, Any]:
         table,
         marginal,
         gradients,
-        thresholds,
+        at_thresholds,
         middle,
     )
     first, *others = standings.pop("said")
     found |= standings | {"words": [first, *found["words"], *others]}
+    if merged is not None:
+        found["merged"] = merging.summary(merged, s.merge)
+        found["limitations"].append(merging.in_words(found["merged"]))
     shown = (*axes.axes, *axes.measured)
     found |= comparison.compare(campaign, rows, shown, middle, s, folder)
     found["limitations"].append(comparison.sentence(found["realism"]))

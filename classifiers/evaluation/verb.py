@@ -44,6 +44,13 @@ def chosen(scores: pd.DataFrame, s: EvaluateSettings) -> tuple[str, pd.DataFrame
     return on, found.reset_index(drop=True)
 
 
+def _cells(scores: pd.DataFrame) -> np.ndarray:
+    """Cell of the sky that each object lies in, which the split keeps whole; an object that lies
+    nowhere is its own."""
+    cell = scores["healpix_128"].to_numpy(np.float64, na_value=np.nan)
+    return np.where(np.isfinite(cell), cell, -1.0 - np.arange(len(cell)))
+
+
 def reliability(sample: pd.DataFrame, minimum: int) -> pd.DataFrame:
     """Reliability curve of the sample and of its highest scores: scope, bin, n, low, high,
     mean_score, fraction_lenses, status. Objects whose score is that of the last one belong too."""
@@ -151,13 +158,18 @@ def work(call: Invocation[EvaluateSettings]) -> Done:
     on, sample = chosen(scores, s)
     with replacing(folder / "scores.parquet") as temporary:
         scores.to_parquet(temporary, index=False)
-    negatives = scores[(scores["label"] == 0) & ((scores["split"] == "val") | (on == "all"))][
-        "score"
-    ].to_numpy()
+    negatives = thresholds.validation(scores, on)
     kind = "non-lenses" if on == "all" else "validation non-lenses"
     tables = {
         "thresholds": pd.DataFrame(
-            thresholds.table(negatives, s.thresholds, s.fpr_targets, s.minimum, kind)
+            thresholds.table(
+                negatives["score"].to_numpy(),
+                s.thresholds,
+                s.fpr_targets,
+                s.minimum,
+                kind,
+                _cells(negatives),
+            )
         ),
         "roc": roc(sample, s.minimum),
         "reliability": reliability(sample, s.minimum),

@@ -48,3 +48,7 @@ class Scores(NamedTuple):
 
         found = np.asarray(answers, np.float64)
         return cls(logit(found), found) if output == "score" else cls(found, expit(found))
+
+    def take(self, which: np.ndarray) -> Scores:
+        """Those at some places."""
+        return Scores(self.logit[which], self.score[which])

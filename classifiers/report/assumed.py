@@ -59,7 +59,7 @@ def _treatments(table: pd.DataFrame) -> list[Any]:
         Words(
             [
                 "Each treatment changes one assumption and keeps hosts, geometry and random keys. "
-                "The change of completeness is in percentage points; its 95 % interval resamples "
+                "The change of completeness is in percentage points; its 95 % interval is by "
                 "hosts. Gained and lost count injections of the sample, and p is that of the exact "
                 "McNemar test. The systematic interval is the range over the treatments of kind "
                 "assumption; other populations, perturbations and the finder's own settings are no "

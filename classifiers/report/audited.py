@@ -29,11 +29,9 @@ def tiles(run: Run) -> list[Tile]:
     if not run.audit:
         return []
     t = run.audit["completeness"][_name(run)]
-    low, high = (
-        (t["lo95_hosts"], t["hi95_hosts"])
-        if t["lo95_hosts"] is not None
-        else (t["lo95"], t["hi95"])
-    )
+    known = (n for n in ("total", "hosts") if t.get(f"lo95_{n}") is not None)
+    which = next((f"95_{n}" for n in known), "95")
+    low, high = t[f"lo{which}"], t[f"hi{which}"]
     detail = f"95 %: {100 * low:.1f} to {100 * high:.1f} % of {t['n']:,}"
     if systematic := run.audit.get("systematic"):
         ends = 100 * systematic["low"], 100 * systematic["high"]
@@ -79,6 +77,13 @@ def completeness(run: Run) -> list[Any]:
                 )
                 shown.append((f"Completeness against {title}", drawn, caption))
         blocks.append(Figures(shown))
+    at = run.table("audit_thresholds")
+    if at is not None:
+        caption = (
+            "Completeness at every threshold. Intervals: of the threshold itself, of the "
+            "completeness given the threshold (hosts), and with both (total)"
+        )
+        blocks.append(Table("audit_thresholds", caption, at))
     blocks.append(
         Table(
             "two_stages",
@@ -86,6 +91,13 @@ def completeness(run: Run) -> list[Any]:
             stages(audit["two_stages"]),
         )
     )
+    effects = run.table("host_effects")
+    if effects is not None:
+        caption = (
+            "Kinds of hosts, and how far hosts are apart: the variance among hosts of their own "
+            "completeness, and the correlation of two injections into one host"
+        )
+        blocks.append(Table("host_effects", caption, effects))
     blocks += realism(audit)
     if audit.get("beside_lenses"):
         b = audit["beside_lenses"]
@@ -116,6 +128,8 @@ def completeness(run: Run) -> list[Any]:
             "hi95",
             "lo95_hosts",
             "hi95_hosts",
+            "lo95_total",
+            "hi95_total",
             "k_before",
             "status",
         ]
@@ -149,6 +163,13 @@ def completeness(run: Run) -> list[Any]:
             folded=True,
         )
     )
+    merged = run.table("merged", ["members", "rule"])
+    if merged is not None:
+        caption = (
+            f"Cells joined where injections are few, by the rule {merged['rule'].iloc[0]}; members "
+            "are the cells that a line is made of"
+        )
+        blocks.append(Table("merged", caption, merged, folded=True))
     blocks.append(
         Table(
             "completeness",

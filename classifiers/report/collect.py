@@ -41,6 +41,11 @@ TABLES = {
     "treatments": "audit/treatments.parquet",
     "counterfactuals": "audit/counterfactuals.parquet",
     "causes": "audit/causes.parquet",
+    "merged": "audit/merged.parquet",
+    "finders": "audit/finders.parquet",
+    "finder_shapes": "audit/finder_shapes.parquet",
+    "host_effects": "audit/host_effects.parquet",
+    "audit_thresholds": "audit/thresholds.parquet",
 }
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from classifiers.report import assumed, audited, results
+from classifiers.report import assumed, audited, results, together
 from classifiers.report.collect import STEPS, Run
 from classifiers.report.gallery import gallery
 from classifiers.report.page import Details, Section, Table, Tile, Tiles, Words, cell
@@ -65,6 +65,7 @@ def sections(run: Run, s: ReportSettings) -> list[Section]:
         Section("training", "Training", results.training(run)),
         Section("evaluation", "Evaluation", results.evaluation(run)),
         Section("completeness", "Completeness", audited.completeness(run)),
+        *together.section(run),
         Section("assumptions", "Assumptions", assumed.assumptions(run)),
         Section("sensitivity", "Sensitivity", audited.sensitivity(run)),
         Section("limitations", "Limitations", limitations(run)),

@@ -8,21 +8,40 @@ import pandas as pd
 import pytest
 from auditable import run_directory
 
+from classifiers import frozen
 from classifiers.audit import command
 from classifiers.audit.campaign import Campaign
+from classifiers.evaluation import thresholds
 from data.files import sha256
 from lensjax.cli import main
 from lensjax.errors import InputError
 
 FLAGS = (
     "--injections 12 --theta-e 1.0 2.0 --batch 16 --sufficient 10 --sensitivity-sample 0 "
-    "--treatment-sample 0 --counterfactuals 0 --psf-edges 1.0 1.3 1.6"
+    "--treatment-sample 0 --counterfactuals 0 --psf-edges 1.0 1.3 1.6 --merge depth_m5 theta_e"
 ).split()
+
+
+def evaluated(out):
+    """The evaluation of the run's classifier, with a rate that its few negatives can carry and one
+    that they cannot."""
+    table = pd.read_parquet(out / "manifest.parquet")
+    table = table[table["label"] == 0].reset_index(drop=True)
+    score = np.random.default_rng(5).uniform(0.4, 1, len(table))
+    folder, own = out / "evaluation", frozen.load(out / "training").info
+    folder.mkdir()
+    columns = ["galaxy_id", "split", "label", "healpix_128"]
+    table[columns].assign(score=score).to_parquet(folder / "scores.parquet")
+    negatives = score[table["split"] == "val"]
+    rows = thresholds.table(negatives, (0.5,), (0.3, 0.001), 4, "validation non-lenses")
+    pd.DataFrame(rows).to_csv(folder / "thresholds.csv", index=False)
+    (folder / "metrics.json").write_text(json.dumps({"on": "test", "classifier": own}))
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     out = run_directory(tmp_path_factory.mktemp("audit") / "run", 60)
+    evaluated(out)
     assert command(["--out", str(out), *FLAGS]) == 0
     return out
 
@@ -53,6 +72,37 @@ def test_outputs_agree_with_one_another(finished):
         np.testing.assert_allclose(
             gallery["stamp"], gallery["host"] + gallery["arc"], rtol=1e-6, atol=1e-9
         )
+
+
+def test_completeness_at_a_rate_has_both_uncertainties_and_a_refusal_is_said(finished):
+    table = pd.read_csv(finished / "audit/thresholds.csv").set_index("threshold_name")
+    assert list(table.index) == ["p0.3", "p0.5", "p0.7", "fpr0.3", "fpr0.001"]
+    at = table.loc["fpr0.3"]
+    assert at["threshold_lo95"] < at["threshold"] < at["threshold_hi95"]
+    assert at["lo95_total"] < at["lo95_hosts"] and at["hi95_hosts"] < at["hi95_total"]
+    assert table.loc["p0.5", "lo95_total"] == table.loc["p0.5", "lo95_hosts"]
+    whole = pd.read_csv(finished / "audit/marginals.csv").query("axis == 'all'")
+    assert set(whole["threshold_name"]) == set(table.index) - {"fpr0.001"}
+    line = whole.set_index("threshold_name").loc["fpr0.3"]
+    for name in ("completeness", "lo95_hosts", "hi95_hosts", "lo95_total", "hi95_total"):
+        assert line[name] == pytest.approx(at[name])
+    assert table.loc["fpr0.001", "status"].startswith("insufficient")
+    summary = json.loads((finished / "audit/summary.json").read_text())
+    assert list(summary["no_threshold"]) == ["fpr0.001"]
+    assert any("false-positive rate of 30 %" in words for words in summary["words"])
+    assert any(
+        "No completeness at a false-positive rate of 0.1 %" in w for w in summary["limitations"]
+    )
+
+
+def test_insufficient_cells_are_joined_in_a_table_of_their_own_and_said(finished):
+    table = pd.read_csv(finished / "audit/merged.csv").query("threshold_name == 'p0.5'")
+    cells = pd.read_csv(finished / "audit/completeness.csv").query("threshold_name == 'p0.5'")
+    cells = cells[cells["source_mag_bin"] == "all"]
+    assert table["cells"].sum() == len(cells) and table["n"].sum() == cells["n"].sum()
+    summary = json.loads((finished / "audit/summary.json").read_text())
+    assert summary["merged"]["groups"] == len(table)
+    assert any("smaller_neighbour along depth_m5, theta_e" in w for w in summary["limitations"])
 
 
 def test_second_run_is_up_to_date_and_an_interrupted_one_ends_with_the_same_bytes(

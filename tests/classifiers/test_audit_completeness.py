@@ -144,10 +144,13 @@ def test_selection_function_interpolates_and_refuses_to_guess(tmp_path):
 
 def test_two_stages_tell_invisible_from_missed():
     rows = pd.DataFrame({"snr": [20.0, 20.0, 20.0, 1.0, 1.0], "score": [0.9, 0.9, 0.1, 0.9, 0.1]})
+    rows["galaxy_id"] = list("abcde")
     found = realism.two_stages(rows, 0.5, 10.0)
     assert (found["observable"]["k"], found["observable"]["n"]) == (3, 5)
     assert (found["recall_observable"]["k"], found["recall_observable"]["n"]) == (2, 3)
     assert (found["recall_unobservable"]["k"], found["recall_unobservable"]["n"]) == (1, 2)
+    weighty = realism.two_stages(rows.assign(weight=[1.0, 1.0, 1.0, 3.0, 0.0]), 0.5, 10.0)
+    assert weighty["observable"]["value"] == pytest.approx(0.5) and weighty["observable"]["n"] == 4
     assert (
         realism.saturation(np.array([0.95] * 19 + [0.5]))["flag"]
         and not realism.saturation(np.array([0.95, 0.5]))["flag"]

@@ -1,15 +1,20 @@
 """Injections made again from the file, in this process and in another."""
 
+import json
 import subprocess
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 from auditable import run_directory
 
 from classifiers.audit import command
 from classifiers.audit.injectionset import InjectionSet
 from classifiers.audit.redraw import redraw
+from classifiers.audit.resampling import threshold_of
+from classifiers.report import together
+from classifiers.report.collect import collect
 from lensjax.cli import main
 from lensjax.errors import InputError
 
@@ -57,6 +62,32 @@ def test_the_set_says_what_it_was_drawn_from(made):
         table["snr"] ** 2, sum(table[f"snr_{b}"] ** 2 for b in "grz"), rtol=1e-5
     )
     assert (table["score_same"] == table["score"]).all() and (found.score("same") > 0).all()
+
+
+def test_the_same_finder_twice_finds_the_same(made):
+    """Also without an arc, in the tables, in the set's thresholds and in the summary."""
+    rows = pd.read_parquet(made / "audit/injections.parquet")
+    assert (rows["score_before_same"] == rows["score_before"]).all()
+    table = pd.read_csv(made / "audit/finders.csv")
+    table = table[(table["axis"] == "all") & (table["look"] == "p0.5")].set_index("measure")
+    assert (table.loc["unique", "share"] == 0).all()
+    assert table.loc["any", "share"] == table.loc["all", "share"] == table.loc["both", "share"]
+    assert (table.loc["finder", "share"] == table.loc["any", "share"]).all()
+    shapes = pd.read_csv(made / "audit/finder_shapes.csv")
+    assert shapes["status"].str.startswith("insufficient").all()
+    name = table.loc["finder", "finder"].iloc[0]
+    found = InjectionSet.load(made / "audit/injections.parquet")
+    assert found.about["finder_thresholds"].keys() == {name, "same"}
+    assert found.about["finder_thresholds"]["same"]["p0.5"] == 0.5
+    with pytest.raises(InputError, match="no threshold 'fpr0.01' of finder 'same'.*p0.3, p0.5"):
+        threshold_of(found, "fpr0.01", "same")
+    said = json.loads((made / "audit/summary.json").read_text())["finders"]
+    assert said["names"] == [name, "same"] and "hosts_fpr0.05" in said["refused"]
+    (page,) = together.section(collect(made))
+    words, figures, *tables = page.blocks
+    assert "Not compared at hosts_fpr0.05: " in " ".join(words.lines) and page.id == "finders"
+    assert len(figures.figures) >= 1 and all("<svg" in svg for _, svg, _ in figures.figures)
+    assert [t.name for t in tables] == ["finders_together", "finders", "finder_shapes"]
 
 
 def test_every_row_is_made_again_to_the_last_bit(made):

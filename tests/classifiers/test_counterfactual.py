@@ -10,7 +10,7 @@ from auditable import PIXELS
 from test_audit_injection import RING, batch
 
 import lensjax as lj
-from classifiers.audit import causes, counterfactual, gradients, sensitivity
+from classifiers.audit import answers, causes, counterfactual, gradients, sensitivity
 from classifiers.audit.case import Case
 from classifiers.audit.hosts import Hosts
 from classifiers.audit.injection import Experiment, audit_prior, resolved, unchanged
@@ -158,7 +158,7 @@ def test_the_gradient_of_a_priors_number_is_the_slope_times_how_the_draw_answers
         ["parameter", "number"]
     )
     u = (np.asarray(resolved(made.experiment, made.batch).drawn["r_mag"]) - 20.0) / 6.0
-    steep = sensitivity.steepness(np.asarray(known[0].logit, np.float64))
+    steep = answers.steepness(np.asarray(known[0].logit, np.float64))
     slope = -SLOPE * np.log(10) / 2.5 * steep
     np.testing.assert_allclose(
         table.loc[("r_mag", "high"), "gradient"], (0.6 * slope * u).mean(), rtol=2e-3
@@ -172,7 +172,7 @@ def test_the_gradient_of_a_priors_number_is_the_slope_times_how_the_draw_answers
 def test_the_slope_of_a_share_is_that_of_a_normal_distribution():
     """Logits N(-1, 2) that all move at rate 0.3: d/dx P(logit > 0) = 0.3 times the density at 0."""
     logit = np.random.default_rng(1).normal(-1.0, 2.0, 20000)
-    value, error = gradients.fraction_slope(logit, np.full(len(logit), 0.3), 0.0)
+    value, error, _ = answers.hard(logit, np.full(len(logit), 0.3), 0.0)
     exact = 0.3 * np.exp(-0.125) / (2 * np.sqrt(2 * np.pi))
     assert abs(value - exact) < 4 * error + 0.01 * exact and error < 0.05 * exact
 

@@ -66,9 +66,13 @@ def test_thresholds_come_from_validation_negatives_and_refuse(evaluated):
         "fpr",
         "fpr_lo95",
         "fpr_hi95",
+        "threshold_lo95",
+        "threshold_hi95",
         "n_negatives",
+        "n_effective",
         "status",
     ]
+    assert (table["threshold_lo95"] == table["threshold"]).loc["p0.3":"p0.7"].all()
     negatives = pd.read_parquet(evaluated / "evaluation" / "scores.parquet").query(
         "split == 'val' and label == 0"
     )

@@ -32,12 +32,12 @@ def test_the_interval_holds_in_95_of_100_samples_of_clustered_injections():
     """Five injections a host share the host's own chance to change."""
     rng = np.random.default_rng(3)
     inside = 0
-    for trial in range(200):
+    for _ in range(200):
         up = rng.beta(1.0, 4.0, 80)[:, None]
         draw = rng.random((80, 5))
         before = (draw < 0.1 * (1 - up)).ravel()
         after = before | (rng.random((80, 5)) < up).ravel()
-        found = compared(before, after, np.ones(400), np.repeat(np.arange(80), 5), trial)
+        found = compared(before, after, np.ones(400), np.repeat(np.arange(80), 5))
         truth = 0.2 - 0.1 * (0.2 - (0.04 + 0.2 * 0.8 / 6))
         inside += found.low <= truth <= found.high
     assert 0.90 <= inside / 200 <= 0.99
@@ -47,3 +47,11 @@ def test_no_change_in_a_sample_is_not_certainty():
     same = np.zeros(40, bool)
     found = compared(same, same, np.ones(40), np.repeat(np.arange(20), 2))
     assert found.low < 0 < found.high and found.high < 0.15 and found.p == 1.0
+
+
+def test_the_same_change_everywhere_is_not_certainty_either():
+    none, every = np.zeros(40, bool), np.ones(40, bool)
+    found = compared(none, every, np.ones(40), np.repeat(np.arange(20), 2))
+    assert found.change == found.high == 1.0 and 0.85 < found.low < 1.0
+    alone = compared(none, every, np.ones(40), np.zeros(40))
+    assert alone.low < 0.3

@@ -12,7 +12,15 @@ import pandas as pd
 import pytest
 from auditable import PIXELS, run_directory
 
-from classifiers.audit import completeness, hosts, plan, summary
+from classifiers.audit import (
+    completeness,
+    hosteffects,
+    hosts,
+    merging,
+    plan,
+    summary,
+    thresholds,
+)
 from classifiers.audit.settings import AuditSettings
 from classifiers.report import command
 from classifiers.report.images import MISSING, rgb
@@ -92,11 +100,14 @@ def add_evaluation(out: Path, enough: bool = True) -> None:
     (folder / "metrics.json").write_text(
         json.dumps(metrics | {"classifier": {"model": "shielded_resnet"}})
     )
-    thresholds = [
+    listed = [
         {"name": "p0.5", "threshold": 0.5, "status": "ok"},
-        {"name": "fpr0.001", "threshold": None, "status": reason},
+        {"name": "fpr0.001", "threshold": None, "fpr_target": 0.001, "status": reason},
     ]
-    pd.DataFrame(thresholds).to_csv(folder / "thresholds.csv", index=False)
+    columns = ("threshold_lo95", "threshold_hi95", "n_effective")
+    pd.DataFrame(listed).assign(**dict.fromkeys(columns)).to_csv(
+        folder / "thresholds.csv", index=False
+    )
     grid = np.linspace(1, 0, 21)
     curve = pd.DataFrame(
         {"threshold": grid, "false_positive_rate": (1 - grid) ** 3, "recall": 1 - grid**3}
@@ -147,9 +158,11 @@ def add_audit(out: Path) -> None:
         drop=True
     )
     rows.to_parquet(folder / "injections.parquet")
-    thresholds = {"p0.3": 0.3, "p0.5": 0.5}
-    table = completeness.table(rows, plan.cells(found, axes, False), thresholds, axes, s.sufficient)
-    marginal = completeness.marginals(rows, thresholds, axes, s.sufficient)
+    asked = thresholds.asked(out, (0.3, 0.5), {"model": "shielded_resnet"})
+    table = completeness.table(rows, plan.cells(found, axes, False), asked, axes, s.sufficient)
+    marginal = completeness.marginals(rows, asked, axes, s.sufficient)
+    columns = [rows[name].to_numpy() for name in ("score", "galaxy_id")]
+    at_thresholds = thresholds.table(asked, columns[0], np.ones(len(rows)), columns[1])
     columns = [
         "parameter",
         "unit",
@@ -188,6 +201,9 @@ def add_audit(out: Path) -> None:
         ("completeness", table),
         ("marginals", marginal),
         ("sensitivity", gradients),
+        ("thresholds", at_thresholds),
+        ("host_effects", hosteffects.table(rows, 0.5, 4)),
+        ("merged", merging.table(rows, asked, axes, 30, ["depth_m5"])),
     ):
         content.to_parquet(folder / f"{name}.parquet")
     words = summary.summarise(
@@ -201,7 +217,7 @@ def add_audit(out: Path) -> None:
         table,
         marginal,
         gradients,
-        thresholds,
+        at_thresholds,
         0.5,
     )
     (folder / "summary.json").write_text(json.dumps(words))
@@ -338,6 +354,9 @@ def test_every_table_lies_beside_the_page_in_both_formats(whole):
     assert {
         "completeness",
         "marginals",
+        "audit_thresholds",
+        "host_effects",
+        "merged",
         "sensitivity",
         "injections",
         "steps",

@@ -11,8 +11,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from jaxtyping import Bool, Float, Shaped
 
-from classifiers.intervals import jeffreys
+from classifiers.audit.completeness import weights
+from classifiers.intervals import jeffreys, weighted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,16 +23,37 @@ SATURATED = 0.9
 
 
 def two_stages(rows: pd.DataFrame, threshold: float, gate: float) -> dict[str, Any]:
-    """Observable fraction, and recall given observable and given not, with Jeffreys 95 % intervals:
-    "not in the data" and "in the data but missed" told apart."""
+    """Observable fraction, and recall given observable and given not, by weight, with 95 %
+    intervals by hosts: "not in the data" and "in the data but missed" told apart."""
     seen = (rows["snr"] >= gate).to_numpy()
     found = (rows["score"] > threshold).to_numpy()
+    host, weight = rows["galaxy_id"].to_numpy(), weights(rows)
+    of = lambda hit, which: share(hit[which], host[which], weight[which])
     return {
         "gate_snr": gate,
         "threshold": threshold,
-        "observable": fraction(int(seen.sum()), len(rows)),
-        "recall_observable": fraction(int((found & seen).sum()), int(seen.sum())),
-        "recall_unobservable": fraction(int((found & ~seen).sum()), int((~seen).sum())),
+        "observable": share(seen, host, weight),
+        "recall_observable": of(found, seen),
+        "recall_unobservable": of(found, ~seen),
+    }
+
+
+def share(
+    hit: Bool[np.ndarray, " n"],
+    host: Shaped[np.ndarray, " n"],
+    weight: Float[np.ndarray, " n"],
+) -> dict[str, Any]:
+    """Share of the weight that is hit, with its 95 % interval by hosts (`intervals.weighted`), and
+    the numbers of injections; None where there are none."""
+    known = weighted(hit, weight, host)
+    low, high = known.interval()
+    n = int((weight > 0).sum())
+    return {
+        "k": int(hit[weight > 0].sum()),
+        "n": n,
+        "value": known.value if n else None,
+        "lo95": float(low) if n else None,
+        "hi95": float(high) if n else None,
     }
 
 
@@ -67,7 +90,9 @@ def beside_lenses(
     return {
         "threshold": threshold,
         "lenses": fraction(int((lenses["score"] > threshold).sum()), len(lenses)),
-        "injections": fraction(int((rows["score"] > threshold).sum()), len(rows)),
+        "injections": share(
+            (rows["score"] > threshold).to_numpy(), rows["galaxy_id"].to_numpy(), weights(rows)
+        ),
         "median_score_lenses": float(lenses["score"].median()),
         "median_score_injections": float(rows["score"].median()),
     }

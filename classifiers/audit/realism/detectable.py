@@ -284,20 +284,7 @@ def stages(
     }
     if bound is not None:
         asked |= {"bound": (bound, every), "observable_in_bound": (passes, bound)}
+    from classifiers.audit.realism import share
+
     weight = np.ones(len(passes)) if weight is None else weight
-    return {name: _share(hit[of], host[of], weight[of]) for name, (hit, of) in asked.items()}
-
-
-def _share(hit: np.ndarray, host: np.ndarray, weight: np.ndarray) -> dict[str, Any]:
-    from classifiers.intervals import weighted
-
-    known = weighted(hit, weight, host)
-    low, high = known.interval()
-    n = int((weight > 0).sum())
-    return {
-        "k": int(hit[weight > 0].sum()),
-        "n": n,
-        "value": known.value if n else None,
-        "lo95": float(low) if n else None,
-        "hi95": float(high) if n else None,
-    }
+    return {name: share(hit[of], host[of], weight[of]) for name, (hit, of) in asked.items()}
