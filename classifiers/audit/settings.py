@@ -139,6 +139,11 @@ class AuditSettings:
     host_list: str = ""
     """CSV with a column galaxy_id: use only these hosts. It is refused when one of them was trained
     on."""
+    lens_radius: Annotated[float, Field(ge=0, le=3600)] = 11.0
+    """hosts within this radius of a known lens of any grade are left out, arcsec; 0: none is"""
+    lens_lists: tuple[str, ...] = ()
+    """lists of known lenses beside that of the survey: files in lenscat's format (CSV, TSV or
+    Parquet with name, RA, DEC, and perhaps grading)"""
     classifier: str = ""
     """folder `training` of another run whose classifier is audited; the same as `finder`, but the
     manifest beside the folder says what it was trained on"""

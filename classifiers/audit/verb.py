@@ -3,13 +3,13 @@ audit/ of the run directory."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from classifiers.audit.choosing import NOTHING, TRAIN, beside_finder, choose, finder_of
+from classifiers.audit.choosing import choose_hosts as choose_hosts
 from classifiers.audit.settings import AuditSettings
 from data import record
 from data.config import Invocation
@@ -22,15 +22,10 @@ if TYPE_CHECKING:
 
     from classifiers.audit.axes import Grid
     from classifiers.audit.campaign import Campaign
-    from classifiers.audit.hosts import Hosts
     from classifiers.audit.injectionset import InjectionSet
     from classifiers.finders import Finder
-    from data.survey import Survey
     from lensjax.prior import Prior
 
-NOTHING, TRAIN = "none", "train"
-"""what `trained_on` says of a finder that saw none of these galaxies, and of one that saw the
-training split of this run"""
 OUTPUTS = (
     "injections.parquet",
     "completeness.parquet",
@@ -42,7 +37,10 @@ OUTPUTS = (
 OPTIONAL = (
     *(
         f"{name}.{kind}"
-        for name in ("sensitivity", "sensitivity_prior", "treatments", "counterfactuals", "causes")
+        for name in (
+            *("sensitivity", "sensitivity_prior", "treatments", "counterfactuals", "causes"),
+            "hosts_left_out",
+        )
         for kind in ("csv", "parquet")
     ),
     "gallery.npz",
@@ -73,129 +71,19 @@ def reads(s: AuditSettings, out: Path) -> Reads:
     files += panel.given(out)
     if s.trained_on not in ("", NOTHING, TRAIN):
         files.append(Path(s.trained_on))
+    files += [Path(name) for name in s.lens_lists]
     files += [
         Path(name)
         for name in (s.prior, s.source_library)
         if isinstance(name, str) and Path(name).is_file()
     ]
-    if not _finder(s):
+    if not finder_of(s):
         return Reads(("survey", "train", "evaluate"), files)
-    files += finders.files(_finder(s), out)
-    if (beside := _beside(s)) is not None:
+    files += finders.files(finder_of(s), out)
+    if (beside := beside_finder(s)) is not None:
         files.append(beside)
     done = ("evaluate",) if record.read(out, "evaluate") is not None else ()
     return Reads(("survey", *done), files)
-
-
-def _finder(s: AuditSettings) -> str:
-    """The finder as `finders.load` takes it."""
-    return s.finder or s.classifier
-
-
-def _beside(s: AuditSettings) -> Path | None:
-    """The manifest that says what the classifier of another run was trained on; None for finders of
-    other kinds."""
-    folder = Path(_finder(s))
-    other = _finder(s) and (folder.is_dir() or s.classifier)
-    return folder.parent / "manifest.parquet" if other else None
-
-
-def trained_on(out: Path, s: AuditSettings, info: dict[str, Any]) -> pd.DataFrame | None:
-    """What the finder was trained on: None where it is this run's training split; else a
-    table with galaxy_id, ra and dec, which is empty where the user says that it was none of these.
-    Raises InputError when nobody says it."""
-    import pandas as pd
-
-    from data.manifest import read
-
-    columns = ["galaxy_id", "ra", "dec"]
-    beside = _beside(s)
-    said = s.trained_on or str(info.get("trained_on", ""))
-    if Path(said).name == TRAIN:
-        return None
-    if Path(said).name == NOTHING:
-        return pd.DataFrame({c: [] for c in columns})
-    if said:
-        table = _table(Path(said), columns)
-        return table[table["split"] == "train"] if "split" in table else table
-    if beside is None and _finder(s):
-        raise InputError(
-            f"finder {_finder(s)}: nothing says what it was trained on; set audit.trained_on to "
-            f"`{NOTHING}` (of these galaxies), to `{TRAIN}` (this run's training split), or to a "
-            "table with galaxy_id, ra and dec"
-        )
-    path = beside or out / "manifest.parquet"
-    if not path.is_file():
-        raise InputError(
-            f"{path}: missing, so what the classifier was trained on is unknown; keep the manifest "
-            "beside its training folder, or set audit.trained_on"
-        )
-    if info.get("manifest_sha256") not in (None, sha256(path)):
-        raise InputError(
-            f"{path}: not the manifest that the classifier was trained on (SHA-256 differs); use "
-            "that run's, or train again"
-        )
-    if beside is None:
-        return None
-    table = read(path).to_pandas()
-    return table.loc[table["split"] == "train", columns]
-
-
-def _table(path: Path, columns: list[str]) -> pd.DataFrame:
-    """A table from a CSV or Parquet file. Raises InputError when it lacks a column."""
-    import pandas as pd
-
-    try:
-        read = pd.read_parquet if path.suffix == ".parquet" else pd.read_csv
-        table = read(path)
-    except (OSError, ValueError) as error:
-        said = " ".join(str(error).split())[:120]
-        raise InputError(f"audit.trained_on: {path}: cannot be read ({said})") from None
-    if missing := [c for c in columns if c not in table]:
-        raise InputError(f"audit.trained_on: {path}: no column {missing[0]!r}; add it")
-    return table
-
-
-def choose_hosts(
-    out: Path,
-    s: AuditSettings,
-    info: dict[str, Any],
-    survey: Survey,
-    more: Mapping[str, Finder] | None = None,
-) -> Hosts:
-    """The hosts of an audit, checked against what the finder and those of `more_finders` were
-    trained on. Raises InputError as `trained_on` and `hosts.refuse` do."""
-    import pandas as pd
-
-    from classifiers.audit import hosts
-    from data.manifest import read
-
-    path = out / "manifest.parquet"
-    trained = trained_on(out, s, info)
-    manifest = read(path).to_pandas()
-    if s.host_list:
-        try:
-            names = pd.read_csv(s.host_list, dtype=str)["galaxy_id"].dropna().tolist()
-        except (OSError, ValueError, KeyError) as error:
-            raise InputError(
-                f"{s.host_list}: not a CSV file with a column galaxy_id ({error})"
-            ) from None
-        found = hosts.named(manifest, names, s.psf_fwhm, survey)
-    else:
-        outside = trained is not None
-        splits = None if outside else s.splits
-        found = hosts.candidates(manifest, splits, s.psf_fwhm, survey, unlabelled=outside)
-    if not len(found):
-        raise InputError(
-            f"{path}: no negative in split {' or '.join(s.splits)}, so there is nothing to inject "
-            "into; make the survey larger"
-        )
-    positions = manifest[["galaxy_id", "ra", "dec"]]
-    hosts.refuse(found, trained, positions)
-    for name, other in (more or {}).items():
-        own = replace(s, finder=s.more_finders[name], classifier="")
-        hosts.refuse(found, trained_on(out, own, other.info), positions)
-    return found
 
 
 def injection_set(
@@ -280,11 +168,12 @@ def run(out: Path, s: AuditSettings) -> dict[str, Any]:
     folder = out / "audit"
     folder.mkdir(parents=True, exist_ok=True)
     survey = of_run(out)
-    finder = finders.load(_finder(s), out)
+    finder = finders.load(finder_of(s), out)
     more = {name: finders.load(text, out) for name, text in s.more_finders.items()}
     prior = audit_prior(s.prior, s.source_magnitude, survey)
     proposal = proposed(prior, s.proposal)
-    hosts, measured = with_depth(choose_hosts(out, s, finder.info, survey, more), out)
+    chosen, vetoed = choose(out, s, finder.info, survey, more)
+    hosts, measured = with_depth(chosen, out)
     degrade = s.mode == "degraded"
     if degrade and hosts.kernels is not None:
         raise InputError(
@@ -365,6 +254,11 @@ def run(out: Path, s: AuditSettings) -> dict[str, Any]:
     )
     first, *others = standings.pop("said")
     found |= standings | {"words": [first, *found["words"], *others]}
+    if len(vetoed.left_out):
+        write_table(vetoed.left_out, folder, "hosts_left_out")
+    found["lens_veto"] = vetoed.figures()
+    found["words"] += vetoed.finding()
+    found["limitations"] += vetoed.unsaid()
     shown = (*axes.axes, *axes.measured)
     found |= comparison.compare(campaign, rows, shown, middle, s, folder)
     found["limitations"].append(comparison.sentence(found["realism"]))

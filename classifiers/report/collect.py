@@ -41,6 +41,7 @@ TABLES = {
     "treatments": "audit/treatments.parquet",
     "counterfactuals": "audit/counterfactuals.parquet",
     "causes": "audit/causes.parquet",
+    "hosts_left_out": "audit/hosts_left_out.parquet",
 }
 
 

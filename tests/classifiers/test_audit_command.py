@@ -10,6 +10,10 @@ from auditable import run_directory
 
 from classifiers.audit import command
 from classifiers.audit.campaign import Campaign
+from classifiers.report.collect import collect
+from classifiers.report.sections import sections
+from classifiers.report.settings import ReportSettings
+from data import lenses
 from data.files import sha256
 from lensjax.cli import main
 from lensjax.errors import InputError
@@ -18,11 +22,16 @@ FLAGS = (
     "--injections 12 --theta-e 1.0 2.0 --batch 16 --sufficient 10 --sensitivity-sample 0 "
     "--treatment-sample 0 --counterfactuals 0 --psf-edges 1.0 1.3 1.6"
 ).split()
+NEAR = "0010p000_4"
+"""A possible host, in split val, that a listed lens is near."""
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     out = run_directory(tmp_path_factory.mktemp("audit") / "run", 60)
+    row = pd.read_parquet(out / "manifest.parquet").set_index("galaxy_id").loc[NEAR]
+    near = np.array([row["ra"] + 10.9 / 3600]), np.array([row["dec"]])
+    lenses.write(out / lenses.OF_A_RUN, lenses.Lenses(np.array(["L1"]), *near, np.array(["C"])))
     assert command(["--out", str(out), *FLAGS]) == 0
     return out
 
@@ -53,6 +62,23 @@ def test_outputs_agree_with_one_another(finished):
         np.testing.assert_allclose(
             gallery["stamp"], gallery["host"] + gallery["arc"], rtol=1e-6, atol=1e-9
         )
+
+
+def test_a_host_near_a_listed_lens_of_any_grade_is_left_out_and_said_everywhere(finished):
+    rows = pd.read_parquet(finished / "audit/injections.parquet")
+    others = {f"0010p000_{i}" for i in range(60) if i % 3 and i % 8} - {NEAR}
+    assert set(rows["galaxy_id"]) == others
+    (line,) = pd.read_csv(finished / "audit/hosts_left_out.csv").to_dict("records")
+    assert (line["galaxy_id"], line["lens"], line["grading"]) == (NEAR, "L1", "C")
+    assert line["separation_arcsec"] == pytest.approx(10.9, abs=1e-6)
+    summary = json.loads((finished / "audit/summary.json").read_text())
+    assert summary["lens_veto"]["hosts_left_out"] == 1
+    assert summary["lens_veto"]["hosts_considered"] == len(others) + 1
+    (said,) = [w for w in summary["words"] if "left out" in w]
+    assert NEAR in said and '10.90" from L1' in said
+    page = {s.id: s for s in sections(collect(finished), ReportSettings())}["hosts"]
+    shown = [b for b in page.blocks if b.kind == "table"]
+    assert [t.table["galaxy_id"].tolist() for t in shown] == [[NEAR]]
 
 
 def test_second_run_is_up_to_date_and_an_interrupted_one_ends_with_the_same_bytes(
