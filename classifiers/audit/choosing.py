@@ -54,7 +54,7 @@ def trained_on(out: Path, s: AuditSettings, info: dict[str, Any]) -> pd.DataFram
     if Path(said).name == NOTHING:
         return pd.DataFrame({c: [] for c in columns})
     if said:
-        table = _table(Path(said), columns)
+        table = read_table(Path(said), columns, "audit.trained_on")
         return table[table["split"] == "train"] if "split" in table else table
     if beside is None and finder_of(s):
         raise InputError(
@@ -79,8 +79,9 @@ def trained_on(out: Path, s: AuditSettings, info: dict[str, Any]) -> pd.DataFram
     return table.loc[table["split"] == "train", columns]
 
 
-def _table(path: Path, columns: list[str]) -> pd.DataFrame:
-    """A table from a CSV or Parquet file. Raises InputError when it lacks a column."""
+def read_table(path: Path, columns: list[str], key: str) -> pd.DataFrame:
+    """A table from a CSV or Parquet file. key: the setting that names it, for errors. Raises
+    InputError when it cannot be read or lacks a column."""
     import pandas as pd
 
     try:
@@ -88,9 +89,9 @@ def _table(path: Path, columns: list[str]) -> pd.DataFrame:
         table = read(path)
     except (OSError, ValueError) as error:
         said = " ".join(str(error).split())[:120]
-        raise InputError(f"audit.trained_on: {path}: cannot be read ({said})") from None
+        raise InputError(f"{key}: {path}: cannot be read ({said})") from None
     if missing := [c for c in columns if c not in table]:
-        raise InputError(f"audit.trained_on: {path}: no column {missing[0]!r}; add it")
+        raise InputError(f"{key}: {path}: no column {missing[0]!r}; add it")
     return table
 
 

@@ -3,6 +3,7 @@ audit/ of the run directory."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from classifiers.audit.choosing import NOTHING, TRAIN, beside_finder, choose, finder_of
 from classifiers.audit.choosing import choose_hosts as choose_hosts
-from classifiers.audit.settings import AuditSettings
+from classifiers.audit.settings import POOL, AuditSettings
 from data import record
 from data.config import Invocation
 from data.files import replacing, sha256, write_json
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from classifiers.audit.axes import Grid
     from classifiers.audit.campaign import Campaign
     from classifiers.audit.injectionset import InjectionSet
+    from classifiers.audit.target import Weighting
     from classifiers.finders import Finder
     from lensjax.prior import Prior
 
@@ -72,6 +74,8 @@ def reads(s: AuditSettings, out: Path) -> Reads:
     if s.trained_on not in ("", NOTHING, TRAIN):
         files.append(Path(s.trained_on))
     files += [Path(name) for name in s.lens_lists]
+    if s.target.table not in ("", POOL):
+        files.append(Path(s.target.table))
     files += [
         Path(name)
         for name in (s.prior, s.source_library)
@@ -87,10 +91,15 @@ def reads(s: AuditSettings, out: Path) -> Reads:
 
 
 def injection_set(
-    rows: pd.DataFrame, s: AuditSettings, campaign: Campaign, axes: Grid, prior: Prior
+    rows: pd.DataFrame,
+    s: AuditSettings,
+    campaign: Campaign,
+    axes: Grid,
+    prior: Prior,
+    weighting: Weighting | None = None,
 ) -> InjectionSet:
     """The injections with the density that each was drawn from, and the weight that makes them a
-    sample of the prior."""
+    sample of the prior, in hosts of the target population where there is one."""
     from classifiers.audit import density, redraw
     from classifiers.audit.injectionset import InjectionSet
 
@@ -114,7 +123,13 @@ def injection_set(
         },
         **redraw.recipe(s, campaign, axes),
     }
-    return InjectionSet(rows.assign(ln_p_draw=ln_p_draw, weight=np.exp(own - ln_p_draw)), about)
+    weight = np.exp(own - ln_p_draw)
+    rows = rows.assign(ln_p_draw=ln_p_draw, weight=weight)
+    if weighting is not None:
+        factor = weighting.host_weight
+        rows = rows.assign(weight=weight * factor, prior_weight=weight, host_weight=factor)
+        about["target"] = {**asdict(s.target), "table": weighting.population.name}
+    return InjectionSet(rows, about)
 
 
 def described_finder(finder: Finder) -> dict[str, Any]:
@@ -156,6 +171,7 @@ def run(out: Path, s: AuditSettings) -> dict[str, Any]:
         sensitivity,
         standing,
         summary,
+        target,
     )
     from classifiers.audit.campaign import Campaign
     from classifiers.audit.density import proposed
@@ -208,9 +224,9 @@ def run(out: Path, s: AuditSettings) -> dict[str, Any]:
         s.stamp_files,
         more,
     )
-    injections = injection_set(
-        campaign.with_scores(campaign.carry_out(folder / "parts")), s, campaign, axes, prior
-    )
+    weighting = target.of_campaign(campaign, s) if s.target.table else None
+    rows = campaign.with_scores(campaign.carry_out(folder / "parts"))
+    injections = injection_set(rows, s, campaign, axes, prior, weighting)
     rows = injections.table
     injections.save(folder / "injections.parquet")
     table = completeness.table(
@@ -256,6 +272,9 @@ def run(out: Path, s: AuditSettings) -> dict[str, Any]:
     found |= standings | {"words": [first, *found["words"], *others]}
     if len(vetoed.left_out):
         write_table(vetoed.left_out, folder, "hosts_left_out")
+    found["target"] = None if weighting is None else target.figures(weighting, rows, middle)
+    found["words"] += [] if weighting is None else [target.finding(found["target"])]
+    found["limitations"] += target.unsaid(found["target"])
     found["lens_veto"] = vetoed.figures()
     found["words"] += vetoed.finding()
     found["limitations"] += vetoed.unsaid()

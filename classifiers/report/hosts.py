@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from classifiers.audit import target
 from classifiers.report.collect import Run
 from classifiers.report.page import Table, Words
 
 
 def hosts(run: Run) -> list[Any]:
-    """Hosts near known lenses."""
+    """What hosts are weighted to, and which were left out near known lenses."""
     if not run.audit:
         return [Words(["No audit in this run (`lensjax audit`)."])]
     audit = run.audit
@@ -21,7 +22,23 @@ def hosts(run: Run) -> list[Any]:
             ]
         )
     ]
-    return blocks + _near_lenses(run, audit.get("lens_veto"))
+    return blocks + _target(audit.get("target")) + _near_lenses(run, audit.get("lens_veto"))
+
+
+def _target(about: dict[str, Any] | None) -> list[Any]:
+    import pandas as pd
+
+    if about is None:
+        return []
+    caption = (
+        f"Cells that hosts are weighted by: share of {about['table']} beside that of the "
+        "injections, and the hosts behind it"
+    )
+    cells = pd.DataFrame(about["cells"])
+    return [
+        Words([target.finding(about)]),
+        Table("target_cells", caption, cells, folded=len(cells) > 20),
+    ]
 
 
 def _near_lenses(run: Run, veto: dict[str, Any] | None) -> list[Any]:

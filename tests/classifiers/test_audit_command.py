@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from auditable import run_directory
 
 from classifiers.audit import command
@@ -79,6 +80,42 @@ def test_a_host_near_a_listed_lens_of_any_grade_is_left_out_and_said_everywhere(
     page = {s.id: s for s in sections(collect(finished), ReportSettings())}["hosts"]
     shown = [b for b in page.blocks if b.kind == "table"]
     assert [t.table["galaxy_id"].tolist() for t in shown] == [[NEAR]]
+
+
+def test_hosts_are_weighted_to_the_galaxies_that_are_to_be_searched(finished, tmp_path):
+    out = tmp_path / "run"
+    shutil.copytree(finished, out)
+    table = pd.read_parquet(out / "manifest.parquet")
+    kind = np.where(table["galaxy_id"].str[-1].astype(int) < 5, "DEV", "SER")
+    table.assign(type=kind).to_parquet(out / "manifest.parquet")
+    pd.DataFrame({"type": ["DEV"] * 9 + ["SER"]}).to_csv(tmp_path / "searched.csv", index=False)
+    (tmp_path / "c.yaml").write_text(
+        yaml.safe_dump({"audit": {"target": {"table": str(tmp_path / "searched.csv")}}})
+    )
+    ask = [str(tmp_path / "c.yaml"), "--out", str(out), *FLAGS, "--trained-on", "train"]
+    with pytest.raises(InputError, match="audit.target.axis: name at least one"):
+        command(ask)
+    section = {"table": str(tmp_path / "searched.csv"), "axis": {"type": {}}}
+    (tmp_path / "c.yaml").write_text(yaml.safe_dump({"audit": {"target": section}}))
+    assert command(ask) == 0
+    rows = pd.read_parquet(out / "audit/injections.parquet")
+    own = rows["galaxy_id"].map(dict(zip(table["galaxy_id"], kind)))
+    share = rows.groupby(own)["host_weight"].sum() / len(rows)
+    assert share["DEV"] == pytest.approx(0.9)
+    np.testing.assert_allclose(rows["weight"], rows["prior_weight"] * rows["host_weight"])
+    each = rows.groupby("galaxy_id")["host_weight"].sum().groupby(dict(zip(table.galaxy_id, kind)))
+    assert (each.max() / each.min() < 1 + 1e-9).all()
+    summary = json.loads((out / "audit/summary.json").read_text())
+    found = summary["completeness"]["p0.5"]["completeness"]
+    assert summary["target"]["weighted"]["value"] == pytest.approx(found)
+    assert summary["headline"]["completeness"] == pytest.approx(found)
+    plain = json.loads((finished / "audit/summary.json").read_text())
+    assert summary["target"]["as_sampled"]["value"] == pytest.approx(
+        plain["headline"]["completeness"]
+    )
+    assert any("weighted to searched.csv (10 galaxies)" in w for w in summary["words"])
+    page = {s.id: s for s in sections(collect(out), ReportSettings())}["hosts"]
+    assert "target_cells" in [b.name for b in page.blocks if b.kind == "table"]
 
 
 def test_second_run_is_up_to_date_and_an_interrupted_one_ends_with_the_same_bytes(
