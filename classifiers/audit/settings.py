@@ -195,6 +195,9 @@ class AuditSettings:
     """injections made again under every other assumption (treatments); 0: no treatments"""
     treatments: tuple[str, ...] = ()
     """names of the treatments to apply; empty: all that can be"""
+    native_sample: Annotated[int, Field(ge=0)] = 0
+    """arcs that are put both into hosts that have some PSF and depth by nature and into better
+    hosts that are degraded to them, to see whether these are alike; 0: none"""
     counterfactuals: Annotated[int, Field(ge=0)] = 48
     """missed injections for which the smallest change is sought that makes the finder find them"""
     source_library: str = ""

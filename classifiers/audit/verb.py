@@ -41,7 +41,7 @@ OPTIONAL = (
         f"{name}.{kind}"
         for name in (
             *("sensitivity", "sensitivity_prior", "treatments", "counterfactuals", "causes"),
-            "hosts_left_out",
+            *("hosts_left_out", "native", "native_noise", "native_psf"),
         )
         for kind in ("csv", "parquet")
     ),
@@ -167,6 +167,7 @@ def run(out: Path, s: AuditSettings) -> dict[str, Any]:
         causes,
         completeness,
         gallery,
+        native_tables,
         plan,
         sensitivity,
         standing,
@@ -251,6 +252,10 @@ def run(out: Path, s: AuditSettings) -> dict[str, Any]:
     standings, tables = standing.ask(campaign, rows, axes, s, middle, folder)
     for name, made in tables.items():
         write_table(made, folder, name)
+    parts = folder / "parts" / "native"
+    compared, tables = native_tables.ask(campaign, axes, s, prior, middle, parts)
+    for name, made in tables.items():
+        write_table(made, folder, name)
     picks = gallery.chosen(rows, middle, s.gate_snr)
     picks |= causes.picks(rows, causes.cause_of(rows, middle, s.gate_snr, hosts), picks)
     gallery.write(folder / "gallery.npz", picks, rows, campaign)
@@ -275,6 +280,9 @@ def run(out: Path, s: AuditSettings) -> dict[str, Any]:
     found["target"] = None if weighting is None else target.figures(weighting, rows, middle)
     found["words"] += [] if weighting is None else [target.finding(found["target"])]
     found["limitations"] += target.unsaid(found["target"])
+    found["native"] = compared
+    if compared is not None:
+        found["limitations" if compared["limits"] else "words"].append(compared["words"])
     found["lens_veto"] = vetoed.figures()
     found["words"] += vetoed.finding()
     found["limitations"] += vetoed.unsaid()

@@ -42,6 +42,9 @@ TABLES = {
     "counterfactuals": "audit/counterfactuals.parquet",
     "causes": "audit/causes.parquet",
     "hosts_left_out": "audit/hosts_left_out.parquet",
+    "native": "audit/native.parquet",
+    "native_noise": "audit/native_noise.parquet",
+    "native_psf": "audit/native_psf.parquet",
 }
 
 

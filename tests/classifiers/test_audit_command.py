@@ -21,7 +21,7 @@ from lensjax.errors import InputError
 
 FLAGS = (
     "--injections 12 --theta-e 1.0 2.0 --batch 16 --sufficient 10 --sensitivity-sample 0 "
-    "--treatment-sample 0 --counterfactuals 0 --psf-edges 1.0 1.3 1.6"
+    "--treatment-sample 0 --counterfactuals 0 --psf-edges 1.0 1.3 1.6 --native-sample 8"
 ).split()
 NEAR = "0010p000_4"
 """A possible host, in split val, that a listed lens is near."""
@@ -73,6 +73,8 @@ def test_a_host_near_a_listed_lens_of_any_grade_is_left_out_and_said_everywhere(
     assert (line["galaxy_id"], line["lens"], line["grading"]) == (NEAR, "L1", "C")
     assert line["separation_arcsec"] == pytest.approx(10.9, abs=1e-6)
     summary = json.loads((finished / "audit/summary.json").read_text())
+    (said,) = [w for w in summary["limitations"] if "Native and degraded hosts" in w]
+    assert "pairs of hosts" in said and summary["native"]["agree"] is None
     assert summary["lens_veto"]["hosts_left_out"] == 1
     assert summary["lens_veto"]["hosts_considered"] == len(others) + 1
     (said,) = [w for w in summary["words"] if "left out" in w]
