@@ -66,6 +66,9 @@ class Folder:
     """name of the array in NPZ files that are not ours; empty: the only image in them"""
     zero_point: float | None = None
     """AB magnitude of one unit of the files, if it is not the survey's"""
+    lenses: str = ""
+    """list of known lenses in lenscat's format, relative to the folder: galaxies near one of them
+    are no hosts of an audit; empty: none is known"""
 
 
 def columns_known(survey: Survey) -> tuple[str, ...]:

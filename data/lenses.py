@@ -1,18 +1,27 @@
-"""Lists of known and candidate lenses: reading them, and matching them to catalogue objects."""
+"""Lists of known and candidate lenses: reading them, and matching them to positions."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from data.files import replacing
 from data.sky import SkyTree
 from lensjax.errors import InputError
 
 TIERS = {"confident": "A", "probable": "B"}
 """Tier of each lenscat grading."""
+
+OF_A_RUN = "known_lenses.parquet"
+"""File of a run directory with the lens list that its survey was made with."""
+
+ROUNDING = 1e-6
+"""arcsec that a radius is widened by, so that a lens at exactly the radius counts as within it
+whatever the rounding of degrees"""
 
 
 @dataclass(frozen=True)
@@ -45,24 +54,34 @@ class Lenses:
 
 
 def read(path: str | Path) -> tuple[Lenses, list[tuple[int, str]]]:
-    """A lens list in lenscat's CSV format, and its refused rows.
+    """A lens list in lenscat's format, and its refused rows.
 
-    Its columns are name, RA [deg], DEC [deg] and grading; others are not used. Plain RA and DEC are
-    accepted as names of columns, in degrees. The refused are (line in the file, reason). Raises
-    InputError when the file is missing, is not CSV, or has no RA or DEC column.
+    CSV, or the same as Parquet (*.parquet) or separated by tabs (*.tsv). Its columns are name,
+    RA [deg], DEC [deg] and grading; others are not used. Plain RA and DEC are accepted as names of
+    columns, in degrees, and grade for grading, in any case. The refused are (line in the file,
+    reason). Raises InputError when the file is missing, is of none of these formats, or has no RA
+    or DEC column.
     """
     import pandas as pd
 
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: no such lens list")
+    kind = {".parquet": "Parquet", ".tsv": "TSV"}.get(path.suffix, "CSV")
     try:
-        frame = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except (ValueError, pd.errors.ParserError) as error:
+        if kind == "Parquet":
+            frame = pd.read_parquet(path).astype(object)
+            frame = frame.where(frame.notna(), "").map(str)
+        else:
+            separator = "\t" if kind == "TSV" else ","
+            frame = pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False)
+    except (ValueError, OSError, pd.errors.ParserError) as error:
         raise InputError(
-            f"{path}: not a CSV lens list ({str(error).splitlines()[0][:120]})"
+            f"{path}: not a {kind} lens list ({str(error).splitlines()[0][:120]})"
         ) from None
     frame.columns = [str(c).strip().lower().removesuffix("[deg]").strip() for c in frame.columns]
+    if "grading" not in frame and "grade" in frame:
+        frame = frame.rename(columns={"grade": "grading"})
     missing = [c.upper() for c in ("ra", "dec") if c not in frame]
     if missing:
         raise InputError(
@@ -84,6 +103,37 @@ def read(path: str | Path) -> tuple[Lenses, list[tuple[int, str]]]:
         for c in ("name", "grading")
     }
     return Lenses(text["name"][good], ra[good], dec[good], text["grading"][good]), refused
+
+
+def write(path: str | Path, lenses: Lenses) -> None:
+    """Writes a list as Parquet, to the last bit of its positions; `read` reads it back."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    columns = {"name": lenses.name, "ra": lenses.ra, "dec": lenses.dec, "grading": lenses.grading}
+    with replacing(path) as temporary:
+        pq.write_table(pa.table({k: v.tolist() for k, v in columns.items()}), temporary)
+
+
+def joined(lists: Sequence[Lenses]) -> Lenses:
+    """Several lists, one after the other; an entry that is in two of them stays twice."""
+    empty = np.empty(0)
+    parts = [*lists, Lenses(empty.astype(str), empty, empty, empty.astype(str))]
+    columns = zip(*((p.name, p.ra, p.dec, p.grading) for p in parts))
+    return Lenses(*(np.concatenate(own) for own in columns))
+
+
+def nearest_within(
+    lenses: Lenses, ra: Float[np.ndarray, " n"], dec: Float[np.ndarray, " n"], radius: float
+) -> tuple[Int[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+    """For each position (degrees) the place of its nearest lens in the list, or -1 where none lies
+    within the radius (arcsec, inclusive), and the distance of the nearest (arcsec). A position that
+    is NaN has no lens, at distance NaN."""
+    ra, dec = np.asarray(ra, np.float64), np.asarray(dec, np.float64)
+    known = np.isfinite(ra) & np.isfinite(dec)
+    index, apart = np.full(len(ra), -1), np.full(len(ra), np.nan)
+    index[known], apart[known] = lenses.tree().nearest(ra[known], dec[known])
+    return np.where(apart <= radius + ROUNDING, index, -1), apart
 
 
 def one_to_one(

@@ -66,8 +66,9 @@ class SurveySettings:
 class Inputs:
     """Where everything is.
 
-    survey: its definition. catalogues, given, lens_list: relative to root; none of them where a
-    table stands for them. external: files outside the run. after: steps before this one.
+    survey: its definition. catalogues, given, lens_list: relative to root. Where a table stands for
+    catalogues there are none of them, and a lens list only if the table's folder names one.
+    external: files outside the run. after: steps before this one.
     """
 
     root: Path
@@ -92,8 +93,14 @@ def locate(out: Path, s: SurveySettings) -> Inputs:
         table = inside(root, s.folder.table, "survey.folder.table")
         rows, _ = read_table(root, s.folder, survey)
         files = sorted({root / file for row in rows for file in row["files"]})
-        external = [table, *files, *definition] if s.root else []
-        return Inputs(root, survey, [], [], "", external, () if s.root else ("simulate",))
+        known = []
+        if s.folder.lenses:
+            known = [inside(root, s.folder.lenses, "survey.folder.lenses")]
+            if not known[0].is_file():
+                raise InputError(f"{known[0]}: no such lens list; correct survey.folder.lenses")
+        external = [table, *files, *known, *definition] if s.root else []
+        after = () if s.root else ("simulate",)
+        return Inputs(root, survey, [], [], s.folder.lenses, external, after)
     catalogues = list(_matching(root, s.sweeps, "sweeps"))
     given = list(_matching(root, s.given, "given"))
     if s.test_limit:

@@ -5,8 +5,8 @@ The steps are pool, crossmatch, sample, cutouts, validation, manifest and shards
 record and is skipped while what it was made from is the same; `--steps pool crossmatch` runs only
 those. Where somebody's cutouts and their table are given (`folder`), the sample comes from the
 table, and there is no pool and no cross-match. quarantine.csv lists what was refused and why, and
-counts/ has what every cut removed. survey.yaml is the survey's definition, for the verbs after this
-one.
+counts/ has what every cut removed. survey.yaml is the survey's definition and known_lenses.parquet
+the lens list, for the verbs after this one.
 
 On a cluster: `spark-submit --master URL lensjax/cli.py survey CONFIG --out DIR`, with this
 environment on every machine and DIR on storage that they share.
@@ -35,7 +35,7 @@ from spark.cutouts import make_cutouts
 from spark.inputs import STEPS, Inputs, SurveySettings, locate
 from spark.jobs import outputs
 from spark.manifest import write_manifest
-from spark.pool import negative_pool, refused_rows
+from spark.pool import OnBadFile, negative_pool, refused_rows
 from spark.sampling import sample
 from spark.session import session
 from spark.shards import write_shards
@@ -44,8 +44,9 @@ from spark.validation import validate
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-Refused = Iterable[tuple[str, object, str]]
+Refusal = tuple[str, object, str]
 """(path, row or object, reason)"""
+Refused = Iterable[Refusal]
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ command = Verb(
     summary="Sweeps to negative pool, positives, sample, cutouts, manifest and shards (Spark).",
     settings=SurveySettings,
     after=("simulate",),
-    owns=(OF_A_RUN,),
+    owns=(OF_A_RUN, lenses.OF_A_RUN),
     reads="spark.survey:reads",
     work="spark.survey:work",
     description=__doc__ or "",
@@ -100,12 +101,31 @@ def work(call: Invocation[SurveySettings]) -> Done | None:
     )
     print(f"survey: {inputs.survey.name}, {what}, in {inputs.root}")
     write_definition(out / OF_A_RUN, inputs.survey)
+    known: list[str] = []
+    if inputs.lens_list:
+        lenses.write(out / lenses.OF_A_RUN, listed_lenses(inputs, s.on_bad_file)[0])
+        known.append(lenses.OF_A_RUN)
+    else:
+        (out / lenses.OF_A_RUN).unlink(missing_ok=True)
     with ExitStack() as stack:
         figures = run(out, s, inputs, call.force, stack)
     if set(s.steps) != set(STEPS):
         return None
     written = [o for part in parts(out, s, inputs) for o in part.outputs]
-    return Done([*written, "quarantine.csv", OF_A_RUN], figures)
+    return Done([*written, "quarantine.csv", OF_A_RUN, *known], figures)
+
+
+def listed_lenses(i: Inputs, on_bad_file: OnBadFile) -> tuple[lenses.Lenses, list[Refusal]]:
+    """The survey's lens list and its refused rows. Raises InputError for the first of these when
+    on_bad_file is "stop"."""
+    found, bad = lenses.read(i.root / i.lens_list)
+    if bad and on_bad_file == "stop":
+        line, reason = bad[0]
+        raise InputError(
+            f"{i.root / i.lens_list}, line {line}: {reason}; mend the row, or set "
+            "survey.on_bad_file to quarantine"
+        )
+    return found, [(i.lens_list, line, reason) for line, reason in bad]
 
 
 def run(
@@ -173,20 +193,10 @@ def parts(out: Path, s: SurveySettings, i: Inputs) -> list[Part]:
     }
     survey, side = i.survey, s.cutouts.side(i.survey)
 
-    def listed() -> tuple[lenses.Lenses, list[tuple[str, object, str]]]:
-        found, bad = lenses.read(i.root / i.lens_list)
-        if bad and s.on_bad_file == "stop":
-            line, reason = bad[0]
-            raise InputError(
-                f"{i.root / i.lens_list}, line {line}: {reason}; mend the row, or set "
-                "survey.on_bad_file to quarantine"
-            )
-        return found, [(i.lens_list, line, reason) for line, reason in bad]
-
     def pool(spark: Callable[[], SparkSession]) -> tuple[Refused, dict[str, Any]]:
         import pandas as pd
 
-        found, _ = listed()
+        found, _ = listed_lenses(i, s.on_bad_file)
         refused = negative_pool(
             spark(), out, i.root, i.catalogues, found, s.pool, s.on_bad_file, survey
         )
@@ -199,7 +209,7 @@ def parts(out: Path, s: SurveySettings, i: Inputs) -> list[Part]:
     def positives(spark: Callable[[], SparkSession]) -> tuple[Refused, dict[str, Any]]:
         import pandas as pd
 
-        found, bad = listed()
+        found, bad = listed_lenses(i, s.on_bad_file)
         refused = crossmatch(
             spark(), out, i.root, i.catalogues, i.given, found, s.crossmatch, s.on_bad_file, survey
         )
@@ -235,7 +245,8 @@ def parts(out: Path, s: SurveySettings, i: Inputs) -> list[Part]:
             seed=s.sample.seed,
             on_bad_file=s.on_bad_file,
         )
-        return refused, figures
+        unplaced = listed_lenses(i, s.on_bad_file)[1] if i.lens_list else []
+        return [*unplaced, *refused], figures
 
     def cut(spark: Callable[[], SparkSession]) -> tuple[Refused, dict[str, Any]]:
         return make_cutouts(spark(), out, i.root, s.cutouts, s.on_bad_file, survey, s.folder), {}

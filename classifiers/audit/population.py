@@ -7,7 +7,8 @@
 
 Every injection counts p(parameters | population) / p_draw times. A population may say nothing about
 some parameters; these keep the distribution that they were drawn from, and the answer names them
-(`as_drawn`). Where too few injections carry a population, or a part of it lies outside of what was
+(`as_drawn`). A set whose hosts are weighted to a population of galaxies (`host_weight`) keeps these
+weights. Where too few injections carry a population, or a part of it lies outside of what was
 drawn, nothing is answered: InputError says which parameter to draw more of. `docs/populations.md`
 has the formulas and an example of inference.
 """
@@ -232,7 +233,8 @@ def _weights(
                 f"from their nearest injections in {name}: draw more injections, or name fewer "
                 "columns"
             )
-        return Weights(table.weight, table.as_drawn, table.within, False)
+        weight_of = table.weight * np.exp(every.ln_host)
+        return Weights(weight_of, table.as_drawn, table.within, False)
     if columns or weight:
         raise InputError("columns and weight are for a table of lenses only")
     if callable(population):
@@ -244,7 +246,7 @@ def _weights(
     _within(1 - inside, beyond, outside)
     ln_p = sum(law.log_density(every.parameters[name]) for name, law in laws.items())
     ln_weight = ln_p - every.ln_p_draw_of(set(laws)) if laws else np.zeros(len(injections))
-    return Weights(np.exp(ln_weight), as_drawn, inside, True)
+    return Weights(np.exp(ln_weight + every.ln_host), as_drawn, inside, True)
 
 
 def _by_density(every: Draws, ln_p: LnP, normalised: bool, outside: float) -> Weights:

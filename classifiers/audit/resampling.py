@@ -93,12 +93,14 @@ class Asked(Mapping[str, Any]):
 @dataclass(frozen=True)
 class Draws:
     """Some of a set's injections, for weights. parameters: by name (n,). ln_p_draw: (n,), joint.
-    laws: what each was drawn from, where that is known. total: number of all draws."""
+    laws: what each was drawn from, where that is known. total: number of all draws. ln_host: log of
+    the weights of their hosts, where the set is weighted to a population of galaxies (`target`)."""
 
     parameters: dict[str, Float[np.ndarray, " n"]]
     ln_p_draw: Float[np.ndarray, " n"]
     laws: dict[str, Law]
     total: int
+    ln_host: Float[np.ndarray, " n"] | float = 0.0
 
     def ln_p_draw_of(self, names: set[str]) -> Float[np.ndarray, " n"]:
         """Log density of the draws over some parameters alone. The rest is divided out, so that a
@@ -125,7 +127,8 @@ class Draws:
             )
         as_drawn = [name for name in self.parameters if name not in asked.names]
         draw = jnp.asarray(self.ln_p_draw_of(asked.names))
-        return jnp.broadcast_to(density, (n,)) - draw, as_drawn
+        host = jnp.asarray(self.ln_host)
+        return jnp.broadcast_to(density, (n,)) - draw + host, as_drawn
 
     def ln_mu(self, ln_p: LnP) -> Sum:
         """The share of a population that is found, for inference; call it on found injections.
@@ -164,7 +167,11 @@ def draws(injections: InjectionSet) -> Draws:
                 f"row {row}: ln_p_draw is {ln_p_draw[row]:g}, but {said[row]:g} by the proposal; "
                 "the injection set contradicts itself"
             )
-    return Draws(parameters, ln_p_draw, laws, injections.total)
+    ln_host: Any = 0.0
+    if "host_weight" in injections.table:
+        with np.errstate(divide="ignore"):
+            ln_host = np.log(numbers(injections, "host_weight"))
+    return Draws(parameters, ln_p_draw, laws, injections.total, ln_host)
 
 
 def inside(
@@ -243,4 +250,5 @@ def detection(injections: InjectionSet, threshold: float | str, finder: str = ""
         every.ln_p_draw[seen],
         every.laws,
         every.total,
+        every.ln_host[seen] if isinstance(every.ln_host, np.ndarray) else 0.0,
     )

@@ -27,6 +27,8 @@ Depth = Annotated[float, Field(ge=10, le=35)]
 Probability = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
 SNR_EDGES = (0.0, 3.0, 5.0, 10.0, 20.0, 50.0, 1e6)
+POOL = "pool"
+"""What `target.table` calls the negatives of the run that passed every cut."""
 MOST_WORDS = 24
 """Different words of a column that may become cells without being listed."""
 
@@ -80,6 +82,25 @@ class AxisSettings:
         if len(self.edges) == 1:
             raise ValueError("edges need two values or none")
         return self
+
+
+@settings
+class TargetSettings:
+    """The galaxies that the finder is meant to search. Hosts are weighted to them, cell by cell."""
+
+    table: str = ""
+    """CSV or Parquet file with a row for each of these galaxies; `pool`: the negatives of this run
+    that passed every cut; empty: hosts count as they were sampled"""
+    axis: dict[str, AxisSettings] = field(default_factory=dict)
+    """what cells are over, each with edges, cells (of equally many galaxies of the table) or words:
+    `{type: {}, mag_z: {cells: 3}, psf_fwhm: {edges: [0.9, 1.3, 1.8]}}`. psf_fwhm, depth_m5 and
+    mag_BAND are known from psfsize_, psfdepth_ and flux_; others are columns of the manifest"""
+    columns: dict[str, str] = field(default_factory=dict)
+    """name of an axis to the table's column, where they differ"""
+    weight: str = ""
+    """column of the table that says how many galaxies a row stands for; empty: one"""
+    uncovered: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """share of the table that may lie in cells without a host; more is refused"""
 
 
 @settings
@@ -147,6 +168,13 @@ class AuditSettings:
     host_list: str = ""
     """CSV with a column galaxy_id: use only these hosts. It is refused when one of them was trained
     on."""
+    lens_radius: Annotated[float, Field(ge=0, le=3600)] = 11.0
+    """hosts within this radius of a known lens of any grade are left out, arcsec; 0: none is"""
+    lens_lists: tuple[str, ...] = ()
+    """lists of known lenses beside that of the survey: files in lenscat's format (CSV, TSV or
+    Parquet with name, RA, DEC, and perhaps grading)"""
+    target: TargetSettings = TargetSettings()
+    """the galaxies to be searched, which hosts are weighted to"""
     classifier: str = ""
     """folder `training` of another run whose classifier is audited; the same as `finder`, but the
     manifest beside the folder says what it was trained on"""
@@ -175,6 +203,9 @@ class AuditSettings:
     """injections made again under every other assumption (treatments); 0: no treatments"""
     treatments: tuple[str, ...] = ()
     """names of the treatments to apply; empty: all that can be"""
+    native_sample: Annotated[int, Field(ge=0)] = 0
+    """arcs that are put both into hosts that have some PSF and depth by nature and into better
+    hosts that are degraded to them, to see whether these are alike; 0: none"""
     counterfactuals: Annotated[int, Field(ge=0)] = 48
     """missed injections for which the smallest change is sought that makes the finder find them"""
     source_library: str = ""

@@ -3,14 +3,15 @@ audit/ of the run directory."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from classifiers.audit.settings import AuditSettings
+from classifiers.audit.choosing import NOTHING, TRAIN, beside_finder, choose, finder_of
+from classifiers.audit.choosing import choose_hosts as choose_hosts
+from classifiers.audit.settings import POOL, AuditSettings
 from data import record
 from data.config import Invocation
 from data.files import replacing, sha256, write_json
@@ -22,15 +23,11 @@ if TYPE_CHECKING:
 
     from classifiers.audit.axes import Grid
     from classifiers.audit.campaign import Campaign
-    from classifiers.audit.hosts import Hosts
     from classifiers.audit.injectionset import InjectionSet
+    from classifiers.audit.target import Weighting
     from classifiers.finders import Finder
-    from data.survey import Survey
     from lensjax.prior import Prior
 
-NOTHING, TRAIN = "none", "train"
-"""what `trained_on` says of a finder that saw none of these galaxies, and of one that saw the
-training split of this run"""
 OUTPUTS = (
     "injections.parquet",
     "completeness.parquet",
@@ -47,6 +44,7 @@ OPTIONAL = (
         for name in (
             *("sensitivity", "sensitivity_prior", "treatments", "counterfactuals", "causes"),
             *("host_effects", "merged", "finders", "finder_shapes"),
+            *("hosts_left_out", "native", "native_noise", "native_psf"),
         )
         for kind in ("csv", "parquet")
     ),
@@ -78,129 +76,21 @@ def reads(s: AuditSettings, out: Path) -> Reads:
     files += panel.given(out)
     if s.trained_on not in ("", NOTHING, TRAIN):
         files.append(Path(s.trained_on))
+    files += [Path(name) for name in s.lens_lists]
+    if s.target.table not in ("", POOL):
+        files.append(Path(s.target.table))
     files += [
         Path(name)
         for name in (s.prior, s.source_library)
         if isinstance(name, str) and Path(name).is_file()
     ]
-    if not _finder(s):
+    if not finder_of(s):
         return Reads(("survey", "train", "evaluate"), files)
-    files += finders.files(_finder(s), out)
-    if (beside := _beside(s)) is not None:
+    files += finders.files(finder_of(s), out)
+    if (beside := beside_finder(s)) is not None:
         files.append(beside)
     done = ("evaluate",) if record.read(out, "evaluate") is not None else ()
     return Reads(("survey", *done), files)
-
-
-def _finder(s: AuditSettings) -> str:
-    """The finder as `finders.load` takes it."""
-    return s.finder or s.classifier
-
-
-def _beside(s: AuditSettings) -> Path | None:
-    """The manifest that says what the classifier of another run was trained on; None for finders of
-    other kinds."""
-    folder = Path(_finder(s))
-    other = _finder(s) and (folder.is_dir() or s.classifier)
-    return folder.parent / "manifest.parquet" if other else None
-
-
-def trained_on(out: Path, s: AuditSettings, info: dict[str, Any]) -> pd.DataFrame | None:
-    """What the finder was trained on: None where it is this run's training split; else a
-    table with galaxy_id, ra and dec, which is empty where the user says that it was none of these.
-    Raises InputError when nobody says it."""
-    import pandas as pd
-
-    from data.manifest import read
-
-    columns = ["galaxy_id", "ra", "dec"]
-    beside = _beside(s)
-    said = s.trained_on or str(info.get("trained_on", ""))
-    if Path(said).name == TRAIN:
-        return None
-    if Path(said).name == NOTHING:
-        return pd.DataFrame({c: [] for c in columns})
-    if said:
-        table = _table(Path(said), columns)
-        return table[table["split"] == "train"] if "split" in table else table
-    if beside is None and _finder(s):
-        raise InputError(
-            f"finder {_finder(s)}: nothing says what it was trained on; set audit.trained_on to "
-            f"`{NOTHING}` (of these galaxies), to `{TRAIN}` (this run's training split), or to a "
-            "table with galaxy_id, ra and dec"
-        )
-    path = beside or out / "manifest.parquet"
-    if not path.is_file():
-        raise InputError(
-            f"{path}: missing, so what the classifier was trained on is unknown; keep the manifest "
-            "beside its training folder, or set audit.trained_on"
-        )
-    if info.get("manifest_sha256") not in (None, sha256(path)):
-        raise InputError(
-            f"{path}: not the manifest that the classifier was trained on (SHA-256 differs); use "
-            "that run's, or train again"
-        )
-    if beside is None:
-        return None
-    table = read(path).to_pandas()
-    return table.loc[table["split"] == "train", columns]
-
-
-def _table(path: Path, columns: list[str]) -> pd.DataFrame:
-    """A table from a CSV or Parquet file. Raises InputError when it lacks a column."""
-    import pandas as pd
-
-    try:
-        read = pd.read_parquet if path.suffix == ".parquet" else pd.read_csv
-        table = read(path)
-    except (OSError, ValueError) as error:
-        said = " ".join(str(error).split())[:120]
-        raise InputError(f"audit.trained_on: {path}: cannot be read ({said})") from None
-    if missing := [c for c in columns if c not in table]:
-        raise InputError(f"audit.trained_on: {path}: no column {missing[0]!r}; add it")
-    return table
-
-
-def choose_hosts(
-    out: Path,
-    s: AuditSettings,
-    info: dict[str, Any],
-    survey: Survey,
-    more: Mapping[str, Finder] | None = None,
-) -> Hosts:
-    """The hosts of an audit, checked against what the finder and those of `more_finders` were
-    trained on. Raises InputError as `trained_on` and `hosts.refuse` do."""
-    import pandas as pd
-
-    from classifiers.audit import hosts
-    from data.manifest import read
-
-    path = out / "manifest.parquet"
-    trained = trained_on(out, s, info)
-    manifest = read(path).to_pandas()
-    if s.host_list:
-        try:
-            names = pd.read_csv(s.host_list, dtype=str)["galaxy_id"].dropna().tolist()
-        except (OSError, ValueError, KeyError) as error:
-            raise InputError(
-                f"{s.host_list}: not a CSV file with a column galaxy_id ({error})"
-            ) from None
-        found = hosts.named(manifest, names, s.psf_fwhm, survey)
-    else:
-        outside = trained is not None
-        splits = None if outside else s.splits
-        found = hosts.candidates(manifest, splits, s.psf_fwhm, survey, unlabelled=outside)
-    if not len(found):
-        raise InputError(
-            f"{path}: no negative in split {' or '.join(s.splits)}, so there is nothing to inject "
-            "into; make the survey larger"
-        )
-    positions = manifest[["galaxy_id", "ra", "dec"]]
-    hosts.refuse(found, trained, positions)
-    for name, other in (more or {}).items():
-        own = replace(s, finder=s.more_finders[name], classifier="")
-        hosts.refuse(found, trained_on(out, own, other.info), positions)
-    return found
 
 
 def injection_set(
@@ -210,9 +100,11 @@ def injection_set(
     axes: Grid,
     prior: Prior,
     thresholds: Mapping[str, float],
+    weighting: Weighting | None = None,
 ) -> InjectionSet:
     """The injections with the density that each was drawn from, and the weight that makes them a
-    sample of the prior. thresholds: of the first finder, by name."""
+    sample of the prior, in hosts of the target population where there is one. thresholds: of the
+    first finder, by name."""
     from classifiers.audit import density, overlap, redraw
     from classifiers.audit.injectionset import InjectionSet
 
@@ -241,7 +133,13 @@ def injection_set(
         },
         **redraw.recipe(s, campaign, axes),
     }
-    return InjectionSet(rows.assign(ln_p_draw=ln_p_draw, weight=np.exp(own - ln_p_draw)), about)
+    weight = np.exp(own - ln_p_draw)
+    rows = rows.assign(ln_p_draw=ln_p_draw, weight=weight)
+    if weighting is not None:
+        factor = weighting.host_weight
+        rows = rows.assign(weight=weight * factor, prior_weight=weight, host_weight=factor)
+        about["target"] = {**asdict(s.target), "table": weighting.population.name}
+    return InjectionSet(rows, about)
 
 
 def described_finder(finder: Finder) -> dict[str, Any]:
@@ -266,10 +164,12 @@ def run(out: Path, s: AuditSettings) -> dict[str, Any]:
         completeness,
         gallery,
         merging,
+        native_tables,
         plan,
         sensitivity,
         standing,
         summary,
+        target,
         thresholds,
     )
     from classifiers.audit.campaign import Campaign
@@ -283,11 +183,12 @@ def run(out: Path, s: AuditSettings) -> dict[str, Any]:
     folder = out / "audit"
     folder.mkdir(parents=True, exist_ok=True)
     survey = of_run(out)
-    finder = finders.load(_finder(s), out)
+    finder = finders.load(finder_of(s), out)
     more = {name: finders.load(text, out) for name, text in s.more_finders.items()}
     prior = audit_prior(s.prior, s.source_magnitude, survey)
     proposal = proposed(prior, s.proposal)
-    hosts, measured = with_depth(choose_hosts(out, s, finder.info, survey, more), out)
+    chosen, vetoed = choose(out, s, finder.info, survey, more)
+    hosts, measured = with_depth(chosen, out)
     degrade = s.mode == "degraded"
     if degrade and hosts.kernels is not None:
         raise InputError(
@@ -324,14 +225,9 @@ def run(out: Path, s: AuditSettings) -> dict[str, Any]:
         s.stamp_files,
         more,
     )
-    injections = injection_set(
-        campaign.with_scores(campaign.carry_out(folder / "parts")),
-        s,
-        campaign,
-        axes,
-        prior,
-        numbers,
-    )
+    weighting = target.of_campaign(campaign, s) if s.target.table else None
+    rows = campaign.with_scores(campaign.carry_out(folder / "parts"))
+    injections = injection_set(rows, s, campaign, axes, prior, numbers, weighting)
     rows = injections.table
     injections.save(folder / "injections.parquet")
     table = completeness.table(rows, plan.cells(hosts, axes, degrade), asked, axes, s.sufficient)
@@ -365,6 +261,10 @@ def run(out: Path, s: AuditSettings) -> dict[str, Any]:
     standings, tables = standing.ask(campaign, rows, axes, s, at, folder)
     for name, made in tables.items():
         write_table(made, folder, name)
+    parts = folder / "parts" / "native"
+    compared, tables = native_tables.ask(campaign, axes, s, prior, middle, parts)
+    for name, made in tables.items():
+        write_table(made, folder, name)
     picks = gallery.chosen(rows, middle, s.gate_snr)
     picks |= causes.picks(rows, causes.cause_of(rows, middle, s.gate_snr, hosts), picks)
     gallery.write(folder / "gallery.npz", picks, rows, campaign)
@@ -387,6 +287,17 @@ def run(out: Path, s: AuditSettings) -> dict[str, Any]:
     if merged is not None:
         found["merged"] = merging.summary(merged, s.merge)
         found["limitations"].append(merging.in_words(found["merged"]))
+    if len(vetoed.left_out):
+        write_table(vetoed.left_out, folder, "hosts_left_out")
+    found["target"] = None if weighting is None else target.figures(weighting, rows, middle)
+    found["words"] += [] if weighting is None else [target.finding(found["target"])]
+    found["limitations"] += target.unsaid(found["target"])
+    found["native"] = compared
+    if compared is not None:
+        found["limitations" if compared["limits"] else "words"].append(compared["words"])
+    found["lens_veto"] = vetoed.figures()
+    found["words"] += vetoed.finding()
+    found["limitations"] += vetoed.unsaid()
     shown = (*axes.axes, *axes.measured)
     found |= comparison.compare(campaign, rows, shown, middle, s, folder)
     found["limitations"].append(comparison.sentence(found["realism"]))

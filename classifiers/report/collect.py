@@ -46,6 +46,10 @@ TABLES = {
     "finder_shapes": "audit/finder_shapes.parquet",
     "host_effects": "audit/host_effects.parquet",
     "audit_thresholds": "audit/thresholds.parquet",
+    "hosts_left_out": "audit/hosts_left_out.parquet",
+    "native": "audit/native.parquet",
+    "native_noise": "audit/native_noise.parquet",
+    "native_psf": "audit/native_psf.parquet",
 }
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from classifiers.report import assumed, audited, results, together
 from classifiers.report.collect import STEPS, Run
 from classifiers.report.gallery import gallery
+from classifiers.report.hosts import hosts
 from classifiers.report.page import Details, Section, Table, Tile, Tiles, Words, cell
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ def sections(run: Run, s: ReportSettings) -> list[Section]:
         Section("evaluation", "Evaluation", results.evaluation(run)),
         Section("completeness", "Completeness", audited.completeness(run)),
         *together.section(run),
+        Section("hosts", "Hosts", hosts(run)),
         Section("assumptions", "Assumptions", assumed.assumptions(run)),
         Section("sensitivity", "Sensitivity", audited.sensitivity(run)),
         Section("limitations", "Limitations", limitations(run)),

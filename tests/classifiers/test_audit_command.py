@@ -6,20 +6,28 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from auditable import run_directory
 
 from classifiers import frozen
 from classifiers.audit import command
 from classifiers.audit.campaign import Campaign
 from classifiers.evaluation import thresholds
+from classifiers.report.collect import collect
+from classifiers.report.sections import sections
+from classifiers.report.settings import ReportSettings
+from data import lenses
 from data.files import sha256
 from lensjax.cli import main
 from lensjax.errors import InputError
 
 FLAGS = (
     "--injections 12 --theta-e 1.0 2.0 --batch 16 --sufficient 10 --sensitivity-sample 0 "
-    "--treatment-sample 0 --counterfactuals 0 --psf-edges 1.0 1.3 1.6 --merge depth_m5 theta_e"
+    "--treatment-sample 0 --counterfactuals 0 --psf-edges 1.0 1.3 1.6 --merge depth_m5 theta_e "
+    "--native-sample 8"
 ).split()
+NEAR = "0010p000_4"
+"""A possible host, in split val, that a listed lens is near."""
 
 
 def evaluated(out):
@@ -42,6 +50,9 @@ def evaluated(out):
 def finished(tmp_path_factory):
     out = run_directory(tmp_path_factory.mktemp("audit") / "run", 60)
     evaluated(out)
+    row = pd.read_parquet(out / "manifest.parquet").set_index("galaxy_id").loc[NEAR]
+    near = np.array([row["ra"] + 10.9 / 3600]), np.array([row["dec"]])
+    lenses.write(out / lenses.OF_A_RUN, lenses.Lenses(np.array(["L1"]), *near, np.array(["C"])))
     assert command(["--out", str(out), *FLAGS]) == 0
     return out
 
@@ -103,6 +114,61 @@ def test_insufficient_cells_are_joined_in_a_table_of_their_own_and_said(finished
     summary = json.loads((finished / "audit/summary.json").read_text())
     assert summary["merged"]["groups"] == len(table)
     assert any("smaller_neighbour along depth_m5, theta_e" in w for w in summary["limitations"])
+
+
+def test_a_host_near_a_listed_lens_of_any_grade_is_left_out_and_said_everywhere(finished):
+    rows = pd.read_parquet(finished / "audit/injections.parquet")
+    others = {f"0010p000_{i}" for i in range(60) if i % 3 and i % 8} - {NEAR}
+    assert set(rows["galaxy_id"]) == others
+    (line,) = pd.read_csv(finished / "audit/hosts_left_out.csv").to_dict("records")
+    assert (line["galaxy_id"], line["lens"], line["grading"]) == (NEAR, "L1", "C")
+    assert line["separation_arcsec"] == pytest.approx(10.9, abs=1e-6)
+    summary = json.loads((finished / "audit/summary.json").read_text())
+    (said,) = [w for w in summary["limitations"] if "Native and degraded hosts" in w]
+    assert "pairs of hosts" in said and summary["native"]["agree"] is None
+    assert summary["lens_veto"]["hosts_left_out"] == 1
+    assert summary["lens_veto"]["hosts_considered"] == len(others) + 1
+    (said,) = [w for w in summary["words"] if "left out" in w]
+    assert NEAR in said and '10.90" from L1' in said
+    page = {s.id: s for s in sections(collect(finished), ReportSettings())}["hosts"]
+    shown = [b for b in page.blocks if b.kind == "table"]
+    assert [t.table["galaxy_id"].tolist() for t in shown] == [[NEAR]]
+
+
+def test_hosts_are_weighted_to_the_galaxies_that_are_to_be_searched(finished, tmp_path):
+    out = tmp_path / "run"
+    shutil.copytree(finished, out)
+    table = pd.read_parquet(out / "manifest.parquet")
+    kind = np.where(table["galaxy_id"].str[-1].astype(int) < 5, "DEV", "SER")
+    table.assign(type=kind).to_parquet(out / "manifest.parquet")
+    pd.DataFrame({"type": ["DEV"] * 9 + ["SER"]}).to_csv(tmp_path / "searched.csv", index=False)
+    (tmp_path / "c.yaml").write_text(
+        yaml.safe_dump({"audit": {"target": {"table": str(tmp_path / "searched.csv")}}})
+    )
+    ask = [str(tmp_path / "c.yaml"), "--out", str(out), *FLAGS, "--trained-on", "train"]
+    with pytest.raises(InputError, match="audit.target.axis: name at least one"):
+        command(ask)
+    section = {"table": str(tmp_path / "searched.csv"), "axis": {"type": {}}}
+    (tmp_path / "c.yaml").write_text(yaml.safe_dump({"audit": {"target": section}}))
+    assert command(ask) == 0
+    rows = pd.read_parquet(out / "audit/injections.parquet")
+    own = rows["galaxy_id"].map(dict(zip(table["galaxy_id"], kind)))
+    share = rows.groupby(own)["host_weight"].sum() / len(rows)
+    assert share["DEV"] == pytest.approx(0.9)
+    np.testing.assert_allclose(rows["weight"], rows["prior_weight"] * rows["host_weight"])
+    each = rows.groupby("galaxy_id")["host_weight"].sum().groupby(dict(zip(table.galaxy_id, kind)))
+    assert (each.max() / each.min() < 1 + 1e-9).all()
+    summary = json.loads((out / "audit/summary.json").read_text())
+    found = summary["completeness"]["p0.5"]["completeness"]
+    assert summary["target"]["weighted"]["value"] == pytest.approx(found)
+    assert summary["headline"]["completeness"] == pytest.approx(found)
+    plain = json.loads((finished / "audit/summary.json").read_text())
+    assert summary["target"]["as_sampled"]["value"] == pytest.approx(
+        plain["headline"]["completeness"]
+    )
+    assert any("weighted to searched.csv (10 galaxies)" in w for w in summary["words"])
+    page = {s.id: s for s in sections(collect(out), ReportSettings())}["hosts"]
+    assert "target_cells" in [b.name for b in page.blocks if b.kind == "table"]
 
 
 def test_second_run_is_up_to_date_and_an_interrupted_one_ends_with_the_same_bytes(

@@ -1,6 +1,7 @@
 """Lens lists are read whole or refused row by row; distances on the sky are right everywhere."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -50,6 +51,29 @@ def test_a_list_without_positions_is_refused(tmp_path, text, message):
         lenses.read(tmp_path / "l.csv")
     with pytest.raises(InputError, match="no such lens list"):
         lenses.read(tmp_path / "none.csv")
+
+
+def test_a_list_is_the_same_as_csv_tsv_and_parquet_and_after_writing(tmp_path):
+    frame = pd.DataFrame(
+        {"Name": ["a", "b", "c"], "RA": [0.1, 359.123456789012, 7.0], "grade": ["A", None, "C"]}
+    ).assign(DEC=[1 / 3, -89.999999999999, np.nan])
+    frame.to_csv(tmp_path / "l.csv", index=False)
+    frame.to_csv(tmp_path / "l.tsv", index=False, sep="\t")
+    frame.to_parquet(tmp_path / "l.parquet")
+    for ending in ("csv", "tsv", "parquet"):
+        found, refused = lenses.read(tmp_path / f"l.{ending}")
+        assert found.name.tolist() == ["a", "b"] and found.grading.tolist() == ["A", ""]
+        assert [line for line, _ in refused] == [4]
+        assert found.ra.tolist() == frame["RA"][:2].tolist()
+        assert found.dec.tolist() == frame["DEC"][:2].tolist()
+    lenses.write(tmp_path / "again.parquet", found)
+    again, refused = lenses.read(tmp_path / "again.parquet")
+    assert refused == [] and again.dec.tolist() == found.dec.tolist()
+    lenses.write(tmp_path / "none.parquet", found.where(np.zeros(2, bool)))
+    assert len(lenses.read(tmp_path / "none.parquet")[0]) == 0
+    (tmp_path / "no.parquet").write_text("name,RA,DEC")
+    with pytest.raises(InputError, match="no.parquet: not a Parquet lens list"):
+        lenses.read(tmp_path / "no.parquet")
 
 
 def test_separations_agree_with_astropy():

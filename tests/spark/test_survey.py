@@ -10,7 +10,7 @@ import pytest
 import yaml
 from small_survey import SIZE, write_lenses, write_survey
 
-from data import loader, manifest
+from data import lenses, loader, manifest
 from data.config import validated
 from data.files import sha256
 from lensjax.errors import InputError
@@ -53,12 +53,16 @@ def whole(root, spark, tmp_path_factory):
     return folder / "out"
 
 
-def test_everything_a_run_directory_promises_is_there(whole):
+def test_everything_a_run_directory_promises_is_there(whole, root):
     table = manifest.read(whole / "manifest.parquet").to_pandas()
     assert len(table) == 12 + 48 and table["label"].sum() == 12 and table["quality_ok"].all()
     for name in ("pool", "crossmatch", "unmatched", "sample"):
         assert (whole / "counts" / f"{name}.csv").stat().st_size > 0
     assert (whole / "quarantine.csv").read_text() == "stage,path,row,reason\n"
+    known, _ = lenses.read(whole / lenses.OF_A_RUN)
+    listed, _ = lenses.read(root / "lenses.csv")
+    for field in ("name", "ra", "dec", "grading"):
+        assert getattr(known, field).tolist() == getattr(listed, field).tolist()
     loaded = {
         name: loader.load_split(whole / "shards", name)
         for name in manifest.SPLITS

@@ -12,7 +12,7 @@ from astropy.io import fits
 from astropy.wcs import WCS
 from test_cutouts_job import SETTINGS, example, files, objects_of, write_sample
 
-from data import quality
+from data import lenses, quality
 from data.coadds import image_path
 from data.cutouts import read_npz
 from data.folder import Folder, take_in
@@ -202,14 +202,21 @@ def test_the_verb_survey_takes_a_folder_of_cutouts(tmp_path, spark, capsys):
     write_definition(folder / "definition.yaml", survey)
     section = {"root": str(folder), "on_bad_file": "quarantine"}
     section["folder"] = {"table": table.table, "columns": dict(table.columns)}
+    section["folder"]["lenses"] = "known.csv"
     config = tmp_path / "c.yaml"
     config.write_text(yaml.safe_dump({"survey": section}))
+    with pytest.raises(InputError, match=r"known.csv: no such lens list; correct survey.folder"):
+        verb.command([str(config), "--out", str(out)])
+    (folder / "known.csv").write_text("name,RA,DEC,grade\nL1,12.0,-14.0,C\nL2,,3,A\n")
     assert verb.command([str(config), "--out", str(out)]) == 0
     assert of_run(out) == survey
+    known, _ = lenses.read(out / lenses.OF_A_RUN)
+    assert known.name.tolist() == ["L1"] and known.grading.tolist() == ["C"]
     rows = pq.read_table(out / "manifest.parquet").to_pylist()
     assert len(rows) == 28 and {row["size"] for row in rows} == {48}
     quarantine = (out / "quarantine.csv").read_text().splitlines()[1:]
     assert [line.split(",")[:3] for line in quarantine] == [
+        ["sample", "known.csv", "3"],
         ["sample", "table.csv", "6"],
         ["cutouts", "o4.npz", "o4"],
     ]

@@ -1,0 +1,151 @@
+"""Which galaxies are the hosts of an audit: what the finder was trained on, and what lies near a
+known lens, is kept out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from classifiers.audit.settings import AuditSettings
+from data.files import sha256
+from lensjax.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from classifiers.audit.hosts import Hosts
+    from classifiers.audit.veto import Veto
+    from classifiers.finders import Finder
+    from data.survey import Survey
+
+NOTHING, TRAIN = "none", "train"
+"""what `trained_on` says of a finder that saw none of these galaxies, and of one that saw the
+training split of this run"""
+
+
+def finder_of(s: AuditSettings) -> str:
+    """The finder as `finders.load` takes it."""
+    return s.finder or s.classifier
+
+
+def beside_finder(s: AuditSettings) -> Path | None:
+    """The manifest that says what the classifier of another run was trained on; None for finders of
+    other kinds."""
+    folder = Path(finder_of(s))
+    other = finder_of(s) and (folder.is_dir() or s.classifier)
+    return folder.parent / "manifest.parquet" if other else None
+
+
+def trained_on(out: Path, s: AuditSettings, info: dict[str, Any]) -> pd.DataFrame | None:
+    """What the finder was trained on: None where it is this run's training split; else a
+    table with galaxy_id, ra and dec, which is empty where the user says that it was none of these.
+    Raises InputError when nobody says it."""
+    import pandas as pd
+
+    from data.manifest import read
+
+    columns = ["galaxy_id", "ra", "dec"]
+    beside = beside_finder(s)
+    said = s.trained_on or str(info.get("trained_on", ""))
+    if Path(said).name == TRAIN:
+        return None
+    if Path(said).name == NOTHING:
+        return pd.DataFrame({c: [] for c in columns})
+    if said:
+        table = read_table(Path(said), columns, "audit.trained_on")
+        return table[table["split"] == "train"] if "split" in table else table
+    if beside is None and finder_of(s):
+        raise InputError(
+            f"finder {finder_of(s)}: nothing says what it was trained on; set audit.trained_on to "
+            f"`{NOTHING}` (of these galaxies), to `{TRAIN}` (this run's training split), or to a "
+            "table with galaxy_id, ra and dec"
+        )
+    path = beside or out / "manifest.parquet"
+    if not path.is_file():
+        raise InputError(
+            f"{path}: missing, so what the classifier was trained on is unknown; keep the manifest "
+            "beside its training folder, or set audit.trained_on"
+        )
+    if info.get("manifest_sha256") not in (None, sha256(path)):
+        raise InputError(
+            f"{path}: not the manifest that the classifier was trained on (SHA-256 differs); use "
+            "that run's, or train again"
+        )
+    if beside is None:
+        return None
+    table = read(path).to_pandas()
+    return table.loc[table["split"] == "train", columns]
+
+
+def read_table(path: Path, columns: list[str], key: str) -> pd.DataFrame:
+    """A table from a CSV or Parquet file. key: the setting that names it, for errors. Raises
+    InputError when it cannot be read or lacks a column."""
+    import pandas as pd
+
+    try:
+        read = pd.read_parquet if path.suffix == ".parquet" else pd.read_csv
+        table = read(path)
+    except (OSError, ValueError) as error:
+        said = " ".join(str(error).split())[:120]
+        raise InputError(f"{key}: {path}: cannot be read ({said})") from None
+    if missing := [c for c in columns if c not in table]:
+        raise InputError(f"{key}: {path}: no column {missing[0]!r}; add it")
+    return table
+
+
+def choose_hosts(
+    out: Path,
+    s: AuditSettings,
+    info: dict[str, Any],
+    survey: Survey,
+    more: Mapping[str, Finder] | None = None,
+) -> Hosts:
+    """The hosts of an audit, see `choose`."""
+    return choose(out, s, info, survey, more)[0]
+
+
+def choose(
+    out: Path,
+    s: AuditSettings,
+    info: dict[str, Any],
+    survey: Survey,
+    more: Mapping[str, Finder] | None = None,
+) -> tuple[Hosts, Veto]:
+    """The hosts of an audit, and which were left out because a known lens is near.
+
+    They are checked against what the finder and those of `more_finders` were trained on. Raises
+    InputError as `trained_on`, `hosts.refuse`, `veto.known_lenses` and `veto.apart` do."""
+    import pandas as pd
+
+    from classifiers.audit import hosts, veto
+    from data.manifest import read
+
+    path = out / "manifest.parquet"
+    trained = trained_on(out, s, info)
+    manifest = read(path).to_pandas()
+    if s.host_list:
+        try:
+            names = pd.read_csv(s.host_list, dtype=str)["galaxy_id"].dropna().tolist()
+        except (OSError, ValueError, KeyError) as error:
+            raise InputError(
+                f"{s.host_list}: not a CSV file with a column galaxy_id ({error})"
+            ) from None
+        found = hosts.named(manifest, names, s.psf_fwhm, survey)
+    else:
+        outside = trained is not None
+        splits = None if outside else s.splits
+        found = hosts.candidates(manifest, splits, s.psf_fwhm, survey, unlabelled=outside)
+    if not len(found):
+        raise InputError(
+            f"{path}: no negative in split {' or '.join(s.splits)}, so there is nothing to inject "
+            "into; make the survey larger"
+        )
+    positions = manifest[["galaxy_id", "ra", "dec"]]
+    hosts.refuse(found, trained, positions)
+    for name, other in (more or {}).items():
+        own = replace(s, finder=s.more_finders[name], classifier="")
+        hosts.refuse(found, trained_on(out, own, other.info), positions)
+    known = veto.known_lenses(out, s.lens_lists, manifest)
+    return veto.apart(found, known, s.lens_radius)
