@@ -2,7 +2,8 @@
 
 Every fraction has Jeffreys intervals, and one that allows for injections into the same host.
 Nothing is smoothed or filled: a cell with fewer injections than asked says "insufficient" and keeps
-its own counts. `selection.SelectionFunction` loads the table again and interpolates it.
+its own counts. `classifiers.selection.SelectionFunction` loads the table again and answers
+queries.
 """
 
 from __future__ import annotations

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 
 from classifiers.audit import completeness as cells
-from classifiers.audit.selection import STEMS
 from classifiers.report import maps
 from classifiers.report.collect import Run
 from classifiers.report.page import Figures, Table, Tile, Words
+from classifiers.selection.axis import STEMS
 
 ABSENT = "No audit in this run (`lensjax audit`)."
 
