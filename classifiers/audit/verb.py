@@ -4,13 +4,14 @@ audit/ of the run directory."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from classifiers.audit.settings import AuditSettings
+from classifiers.selection.products import FOLDERS
 from data import record
 from data.config import Invocation
 from data.files import replacing, sha256, write_json
@@ -33,10 +34,11 @@ NOTHING, TRAIN = "none", "train"
 training split of this run"""
 OUTPUTS = (
     "injections.parquet",
-    "completeness.parquet",
-    "completeness.csv",
-    "marginals.parquet",
-    "marginals.csv",
+    *(
+        f"{name}.{kind}"
+        for name in ("completeness", "marginals")
+        for kind in ("parquet", "csv", "ecsv", "fits")
+    ),
     "summary.json",
 )
 OPTIONAL = (
@@ -56,6 +58,8 @@ def work(call: Invocation[AuditSettings]) -> Done:
     folder = call.out / "audit"
     summary = run(call.out, call.settings)
     extra = [name for name in OPTIONAL if (folder / name).is_file()]
+    made = [path for name in FOLDERS for path in sorted((folder / name).glob("*.*"))]
+    extra += [path.relative_to(folder).as_posix() for path in made]
     return Done(
         [f"audit/{name}" for name in (*OUTPUTS, *extra)],
         {k: summary[k] for k in ("injections", "hosts", "completeness")},
@@ -275,6 +279,7 @@ def run(out: Path, s: AuditSettings) -> dict[str, Any]:
     from classifiers.audit.injection import audit_prior
     from classifiers.audit.realism import comparison
     from classifiers.evaluation.thresholds import operating
+    from classifiers.selection import products
     from data.survey import of_run
 
     folder = out / "audit"
@@ -327,9 +332,7 @@ def run(out: Path, s: AuditSettings) -> dict[str, Any]:
     table = completeness.table(
         rows, plan.cells(hosts, axes, degrade), thresholds, axes, s.sufficient
     )
-    write_table(table, folder, "completeness")
     marginal = completeness.marginals(rows, thresholds, axes, s.sufficient)
-    write_table(marginal, folder, "marginals")
 
     gradients = None
     middle = operating(thresholds.values())
@@ -368,5 +371,9 @@ def run(out: Path, s: AuditSettings) -> dict[str, Any]:
     shown = (*axes.axes, *axes.measured)
     found |= comparison.compare(campaign, rows, shown, middle, s, folder)
     found["limitations"].append(comparison.sentence(found["realism"]))
+    said = products.about(
+        injections.about, [asdict(axis) for axis in shown], sha256(folder / "injections.parquet")
+    )
+    products.write(folder, table, marginal, tables.get("treatments"), found, said)
     write_json(folder / "summary.json", found)
     return found

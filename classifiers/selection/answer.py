@@ -35,7 +35,7 @@ class Answer(NamedTuple):
 
 def words(severity: Int[np.ndarray, "*n"]) -> Shaped[np.ndarray, "*n"]:
     """Flags by their place in `FLAGS`."""
-    return np.array(FLAGS)[severity]
+    return np.asarray(np.array(FLAGS)[severity])
 
 
 def worst(*flags: Shaped[np.ndarray, "..."]) -> Shaped[np.ndarray, "*n"]:

@@ -10,6 +10,8 @@ from auditable import run_directory
 
 from classifiers.audit import command
 from classifiers.audit.campaign import Campaign
+from classifiers.selection import SelectionFunction
+from data import record
 from data.files import sha256
 from lensjax.cli import main
 from lensjax.errors import InputError
@@ -18,6 +20,7 @@ FLAGS = (
     "--injections 12 --theta-e 1.0 2.0 --batch 16 --sufficient 10 --sensitivity-sample 0 "
     "--treatment-sample 0 --counterfactuals 0 --psf-edges 1.0 1.3 1.6"
 ).split()
+PRODUCTS = ("completeness.fits", "marginals.ecsv", "latex/headline.tex", "figures/maps.pdf")
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +38,11 @@ def test_outputs_agree_with_one_another(finished):
     assert whole["n"].sum() == len(rows) == summary["injections"]
     assert whole["k"].sum() == (rows["score"] > 0.5).sum() == summary["completeness"]["p0.5"]["k"]
     assert set(rows["split"]) == {"val", "test"} and not (finished / "audit/parts").exists()
+    listed = record.read(finished, "audit")["outputs"]
+    assert {f"audit/{name}" for name in PRODUCTS} <= {one["path"] for one in listed}
+    product = SelectionFunction.load(finished)
+    assert product.about["injections_sha256"] == sha256(finished / "audit/injections.parquet")
+    assert product.about["finders"][""]["name"] == "shielded_resnet"
     with np.load(finished / "audit/gallery.npz") as gallery:
         assert gallery["stamp"].shape == gallery["host"].shape and len(gallery["kind"]) == len(
             gallery["stamp"]
