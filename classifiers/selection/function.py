@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from classifiers.audit.axes import ALL
-from classifiers.selection import tablefile
+from classifiers.selection import summing, tablefile
 from classifiers.selection.answer import Answer, words
 from classifiers.selection.axis import STEMS, TableAxis, axes_of
 from classifiers.selection.interpolation import Cells
@@ -112,6 +112,17 @@ class SelectionFunction:
             np.where(outside, 1.0, high),
             words(severity),
         )
+
+    def summed(self, *names: str) -> SelectionFunction:
+        """The same over these axes alone, every cell of the others counting as its injections;
+        without names, all in one. `classifiers.selection.summing` says what intervals it has.
+        Raises InputError for an axis that is not one of `needed`."""
+        own = [axis.name for axis in self.needed]
+        if unknown := [name for name in names if name not in own]:
+            raise InputError(f"no axis {unknown[0]!r} in {self.name}; there are {', '.join(own)}")
+        if set(names) == set(own):
+            return self
+        return replace(self, table=summing.summed(self.table, self.axes, names, self.about))
 
     def _named(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """The values of a query by the names of the axes."""

@@ -80,7 +80,7 @@ class Cells:
             (True, short),
         ):
             grid = np.full(shape, start)
-            grid[place] = values
+            grid[place] = values if place else values[0]
             filled.append(grid)
         return cls(tuple(axes), *filled)
 
