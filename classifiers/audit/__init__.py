@@ -4,7 +4,7 @@
 - axes, plan: which injection goes where
 - injection: the one compiled function that makes a stamp
 - campaign: carries it out, resumable, and has the stamps scored
-- completeness, selection: the selection function, its intervals, and asking it
+- completeness: the selection function and its intervals (`classifiers.selection` answers queries)
 - injectionset, hdf: the injections as a file that others read
 - population: completeness of any population, by re-weighting an injection set (proposal,
   resampling, coverage, matching are its parts; population_verb its command)

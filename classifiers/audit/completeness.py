@@ -3,7 +3,8 @@
 Every fraction has Jeffreys intervals, one that allows for injections into the same host, and one
 that allows for what is not known of the threshold as well.
 Nothing is smoothed or filled: a cell with fewer injections than asked says "insufficient" and keeps
-its own counts. `selection.SelectionFunction` loads the table again and interpolates it.
+its own counts. `classifiers.selection.SelectionFunction` loads the table again and answers
+queries.
 """
 
 from __future__ import annotations
@@ -106,9 +107,9 @@ def with_intervals(lines: pd.DataFrame) -> pd.DataFrame:
 
     completeness is the weighted share that was found. lo68 to hi95 are Jeffreys' intervals of
     independent injections. lo95_hosts and hi95_hosts allow for injections that share a host
-    (`intervals.weighted`), and n_eff is by how many independent injections it would be known as
-    well. lo95_total and hi95_total allow for the threshold's own uncertainty too; of a threshold
-    that was given they are the same.
+    (`intervals.weighted`); n_eff is by how many independent injections it would be known as well,
+    and freedom the degrees of freedom of that. lo95_total and hi95_total allow for the threshold's
+    own uncertainty too; of a threshold that was given they are the same.
     """
     found_by = [Known(*one) for one in lines["known"]]
     shares = Shares(*(np.array(p, np.float64) for p in zip(*(one.share for one in found_by))))
@@ -126,7 +127,7 @@ def with_intervals(lines: pd.DataFrame) -> pd.DataFrame:
     both = combined(shares.value, own, (at_high, at_low), correlation)
     for name, end, alone in zip(("lo95_total", "hi95_total"), both, own):
         found[name] = np.where(np.isnan(shares.value), alone, end)
-    found["n_eff"] = shares.n_eff
+    found["n_eff"], found["freedom"] = shares.n_eff, shares.freedom
     lines = lines.drop(columns=["known", "enough"])
     place = list(lines.columns).index("k") + 1
     for i, (name, values) in enumerate(found.items()):

@@ -84,7 +84,7 @@ def limitations(
         words.append(
             f"{short} of {len(cells)} cells have fewer than {s.sufficient} injections ({empty} of "
             f"them none) and are marked insufficient: {len(hosts)} hosts, each used at most "
-            f"{s.per_host} times per cell. No value is offered for them."
+            f"{s.per_host} times per cell. Queries of them carry that flag."
         )
     words += _of_the_hosts(s, hosts, measured, axes)
     if s.mode == "degraded":

@@ -12,6 +12,7 @@ import numpy as np
 from classifiers.audit.choosing import NOTHING, TRAIN, beside_finder, choose, finder_of
 from classifiers.audit.choosing import choose_hosts as choose_hosts
 from classifiers.audit.settings import POOL, AuditSettings
+from classifiers.selection.products import FOLDERS
 from data import record
 from data.config import Invocation
 from data.files import replacing, sha256, write_json
@@ -30,10 +31,11 @@ if TYPE_CHECKING:
 
 OUTPUTS = (
     "injections.parquet",
-    "completeness.parquet",
-    "completeness.csv",
-    "marginals.parquet",
-    "marginals.csv",
+    *(
+        f"{name}.{kind}"
+        for name in ("completeness", "marginals")
+        for kind in ("parquet", "csv", "ecsv", "fits")
+    ),
     "thresholds.parquet",
     "thresholds.csv",
     "summary.json",
@@ -59,6 +61,8 @@ def work(call: Invocation[AuditSettings]) -> Done:
     folder = call.out / "audit"
     summary = run(call.out, call.settings)
     extra = [name for name in OPTIONAL if (folder / name).is_file()]
+    made = [path for name in FOLDERS for path in sorted((folder / name).glob("*.*"))]
+    extra += [path.relative_to(folder).as_posix() for path in made]
     return Done(
         [f"audit/{name}" for name in (*OUTPUTS, *extra)],
         {k: summary[k] for k in ("injections", "hosts", "completeness")},
@@ -178,6 +182,7 @@ def run(out: Path, s: AuditSettings) -> dict[str, Any]:
     from classifiers.audit.injection import audit_prior
     from classifiers.audit.realism import comparison
     from classifiers.evaluation.thresholds import operating
+    from classifiers.selection import products
     from data.survey import of_run
 
     folder = out / "audit"
@@ -231,12 +236,10 @@ def run(out: Path, s: AuditSettings) -> dict[str, Any]:
     rows = injections.table
     injections.save(folder / "injections.parquet")
     table = completeness.table(rows, plan.cells(hosts, axes, degrade), asked, axes, s.sufficient)
-    write_table(table, folder, "completeness")
     merged = merging.table(rows, asked, axes, s.sufficient, s.merge) if s.merge else None
     if merged is not None:
         write_table(merged, folder, "merged")
     marginal = completeness.marginals(rows, asked, axes, s.sufficient)
-    write_table(marginal, folder, "marginals")
     host = rows["galaxy_id"].to_numpy()
     score, weight = rows["score"].to_numpy(), completeness.weights(rows)
     at_thresholds = thresholds.table(asked, score, weight, host)
@@ -261,6 +264,7 @@ def run(out: Path, s: AuditSettings) -> dict[str, Any]:
     standings, tables = standing.ask(campaign, rows, axes, s, at, folder)
     for name, made in tables.items():
         write_table(made, folder, name)
+    treatments = tables.get("treatments")
     parts = folder / "parts" / "native"
     compared, tables = native_tables.ask(campaign, axes, s, prior, middle, parts)
     for name, made in tables.items():
@@ -301,5 +305,9 @@ def run(out: Path, s: AuditSettings) -> dict[str, Any]:
     shown = (*axes.axes, *axes.measured)
     found |= comparison.compare(campaign, rows, shown, middle, s, folder)
     found["limitations"].append(comparison.sentence(found["realism"]))
+    said = products.about(
+        injections.about, [asdict(axis) for axis in shown], sha256(folder / "injections.parquet")
+    )
+    products.write(folder, table, marginal, treatments, found, said)
     write_json(folder / "summary.json", found)
     return found

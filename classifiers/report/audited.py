@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from classifiers.audit import completeness as cells
-from classifiers.audit.selection import STEMS
 from classifiers.report import maps
 from classifiers.report.collect import Run
 from classifiers.report.page import Figures, Table, Tile, Words
+from classifiers.selection import plots
 
 ABSENT = "No audit in this run (`lensjax audit`)."
 
@@ -70,7 +69,7 @@ def completeness(run: Run) -> list[Any]:
         for axis in audit["axes"]:
             own = marginals[marginals["axis"] == axis["name"]]
             if own["value"].nunique() > 1:
-                title = _title(axis)
+                title = plots.title(axis)
                 drawn = maps.marginal(marginals, axis["name"], title, names)
                 caption = (
                     f"By {axis['label']}. Thick 68 %, thin 95 % Jeffreys; hollow: insufficient."
@@ -233,25 +232,13 @@ def _what(audit: dict[str, Any]) -> str:
     )
 
 
-def _title(axis: dict[str, Any]) -> str:
-    """Label and unit of an axis."""
-    return f"{axis['label']}, {axis['unit']}" if axis["unit"] else str(axis["label"])
-
-
 def _maps(audit: dict[str, Any], whole: pd.DataFrame) -> list[tuple[str, str, str]]:
-    """Maps over the first two axes of the grid that have several cells, one for each combination of
-    the others: (alternative text, svg, caption)."""
-    axes = [axis for axis in audit["axes"] if axis["kind"] != "measured"]
-    wide = [axis for axis in axes if whole[axis["name"]].nunique() > 1]
-    across, up = [*wide, *(axis for axis in axes if axis not in wide)][:2]
-    others = [axis for axis in axes if axis not in (across, up)]
-    best = whole[whole["status"] == "sufficient"]["completeness"].max()
-    # All maps have one colour scale.
-    top = max(0.25, np.ceil(4 * best) / 4) if best == best else 1.0
-    groups = whole.groupby([axis["name"] for axis in others]) if others else [((), whole)]
+    """Maps of completeness (`plots.panels`): (alternative text, svg, caption)."""
+    layout = plots.panels(whole, audit["axes"])
+    if layout is None:
+        return []
     made = []
-    for i, (_, part) in enumerate(groups):
-        label = ", ".join(_cell(axis, part.iloc[0]) for axis in others) or "all hosts"
+    for i, (label, part) in enumerate(layout.maps):
         good = part[part["status"] == "sufficient"]["completeness"]
         alt = f"Completeness map at {label}" + (
             f": {100 * good.min():.0f} to {100 * good.max():.0f} percent"
@@ -260,25 +247,10 @@ def _maps(audit: dict[str, Any], whole: pd.DataFrame) -> list[tuple[str, str, st
         )
         caption = (
             f"Completeness in percent above {audit['threshold_of_words']:g}, {label}; colours span "
-            f"0 to {100 * top:.0f} %. Hatched: fewer injections than needed, no value given."
+            f"0 to {100 * layout.top:.0f} %. Hatched: fewer injections than needed, no value given."
         )
-        drawn = maps.heat_map(part, f"map{i}", label, top, _pair(across), _pair(up))
-        made.append((alt, drawn, caption))
+        made.append((alt, maps.heat_map(part, f"map{i}", label, layout), caption))
     return made
-
-
-def _pair(axis: dict[str, Any]) -> tuple[str, str]:
-    """Name and title of an axis."""
-    return axis["name"], _title(axis)
-
-
-def _cell(axis: dict[str, Any], row: Any) -> str:
-    """The cell of an axis that a line of the table is about, in words."""
-    stem = STEMS.get(axis["name"], axis["name"])
-    unit = f" {axis['unit']}" if axis["unit"] else ""
-    if f"{stem}_lo" in row:
-        return f"{axis['label']} {row[f'{stem}_lo']:.2f} to {row[f'{stem}_hi']:.2f}{unit}"
-    return f"{axis['label']} {row[axis['name']]}{unit}"
 
 
 def stages(found: dict[str, Any]) -> pd.DataFrame:

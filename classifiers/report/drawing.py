@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from classifiers.selection.plots import DASHES as DASHES
+from classifiers.selection.plots import MARKERS as MARKERS
+
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
@@ -24,8 +27,6 @@ VARIABLES = {
     FAINT: "var(--faint)",
     **{c: f"var(--s{i})" for i, c in enumerate(SERIES, 1)},
 }
-DASHES = ("-", "--", "-.", ":")
-MARKERS = ("o", "s", "^", "D")
 
 
 def drawn(name: str, draw: Callable[[Axes], None], width: float = 4.6, height: float = 3.2) -> str:

@@ -2,83 +2,31 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from classifiers.report.drawing import DASHES, FAINT, INK, MARKERS, SERIES, drawn, errors
+from classifiers.report.drawing import FAINT, INK, SERIES, drawn
+from classifiers.selection import plots
+from classifiers.selection.plots import Palette
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
 
-def heat_map(
-    cells: pd.DataFrame,
-    name: str,
-    title: str,
-    top: float,
-    across: tuple[str, str],
-    up: tuple[str, str],
-) -> str:
-    """Completeness over two axes (column, title of the axis), colours from 0 to `top`; insufficient
-    cells are hatched and give their number instead."""
-    from matplotlib import colormaps
-    from matplotlib.patches import Rectangle
+PALETTE = Palette(INK, FAINT, SERIES)
 
-    columns, lines = (list(dict.fromkeys(cells[axis[0]].sort_values())) for axis in (across, up))
-    found = {(r[across[0]], r[up[0]]): r for r in cells.to_dict("records")}
-    text_of = lambda value: value if isinstance(value, str) else f"{value:.4g}"
-    colours = colormaps["viridis"]
-    small = len(columns) > 8
+
+def heat_map(part: pd.DataFrame, name: str, label: str, layout: plots.Panels) -> str:
+    """Completeness over two axes; insufficient cells are hatched and give their number instead."""
 
     def draw(axes: Axes) -> None:
-        for j, line in enumerate(lines):
-            for i, column in enumerate(columns):
-                cell = found[column, line]
-                good = cell["status"] == "sufficient"
-                face = colours(0.08 + 0.9 * cell["completeness"] / top) if good else "none"
-                axes.add_patch(
-                    Rectangle(
-                        (i - 0.5, j - 0.5),
-                        1,
-                        1,
-                        facecolor=face,
-                        edgecolor=FAINT,
-                        linewidth=0.5,
-                        hatch=None if good else "////",
-                    )
-                )
-                text = f"{100 * cell['completeness']:.0f}" if good else f"n={cell['n']}"
-                ink = (
-                    INK
-                    if not good
-                    else ("#ffffff" if cell["completeness"] < 0.6 * top else "#000000")
-                )
-                axes.text(
-                    i,
-                    j,
-                    text,
-                    ha="center",
-                    va="center",
-                    color=ink,
-                    fontsize=6.5 if small else (9 if good else 7),
-                )
-        axes.set(
-            xlim=(-0.5, len(columns) - 0.5),
-            ylim=(-0.5, len(lines) - 0.5),
-            xlabel=across[1],
-            ylabel=up[1],
-            title=title,
-        )
-        axes.title.set_fontsize(9.5)
-        axes.set_xticks(range(len(columns)), [text_of(value) for value in columns])
-        axes.set_yticks(range(len(lines)), [text_of(value) for value in lines])
-        axes.tick_params(length=0)
+        plots.completeness_map(axes, part, layout.across, layout.up, layout.top, PALETTE)
+        axes.set_title(label, fontsize=9.5)
 
-    return drawn(name, draw, height=1.2 + 0.42 * len(lines))
+    return drawn(name, draw, height=1.2 + 0.42 * part[layout.up["name"]].nunique())
 
 
 def marginal(table: pd.DataFrame, axis: str, label: str, thresholds: Sequence[str]) -> str:
@@ -86,53 +34,7 @@ def marginal(table: pd.DataFrame, axis: str, label: str, thresholds: Sequence[st
     intervals; markers are hollow where there are too few injections."""
 
     def draw(axes: Axes) -> None:
-        places: dict[str, int] = {}
-        for i, name in enumerate(thresholds[:4]):
-            rows = table[
-                (table["axis"] == axis) & (table["threshold_name"] == name) & (table["n"] > 0)
-            ]
-            for value in rows["value"]:
-                places.setdefault(value, len(places))
-            x = np.array([places[v] for v in rows["value"]]) + 0.12 * (
-                i - (min(len(thresholds), 4) - 1) / 2
-            )
-            axes.errorbar(
-                x,
-                rows["completeness"],
-                yerr=errors(rows, "completeness", "lo95", "hi95"),
-                fmt="none",
-                ecolor=SERIES[i],
-                elinewidth=1,
-            )
-            axes.errorbar(
-                x,
-                rows["completeness"],
-                yerr=errors(rows, "completeness", "lo68", "hi68"),
-                fmt="none",
-                ecolor=SERIES[i],
-                elinewidth=2.6,
-            )
-            axes.plot(
-                x,
-                rows["completeness"],
-                color=SERIES[i],
-                linestyle=DASHES[i],
-                linewidth=1,
-                label=name,
-            )
-            for filled in (True, False):
-                part = (rows["status"] == "sufficient").to_numpy() == filled
-                face = SERIES[i] if filled else "none"
-                axes.plot(
-                    x[part],
-                    rows["completeness"].to_numpy()[part],
-                    MARKERS[i],
-                    color=SERIES[i],
-                    markerfacecolor=face,
-                )
-        axes.set_xticks(range(len(places)), [_short(v) for v in places])
-        axes.set(xlabel=label, ylabel="completeness", ylim=(0, None))
-        axes.grid(axis="y")
+        plots.along(axes, plots.of_marginals(table, axis, thresholds), label, PALETTE)
         axes.legend(
             loc="lower center",
             bbox_to_anchor=(0.5, 1.0),
@@ -142,10 +44,6 @@ def marginal(table: pd.DataFrame, axis: str, label: str, thresholds: Sequence[st
         )
 
     return drawn(f"by-{axis.replace('_', '-')}", draw)
-
-
-def _short(value: str) -> str:
-    return re.sub(r"-1e\+0?6$|-1000000$", "+", value)
 
 
 def sensitivity(table: pd.DataFrame) -> str:

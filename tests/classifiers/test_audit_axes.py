@@ -11,8 +11,8 @@ from auditable import rows
 from classifiers.audit import completeness, hosts, plan
 from classifiers.audit.axes import Axis, equal_count_edges
 from classifiers.audit.hosts import Hosts
-from classifiers.audit.selection import SelectionFunction
 from classifiers.audit.settings import AuditSettings
+from classifiers.selection import SelectionFunction
 from data.config import validated
 from lensjax.errors import InputError
 
@@ -106,13 +106,13 @@ def test_tables_and_the_selection_function_follow_the_axes():
         for c in chunks
     )
     made = completeness.table(injections, plan.cells(found, axes, False), {"p0.5": 0.5}, axes, 10)
-    ask = SelectionFunction(made)
-    assert ask.axes == ["theta_e", "type"]
-    assert float(ask(2.0, "REX")) == 1.0 and float(ask(1.5, type="REX")) == 0.5
-    assert float(ask(2.0, "SER")) == 0.0 and np.isnan(ask(2.1, "REX"))
-    assert float(ask(2.0, "REX", source_mag_bin="23-24")) == 1.0
-    with pytest.raises(InputError, match="no completeness for type 'PSF'"):
-        ask(2.0, "PSF")
+    ask = SelectionFunction.of(made)
+    assert [axis.name for axis in ask.needed] == ["theta_e", "type"]
+    found = ask.query(theta_e=[2.0, 1.5, 2.0, 2.6, 2.0], type=["REX", "REX", "SER", "REX", "PSF"])
+    np.testing.assert_array_equal(found.value, [1.0, 0.5, 0.0, np.nan, np.nan])
+    assert found.flag.tolist()[:3] == ["supported", "interpolated", "supported"]
+    assert found.flag.tolist()[3:] == ["outside", "outside"]
+    assert float(ask.query(theta_e=2.0, type="REX", source_mag=23.5).value) == 1.0
     along = completeness.marginals(injections, {"p0.5": 0.5}, axes, 10)
     by_type = along[along["axis"] == "type"].set_index("value")["completeness"]
     assert by_type.to_dict() == {"DEV": 0.0, "REX": 0.5, "SER": 0.0}

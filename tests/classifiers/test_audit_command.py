@@ -14,9 +14,9 @@ from classifiers.audit import command
 from classifiers.audit.campaign import Campaign
 from classifiers.evaluation import thresholds
 from classifiers.report.collect import collect
-from classifiers.report.sections import sections
-from classifiers.report.settings import ReportSettings
-from data import lenses
+from classifiers.report.hosts import hosts
+from classifiers.selection import SelectionFunction
+from data import lenses, record
 from data.files import sha256
 from lensjax.cli import main
 from lensjax.errors import InputError
@@ -26,6 +26,7 @@ FLAGS = (
     "--treatment-sample 0 --counterfactuals 0 --psf-edges 1.0 1.3 1.6 --merge depth_m5 theta_e "
     "--native-sample 8"
 ).split()
+PRODUCTS = ("completeness.fits", "marginals.ecsv", "latex/headline.tex", "figures/maps.pdf")
 NEAR = "0010p000_4"
 """A possible host, in split val, that a listed lens is near."""
 
@@ -65,6 +66,11 @@ def test_outputs_agree_with_one_another(finished):
     assert whole["n"].sum() == len(rows) == summary["injections"]
     assert whole["k"].sum() == (rows["score"] > 0.5).sum() == summary["completeness"]["p0.5"]["k"]
     assert set(rows["split"]) == {"val", "test"} and not (finished / "audit/parts").exists()
+    listed = record.read(finished, "audit")["outputs"]
+    assert {f"audit/{name}" for name in PRODUCTS} <= {one["path"] for one in listed}
+    product = SelectionFunction.load(finished)
+    assert product.about["injections_sha256"] == sha256(finished / "audit/injections.parquet")
+    assert product.about["finders"][""]["name"] == "shielded_resnet"
     with np.load(finished / "audit/gallery.npz") as gallery:
         assert gallery["stamp"].shape == gallery["host"].shape and len(gallery["kind"]) == len(
             gallery["stamp"]
@@ -130,8 +136,8 @@ def test_a_host_near_a_listed_lens_of_any_grade_is_left_out_and_said_everywhere(
     assert summary["lens_veto"]["hosts_considered"] == len(others) + 1
     (said,) = [w for w in summary["words"] if "left out" in w]
     assert NEAR in said and '10.90" from L1' in said
-    page = {s.id: s for s in sections(collect(finished), ReportSettings())}["hosts"]
-    shown = [b for b in page.blocks if b.kind == "table"]
+    page = hosts(collect(finished))
+    shown = [b for b in page if b.kind == "table"]
     assert [t.table["galaxy_id"].tolist() for t in shown] == [[NEAR]]
 
 
@@ -167,8 +173,8 @@ def test_hosts_are_weighted_to_the_galaxies_that_are_to_be_searched(finished, tm
         plain["headline"]["completeness"]
     )
     assert any("weighted to searched.csv (10 galaxies)" in w for w in summary["words"])
-    page = {s.id: s for s in sections(collect(out), ReportSettings())}["hosts"]
-    assert "target_cells" in [b.name for b in page.blocks if b.kind == "table"]
+    page = hosts(collect(out))
+    assert "target_cells" in [b.name for b in page if b.kind == "table"]
 
 
 def test_second_run_is_up_to_date_and_an_interrupted_one_ends_with_the_same_bytes(

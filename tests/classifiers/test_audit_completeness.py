@@ -1,5 +1,4 @@
-"""Counts, intervals and the loaded selection function against scipy, hand counts and the published
-table."""
+"""Counts and intervals against scipy, hand counts and the published table."""
 
 import numpy as np
 import pandas as pd
@@ -7,7 +6,6 @@ import pytest
 
 from classifiers.audit import completeness, realism
 from classifiers.audit.axes import Axis, Grid
-from classifiers.audit.selection import SelectionFunction
 from classifiers.audit.settings import AuditSettings
 from classifiers.intervals import jeffreys
 from data.config import validated
@@ -114,32 +112,6 @@ def test_marginals_add_up_and_resampling_hosts_widens_the_interval_of_clustered_
     for axis in ("theta_e", "psf_fwhm", "source_mag", "arc_snr_bin"):
         assert found[found["axis"] == axis]["k"].sum() == total["k"]
     assert total["hi95_hosts"] - total["lo95_hosts"] > 3 * (total["hi95"] - total["lo95"])
-
-
-def test_selection_function_interpolates_and_refuses_to_guess(tmp_path):
-    rows = injections(400)
-    table = completeness.table(rows, cells(), {"p0.5": 0.5}, grid(23.0, 26.0), 20)
-    table.to_parquet(tmp_path / "c.parquet")
-    table.to_csv(tmp_path / "c.csv", index=False)
-    ask = SelectionFunction.load(tmp_path / "c.parquet")
-    value = table.query("source_mag_bin == 'all'").set_index(["theta_e", "psf_fwhm"])[
-        "completeness"
-    ]
-    assert float(ask(1.0, 1.1, 23.5)) == pytest.approx(value[1.0, 1.1])
-    assert float(ask(1.5, 1.2, 23.5)) == pytest.approx(value.mean())
-    assert np.isnan(ask([0.9, 1.5, 1.5], [1.2, 1.5, 1.2], [23.5, 23.5, 24.1])).all()
-    np.testing.assert_allclose(
-        SelectionFunction.load(tmp_path / "c.csv")(1.5, 1.2, 23.5), ask(1.5, 1.2, 23.5)
-    )
-    table.loc[(table["theta_e"] == 2.0) & (table["psf_fwhm"] == 1.3), "status"] = "insufficient"
-    holed = SelectionFunction(table)
-    assert np.isnan(holed(1.5, 1.2, 23.5)) and float(holed(1.0, 1.2, 23.5)) == pytest.approx(
-        value[1.0].mean()
-    )
-    with pytest.raises(InputError, match="p0.9"):
-        ask(1.0, 1.1, 23.5, threshold_name="p0.9")
-    with pytest.raises(InputError, match="no such completeness table"):
-        SelectionFunction.load(tmp_path / "none.csv")
 
 
 def test_two_stages_tell_invisible_from_missed():

@@ -169,7 +169,7 @@ def test_hosts_without_table_values_and_of_two_stamp_sizes_are_planned_apart_and
         '0.96"',
         "24 hosts have no depth",
         "2 of 2 cells have fewer than 200",
-        "No value is offered",
+        "marked insufficient",
         "no labelled lenses",
     ):
         assert phrase in words, phrase

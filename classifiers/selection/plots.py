@@ -1,0 +1,200 @@
+"""What figures of completeness show, drawn on axes of matplotlib in any colours: the report's page
+and the files for a paper have the same content."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from classifiers.selection.axis import STEMS
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+DASHES = ("-", "--", "-.", ":")
+MARKERS = ("o", "s", "^", "D")
+MOST = 4
+"""Thresholds, or selection functions, that one panel shows."""
+
+
+@dataclass(frozen=True)
+class Palette:
+    """Colours: of text, of lines that stand back, and of series."""
+
+    ink: str
+    faint: str
+    series: tuple[str, ...]
+
+
+PRINT = Palette("#000000", "#808080", ("#0072b2", "#d55e00", "#009e73", "#cc79a7"))
+"""For paper; the series are those of Okabe & Ito (2008), which colour-blind people tell apart."""
+
+
+class Panels(NamedTuple):
+    """How a table of cells is laid out in maps: the axes across and up, and for every combination
+    of the cells of the others the combination in words, and its lines. top: completeness that the
+    colours reach."""
+
+    across: Mapping[str, Any]
+    up: Mapping[str, Any]
+    maps: list[tuple[str, pd.DataFrame]]
+    top: float
+
+
+def title(axis: Mapping[str, Any]) -> str:
+    """Label and unit of an axis (name, label, unit, kind)."""
+    return f"{axis['label']}, {axis['unit']}" if axis["unit"] else str(axis["label"])
+
+
+def panels(whole: pd.DataFrame, axes: Sequence[Mapping[str, Any]]) -> Panels | None:
+    """Maps over the first two axes of the grid that have several cells, one for each combination of
+    the others; None where the grid has one axis only. whole: a line for every cell. axes: with
+    name, label, unit and kind."""
+    own = [axis for axis in axes if axis["kind"] != "measured"]
+    if len(own) < 2:
+        return None
+    wide = [axis for axis in own if whole[axis["name"]].nunique() > 1]
+    across, up = [*wide, *(axis for axis in own if axis not in wide)][:2]
+    others = [axis for axis in own if axis not in (across, up)]
+    best = whole[whole["status"] == "sufficient"]["completeness"].max()
+    top = max(0.25, float(np.ceil(4 * best) / 4)) if best == best else 1.0
+    groups: Any = whole.groupby([a["name"] for a in others]) if others else [((), whole)]
+    named = [
+        (", ".join(_cell(axis, part.iloc[0]) for axis in others) or "all hosts", part)
+        for _, part in groups
+    ]
+    return Panels(across, up, named, top)
+
+
+def _cell(axis: Mapping[str, Any], row: Any) -> str:
+    """The cell of an axis that a line of the table is about, in words."""
+    stem = STEMS.get(axis["name"], axis["name"])
+    unit = f" {axis['unit']}" if axis["unit"] else ""
+    if f"{stem}_lo" in row:
+        return f"{axis['label']} {row[f'{stem}_lo']:.2f} to {row[f'{stem}_hi']:.2f}{unit}"
+    return f"{axis['label']} {row[axis['name']]}{unit}"
+
+
+def completeness_map(
+    axes: Axes,
+    cells: pd.DataFrame,
+    across: Mapping[str, Any],
+    up: Mapping[str, Any],
+    top: float,
+    palette: Palette,
+) -> None:
+    """Completeness in percent over two axes (name, label, unit), colours from 0 to `top`;
+    insufficient cells are hatched and give their number instead."""
+    from matplotlib import colormaps
+    from matplotlib.patches import Rectangle
+
+    columns, lines = (list(dict.fromkeys(cells[a["name"]].sort_values())) for a in (across, up))
+    found = {(r[across["name"]], r[up["name"]]): r for r in cells.to_dict("records")}
+    text_of = lambda value: value if isinstance(value, str) else f"{value:.4g}"
+    colours = colormaps["viridis"]
+    small = len(columns) > 8
+    for j, line in enumerate(lines):
+        for i, column in enumerate(columns):
+            cell = found[column, line]
+            good = cell["status"] == "sufficient"
+            face = colours(0.08 + 0.9 * cell["completeness"] / top) if good else "none"
+            axes.add_patch(
+                Rectangle(
+                    (i - 0.5, j - 0.5),
+                    1,
+                    1,
+                    facecolor=face,
+                    edgecolor=palette.faint,
+                    linewidth=0.5,
+                    hatch=None if good else "////",
+                )
+            )
+            text = f"{100 * cell['completeness']:.0f}" if good else f"n={cell['n']}"
+            bright = "#ffffff" if cell["completeness"] < 0.6 * top else "#000000"
+            axes.text(
+                i,
+                j,
+                text,
+                ha="center",
+                va="center",
+                color=bright if good else palette.ink,
+                fontsize=6.5 if small else (9 if good else 7),
+            )
+    axes.set(
+        xlim=(-0.5, len(columns) - 0.5),
+        ylim=(-0.5, len(lines) - 0.5),
+        xlabel=title(across),
+        ylabel=title(up),
+    )
+    axes.set_xticks(range(len(columns)), [text_of(value) for value in columns])
+    axes.set_yticks(range(len(lines)), [text_of(value) for value in lines])
+    axes.tick_params(length=0)
+
+
+class Series(NamedTuple):
+    """One line of a panel: its name in the legend, and by cell (n,) the cell's name, completeness,
+    ends of thick and thin intervals, and whether the marker is filled. Intervals may be None."""
+
+    name: str
+    cells: Sequence[str]
+    value: Float[np.ndarray, " n"]
+    thick: tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]] | None
+    thin: tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]] | None
+    filled: np.ndarray
+
+
+def of_marginals(table: pd.DataFrame, axis: str, thresholds: Sequence[str]) -> list[Series]:
+    """Completeness along one axis for several thresholds, with 68 (thick) and 95 % (thin)
+    intervals; not filled where there are too few injections."""
+    made = []
+    for name in thresholds[:MOST]:
+        own = (table["axis"] == axis) & (table["threshold_name"] == name) & (table["n"] > 0)
+        rows = table[own]
+        numbers = {c: rows[c].to_numpy(float) for c in ("completeness", *_ENDS)}
+        made.append(
+            Series(
+                name,
+                [str(v) for v in rows["value"]],
+                numbers["completeness"],
+                (numbers["lo68"], numbers["hi68"]),
+                (numbers["lo95"], numbers["hi95"]),
+                (rows["status"] == "sufficient").to_numpy(),
+            )
+        )
+    return made
+
+
+_ENDS = ("lo68", "hi68", "lo95", "hi95")
+
+
+def along(axes: Axes, series: Sequence[Series], label: str, palette: Palette) -> None:
+    """Completeness along one axis, the series beside one another."""
+    places: dict[str, int] = {}
+    for i, one in enumerate(series):
+        for value in one.cells:
+            places.setdefault(value, len(places))
+        x = np.array([places[v] for v in one.cells]) + 0.12 * (i - (len(series) - 1) / 2)
+        colour = palette.series[i]
+        for ends, width in ((one.thin, 1.0), (one.thick, 2.6)):
+            if ends is not None:
+                bars = np.clip([one.value - ends[0], ends[1] - one.value], 0.0, None)
+                axes.errorbar(x, one.value, bars, fmt="none", ecolor=colour, elinewidth=width)
+        axes.plot(x, one.value, color=colour, linestyle=DASHES[i], linewidth=1, label=one.name)
+        for filled in (True, False):
+            part = one.filled == filled
+            face = colour if filled else "none"
+            axes.plot(x[part], one.value[part], MARKERS[i], color=colour, markerfacecolor=face)
+    axes.set_xticks(range(len(places)), [short(v) for v in places])
+    axes.set(xlabel=label, ylabel="completeness", ylim=(0, None))
+    axes.grid(axis="y")
+
+
+def short(value: str) -> str:
+    """The name of a cell; of the last open bin only where it begins."""
+    return re.sub(r"-1e\+0?6$|-1000000$", "+", value)
