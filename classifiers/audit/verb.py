@@ -9,25 +9,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from classifiers.audit.choosing import NOTHING, TRAIN, beside_finder, choose, finder_of
+from classifiers.audit.choosing import NOTHING, TRAIN, beside_finder, finder_of
 from classifiers.audit.choosing import choose_hosts as choose_hosts
+from classifiers.audit.question import Question, question
 from classifiers.audit.settings import POOL, AuditSettings
 from classifiers.selection.products import FOLDERS
 from data import record
 from data.config import Invocation
 from data.files import replacing, sha256, write_json
 from data.verb import Done, Reads
-from lensjax.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from classifiers.audit.axes import Grid
-    from classifiers.audit.campaign import Campaign
     from classifiers.audit.injectionset import InjectionSet
     from classifiers.audit.target import Weighting
     from classifiers.finders import Finder
-    from lensjax.prior import Prior
 
 OUTPUTS = (
     "injections.parquet",
@@ -98,20 +95,14 @@ def reads(s: AuditSettings, out: Path) -> Reads:
 
 
 def injection_set(
-    rows: pd.DataFrame,
-    s: AuditSettings,
-    campaign: Campaign,
-    axes: Grid,
-    prior: Prior,
-    thresholds: Mapping[str, float],
-    weighting: Weighting | None = None,
+    rows: pd.DataFrame, s: AuditSettings, ask: Question, weighting: Weighting | None = None
 ) -> InjectionSet:
     """The injections with the density that each was drawn from, and the weight that makes them a
-    sample of the prior, in hosts of the target population where there is one. thresholds: of the
-    first finder, by name."""
+    sample of the prior, in hosts of the target population where there is one."""
     from classifiers.audit import density, overlap, redraw
     from classifiers.audit.injectionset import InjectionSet
 
+    campaign, axes, prior = ask.campaign, ask.axes, ask.prior
     drawn = density.distributions(campaign.prior, axes)
     population = density.distributions(prior, axes, drawn=False)
     columns = {name: rows[name] for name in {*drawn, *population}}
@@ -126,7 +117,7 @@ def injection_set(
         "density_over": list(drawn),
         "proposal": drawn,
         "population": population,
-        "thresholds": dict(thresholds),
+        "thresholds": dict(ask.numbers),
         "finder_thresholds": overlap.of_finders(looks),
         "finders": {"": described_finder(campaign.finder)}
         | {name: described_finder(finder) for name, finder in campaign.more.items()},
@@ -162,7 +153,6 @@ def write_table(table: pd.DataFrame, folder: Path, name: str) -> None:
 
 def run(out: Path, s: AuditSettings) -> dict[str, Any]:
     """Does the audit and writes its files; returns the summary."""
-    from classifiers import finders
     from classifiers.audit import (
         causes,
         completeness,
@@ -170,144 +160,106 @@ def run(out: Path, s: AuditSettings) -> dict[str, Any]:
         merging,
         native_tables,
         plan,
-        sensitivity,
         standing,
         summary,
         target,
         thresholds,
     )
-    from classifiers.audit.campaign import Campaign
-    from classifiers.audit.density import proposed
-    from classifiers.audit.hosts import with_depth
-    from classifiers.audit.injection import audit_prior
     from classifiers.audit.realism import comparison
     from classifiers.evaluation.thresholds import operating
     from classifiers.selection import products
-    from data.survey import of_run
 
     folder = out / "audit"
     folder.mkdir(parents=True, exist_ok=True)
-    survey = of_run(out)
-    finder = finders.load(finder_of(s), out)
-    more = {name: finders.load(text, out) for name, text in s.more_finders.items()}
-    prior = audit_prior(s.prior, s.source_magnitude, survey)
-    proposal = proposed(prior, s.proposal)
-    chosen, vetoed = choose(out, s, finder.info, survey, more)
-    hosts, measured = with_depth(chosen, out)
-    degrade = s.mode == "degraded"
-    if degrade and hosts.kernels is not None:
-        raise InputError(
-            "audit.mode degraded: hosts with PSF kernels have no FWHM to be degraded to; use "
-            "matched, or leave the column psf_path out"
-        )
-    domains = {name: prior.domain(name) for name in prior.parameters}
-    axes = s.axes(hosts.fwhm, hosts.depth, hosts, domains, survey)
-    merging.places(axes, s.merge)
-    chunks = plan.chunks(hosts, axes, s.injections, s.per_host, degrade, s.seed)
-    asked = thresholds.asked(out, s.thresholds, finder.info)
-    numbers = thresholds.values(asked)
-    wanted = axes.cells() * s.injections
-    print(
-        f"audit: {sum(map(len, chunks))} injections of {wanted} asked, {axes.cells()} cells, "
-        f"{len(hosts)} hosts, {s.mode}, prior {s.prior_name}",
-        flush=True,
-    )
-    if not chunks:
-        raise InputError(
-            f"{out}: no host lies in any cell of the grid; widen "
-            f"{', '.join(f'audit.axis.{a.name}' for a in axes.host)}, or use mode degraded"
-        )
-    campaign = Campaign(
-        chunks,
-        hosts,
-        out,
-        finder,
-        proposal,
-        s.gain,
-        s.moffat_beta,
-        s.batch,
-        s.extinction,
-        s.stamp_files,
-        more,
-    )
+    ask = question(out, s)
+    axes, campaign, asked = ask.axes, ask.campaign, ask.asked
+    hosts = campaign.hosts
     weighting = target.of_campaign(campaign, s) if s.target.table else None
     rows = campaign.with_scores(campaign.carry_out(folder / "parts"))
-    injections = injection_set(rows, s, campaign, axes, prior, numbers, weighting)
+    injections = injection_set(rows, s, ask, weighting)
     rows = injections.table
     injections.save(folder / "injections.parquet")
-    table = completeness.table(rows, plan.cells(hosts, axes, degrade), asked, axes, s.sufficient)
-    merged = merging.table(rows, asked, axes, s.sufficient, s.merge) if s.merge else None
-    if merged is not None:
-        write_table(merged, folder, "merged")
-    marginal = completeness.marginals(rows, asked, axes, s.sufficient)
-    host = rows["galaxy_id"].to_numpy()
-    score, weight = rows["score"].to_numpy(), completeness.weights(rows)
-    at_thresholds = thresholds.table(asked, score, weight, host)
-    write_table(at_thresholds, folder, "thresholds")
 
-    gradients = None
-    middle = operating(numbers.values())
-    sample = plan.sample(chunks, s.sensitivity_sample)
-    if sample and campaign.exchange is None:
-        packed, experiment = campaign.packed(sample), campaign.experiment(chunks[sample[0][0]])
-        places, known = plan.places(chunks, sample), None
-        own = weight[places], host[places]
-        if finder.differentiable:
-            known = sensitivity.all_slopes(finder, experiment, packed)
-            of_prior = sensitivity.of_the_prior(
-                experiment, packed, known, middle, *own, proposed=tuple(s.proposal)
-            )
-            write_table(of_prior, folder, "sensitivity_prior")
-        gradients = sensitivity.table(finder, experiment, packed, middle, known, *own)
-        write_table(gradients, folder, "sensitivity")
+    cells = plan.cells(hosts, axes, s.mode == "degraded")
+    table = completeness.table(rows, cells, asked, axes, s.sufficient)
+    marginal = completeness.marginals(rows, asked, axes, s.sufficient)
+    score, weight = rows["score"].to_numpy(), completeness.weights(rows)
+    at_thresholds = thresholds.table(asked, score, weight, rows["galaxy_id"].to_numpy())
+    middle = operating(ask.numbers.values())
     at = next(t for t in asked if t.value == middle)
+    made: dict[str, pd.DataFrame] = {"thresholds": at_thresholds}
+    made |= slopes(ask, rows, middle, s)
     standings, tables = standing.ask(campaign, rows, axes, s, at, folder)
-    for name, made in tables.items():
-        write_table(made, folder, name)
-    treatments = tables.get("treatments")
+    made |= tables
     parts = folder / "parts" / "native"
-    compared, tables = native_tables.ask(campaign, axes, s, prior, middle, parts)
-    for name, made in tables.items():
-        write_table(made, folder, name)
+    compared, tables = native_tables.ask(campaign, axes, s, ask.prior, middle, parts)
+    made |= tables
     picks = gallery.chosen(rows, middle, s.gate_snr)
     picks |= causes.picks(rows, causes.cause_of(rows, middle, s.gate_snr, hosts), picks)
     gallery.write(folder / "gallery.npz", picks, rows, campaign)
+
     found = summary.summarise(
         out,
         s,
         axes,
         hosts,
-        measured,
-        finder.info,
+        ask.measured,
+        campaign.finder.info,
         rows,
         table,
         marginal,
-        gradients,
+        made.get("sensitivity"),
         at_thresholds,
         middle,
     )
     first, *others = standings.pop("said")
     found |= standings | {"words": [first, *found["words"], *others]}
-    if merged is not None:
-        found["merged"] = merging.summary(merged, s.merge)
+    if s.merge:
+        made["merged"] = merging.table(rows, asked, axes, s.sufficient, s.merge)
+        found["merged"] = merging.summary(made["merged"], s.merge)
         found["limitations"].append(merging.in_words(found["merged"]))
-    if len(vetoed.left_out):
-        write_table(vetoed.left_out, folder, "hosts_left_out")
+    if len(ask.vetoed.left_out):
+        made["hosts_left_out"] = ask.vetoed.left_out
     found["target"] = None if weighting is None else target.figures(weighting, rows, middle)
     found["words"] += [] if weighting is None else [target.finding(found["target"])]
     found["limitations"] += target.unsaid(found["target"])
     found["native"] = compared
     if compared is not None:
         found["limitations" if compared["limits"] else "words"].append(compared["words"])
-    found["lens_veto"] = vetoed.figures()
-    found["words"] += vetoed.finding()
-    found["limitations"] += vetoed.unsaid()
+    found["lens_veto"] = ask.vetoed.figures()
+    found["words"] += ask.vetoed.finding()
+    found["limitations"] += ask.vetoed.unsaid()
     shown = (*axes.axes, *axes.measured)
     found |= comparison.compare(campaign, rows, shown, middle, s, folder)
     found["limitations"].append(comparison.sentence(found["realism"]))
-    said = products.about(
-        injections.about, [asdict(axis) for axis in shown], sha256(folder / "injections.parquet")
-    )
-    products.write(folder, table, marginal, treatments, found, said)
+    for name, one in made.items():
+        write_table(one, folder, name)
+    identity = sha256(folder / "injections.parquet")
+    said = products.about(injections.about, [asdict(axis) for axis in shown], identity)
+    products.write(folder, table, marginal, made.get("treatments"), found, said)
     write_json(folder / "summary.json", found)
     return found
+
+
+def slopes(
+    ask: Question, rows: pd.DataFrame, middle: float, s: AuditSettings
+) -> dict[str, pd.DataFrame]:
+    """The tables of sensitivities, by name: none where no sample is asked for, or where scores come
+    from a file."""
+    from classifiers.audit import completeness, plan, sensitivity
+
+    campaign, sample = ask.campaign, plan.sample(ask.chunks, s.sensitivity_sample)
+    if not sample or campaign.exchange is not None:
+        return {}
+    finder, packed = campaign.finder, campaign.packed(sample)
+    experiment = campaign.experiment(ask.chunks[sample[0][0]])
+    places, known = plan.places(ask.chunks, sample), None
+    own = completeness.weights(rows)[places], rows["galaxy_id"].to_numpy()[places]
+    made = {}
+    if finder.differentiable:
+        known = sensitivity.all_slopes(finder, experiment, packed)
+        made["sensitivity_prior"] = sensitivity.of_the_prior(
+            experiment, packed, known, middle, *own, proposed=tuple(s.proposal)
+        )
+    made["sensitivity"] = sensitivity.table(finder, experiment, packed, middle, known, *own)
+    return made
