@@ -326,7 +326,7 @@ def test_every_section_is_there_and_the_page_says_that_the_survey_is_simulated(w
     assert "SIMULATED" in re.search(r"<title>(.*?)</title>", text_of(whole)).group(1)
     for phrase in (
         "score above 0.5",
-        "resampling hosts",
+        "; by hosts: ",
         "observable",
         "epoch 5 was kept",
         "outranks another galaxy",
