@@ -2,6 +2,7 @@
 
 - function: `SelectionFunction.load(path).query(...)`: value, interval and flag (answer, axis,
   interpolation are its parts)
+- maps of the sky for queries by position: `data.skymap`
 - tablefile, published: completeness tables in Parquet, CSV, ECSV and FITS; a published one
 - products: what an audit writes of these; latex, figures, plots: tables and figures for papers
 """
