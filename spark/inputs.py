@@ -18,11 +18,14 @@ from data.survey import DEFINITION, Survey, chosen
 from lensjax.errors import InputError
 from spark.crossmatch import CrossmatchSettings
 from spark.cutouts import CutoutSettings
+from spark.maps import MapSettings
 from spark.pool import OnBadFile
 from spark.sampling import SampleSettings
 from spark.shards import ShardSettings
 
-StepName = Literal["pool", "crossmatch", "sample", "cutouts", "validation", "manifest", "shards"]
+StepName = Literal[
+    "pool", "crossmatch", "sample", "maps", "cutouts", "validation", "manifest", "shards"
+]
 STEPS: tuple[StepName, ...] = get_args(StepName)
 
 
@@ -58,6 +61,7 @@ class SurveySettings:
     pool: Selection = Selection()
     crossmatch: CrossmatchSettings = CrossmatchSettings()
     sample: SampleSettings = SampleSettings()
+    maps: MapSettings = MapSettings()
     cutouts: CutoutSettings = CutoutSettings()
     shards: ShardSettings = ShardSettings()
 

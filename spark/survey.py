@@ -1,9 +1,9 @@
 """Survey to shards: the negative pool, the positives, the sample, their cutouts, the manifest and
 the TFRecord shards, in one Spark session.
 
-The steps are pool, crossmatch, sample, cutouts, validation, manifest and shards. Each has its own
-record and is skipped while what it was made from is the same; `--steps pool crossmatch` runs only
-those. Where somebody's cutouts and their table are given (`folder`), the sample comes from the
+The steps are pool, crossmatch, sample, maps, cutouts, validation, manifest and shards. Each has its
+own record and is skipped while what it was made from is the same; `--steps pool crossmatch` runs
+only those. Where somebody's cutouts and their table are given (`folder`), the sample comes from the
 table, and there is no pool and no cross-match. quarantine.csv lists what was refused and why, and
 counts/ has what every cut removed. survey.yaml is the survey's definition and known_lenses.parquet
 the lens list, for the verbs after this one.
@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data import folder, lenses, shards
+from data import folder, lenses, shards, skymap
 from data.config import Invocation
 from data.files import replacing
 from data.names import as_text
@@ -35,6 +35,7 @@ from spark.cutouts import make_cutouts
 from spark.inputs import STEPS, Inputs, SurveySettings, locate
 from spark.jobs import outputs
 from spark.manifest import write_manifest
+from spark.maps import make_maps
 from spark.pool import OnBadFile, negative_pool, refused_rows
 from spark.sampling import sample
 from spark.session import session
@@ -235,6 +236,10 @@ def parts(out: Path, s: SurveySettings, i: Inputs) -> list[Part]:
         )
         return [], {name: figures[name] for name in shown}
 
+    def mapped(spark: Callable[[], SparkSession]) -> tuple[Refused, dict[str, Any]]:
+        pool = [out / "sample" / "sample.parquet"] if s.folder.table else outputs(out / "pool")
+        return [], make_maps(spark(), out, pool, s.maps, survey)
+
     def taken_in(spark: Callable[[], SparkSession]) -> tuple[Refused, dict[str, Any]]:
         figures, refused = folder.take_in(
             out,
@@ -332,6 +337,14 @@ def parts(out: Path, s: SurveySettings, i: Inputs) -> list[Part]:
     known = {"survey": plain(survey)}
     every = [
         *start,
+        Part(
+            "maps",
+            asdict(s.maps),
+            ("survey-sample",) if s.folder.table else ("survey-pool",),
+            ("maps",),
+            (f"maps/{skymap.GALAXIES}{skymap.ENDING}",),
+            mapped,
+        ),
         Part(
             "cutouts",
             cutting,

@@ -15,6 +15,7 @@ from classifiers.selection import summing, tablefile
 from classifiers.selection.answer import Answer, words
 from classifiers.selection.axis import STEMS, TableAxis, axes_of
 from classifiers.selection.interpolation import Cells
+from data.skymap import SkyMaps, positions
 from lensjax.errors import InputError
 
 if TYPE_CHECKING:
@@ -27,7 +28,8 @@ class SelectionFunction:
 
     table: lines of a completeness table (`classifiers.audit.completeness.table`) at the threshold.
     threshold, threshold_name: score above which an injection counts as found. about: what the
-    table's file says of all of it. name: for figures and errors.
+    table's file says of all of it. name: for figures and errors. maps: of the sky, for queries by
+    position.
     """
 
     table: pd.DataFrame
@@ -35,18 +37,30 @@ class SelectionFunction:
     threshold_name: str
     about: Mapping[str, Any] = field(default_factory=dict)
     name: str = "selection function"
+    maps: SkyMaps | None = None
 
     @classmethod
-    def load(cls, path: str | Path, threshold: float | str = 0.5) -> SelectionFunction:
+    def load(
+        cls,
+        path: str | Path,
+        threshold: float | str = 0.5,
+        maps: str | Path | Mapping[str, str | Path] | None = None,
+    ) -> SelectionFunction:
         """From a run directory, the folder of an audit, or a completeness table in Parquet, CSV,
         ECSV or FITS; also from the published table of Balaji & Johnson (`selection.published`).
 
-        threshold: a score, or the name of one of the table's thresholds. Raises InputError when
-        there is no such file, when it is no completeness table, and for another threshold.
+        threshold: a score, or the name of one of the table's thresholds. maps: as
+        `data.skymap.SkyMaps.load` takes them; those of the run where the table is in one. Raises
+        InputError when there is no such file, when it is no completeness table, and for another
+        threshold.
         """
         path = tablefile.located(path)
         found, about = tablefile.read(path)
-        return cls.of(found, threshold, about, str(path))
+        own = path.parent.parent / "maps"
+        if maps is None and path.parent.name == "audit" and own.is_dir():
+            maps = own
+        sky = None if maps is None else SkyMaps.load(maps)
+        return replace(cls.of(found, threshold, about, str(path)), maps=sky)
 
     @classmethod
     def of(
@@ -81,29 +95,39 @@ class SelectionFunction:
         """Axes that every query has to name."""
         return tuple(axis for axis in self.axes if axis.kind != "measured")
 
-    def query(self, *, level: float = 0.95, **values: Any) -> Answer:
+    def query(
+        self, *, level: float = 0.95, ra: Any = None, dec: Any = None, **values: Any
+    ) -> Answer:
         """Completeness at points: value, interval and flag (`answer.FLAGS`) of each.
 
         values: along the axes of the table by their names (`psf` and `depth` stand for `psf_fwhm`
         and `depth_m5`), in the axes' units: numbers, words, arrays that broadcast, or quantities of
         astropy. A measured axis, such as `source_mag`, may be left out, and is then summed over as
         it was drawn. level: of the interval. How it comes about: `classifiers.selection.
-        interpolation`. Raises InputError for an axis that is missing or unknown, for values that
-        are NaN, no numbers or in another unit, and for shapes that do not broadcast.
+        interpolation`. ra, dec: positions in degrees, at which the maps of the sky give the values
+        of the axes that are not named; outside of their footprint the flag is `outside`. Raises
+        InputError for an axis that is missing or unknown, for values that are NaN, no numbers or in
+        another unit, for shapes that do not broadcast, and for positions where there are no maps.
         """
         if not 0 < level < 1:
             raise InputError(f"level is {level}: it should lie between 0 and 1")
         given = self._named(values)
+        off_map = self._from_maps(given, ra, dec)
+        if missing := [axis.name for axis in self.needed if axis.name not in given]:
+            raise InputError(
+                f"no value for {', '.join(missing)}: this selection function is one of "
+                f"{', '.join(axis.name for axis in self.needed)}"
+            )
         axes = [axis for axis in self.axes if axis.name in given]
         numbers = [axis.numbers(given[axis.name]) for axis in axes]
         try:
-            shape = np.broadcast_shapes(*(v.shape for v in numbers))
+            shape = np.broadcast_shapes(off_map.shape, *(v.shape for v in numbers))
         except ValueError:
             shapes = ", ".join(f"{a.name} {v.shape}" for a, v in zip(axes, numbers))
             raise InputError(f"shapes do not broadcast: {shapes}") from None
         places = [axis.place(np.broadcast_to(v, shape)) for axis, v in zip(axes, numbers)]
         value, low, high, short = self._cells(tuple(axes), level).at(places)
-        outside = np.any([p.outside for p in places], axis=0)
+        outside = np.any([p.outside for p in places], axis=0) | off_map
         between = np.any([p.between for p in places], axis=0)
         severity = np.where(outside, 3, np.where(short, 2, np.where(between, 1, 0)))
         return Answer(
@@ -136,12 +160,35 @@ class SelectionFunction:
             if name in given:
                 raise InputError(f"{asked} and {name} are the same axis; give one of them")
             given[name] = value
-        if missing := [axis.name for axis in self.needed if axis.name not in given]:
-            raise InputError(
-                f"no value for {', '.join(missing)}: this selection function is one of "
-                f"{', '.join(axis.name for axis in self.needed)}"
-            )
         return given
+
+    def _from_maps(self, given: dict[str, Any], ra: Any, dec: Any) -> np.ndarray:
+        """Fills in the axes that are not named from the maps; returns which positions lie outside
+        of the footprint, and gives them the middle of the axis."""
+        if ra is None and dec is None:
+            return np.zeros((), bool)
+        if ra is None or dec is None:
+            raise InputError("a position is ra and dec, in degrees; give both")
+        if self.maps is None:
+            raise InputError(
+                f"{self.name}: no maps of the sky, so nothing is known of a position; load it from "
+                "a run directory that has maps/, or name them: load(..., maps=...)"
+            )
+        wanted = [axis for axis in self.needed if axis.name not in given]
+        known = [axis for axis in wanted if axis.name in self.maps]
+        if not known:
+            names = ", ".join(axis.name for axis in wanted) or "an axis that is not given"
+            raise InputError(f"no map of {names}; there are maps of {', '.join(self.maps)}")
+        outside = np.zeros(positions(ra, dec)[0].shape, bool)
+        for axis in known:
+            values = self.maps[axis.name].at(ra, dec)
+            if (unit := str(self.maps[axis.name].about.get("UNIT", axis.unit))) != axis.unit:
+                raise InputError(
+                    f"{self.maps[axis.name].path}: in {unit}, and axis {axis.name} in {axis.unit}"
+                )
+            outside |= np.isnan(values)
+            given[axis.name] = np.where(np.isnan(values), axis.centres[0], values)
+        return outside
 
     def lines(self, axes: tuple[TableAxis, ...]) -> pd.DataFrame:
         """The lines of the table that are about these measured axes' bins, and all bins of the

@@ -1,0 +1,73 @@
+"""Catalogue → maps/: observing conditions on the sky (`data.skymap`), of the negative pool, or of
+the sample where a table stands for catalogues."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field, field_validator
+
+from data import skymap
+from data.config import settings
+from data.survey import Survey, default
+from spark.jobs import outputs, run_partitions
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+PARTS = "_parts"
+"""Folder of the sums of every file, removed once they are put together."""
+
+
+@settings
+class MapSettings:
+    """How fine the maps are."""
+
+    nside: Annotated[int, Field(ge=1, le=8192)] = 256
+    """of the HEALPix pixels, a power of 2; 256 is 0.23 degrees, about a brick"""
+
+    @field_validator("nside")
+    @classmethod
+    def _power(cls, value: int) -> int:
+        if value & (value - 1):
+            raise ValueError(f"nside should be a power of 2, got {value}")
+        return value
+
+
+def make_maps(
+    spark: SparkSession | None,
+    out: Path,
+    tables: Sequence[Path],
+    s: MapSettings,
+    survey: Survey | None = None,
+) -> dict[str, Any]:
+    """Writes maps/*.hsp from the rows of Parquet tables with columns of the catalogue; returns
+    figures. survey: the default survey if none."""
+    import pandas as pd
+
+    survey = survey or default()
+    folder = out / "maps"
+    work = partial(summed, survey=survey, nside=s.nside)
+    items = [(path.stem, path) for path in tables]
+    run_partitions(spark, folder / PARTS, items, work, ".parquet", "maps of the sky")
+    parts = [pd.read_parquet(path) for path in outputs(folder / PARTS)]
+    files = skymap.write(folder, parts, survey, s.nside)
+    pixels = pd.concat(parts)["pixel"].nunique()
+    shutil.rmtree(folder / PARTS)
+    return {"maps": len(files), "nside": s.nside, "pixels": int(pixels)}
+
+
+def summed(path: Path, temporary: Path, *, survey: Survey, nside: int) -> dict[str, Any]:
+    """The work on one table: its rows summed by pixel."""
+    import pyarrow.parquet as pq
+
+    names = {"ra", "dec", *(column for column, *_ in skymap.quantities(survey).values())}
+    held = [name for name in pq.read_schema(path).names if name in names]
+    table = pq.read_table(path, columns=held, partitioning=None)
+    columns = {name: table[name].to_pandas().to_numpy(float) for name in held}
+    skymap.sums(columns, survey, nside).to_parquet(temporary, index=False)
+    return {"galaxies": table.num_rows}

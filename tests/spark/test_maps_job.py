@@ -1,0 +1,60 @@
+"""Maps of the sky from the negative pool: every row counts once, whatever file it is in."""
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from small_survey import write_survey
+
+from data.config import validated
+from data.files import sha256
+from data.lenses import Lenses
+from data.selection import Selection
+from data.skymap import SkyMaps
+from data.survey import default
+from lensjax.errors import InputError
+from spark.jobs import outputs
+from spark.maps import MapSettings, make_maps
+from spark.pool import negative_pool
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory):
+    out, root = tmp_path_factory.mktemp("out"), write_survey(tmp_path_factory.mktemp("survey"))
+    paths = sorted(str(p.relative_to(root)) for p in root.glob("sweep/*.fits"))
+    nothing = Lenses(*([] for _ in Lenses.__dataclass_fields__))
+    negative_pool(None, out, root, paths, nothing, Selection())
+    return out
+
+
+def test_the_maps_are_those_of_the_pool_s_rows(out):
+    pool = outputs(out / "pool")
+    figures = make_maps(None, out, pool, MapSettings(nside=32))
+    rows = pq.ParquetDataset(pool).read().to_pandas()
+    maps = SkyMaps.load(out)
+    assert figures["nside"] == 32 and figures["maps"] == 2 * len(default().bands) + 2
+    number = maps["galaxies"].at(rows["ra"], rows["dec"])
+    assert (1 / number).sum() == pytest.approx(figures["pixels"])  # every pixel, by its rows
+    seeing = maps["psf_fwhm"].at(rows["ra"], rows["dec"])
+    assert seeing.mean() == pytest.approx(rows["psfsize_r"].mean(), rel=1e-6)
+    assert np.isfinite(maps["depth_m5"].at(rows["ra"], rows["dec"])).all()
+    assert not (out / "maps" / "_parts").exists()
+
+
+def test_another_partitioning_gives_the_same_bytes(out, tmp_path):
+    pool = outputs(out / "pool")
+    whole = pq.ParquetDataset(pool).read()
+    pq.write_table(whole, tmp_path / "all.parquet")
+    for name, tables in (("a", pool), ("b", pool)):
+        make_maps(None, tmp_path / name, tables, MapSettings(nside=32))
+    make_maps(None, tmp_path / "c", [tmp_path / "all.parquet"], MapSettings(nside=32))
+    files = sorted(p.name for p in (tmp_path / "a" / "maps").glob("*"))
+    digests = lambda name: [sha256(tmp_path / name / "maps" / f) for f in files]
+    assert digests("a") == digests("b")
+    one, other = (SkyMaps.load(tmp_path / name)["psf_fwhm"] for name in "ac")
+    at = whole["ra"].to_numpy(), whole["dec"].to_numpy()
+    np.testing.assert_allclose(one.at(*at), other.at(*at), rtol=2e-7)
+
+
+def test_nside_is_a_power_of_two():
+    with pytest.raises(InputError, match="nside should be a power of 2, got 100"):
+        validated(MapSettings, {"nside": 100}, "survey.maps")
