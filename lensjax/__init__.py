@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from lensjax.mass import Multipole as Multipole
     from lensjax.mass import Shear as Shear
     from lensjax.noise import arc_noise as arc_noise
+    from lensjax.noise import fine_sky_sigma as fine_sky_sigma
     from lensjax.noise import pixel_sigma as pixel_sigma
     from lensjax.noise import sky_correlation as sky_correlation
     from lensjax.noise import sky_noise as sky_noise

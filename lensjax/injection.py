@@ -92,9 +92,10 @@ def degrade(
     The kernel is the Gaussian of variance target^2 - host^2. It also smooths the host's own noise,
     so what is added has the spectrum that is missing, sigma_target^2 - sigma_host^2 |kernel|^2: the
     sum has the noise of a survey's image again, with the pixel variance and the point-source depth
-    of the target. host_sigma: scatter of the host's sky pixels (B,) where it was measured
-    (`sky_sigma`); the target's is then larger than it by what the depths say. correlation: of the
-    survey's noise between neighbouring pixels (`sky_correlation`); without it the noise is white.
+    of the target. host_sigma: scatter of the noise of the host's pixels (B,) where it was measured
+    (`fine_sky_sigma`); the target's is then larger than it by what the depths say. correlation: of
+    the survey's noise between neighbouring pixels (`sky_correlation`); without it the noise is
+    white.
 
     A target that is sharper or deeper than the host is left at the host's value, band by band
     (nothing can be added, nor on scales where the host's noise is above the target's); compare the

@@ -1,7 +1,10 @@
 """Noise: what psfdepth means in a pixel, the sky's scatter, and the photon noise of an arc."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from lensjax.arrays import Real
@@ -40,13 +43,61 @@ def sky_sigma(host: Float[Array, "N N B"], inner: float = 0.65) -> Float[Array, 
     return _sky(host, inner)[2]
 
 
+def fine_sky_sigma(
+    host: Float[Array, "N N B"],
+    correlation: Float[Array, "L L B"] | None = None,
+    inner: float = 0.65,
+) -> Float[Array, " B"]:
+    """Standard deviation of the sky's noise (B,) from what a binomial smoothing over 5 x 5 pixels
+    takes away from the host's outer pixels. Smooth light does not show there: wings of the galaxy
+    and faint sources, which have passed the PSF, make `sky_sigma` some per cent too large.
+
+    It is the median of the absolute differences over that of noise of scatter 1. correlation: of
+    the noise between pixels (as for `degrade`); white noise without it. Pixels are those of
+    `sky_sigma`, as far as their neighbours are among them as well.
+    """
+    keep, _, _ = _sky(host, inner)
+    reach = len(_SMOOTH) // 2
+
+    def along(image: Array, combine: Any, axis: int) -> Array:
+        n = image.shape[axis] - 2 * reach
+        parts = [jax.lax.slice_in_dim(image, i, i + n, axis=axis) for i in range(len(_SMOOTH))]
+        return combine(parts)
+
+    weighted = lambda parts: sum(w * part for w, part in zip(_SMOOTH, parts))
+    smooth = along(along(host, weighted, 0), weighted, 1)
+    all_kept = lambda parts: jnp.all(jnp.stack(parts), axis=0)
+    good = along(along(keep, all_kept, 0), all_kept, 1)
+    fine = host[reach:-reach, reach:-reach] - smooth
+    size = jnp.where(good, jnp.abs(fine), jnp.nan)
+    scatter = MAD_TO_SIGMA * jnp.nanmedian(size, axis=(0, 1))
+    alike = np.fft.irfft2(np.abs(np.fft.rfft2(_FINE, s=(16, 16))) ** 2, s=(16, 16))
+    if correlation is None:
+        return scatter / np.sqrt(alike[0, 0])
+    lag = min(correlation.shape[0] // 2, 2 * reach)
+    steps = np.arange(-lag, lag + 1)
+    middle = correlation.shape[0] // 2
+    near = correlation[middle - lag : middle + lag + 1, middle - lag : middle + lag + 1]
+    shares = jnp.asarray(alike[np.ix_(steps, steps)], host.dtype)
+    share = jnp.sum(near * shares[..., None], axis=(0, 1))
+    return scatter / jnp.sqrt(jnp.maximum(share, LEAST_SHARE * alike[0, 0]))
+
+
+_SMOOTH = np.array([1.0, 4.0, 6.0, 4.0, 1.0]) / 16
+_FINE = np.pad([[1.0]], 2) - np.outer(_SMOOTH, _SMOOTH)
+LEAST_SHARE = 0.02
+"""Least variance of the fine structure of noise in units of that of white noise, so that errors of
+a measured correlation cannot make it negative."""
+
+
 def sky_correlation(
     host: Float[Array, "N N B"], lag: int = 2, inner: float = 0.65
 ) -> Float[Array, "L L B"]:
     """Correlation of the sky's noise between pixels up to `lag` apart along each axis (L = 2 lag +
     1; the middle is 1), from the outer pixels as in `sky_sigma`, those more than 4 sigma from the
-    median left out. Resampling to a coadd makes neighbours alike; faint sources that nobody has
-    masked do so as well. A stamp without any such pixels has uncorrelated noise."""
+    median left out. Resampling to a coadd makes neighbours alike; wings of the galaxy and faint
+    sources do so as well, so that an audit fits the noise's power spectrum where these do not reach
+    (`classifiers.audit.noisepower`). A stamp without any such pixels has uncorrelated noise."""
     keep, median, sigma = _sky(host, inner)
     keep = keep & (host > median - 4 * sigma)
     value = jnp.where(keep, host - median, 0.0)

@@ -5,6 +5,8 @@
 - injection: the one compiled function that makes a stamp
 - campaign: carries it out, resumable, and has the stamps scored
 - completeness: the selection function and its intervals (`classifiers.selection` answers queries)
+- choosing, veto, target: which hosts are kept out, and what the others are weighted to
+- native, native_tables, noisepower, psfshape: degraded hosts beside native ones
 - injectionset, hdf: the injections as a file that others read
 - population: completeness of any population, by re-weighting an injection set (proposal,
   resampling, coverage, matching are its parts; population_verb its command)

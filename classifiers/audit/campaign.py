@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import lensjax as lj
-from classifiers.audit import kernels
+from classifiers.audit import kernels, noisepower
 from classifiers.audit.hosts import KERNEL, Hosts, digest, read_stamp
 from classifiers.audit.injection import Batch, Experiment, observe, unchanged
 from classifiers.audit.plan import Chunk
@@ -121,13 +121,17 @@ class Campaign:
 
     @cached_property
     def noise_correlation(self) -> Float[np.ndarray, "l l c"]:
-        """Correlation of the sky's noise between neighbouring pixels, the mean over hosts."""
+        """Correlation of the sky's noise between neighbouring pixels, the mean over hosts of the
+        commonest stamp size (`noisepower.correlation`)."""
         if self.correlation is not None:
             return np.asarray(self.correlation, np.float32)
-        measured = jax.jit(lj.sky_correlation)
-        few = self.used[:: max(len(self.used) // MEASURED, 1)]
-        found = [np.asarray(measured(jnp.asarray(s))) for s in self.stamps(few).values()]
-        return np.mean(found, axis=0, dtype=np.float64).astype(np.float32)
+        sides = list(zip(self.hosts.size[self.used], self.hosts.pixel_scale[self.used]))
+        common = max(sorted(set(sides)), key=sides.count)
+        like = self.used[[side == common for side in sides]]
+        few = like[:: max(len(like) // MEASURED, 1)]
+        stamps = np.stack(list(self.stamps(few).values()))
+        fwhm = np.median(self.hosts.psf[few], axis=0) / common[1]
+        return noisepower.correlation(stamps, fwhm).astype(np.float32)
 
     def stamps(self, which: np.ndarray) -> dict[int, np.ndarray]:
         """Stamps (H, W, B) of the hosts at these places."""

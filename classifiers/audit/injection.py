@@ -73,7 +73,7 @@ class Experiment:
     """What an audit keeps fixed. prior: of scenes. pixels: the stamps' grid. band: place of the
     reference band. ring: inner and outer radius in which arcs are measured, arcsec. degrade:
     whether hosts are brought to the target PSF and depth. correlation: of the survey's noise
-    between neighbouring pixels, for degraded hosts (`lensjax.sky_correlation`). gain: electrons per
+    between neighbouring pixels, for degraded hosts (`noisepower.correlation`). gain: electrons per
     nanomaggy of the arc's Poisson noise, or None."""
 
     prior: Prior
@@ -122,7 +122,7 @@ class Experiment:
                 *m5,
                 key_of(key, 1),
                 scale=self.pixels.scale,
-                host_sigma=lj.sky_sigma(host),
+                host_sigma=lj.fine_sky_sigma(host, self.correlation),
                 correlation=self.correlation,
             )
             return jnp.where(missing, jnp.nan, worse)

@@ -147,7 +147,8 @@ def table(
             held &= own == number
         if held.any() and axes.host:
             chosen = [a.cells[i] for a, i in zip(site.axes, site.place)]
-            cells.append((columns_of(site.axes, chosen), held))
+            named = {a.name: cell.text for a, cell in zip(site.axes, chosen)}
+            cells.append((columns_of(site.axes, chosen) | named, held))
     lines = []
     for names, held in cells:
         rows = held[pair]

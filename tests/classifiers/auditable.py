@@ -111,3 +111,12 @@ def run_directory(out: Path, n: int = 96, finder: bool = True, **columns) -> Pat
         with record.Step(out, name, Settings()) as step:
             step.finish([Path(f).relative_to(out) if Path(f).is_absolute() else f for f in files])
     return out
+
+
+def completeness(audit):
+    """The completeness tables of an audit, to compare in every byte: the CSV file, and the Parquet
+    file without what it says of the finder and of the injection set with its scores."""
+    table = pq.read_table(audit / "completeness.parquet").replace_schema_metadata(None)
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink)
+    return (audit / "completeness.csv").read_bytes(), sink.getvalue().to_pybytes()

@@ -9,7 +9,7 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
-from auditable import PIXELS, run_directory
+from auditable import PIXELS, completeness, run_directory
 
 from classifiers import finders, frozen, pretrained
 from classifiers.audit import command
@@ -112,8 +112,7 @@ def test_pytorch_onnx_flax_and_a_score_file_give_the_same_tables(
     tables, logits = {}, {}
     for door in (*doors, "file"):
         folder = tmp_path / door / "audit"
-        names = ("completeness.parquet", "completeness.csv")
-        tables[door] = [(folder / name).read_bytes() for name in names]
+        tables[door] = completeness(folder)
         logits[door] = pd.read_parquet(folder / "injections.parquet")["logit"].to_numpy()
     found = (logits["flax"] > 0).mean()
     assert 0.1 < found < 0.9, "the network has to find some and miss some"

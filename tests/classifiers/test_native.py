@@ -19,6 +19,7 @@ from classifiers.audit.campaign import Campaign
 from classifiers.audit.injection import Experiment, audit_prior
 from classifiers.audit.plan import chunks
 from classifiers.audit.settings import AuditSettings
+from classifiers.audit.verb import write_table
 from classifiers.report.hosts import hosts as section
 from data.cutouts import write_npz
 from data.survey import default
@@ -153,7 +154,7 @@ def test_the_finder_finds_as_many_in_degraded_hosts_as_in_native_ones(done):
     assert line["gained"] + line["lost"] > 0 and 1.3 < line["blur"] < 1.6
     assert line["noise"] == pytest.approx(0.9, abs=0.1)
     cells = tables["native"].iloc[1:]
-    assert cells["psf_fwhm"].tolist() == [1.25] and cells["pairs"].sum() == 40
+    assert cells["psf_fwhm"].tolist() == ["1.25"] and cells["pairs"].sum() == 40
     assert cells["status"].tolist() == ["sufficient"]
 
 
@@ -161,9 +162,8 @@ def test_the_noise_has_the_same_power_spectrum(done):
     noise = done[1]["native_noise"]
     assert len(noise) == 3 * (len(noisepower.EDGES) - 1) and (noise["pairs"] == 40).all()
     assert (noise["error"] < 0.08).all()
-    # The correlation of the noise is itself measured, to some per cent of the least power.
-    allowed = np.maximum(3.5 * noise["error"], 0.09)
-    assert (np.abs(noise["ratio"] - 1) < allowed).all()
+    # The correlation of the noise is itself measured, to some per cent.
+    assert (np.abs(noise["ratio"] - 1) < np.maximum(3.5 * noise["error"], 0.07)).all()
     power = noise[noise["band"] == "r"]["power_native"].to_numpy()
     assert power[0] > 3 * power[-1]  # the noise is not white
 
@@ -213,7 +213,32 @@ def test_degraded_images_of_stars_have_the_size_and_shape_of_native_ones(world):
         np.testing.assert_allclose(shapes[1], shapes[0], atol=0.01)
         assert after[..., b].max() == pytest.approx(native_mean[..., b].max(), rel=0.01)
     value, error = noisepower.ratio(noisepower.power(made[1]), noisepower.power(degraded))
-    assert (np.abs(value - 1) < np.maximum(3.5 * error, 0.09)).all() and (error < 0.06).all()
+    assert (np.abs(value - 1) < np.maximum(3.5 * error, 0.07)).all() and (error < 0.06).all()
+
+
+@pytest.mark.parametrize("alike", [0.0, 0.25])
+def test_the_correlation_of_noise_is_measured_under_faint_sources(alike):
+    """White noise, and that of a coadd, with sources that no mask finds: their autocorrelation is
+    that of the PSF and would be taken for the noise's."""
+    rng, n, side = np.random.default_rng(6), 40, 81
+    row = np.array([alike, 1.0, alike])
+    kernel = np.outer(row, row) / (row**2).sum()
+    white = rng.normal(size=(n, side + 2, side + 2))
+    noise = sum(
+        kernel[i, j] * white[:, i : i + side, j : j + side] for i in range(3) for j in range(3)
+    )
+    sigma = 1.9
+    frequency = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)[None, :])
+    points = rng.poisson(0.02, (n, side, side)) * rng.exponential(1.0, (n, side, side)) * 15.0
+    seen = np.fft.rfft2(points) * np.exp(-2 * (np.pi * sigma * frequency) ** 2)
+    stamps = (noise + np.fft.irfft2(seen, (side, side)))[..., None]
+    line = np.convolve(row, row) / (row**2).sum()
+    wanted = np.outer(line, line)
+    found = noisepower.correlation(stamps, np.array([sigma * 2.3548]))[..., 0]
+    naive = np.mean(jax.jit(jax.vmap(lj.sky_correlation))(jnp.asarray(stamps)), 0)[..., 0]
+    np.testing.assert_allclose(found, wanted, atol=0.03)
+    assert np.abs(naive - wanted).max() > 0.09
+    assert np.array_equal(found, found[::-1, ::-1]) and found[2, 2] == 1
 
 
 def test_it_is_noticed_when_hosts_are_not_degraded_or_with_noise_of_another_kind(
@@ -265,8 +290,11 @@ def test_what_cannot_be_compared_is_said(world, done, tmp_path):
     assert native_tables.ask(world, axes(), s, world.prior, 0.5, tmp_path) == (None, {})
 
 
-def test_the_comparison_is_on_the_page(done):
+def test_the_comparison_is_written_and_on_the_page(done, tmp_path):
     found, tables = done
+    for name, table in tables.items():
+        write_table(table, tmp_path, name)
+        assert len(pd.read_parquet(tmp_path / f"{name}.parquet")) == len(table)
     audit = {"hosts": 3, "hosts_available": 4, "native": found}
     run = SimpleNamespace(audit=audit, table=lambda name, needs=(): tables.get(name))
     blocks = section(run)
