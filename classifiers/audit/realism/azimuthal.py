@@ -176,9 +176,10 @@ def subtracted(
         _subtracted(stamps[i : i + CHUNK], scale, fwhm, band, wanted)
         for i in range(0, max(len(stamps), 1), CHUNK)
     ]
-    arrays = (np.concatenate(p) for p in zip(*parts))
+    residual, model, *rest = (np.concatenate(p) for p in zip(*parts))
+    sigma, sky, q, phi, centre = rest
     radius = PixelGrid(wanted, scale).radius() * scale
-    return Residuals(*arrays, radius, scale, fwhm)
+    return Residuals(residual, model, sigma, sky, q, phi, centre, radius, scale, fwhm)
 
 
 def _subtracted(
@@ -187,13 +188,22 @@ def _subtracted(
     """The arrays of `Residuals` of a chunk of stamps, in its order."""
     import warnings
 
-    sky, sigma = background(stamps)
+    sky, sigma, q, phi, centre = core(stamps, scale, fwhm, band, wanted)
     part = middle(stamps, wanted) - sky[:, None, None].astype(np.float32)
-    q, phi, centre = core_shape(part[..., band], scale, fwhm)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # a ring without pixels is filled
         model = ring_model(part, q, phi, centre / scale)
     return part - model, model, sigma, sky, q, phi, centre
+
+
+def core(
+    stamps: Float[np.ndarray, "n h h b"], scale: float, fwhm: float, band: int, wanted: int
+) -> tuple[np.ndarray, ...]:
+    """What the model of a galaxy starts from: sky and sigma (n, B), q, phi (n,) and centre (n, 2)
+    as in `Residuals`, of the central `wanted` pixels. Other arguments as for `subtracted`."""
+    sky, sigma = background(stamps)
+    part = middle(stamps, wanted) - sky[:, None, None].astype(np.float32)
+    return sky, sigma, *core_shape(part[..., band], scale, fwhm)
 
 
 def middle(stamps: Any, side: int) -> Any:

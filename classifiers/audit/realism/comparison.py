@@ -210,9 +210,7 @@ def labelled(
     table = table.iloc[order[:most]]
     if label == 1 and "theta_e" not in table:
         table = table.assign(theta_e=_known_radii(out, table["galaxy_id"]))
-    stamps = [
-        read_stamp(out / path, size, len(survey.bands)) for path in table["cutout_path"]
-    ]
+    stamps = [read_stamp(out / path, size, len(survey.bands)) for path in table["cutout_path"]]
     empty = np.empty((0, size, size, len(survey.bands)), np.float32)
     return Sample.of(np.stack(stamps) if stamps else empty, table, survey, scale)
 

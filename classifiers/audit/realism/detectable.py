@@ -117,8 +117,8 @@ def lit(found: Residuals, ring: tuple[float, float]) -> Bool[np.ndarray, "n s s"
     return (deviations(found)[1] > LIT) & found.ring(*ring)
 
 
-def known(sigma: Float[np.ndarray, "n b"]) -> Bool[np.ndarray, "n b"]:
-    """Which bands have a background; sigma: its scatter, an array of numpy or jax.numpy."""
+def known(sigma: Any) -> Any:
+    """Which bands have a background (n, B); sigma (n, B): its scatter; numpy or jax.numpy."""
     return (sigma > 0) & (sigma < np.inf)
 
 
