@@ -35,7 +35,7 @@ class RunSettings:
     """Which steps a run has."""
 
     steps: tuple[str, ...] = ()
-    """names of steps, done in the order of the chain; empty for all of them"""
+    """names of steps, done in the order of the chain; empty for all that are not optional"""
 
 
 def chain() -> dict[str, Verb]:
@@ -68,7 +68,8 @@ def resolve(source: str, overrides: Sequence[str]) -> tuple[RunSettings, dict[st
     for name in raw:
         if name not in sections:
             raise InputError(f"{source}: unknown section {name!r} ({meant(name, sections)})")
-    chosen = {name: cls for name, cls in known.items() if not run.steps or name in run.steps}
+    usual = [name for name, verb in chain().items() if not verb.optional]
+    chosen = {name: cls for name, cls in known.items() if name in (run.steps or usual)}
     return RunSettings(steps=tuple(chosen)), {
         name: config.validated(cls, raw.get(name, {}), f"{source}, section {name}")
         for name, cls in chosen.items()

@@ -81,6 +81,7 @@ class Verb(Generic[C]):
     guard: "module:function" that takes the invocation and raises InputError before a step that is
         not forced would throw work away.
     description: what `lensjax VERB --help` says above the flags, besides the summary.
+    optional: a step that a run has only where `run.steps` names it.
     """
 
     name: str
@@ -92,6 +93,7 @@ class Verb(Generic[C]):
     reads: str = ""
     guard: str = ""
     description: str = ""
+    optional: bool = False
 
     def step(self, settings: C, out: Path) -> Step:
         """The step's record in a run directory. Raises InputError as `reads` does."""

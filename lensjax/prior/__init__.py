@@ -36,3 +36,4 @@ from lensjax.prior.reading import prior_entries as prior_entries
 from lensjax.prior.reading import prior_from as prior_from
 from lensjax.prior.reading import priors as priors
 from lensjax.prior.reading import read_distribution as read_distribution
+from lensjax.prior.writing import replaced_entries as replaced_entries

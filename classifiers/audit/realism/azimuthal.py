@@ -4,14 +4,18 @@ The model has no parameters to fit: the galaxy is as bright everywhere on an ell
 median pixel of that ring. The ellipse is that of the core, whose light an arc does not reach, and
 an arc that covers less than half of a ring leaves the median nearly as it was. What is measured on
 the residual of a real lens and on that of an injection is therefore measured in the same way.
+
+Functions with an argument `xp` work on arrays of that module, numpy or jax.numpy: in JAX the same
+code has derivatives (`calibration.observables`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Array, Bool, Float
 
 from lensjax.errors import InputError
 from lensjax.grid import PixelGrid
@@ -35,14 +39,17 @@ CHUNK = 256
 class Residuals:
     """Of n stamps, their central s x s pixels. residual and model (n, s, s, B): nanomaggies; where
     a pixel is missing the residual is NaN. sigma (n, B): scatter of a background pixel, and sky
-    (n, B): its median, nanomaggies. q (n,): axis ratio of the rings. radius (s, s): of the pixels
-    from the stamp's centre, arcsec. scale: arcsec per pixel. fwhm: of the survey's PSF, arcsec."""
+    (n, B): its median, nanomaggies. q (n,): axis ratio of the rings, phi (n,): position angle of
+    their major axis, rad, and centre (n, 2): theirs, arcsec. radius (s, s): of the pixels from the
+    stamp's centre, arcsec. scale: arcsec per pixel. fwhm: of the survey's PSF, arcsec."""
 
     residual: Float[np.ndarray, "n s s b"]
     model: Float[np.ndarray, "n s s b"]
     sigma: Float[np.ndarray, "n b"]
     sky: Float[np.ndarray, "n b"]
     q: Float[np.ndarray, " n"]
+    phi: Float[np.ndarray, " n"]
+    centre: Float[np.ndarray, "n 2"]
     radius: Float[np.ndarray, "s s"]
     scale: float
     fwhm: float
@@ -166,65 +173,95 @@ def subtracted(
             "give larger stamps or a smaller arc ring"
         )
     parts = [
-        _subtracted(stamps[i : i + CHUNK], scale, outer, fwhm, band, wanted)
+        _subtracted(stamps[i : i + CHUNK], scale, fwhm, band, wanted)
         for i in range(0, max(len(stamps), 1), CHUNK)
     ]
-    residual, model, sigma, sky, q = (np.concatenate(p) for p in zip(*parts))
+    residual, model, *rest = (np.concatenate(p) for p in zip(*parts))
+    sigma, sky, q, phi, centre = rest
     radius = PixelGrid(wanted, scale).radius() * scale
-    return Residuals(residual, model, sigma, sky, q, radius, scale, fwhm)
+    return Residuals(residual, model, sigma, sky, q, phi, centre, radius, scale, fwhm)
 
 
 def _subtracted(
-    stamps: np.ndarray, scale: float, outer: float, fwhm: float, band: int, wanted: int
+    stamps: np.ndarray, scale: float, fwhm: float, band: int, wanted: int
 ) -> tuple[np.ndarray, ...]:
-    """Residual, model, sigma, sky and axis ratio of a chunk of stamps."""
+    """The arrays of `Residuals` of a chunk of stamps, in its order."""
+    import warnings
+
+    sky, sigma, q, phi, centre = core(stamps, scale, fwhm, band, wanted)
+    part = middle(stamps, wanted) - sky[:, None, None].astype(np.float32)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a ring without pixels is filled
+        model = ring_model(part, q, phi, centre / scale)
+    return part - model, model, sigma, sky, q, phi, centre
+
+
+def core(
+    stamps: Float[np.ndarray, "n h h b"], scale: float, fwhm: float, band: int, wanted: int
+) -> tuple[np.ndarray, ...]:
+    """What the model of a galaxy starts from: sky and sigma (n, B), q, phi (n,) and centre (n, 2)
+    as in `Residuals`, of the central `wanted` pixels. Other arguments as for `subtracted`."""
     sky, sigma = background(stamps)
-    start = (stamps.shape[1] - wanted) // 2
-    part = stamps[:, start : start + wanted, start : start + wanted]
-    part = part - sky[:, None, None].astype(np.float32)
-    q, phi, centre = core_shape(part[..., band], scale, fwhm)
-    # Rings in units of the pixel; the outermost one reaches the corner of the wanted circle along
-    # the minor axis.
-    steps = np.arange(int(np.ceil(outer / scale / np.sqrt(FLATTEST))) + 3)
-    profile = _profiles(part, steps, q, phi, centre / scale)
+    part = middle(stamps, wanted) - sky[:, None, None].astype(np.float32)
+    return sky, sigma, *core_shape(part[..., band], scale, fwhm)
+
+
+def middle(stamps: Any, side: int) -> Any:
+    """The central pixels (n, side, side, B) of stamps (n, H, H, B); numpy or jax.numpy."""
+    start = (stamps.shape[1] - side) // 2
+    return stamps[:, start : start + side, start : start + side]
+
+
+def ring_model(
+    part: Float[Array, "n s s b"] | Float[np.ndarray, "n s s b"],
+    q: Any,
+    phi: Any,
+    centre: Any,
+    xp: Any = np,
+) -> Any:
+    """The galaxy (n, s, s, B) whose brightness on every elliptical ring is the median pixel of
+    `part` there, NaN being no pixel. q, phi (n,): axis ratio and position angle (rad) of the rings;
+    centre (n, 2): theirs, pixels. xp: numpy or jax.numpy."""
+    wanted = part.shape[1]
+    # Rings in units of the pixel; the outermost one reaches beyond the edge of the part along the
+    # minor axis.
+    steps = np.arange(int(np.ceil(wanted / 2 / np.sqrt(FLATTEST))) + 3)
+    profile = _profiles(part, steps, q, phi, centre, xp)
     x, y = PixelGrid(wanted, 1.0).mesh()
-    dx, dy = x - centre[:, :1, None] / scale, y - centre[:, 1:, None] / scale
-    c, s = np.cos(phi)[:, None, None], np.sin(phi)[:, None, None]
+    dx, dy = x - centre[:, :1, None], y - centre[:, 1:, None]
+    c, s = xp.cos(phi)[:, None, None], xp.sin(phi)[:, None, None]
     major, minor = c * dx + s * dy, c * dy - s * dx
-    root = np.sqrt(q)[:, None, None]
-    at = np.clip(np.hypot(major * root, minor / root), 0, steps[-1] - 1e-6)
+    root = xp.sqrt(q)[:, None, None]
+    at = xp.clip(xp.hypot(major * root, minor / root), 0, steps[-1] - 1e-6)
     low = at.astype(int)
     more = (at - low)[..., None].astype(np.float32)
     place = np.arange(len(part))[:, None, None]
-    model = (1 - more) * profile[place, low] + more * profile[place, low + 1]
-    return part - model, model, sigma, sky, q
+    return (1 - more) * profile[place, low] + more * profile[place, low + 1]
 
 
 def _profiles(
-    part: np.ndarray, steps: np.ndarray, q: np.ndarray, phi: np.ndarray, centre: np.ndarray
-) -> Float[np.ndarray, "n r b"]:
+    part: Any, steps: np.ndarray, q: Any, phi: Any, centre: Any, xp: Any
+) -> Float[np.ndarray, "n r b"] | Float[Array, "n r b"]:
     """Median brightness of each elliptical ring, bilinear between pixels; a ring without pixels
     has that of the last one with any, and 0 before there was one."""
-    import warnings
-
     angle = np.arange(ANGLES) * 2 * np.pi / ANGLES
-    root = np.sqrt(q)[:, None, None]
+    root = xp.sqrt(q)[:, None, None]
     major = steps[:, None] * np.cos(angle) / root
     minor = steps[:, None] * np.sin(angle) * root
-    c, s = np.cos(phi)[:, None, None], np.sin(phi)[:, None, None]
-    middle = (part.shape[1] - 1) / 2
-    column = c * major - s * minor + centre[:, :1, None] + middle
-    row = s * major + c * minor + centre[:, 1:, None] + middle
-    inside = (column >= 0) & (row >= 0) & (column < middle * 2) & (row < middle * 2)
-    x0, y0 = (np.where(inside, v, 0.0).astype(int) for v in (column, row))
-    fx, fy = (np.where(inside, v, 0.0)[..., None] % 1 for v in (column, row))
+    c, s = xp.cos(phi)[:, None, None], xp.sin(phi)[:, None, None]
+    half = (part.shape[1] - 1) / 2
+    column = c * major - s * minor + centre[:, :1, None] + half
+    row = s * major + c * minor + centre[:, 1:, None] + half
+    inside = (column >= 0) & (row >= 0) & (column < half * 2) & (row < half * 2)
+    x0, y0 = (xp.where(inside, v, 0.0).astype(int) for v in (column, row))
+    fx, fy = (xp.where(inside, v, 0.0)[..., None] % 1 for v in (column, row))
     n = np.arange(len(part))[:, None, None]
     top = (1 - fx) * part[n, y0, x0] + fx * part[n, y0, x0 + 1]
     below = (1 - fx) * part[n, y0 + 1, x0] + fx * part[n, y0 + 1, x0 + 1]
-    values = np.where(inside[..., None], (1 - fy) * top + fy * below, np.nan)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # a ring without pixels is filled below
-        median = np.nanmedian(values, axis=2)
-    known = np.isfinite(median)
-    last = np.maximum.accumulate(np.where(known, np.arange(len(steps))[:, None], 0), axis=1)
-    return np.nan_to_num(np.take_along_axis(median, last, axis=1)).astype(np.float32)
+    values = xp.where(inside[..., None], (1 - fy) * top + fy * below, np.nan)
+    median = xp.nanmedian(values, axis=2)
+    known = xp.isfinite(median)
+    place = xp.where(known, np.arange(len(steps))[:, None], 0)
+    last = xp.maximum.accumulate(place, axis=1)
+    filled = xp.where(known, median, 0.0)
+    return xp.take_along_axis(filled, last, axis=1).astype(np.float32)

@@ -114,7 +114,7 @@ def compare(
         return {"realism": {**gates.verdict([]), "words": ["no sample was asked"]}, "gate": None}
     size, scale = injected.stamps.shape[1], injected.found.scale
     lenses, random = (
-        _labelled(campaign, kind, size, scale, most)
+        labelled(campaign.out, survey, kind, size, scale, most, campaign.hosts.ids[campaign.used])
         for kind, most in ((1, MOST_LENSES), (0, MOST_RANDOM))
     )
     try:
@@ -124,7 +124,7 @@ def compare(
         return {"realism": {**gates.verdict([]), "words": [why]}, "gate": None}
     seen = {k: gate.passes(v.signs) for k, v in (("lenses", lenses), ("injected", injected))}
     ring, band = survey.radii.arc, survey.place
-    graded, which = _graded(lenses)
+    graded, which = graded_lenses(lenses)
     a = gates.measured(lenses.stamps, lenses.found, ring, band, lenses.group, seen["lenses"], 1)
     a = a.take(graded)
     b = gates.measured(
@@ -174,16 +174,23 @@ def _injections(campaign: Campaign, rows: pd.DataFrame, wanted: int) -> Sample |
     return Sample.of(np.concatenate(stamps), table, campaign.survey, chunk.pixel_scale)
 
 
-def _labelled(campaign: Campaign, label: int, size: int, scale: float, most: int) -> Sample:
-    """Lenses (label 1) or random galaxies (0) of the run, those with the smallest hash of their
-    name, of the injections' stamp size. Random galaxies are no hosts of this audit where there are
-    enough others."""
+def labelled(
+    out: Path,
+    survey: Survey,
+    label: int,
+    size: int,
+    scale: float,
+    most: int,
+    hosts: Sequence[str] | np.ndarray,
+) -> Sample:
+    """Lenses (label 1) or random galaxies (0) of a run, at most so many, those with the smallest
+    hash of their name, of the injections' stamp size (pixels) and scale (arcsec per pixel). Random
+    galaxies are none of these hosts of injections where there are enough others."""
     import pandas as pd
 
     from classifiers.audit.hosts import read_stamp
 
-    survey = campaign.survey
-    table = pd.read_parquet(campaign.out / "manifest.parquet")
+    table = pd.read_parquet(out / "manifest.parquet")
     good = table["label"] == label
     if "quality_ok" in table:
         good &= table["quality_ok"].fillna(True).astype(bool)
@@ -196,16 +203,14 @@ def _labelled(campaign: Campaign, label: int, size: int, scale: float, most: int
     if label == 0:
         if "cutout_type" in table:
             good &= ~table["cutout_type"].isin(["unlabelled", "host"])
-        others = good & ~table["galaxy_id"].isin(campaign.hosts.ids[campaign.used])
+        others = good & ~table["galaxy_id"].isin(hosts)
         good = others if others.sum() >= detectable.FEWEST else good
     table = table[good]
     order = pd.util.hash_array(table["galaxy_id"].astype(str).to_numpy(object)).argsort()
     table = table.iloc[order[:most]]
     if label == 1 and "theta_e" not in table:
-        table = table.assign(theta_e=_known_radii(campaign.out, table["galaxy_id"]))
-    stamps = [
-        read_stamp(campaign.out / path, size, len(survey.bands)) for path in table["cutout_path"]
-    ]
+        table = table.assign(theta_e=_known_radii(out, table["galaxy_id"]))
+    stamps = [read_stamp(out / path, size, len(survey.bands)) for path in table["cutout_path"]]
     empty = np.empty((0, size, size, len(survey.bands)), np.float32)
     return Sample.of(np.stack(stamps) if stamps else empty, table, survey, scale)
 
@@ -224,7 +229,7 @@ def _known_radii(out: Path, ids: pd.Series[Any]) -> np.ndarray:
     return ids.map(known).to_numpy(np.float64)
 
 
-def _graded(lenses: Sample) -> tuple[np.ndarray, str]:
+def graded_lenses(lenses: Sample) -> tuple[np.ndarray, str]:
     """Which lenses the gates take, and that in words: the confident ones where there are enough."""
     tiers = lenses.table.get("tier")
     confident = np.zeros(len(lenses), bool) if tiers is None else tiers.eq(TIER).to_numpy(bool)

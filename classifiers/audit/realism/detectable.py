@@ -76,23 +76,39 @@ def residuals(stamps: Float[np.ndarray, "n h h b"], survey: Survey, scale: float
 def deviations(
     found: Residuals,
 ) -> tuple[Float[np.ndarray, "n s s b"], Float[np.ndarray, "n s s"]]:
-    """Residuals of every band, and of all bands together, in standard deviations.
+    """Residuals of every band, and of all bands together, in standard deviations; see
+    `in_deviations`."""
+    return in_deviations(found.residual, found.model, found.sigma, found.scale, found.fwhm)
+
+
+def in_deviations(
+    residual: Any, model: Any, sigma: Any, scale: float, fwhm: float, xp: Any = np
+) -> tuple[Any, Any]:
+    """Residuals (n, s, s, B) of every band, and (n, s, s) of all bands together, in standard
+    deviations. Arguments as the fields of `Residuals`; xp: numpy or jax.numpy.
 
     Every band is smoothed (SMOOTHING) and divided by its standard deviation, which is that of
     smoothed white sky noise, sigma / sqrt(4 pi s^2) with s in pixels, and TOLERANCE of the model,
     in quadrature. Bands add up to one image of unit variance on the empty sky. Missing pixels
     count as empty, bands without a background as 0.
     """
-    from scipy.ndimage import gaussian_filter
+    s = fwhm * SMOOTHING / 2.3548 / scale
+    good = known(sigma)
+    usable = xp.isfinite(residual) & good[:, None, None]
+    matrix = _smoothing(residual.shape[1], s)
+    filled = xp.where(usable, residual, 0.0)
+    smooth = xp.einsum("ik,nklb,jl->nijb", matrix, filled, matrix, optimize=True)
+    white = xp.where(good, sigma, 1.0) / np.sqrt(4 * np.pi * s**2)
+    noise = xp.sqrt(white[:, None, None] ** 2 + (TOLERANCE * model) ** 2)
+    z = xp.where(good[:, None, None], smooth / noise, 0.0)
+    return z, z.sum(-1) / xp.sqrt(xp.maximum(good.sum(1), 1))[:, None, None]
 
-    s = found.fwhm * SMOOTHING / 2.3548 / found.scale
-    good = _known(found)
-    usable = np.isfinite(found.residual) & good[:, None, None]
-    smooth = gaussian_filter(np.where(usable, found.residual, 0.0), (0, s, s, 0), mode="constant")
-    sigma = np.where(good, found.sigma, 1.0) / np.sqrt(4 * np.pi * s**2)
-    noise = np.sqrt(sigma[:, None, None] ** 2 + (TOLERANCE * found.model) ** 2)
-    z = np.where(good[:, None, None], smooth / noise, 0.0)
-    return z, z.sum(-1) / np.sqrt(np.maximum(good.sum(1), 1))[:, None, None]
+
+def _smoothing(side: int, sigma: float) -> Float[np.ndarray, "s s"]:
+    """Gaussian smoothing along one axis as a matrix, pixels beyond the edge being empty."""
+    from scipy.ndimage import gaussian_filter1d
+
+    return gaussian_filter1d(np.eye(side), sigma, axis=0, mode="constant").astype(np.float32)
 
 
 def lit(found: Residuals, ring: tuple[float, float]) -> Bool[np.ndarray, "n s s"]:
@@ -101,23 +117,23 @@ def lit(found: Residuals, ring: tuple[float, float]) -> Bool[np.ndarray, "n s s"
     return (deviations(found)[1] > LIT) & found.ring(*ring)
 
 
-def _known(found: Residuals) -> Bool[np.ndarray, "n b"]:
-    """Which bands have a background."""
-    return np.isfinite(found.sigma) & (found.sigma > 0)
+def known(sigma: Any) -> Any:
+    """Which bands have a background (n, B); sigma (n, B): its scatter; numpy or jax.numpy."""
+    return (sigma > 0) & (sigma < np.inf)
 
 
 def signs(found: Residuals, ring: tuple[float, float]) -> Signs:
     """The signs of residuals. ring: inner and outer radius (arcsec) in which arcs are looked
     for."""
     z, together = deviations(found)
-    good, inside = _known(found), found.ring(*ring)
+    good, inside = known(found.sigma), found.ring(*ring)
     around = found.ring(ring[1], np.inf) & (found.radius <= SURROUNDINGS * ring[1])
     some = (np.isfinite(found.residual[:, inside]) & good[:, None]).any((1, 2))
     nothing = lambda values: np.where(some, values, np.nan)
     return Signs(
-        nothing(_light(together[:, inside])),
-        nothing(_agreement(z[:, inside], good)),
-        nothing(_light(together[:, around]) if around.any() else np.zeros(len(z))),
+        nothing(light(together[:, inside])),
+        nothing(agreement(z[:, inside], good)),
+        nothing(light(together[:, around]) if around.any() else np.zeros(len(z))),
         found.sigma.shape[1],
         found.scale,
         ring,
@@ -125,22 +141,22 @@ def signs(found: Residuals, ring: tuple[float, float]) -> Signs:
     )
 
 
-def _light(z: Float[np.ndarray, "n p"]) -> Float[np.ndarray, " n"]:
-    """Log of the root mean square of what is above 0, each pixel up to MOST. The half that noise
-    has is added, so that it is about 0 for noise and no stamp earns credit by having less."""
-    return 0.5 * np.log((np.clip(z, 0.0, MOST) ** 2).mean(1) + 0.5)
+def light(z: Any, xp: Any = np) -> Any:
+    """Log of the root mean square of what is above 0 in z (n, p), each pixel up to MOST, (n,). The
+    half that noise has is added, so that it is about 0 for noise and no stamp earns credit by
+    having less. xp: numpy or jax.numpy."""
+    return 0.5 * xp.log((xp.clip(z, 0.0, MOST) ** 2).mean(1) + 0.5)
 
 
-def _agreement(
-    z: Float[np.ndarray, "n p b"], good: Bool[np.ndarray, "n b"]
-) -> Float[np.ndarray, " n"]:
-    """Mean correlation over the pixels of neighbouring bands that both have data."""
+def agreement(z: Any, good: Any, xp: Any = np) -> Any:
+    """Mean correlation over the pixels of z (n, p, B) of neighbouring bands that both have data,
+    good (n, B); (n,), NaN where no two have. xp: numpy or jax.numpy."""
     away = z - z.mean(1, keepdims=True)
-    away = away / np.sqrt(np.maximum((away**2).sum(1, keepdims=True), 1e-30))
+    away = away / xp.sqrt(xp.maximum((away**2).sum(1, keepdims=True), 1e-30))
     pairs = (away[..., 1:] * away[..., :-1]).sum(1)
     both = good[:, 1:] & good[:, :-1]
-    total, count = np.where(both, pairs, 0.0).sum(1), both.sum(1)
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+    total, count = xp.where(both, pairs, 0.0).sum(1), both.sum(1)
+    return xp.where(count > 0, total / xp.maximum(count, 1), np.nan)
 
 
 def coherence_of_noise(
@@ -166,7 +182,7 @@ def coherence_of_noise(
     radius = PixelGrid(side, scale).radius() * scale
     inside = (radius >= ring[0]) & (radius <= ring[1])
     z = gaussian_filter(noise, (0, s, s, 0))[:, inside]
-    return float(np.quantile(_agreement(z, np.ones((len(z), bands), bool)), 1 - share))
+    return float(np.quantile(agreement(z, np.ones((len(z), bands), bool)), 1 - share))
 
 
 @dataclass(frozen=True)
