@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ from classifiers.audit.campaign import Campaign
 from classifiers.evaluation import thresholds
 from classifiers.report.collect import collect
 from classifiers.report.hosts import hosts
+from classifiers.selection import FLAGS as FLAGS_OF_ANSWERS
 from classifiers.selection import SelectionFunction
 from data import lenses, record
 from data.files import sha256
@@ -242,3 +244,12 @@ def test_what_another_runs_classifier_was_trained_on_must_be_known(finished, tmp
 def test_before_training_it_says_what_to_run(tmp_path):
     with pytest.raises(InputError, match="step 'survey' has not finished"):
         command(["--out", str(tmp_path)])
+
+
+def test_the_page_about_selection_functions_asks_this_one(finished, capsys):
+    page = Path(__file__).resolve().parents[2] / "docs" / "selection-function.md"
+    code = page.read_text().split("```python\n")[1].split("```")[0]
+    assert '"runs/default"' in code
+    exec(code.replace('"runs/default"', repr(str(finished))), {})
+    assert "insufficient" in capsys.readouterr().out  # this small audit has 12 injections a cell
+    assert all(f"`{flag}`" in page.read_text() for flag in FLAGS_OF_ANSWERS)

@@ -175,7 +175,11 @@ class Problem:
         self.numbers = numbers
         of = lambda near, x, times, times_lens: near.distance(numbers, x, times, times_lens)
         self._value, self._gradient = jax.jit(of), jax.jit(jax.grad(of, argnums=1))
-        self._inner = jax.jit(self._small)
+        self._inner, self._legal = jax.jit(self._small), jax.jit(numbers.legal)
+
+    def legal(self, x: Float[np.ndarray, " k"]) -> Float[np.ndarray, " k"]:
+        """The nearest steps that a prior may have."""
+        return np.asarray(self._legal(jnp.asarray(x, jnp.float32)), np.float64)
 
     def value(self, near: Near, x: Float[np.ndarray, " k"]) -> float:
         """Energy distance."""
@@ -227,31 +231,29 @@ def fit(
     lenses: Lenses,
     free: Bool[np.ndarray, " k"],
     start: Float[np.ndarray, " k"],
-    enough: Callable[[Answers], bool] = lambda found: False,
     rounds: int = ROUNDS,
+    good: Callable[[Answers], bool] = lambda found: False,
 ) -> Fit:
     """Fits the numbers that are free (k,) from steps `start`, the others staying there.
 
-    look: measures the injections after steps x. noise: behind their draws. enough: whether what is
-    measured is good enough to end the fit. Raises InputError when fewer than FEWEST lenses or
-    injections are seen at the start.
+    look: measures the injections after steps x. noise: behind their draws. good: whether what is
+    measured at the start is good enough as it is. Raises InputError when fewer than FEWEST lenses
+    or injections are seen at the start.
     """
     x = np.asarray(start, np.float64)
     found = look(x)
     near = Near.of(found, noise, lenses)
     check_seen(near)
     here = problem.value(near, x)
-    tried, step, why = [Round(x, here, True)], FIRST, ""
+    tried, step = [Round(x, here, True)], FIRST
+    if good(found):
+        return Fit(x, near, tried, "the gates pass with the prior as it is")
     while len(tried) <= rounds:
-        if enough(found):
-            why = "the gates pass"
-            break
         there = problem.inner(near, x, step, free)
         why = "no step lowers the distance"
         if not here - problem.value(near, there) > GAIN:
             break
-        other = look(there)
-        beyond = Near.of(other, noise, lenses)
+        beyond = Near.of(look(there), noise, lenses)
         value = problem.value(beyond, there)
         gained = here - value if np.isfinite(value) else -np.inf
         tried.append(Round(there, value, gained > 0))
@@ -261,7 +263,7 @@ def fit(
             if step < SMALLEST:
                 break
             continue
-        x, found, near, here = there, other, beyond, value
+        x, near, here = there, beyond, value
         if gained <= GAIN:
             break
         step = min(1.5 * step, LARGEST)

@@ -54,16 +54,16 @@ class Answers:
 @dataclass(frozen=True)
 class Injected:
     """n injections. experiment: what makes them. batches: (how many count, batch), every parameter
-    of the prior held at its draw. numbers: that are moved. noise (m, n): behind the parameters of
-    these. group (n,): the host's name. theta_e: whether the Einstein radius
-    is compared as well, as the last observable."""
+    of the prior held at its draw. numbers: that are moved. noise (m, n): uniform, behind the
+    parameters of these. group (n,): the host's name. theta_e: whether the prior draws the Einstein
+    radius, which then is the last observable."""
 
     experiment: Experiment
     batches: Sequence[tuple[int, Batch]]
     numbers: Numbers
     noise: Float[np.ndarray, "m n"]
     group: np.ndarray
-    theta_e: bool = False
+    theta_e: bool
 
     @classmethod
     def of(
@@ -72,12 +72,21 @@ class Injected:
         batches: Sequence[tuple[int, Batch]],
         numbers: Numbers,
         group: np.ndarray,
-        theta_e: bool = False,
     ) -> Injected:
-        """From batches of which nothing is held yet."""
-        held = [(n, resolved(experiment, batch)) for n, batch in batches]
-        noise = noise_of(experiment, batches, numbers.parameters)
-        return cls(experiment, held, numbers, noise, group, theta_e)
+        """From batches of which nothing is held yet. The parameters are those that the keys give,
+        as in an audit."""
+        own = experiment.prior.parameters
+        noise = [(n, b, _noise(experiment, b)) for n, b in batches]
+        held = [
+            (n, replace(b, drawn={k: d.quantile(u[k]) for k, d in own.items()}))
+            for n, b, u in noise
+        ]
+        moved = [
+            np.concatenate([np.asarray(u[name])[:n] for n, _, u in noise])
+            for name in numbers.parameters
+        ]
+        plain = _with_all(experiment, Distribution((0.0,), "fixed"))
+        return cls(plain, held, numbers, np.stack(moved), group, THETA_E in own)
 
     def __len__(self) -> int:
         return len(self.group)
@@ -143,17 +152,19 @@ class Injected:
         return Answers(np.asarray(values)[:n], np.asarray(ln_seen)[:n], drawn, d_values, d_ln_seen)
 
 
-def noise_of(
-    experiment: Experiment, batches: Sequence[tuple[int, Batch]], names: Sequence[str]
-) -> Float[np.ndarray, "m n"]:
-    """The uniform noise (0 to 1) from which the parameters of injections are drawn by their
-    keys."""
-    uniform = {name: Distribution((0.0, 1.0), "uniform") for name in names}
-    plain = replace(experiment, prior=experiment.prior.replaced(**uniform))
-    parts = [(n, resolved(plain, batch).drawn) for n, batch in batches]
-    return np.stack(
-        [np.concatenate([np.asarray(drawn[name])[:n] for n, drawn in parts]) for name in names]
-    )
+def _with_all(experiment: Experiment, one: Distribution) -> Experiment:
+    """The experiment with the same distribution of all parameters. Where every parameter is held
+    the distributions do not matter, and one compiled function serves all priors of the same
+    components."""
+    prior = experiment.prior
+    parameters = dict.fromkeys(prior.parameters, one)
+    return replace(experiment, prior=replace(prior, parameters=parameters, name=""))
+
+
+def _noise(experiment: Experiment, batch: Batch) -> dict[str, Array]:
+    """The uniform noise (0 to 1) from which the keys of a batch draw every parameter (b,)."""
+    uniform = _with_all(experiment, Distribution((0.0, 1.0), "uniform"))
+    return resolved(uniform, replace(batch, drawn={})).drawn
 
 
 def _change(batch: Batch, name: str = "") -> dict[str, Array]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
-from classifiers.audit.calibration.energy import apart, p_value
+from classifiers.audit.calibration.energy import p_value
 from classifiers.audit.calibration.fit import Lenses
 from classifiers.audit.calibration.lenses import Real
 from classifiers.audit.calibration.observables import THETA_E, measurable, plain
@@ -77,8 +77,10 @@ def judged(
 
 def _distance(x: Float[np.ndarray, "n d"], y: Float[np.ndarray, "l d"]) -> float:
     """Energy distance of samples that count equally."""
-    own = [np.asarray(apart(s, s), np.float64).sum() / (len(s) * (len(s) - 1)) for s in (x, y)]
-    return float(2 * np.asarray(apart(x, y), np.float64).mean() - sum(own))
+    from scipy.spatial.distance import cdist
+
+    own = [cdist(s, s).sum() / (len(s) * (len(s) - 1)) for s in (x, y)]
+    return float(2 * cdist(x, y).mean() - sum(own))
 
 
 def changeable(

@@ -128,7 +128,7 @@ def of_table(path: Path, names: Sequence[str], survey: Survey) -> Real:
     table = _read(path, survey)
     for name in names:
         if name not in table:
-            raise InputError(f"{path}: no column {name!r}; {_missing(table, name, names)}")
+            raise InputError(f"{path}: no column {name!r}; {_missing(table, name, names, survey)}")
     columns = {name: _numbers(path, table, name, survey) for name in names}
     every = (*measurable(survey), THETA_E)
     values = np.full((len(table), len(every)), np.nan)
@@ -177,9 +177,10 @@ def described(survey: Survey) -> str:
     return f'{survey.name} ({bands}, {survey.reference}, arcs at {inner:g}-{outer:g}")'
 
 
-def _missing(table: pd.DataFrame, name: str, names: Sequence[str]) -> str:
+def _missing(table: pd.DataFrame, name: str, names: Sequence[str], survey: Survey) -> str:
     """What to do about a missing column."""
-    others = [c for c in table if str(c).startswith("arc_") and c not in names]
+    own = measurable(survey)
+    others = [c for c in table if str(c).startswith("arc_") and c not in own]
     if others and is_magnitude(name):
         return (
             f"it has {others[0]!r}: measure the lenses in the bands of this survey, or leave "

@@ -75,8 +75,8 @@ class Search:
         self,
         free: Bool[np.ndarray, " k"],
         start: Float[np.ndarray, " k"],
-        enough: Callable[[Answers], bool],
         rounds: int,
+        good: Callable[[Answers], bool] = lambda found: False,
     ) -> Fit:
         """A fit of the free numbers."""
         return fit(
@@ -86,18 +86,18 @@ class Search:
             self.lenses,
             free,
             start,
-            enough,
             rounds,
+            good,
         )
 
 
-def calibrated(search: Search, enough: Callable[[Answers], bool], rounds: int) -> Found:
-    """Moves the numbers as far as the lenses ask for it. enough: ends the fit. Raises InputError as
-    `fit` does."""
+def calibrated(search: Search, good: Callable[[Answers], bool], rounds: int) -> Found:
+    """Moves the numbers as far as the lenses ask for it; good: whether the prior is good enough as
+    it is. Raises InputError as `fit` does."""
     k = len(search.injected.numbers)
-    first = search.fitted(np.ones(k, bool), np.zeros(k), enough, rounds)
+    first = search.fitted(np.ones(k, bool), np.zeros(k), rounds, good)
     state = search.state(first.x)
-    last, returned = without_needless(search, first, state, enough)
+    last, returned = without_needless(search, first, state)
     status: list[Status] = []
     for i in range(k):
         if last.moved[i]:
@@ -116,7 +116,6 @@ def without_needless(
     search: Search,
     first: Fit,
     state: tuple[np.ndarray, np.ndarray],
-    enough: Callable[[Answers], bool],
 ) -> tuple[Fit, dict[str, Rise]]:
     """The fit with the numbers where they were that need not have moved, and what putting back each
     one alone would cost. state: of the injections after the fit."""
@@ -135,7 +134,7 @@ def without_needless(
             x, free[i] = without, False
     if np.array_equal(x, first.x):
         return first, returned
-    second = search.fitted(free, x, enough, SHORT)
+    second = search.fitted(free, x, SHORT)
     both = [*first.rounds, *second.rounds]
     return Fit(second.x, second.near, both, first.why), returned
 
@@ -153,7 +152,7 @@ def _constrained(
     for step in (UNIT, -UNIT):
         there = np.array(x)
         there[i] += step
-        legal = np.asarray(search.problem.numbers.legal(there), np.float64)
+        legal = search.problem.legal(there)
         if abs(legal[i] - x[i]) < 0.5 * UNIT:
             continue
         asked = True

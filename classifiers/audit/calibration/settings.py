@@ -35,9 +35,9 @@ class CalibrateSettings:
     """share of the lenses that is kept out of the fit, and by which the result is judged"""
     rounds: Annotated[int, Field(ge=1, le=100)] = 16
     """at most so many rounds of rendering and moving"""
-    until: Literal["gates", "minimum"] = "gates"
-    """gates: the fit ends when the realism gates pass and the energy test cannot tell injections
-    from lenses. minimum: it goes on to the least distance."""
+    refine: bool = False
+    """fit a prior also where the realism gates pass and the energy test cannot tell injections from
+    lenses as it is; without this, such a prior stays as it is"""
     splits: tuple[Literal["train", "val", "test"], ...] = ("val", "test")
     """splits whose negatives are hosts"""
     psf_fwhm: tuple[Positive, ...] = ()

@@ -82,8 +82,7 @@ class Stage:
         )
         batches = campaign.packed([(0, np.arange(total))])
         group = self.hosts.ids[chunks[0].host]
-        theta_e = THETA_E in numbers.prior.parameters
-        return Injected.of(campaign.experiment(chunks[0]), batches, numbers, group, theta_e)
+        return Injected.of(campaign.experiment(chunks[0]), batches, numbers, group)
 
     def sizes(self, injections: int) -> list[str]:
         """What is said of the sizes of the samples, with warnings."""

@@ -55,7 +55,7 @@ def _hessian(
     for i in own:
         step = np.zeros(len(x))
         step[i] = REACH
-        up, down = (np.asarray(problem.numbers.legal(x + s), np.float64) for s in (step, -step))
+        up, down = (problem.legal(x + s) for s in (step, -step))
         slope = problem.gradient(near, up) - problem.gradient(near, down)
         rows.append(slope[own] / max(up[i] - down[i], 1e-6))
     return 0.5 * (np.stack(rows) + np.stack(rows).T)

@@ -53,8 +53,8 @@ def work(call: Invocation[CalibrateSettings]) -> Done:
     columns = there.columns
     lenses = Lenses(fitted.values[:, columns], fitted.weight, columns)
     search = Search.of(injected, there.ruler, lenses, s.seed)
-    end = enough(there, fitted, lenses, injected.group) if s.until == "gates" else never
-    found = calibrated(search, end, s.rounds)
+    good = never if s.refine else good_enough(there, fitted, lenses, injected.group)
+    found = calibrated(search, good, s.rounds)
 
     made = moving.moved(found.fit.x)
     entries = written.entries(s.prior, prior, made)
@@ -85,11 +85,11 @@ def work(call: Invocation[CalibrateSettings]) -> Done:
 
 
 def never(found: Answers) -> bool:
-    """The fit goes on to the least distance."""
+    """The prior is fitted whatever it is like."""
     return False
 
 
-def enough(
+def good_enough(
     there: Stage, fitted: Real, lenses: Lenses, group: np.ndarray
 ) -> Callable[[Answers], bool]:
     """Whether the gates that a prior can change pass on the lenses of the fit, and the energy test
