@@ -11,7 +11,7 @@ and everything else a quadrature over at most four of them (Gauss-Legendre). A g
 has the logit L0 = quiet + share u + v + e0, where v is common to a cell of the sky.
 
 `audit` draws what an audit draws, as the table that it makes of its injections. `Truth` answers
-what the audit's functions should find in it. Used by `benchmarks.coverage` and by
+what the audit's functions should find in it. Used by `benchmarks.covered` and by
 tests/classifiers/test_audit_truth.py.
 """
 

@@ -7,7 +7,7 @@ known, and the interval is (0, 1).
 
 `weighted` is the same where trials have weights and come in groups, `mean` is for numbers instead
 of successes, and `combined` joins the intervals of two sources of error. Where they hold is
-measured in worlds with known truth (`python -m benchmarks.shares`, `benchmarks.coverage`). The
+measured in worlds with known truth (`python -m benchmarks.shares`, `benchmarks.covered`). The
 95 % intervals of `weighted` hold the truth in 93 to 97 of 100 samples where the effective numbers
 of successes and of failures, n_eff C and n_eff (1 - C), are both 8 or more (in up to 98 where there
 are only 10 or 20 groups). With fewer they hold it in up to 99 where groups hardly matter, and in 85

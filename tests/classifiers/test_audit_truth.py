@@ -1,7 +1,7 @@
 """What an audit says, against worlds in which it is known: detectors given by formulas (see
 `benchmarks.known_world`), and one that measures the light of an arc whose magnification is known.
 
-Coverage by 1,000 audits of six such worlds is `benchmarks.coverage`; here it is run small, and
+Coverage by 1,000 audits of six such worlds is `benchmarks.covered`; here it is run small, and
 whole as a stress test.
 """
 
@@ -14,7 +14,7 @@ from auditable import PIXELS, run_directory
 from scipy.integrate import quad
 from scipy.stats import binom, norm
 
-from benchmarks import coverage
+from benchmarks import covered as coverage
 from benchmarks.known_world import MAGNITUDES, STEEP, TYPES, Truth, World, audit, score, sky
 from classifiers.audit import command, completeness, hosteffects, paired
 from classifiers.audit.thresholds import given

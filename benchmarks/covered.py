@@ -1,4 +1,4 @@
-"""How often do the audit's 95 % intervals hold the truth? `python -m benchmarks.coverage --help`
+"""How often do the audit's 95 % intervals hold the truth? `python -m benchmarks.covered --help`
 
 Audits of a world with known truth (`benchmarks.known_world`), with several injections a host, are
 drawn and handed to the functions that an audit uses. Of every interval it is counted whether it
@@ -339,7 +339,7 @@ class Question:
     audits: int = 1000
     scenarios: tuple[str, ...] = tuple(SCENARIOS)
     processes: int = 2
-    out: Annotated[Path, tyro.conf.arg(help="default benchmarks/results/coverage.json")] = Path("")
+    out: Annotated[Path, tyro.conf.arg(help="default benchmarks/results/covered.json")] = Path("")
 
 
 def main(q: Question) -> dict[str, Any]:
@@ -370,7 +370,7 @@ def main(q: Question) -> dict[str, Any]:
         "outside": outside(found),
     }
     results = Path(__file__).parent / "results"
-    out = q.out if q.out != Path("") else results / "coverage.json"
+    out = q.out if q.out != Path("") else results / "covered.json"
     write_json(out, answer)
     print(out)
     return answer
