@@ -1,11 +1,25 @@
-"""The README's table of speeds, from benchmarks/results: `python -m benchmarks.tables` writes it
-there."""
+"""The README's table of speeds and the table of coverages of docs/intervals.md, from
+benchmarks/results: `python -m benchmarks.tables` writes them there."""
 
 import json
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 START, END = "<!-- speed: python -m benchmarks.tables -->\n", "<!-- /speed -->"
+COVERAGE = "<!-- coverage: python -m benchmarks.tables -->\n", "<!-- /coverage -->"
+KINDS = {
+    "completeness, all injections": ("completeness at p0.5",),
+    "completeness at rates of 5 and 1 %": ("completeness at fpr0.05", "completeness at fpr0.01"),
+    "of a cell": ("cell ",),
+    "by kind of host": ("completeness of ",),
+    "thresholds": ("threshold for ",),
+    "derivatives of the mean score": ("soft ",),
+    "derivatives of the share found": ("hard ",),
+    "variance among hosts": ("variance among ",),
+    "change under a treatment": ("change ",),
+    "observable, and found of it": ("observable", "recall_"),
+}
+"""Rows of the table of coverages, and how the names of their intervals begin."""
 RENDER = {
     "W1": "one band, 101 × 101 px",
     "W2": "three bands, a PSF each",
@@ -66,10 +80,33 @@ def speed(results: Path = ROOT / "benchmarks" / "results") -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def coverage(results: Path = ROOT / "benchmarks" / "results") -> str:
+    """Markdown: how often intervals hold the truth, by world, the least and the most where there
+    are several; those of the stated domain."""
+    worlds = json.loads((results / "covered.json").read_text())["scenarios"]
+    lines = ["| intervals that hold the truth, % | " + " | ".join(worlds) + " |"]
+    lines.append("|---" * (1 + len(worlds)) + "|")
+    for words, begins in KINDS.items():
+        cells = []
+        for found in worlds.values():
+            own = [
+                100 * line["held"]
+                for name, line in found.items()
+                if name.startswith(begins) and "exact" not in name and line["inside"] > 0.5
+            ]
+            one = f"{min(own):.1f}" if own else "—"
+            cells.append(one if len(own) < 2 else f"{one}–{max(own):.1f}")
+        lines.append(f"| {words} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
 def main() -> None:
-    path = ROOT / "README.md"
-    before, rest = path.read_text().split(START, 1)
-    path.write_text(before + START + speed() + END + rest.split(END, 1)[1])
+    for path, (start, end), made in (
+        (ROOT / "README.md", (START, END), speed()),
+        (ROOT / "docs" / "intervals.md", COVERAGE, coverage()),
+    ):
+        before, rest = path.read_text().split(start, 1)
+        path.write_text(before + start + made + end + rest.split(end, 1)[1])
 
 
 if __name__ == "__main__":

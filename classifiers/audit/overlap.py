@@ -24,6 +24,7 @@ from jaxtyping import Bool, Float
 from classifiers.audit import completeness, thresholds
 from classifiers.audit.axes import Grid
 from classifiers.audit.thresholds import OK, Threshold
+from classifiers.evaluation.thresholds import together
 from classifiers.intervals import weighted
 
 if TYPE_CHECKING:
@@ -78,20 +79,17 @@ def looks(
     every galaxy counts once (degraded hosts as often as they were degraded)."""
     found = [Look(t.name, dict.fromkeys(finders, t)) for t in thresholds.given(fixed)]
     before = [f"score_before{ending}" for ending in finders.values()]
-    sky = "healpix_128" if "healpix_128" in rows else "galaxy_id"
-    hosts = rows[["galaxy_id", sky, *before]] if sky != "galaxy_id" else rows[[sky, *before]]
-    alone = hosts.drop_duplicates(["galaxy_id", *before])
     for rate in rates:
         at = {}
         for name, column in zip(finders, before):
-            negatives = alone.drop_duplicates(["galaxy_id", column])
+            negatives = rows.drop_duplicates(["galaxy_id", column])
             (at[name],) = thresholds.of_targets(
                 negatives[column].to_numpy(np.float64),
                 negatives["galaxy_id"].to_numpy(),
                 [rate],
                 MINIMUM,
                 "hosts",
-                negatives[sky].to_numpy(),
+                together(negatives),
             )
         found.append(Look(f"hosts_fpr{rate:g}", at))
     return found

@@ -76,6 +76,18 @@ def validation(scores: pd.DataFrame, on: str) -> pd.DataFrame:
     return scores[(scores["label"] == 0) & ((scores["split"] == "val") | (on == "all"))]
 
 
+def together(objects: pd.DataFrame) -> Float[np.ndarray, " n"]:
+    """Numbers (n,) that are the same for objects that are not independent: of the cell of the sky
+    (healpix_128), which the split keeps whole; where that is not known, of the galaxy_id."""
+    import pandas as pd
+
+    alone = -1.0 - pd.factorize(objects["galaxy_id"])[0]
+    if "healpix_128" not in objects:
+        return alone
+    cell = pd.to_numeric(objects["healpix_128"]).to_numpy(np.float64, na_value=np.nan)
+    return np.where(np.isfinite(cell), cell, alone)
+
+
 def fewest(rate: float, level: float = LEVEL) -> int:
     """Independent scores that are needed for the interval of a threshold to end at one of them: the
     smallest n with (1 - rate)^n at most (1 - level) / 2, which is the probability that all n lie

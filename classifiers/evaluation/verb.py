@@ -44,13 +44,6 @@ def chosen(scores: pd.DataFrame, s: EvaluateSettings) -> tuple[str, pd.DataFrame
     return on, found.reset_index(drop=True)
 
 
-def _cells(scores: pd.DataFrame) -> np.ndarray:
-    """Cell of the sky that each object lies in, which the split keeps whole; an object that lies
-    nowhere is its own."""
-    cell = scores["healpix_128"].to_numpy(np.float64, na_value=np.nan)
-    return np.where(np.isfinite(cell), cell, -1.0 - np.arange(len(cell)))
-
-
 def reliability(sample: pd.DataFrame, minimum: int) -> pd.DataFrame:
     """Reliability curve of the sample and of its highest scores: scope, bin, n, low, high,
     mean_score, fraction_lenses, status. Objects whose score is that of the last one belong too."""
@@ -168,7 +161,7 @@ def work(call: Invocation[EvaluateSettings]) -> Done:
                 s.fpr_targets,
                 s.minimum,
                 kind,
-                _cells(negatives),
+                thresholds.together(negatives),
             )
         ),
         "roc": roc(sample, s.minimum),

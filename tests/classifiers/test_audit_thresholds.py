@@ -69,6 +69,14 @@ def test_negatives_carry_a_rate_by_number_and_by_independence():
     assert together["threshold_hi95"] > alone["threshold_hi95"]
 
 
+def test_objects_of_one_cell_go_together_and_others_by_name():
+    table = pd.DataFrame({"galaxy_id": list("abcdb"), "healpix_128": [5, 5, 7, None, None]})
+    group = thresholds.together(table)
+    assert group[0] == group[1] == 5 and group[2] == 7 and len(set(group[2:])) == 3
+    alone = thresholds.together(table[["galaxy_id"]])
+    assert alone[1] == alone[4] and len(set(alone)) == 4
+
+
 def test_two_errors_add_up_in_quadrature_end_by_end():
     low, high = combined(0.5, (0.47, 0.52), (0.46, 0.6))
     assert low == pytest.approx(0.5 - 0.05) and high == pytest.approx(0.5 + np.hypot(0.02, 0.1))

@@ -15,6 +15,7 @@ from scipy.integrate import quad
 from scipy.stats import binom, norm
 
 from benchmarks import covered as coverage
+from benchmarks import tables
 from benchmarks.known_world import MAGNITUDES, STEEP, TYPES, Truth, World, audit, score, sky
 from classifiers.audit import command, completeness, hosteffects, paired
 from classifiers.audit.thresholds import given
@@ -203,6 +204,12 @@ def test_the_variance_of_few_hosts_is_known_less_well_than_their_number_says():
     assert low < 0.01 and high > 0.25
     plain = jeffreys(20, 400, 0.95)
     assert alone.interval()[1] == pytest.approx(plain[1], abs=0.01)
+
+
+def test_the_document_has_the_coverages_that_were_measured():
+    start, end = tables.COVERAGE
+    text = (tables.ROOT / "docs" / "intervals.md").read_text()
+    assert text.split(start, 1)[1].split(end, 1)[0] == tables.coverage()
 
 
 @pytest.mark.stress
