@@ -234,7 +234,7 @@ def _hosts(rows: Any, known: Known) -> Iterator[tuple[str, Held]]:
         region = replace(truth.everywhere, types=types)
         value, variance = known.completeness(0.0, region), known.between_hosts(region, same)
         enough = line["hosts"] * min(value, 1 - value) >= EFFECTIVE
-        label = f"{'hosts' if line['axis'] == 'all' else line['value']}"
+        label = "hosts" if line["axis"] == "all" else line["value"]
         if line["axis"] != "all":
             ends = _three(line, ("lo95_hosts", "hi95_hosts"))
             yield f"completeness of {label}", Held(*ends, value, enough)
@@ -276,7 +276,7 @@ def _change(rows: Any, known: Known, rng: np.random.Generator) -> Iterator[tuple
     }
     treatment = Treatment("moved", "assumption", "", "", None)
     weight = sample.weight * rows["weight"].to_numpy()[sample.rows]
-    table = assumptions.table([treatment], looks, weight, HALF, truth.axes, 0)
+    table = assumptions.table([treatment], looks, weight, HALF, truth.axes)
     line = assumptions.overall(table).iloc[0]
     more = float(np.hypot(MOVED[1], MOVED[2]))
     after = truth.mean(lambda m, s: norm.sf(0.0, m + MOVED[0], np.hypot(s, more)), truth.everywhere)

@@ -65,11 +65,6 @@ class SkyMap:
         """Name of the axis that it gives values of; empty where it is none."""
         return str(self.about.get("AXIS", ""))
 
-    @property
-    def nside(self) -> int:
-        """Nside of its pixels."""
-        return int(self._read.nside_sparse)
-
     def at(self, ra: Any, dec: Any) -> Float[np.ndarray, "*n"]:
         """Values at positions (degrees, shapes that broadcast); NaN outside of the footprint.
         Raises InputError for what is no position."""

@@ -29,7 +29,7 @@ _DIGIT = 4
 2^bits comparisons a number in each, and from here on these take longer than reading the numbers."""
 
 
-@partial(jax.jit, static_argnames=("count",), inline=True)  # traced once for stamps of every size
+@partial(jax.jit, static_argnames=("count",), inline=True)  # traced once for each size of stamp
 def largest(values: Float[Array, " N"], count: int) -> Int[Array, " K"]:
     """Places of the min(count, N) largest of non-negative values, in no order. Values that agree in
     their leading bits (10 significant ones for N = 4096) count as equal, and of equals the first

@@ -94,8 +94,8 @@ def degrade(
     sum has the noise of a survey's image again, with the pixel variance and the point-source depth
     of the target. host_sigma: scatter of the noise of the host's pixels (B,) where it was measured
     (`fine_sky_sigma`); the target's is then larger than it by what the depths say. correlation: of
-    the survey's noise between neighbouring pixels (`sky_correlation`); without it the noise is
-    white.
+    the survey's noise between neighbouring pixels (`sky_correlation` of blank sky); without it the
+    noise is white.
 
     A target that is sharper or deeper than the host is left at the host's value, band by band
     (nothing can be added, nor on scales where the host's noise is above the target's); compare the

@@ -14,6 +14,13 @@ from lensjax.grid import PixelGrid
 from lensjax.psf import PSF
 
 MAD_TO_SIGMA = 1.4826022185056018
+_SMOOTH = np.array([1.0, 4.0, 6.0, 4.0, 1.0]) / 16
+"""Binomial weights of the smoothing in `fine_sky_sigma`."""
+_FINE = np.pad([[1.0]], 2) - np.outer(_SMOOTH, _SMOOTH)
+"""What it leaves of a single bright pixel."""
+LEAST_SHARE = 0.02
+"""Least variance of the fine structure of noise in units of that of white noise, so that errors of
+a measured correlation cannot make it negative."""
 
 
 def pixel_sigma(psfdepth: Real, psf: PSF, grid: PixelGrid) -> Float[Array, " B"]:
@@ -81,13 +88,6 @@ def fine_sky_sigma(
     shares = jnp.asarray(alike[np.ix_(steps, steps)], host.dtype)
     share = jnp.sum(near * shares[..., None], axis=(0, 1))
     return scatter / jnp.sqrt(jnp.maximum(share, LEAST_SHARE * alike[0, 0]))
-
-
-_SMOOTH = np.array([1.0, 4.0, 6.0, 4.0, 1.0]) / 16
-_FINE = np.pad([[1.0]], 2) - np.outer(_SMOOTH, _SMOOTH)
-LEAST_SHARE = 0.02
-"""Least variance of the fine structure of noise in units of that of white noise, so that errors of
-a measured correlation cannot make it negative."""
 
 
 def sky_correlation(

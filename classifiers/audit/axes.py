@@ -28,7 +28,14 @@ Kind = Literal["drawn", "host", "measured"]
 OUTSIDE = "outside"
 """What a value beyond all bins is called."""
 ALL = "all"
+STEMS = {"psf_fwhm": "psf", "depth_m5": "depth"}
+"""What the columns of edges of well-known axes begin with; queries may say these names too."""
 """What stands for every bin of a measured axis together."""
+
+
+def stem_of(name: str) -> str:
+    """What the columns of edges of an axis begin with."""
+    return STEMS.get(name, name)
 
 
 @dataclass(frozen=True)
@@ -85,7 +92,7 @@ class Axis:
     @property
     def stem(self) -> str:
         """What the columns of its edges begin with."""
-        return {"psf_fwhm": "psf", "depth_m5": "depth"}.get(self.name, self.name)
+        return stem_of(self.name)
 
     @property
     def title(self) -> str:

@@ -95,17 +95,6 @@ def read_table(path: Path, columns: list[str], key: str) -> pd.DataFrame:
     return table
 
 
-def choose_hosts(
-    out: Path,
-    s: AuditSettings,
-    info: dict[str, Any],
-    survey: Survey,
-    more: Mapping[str, Finder] | None = None,
-) -> Hosts:
-    """The hosts of an audit, see `choose`."""
-    return choose(out, s, info, survey, more)[0]
-
-
 def choose(
     out: Path,
     s: AuditSettings,

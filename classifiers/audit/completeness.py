@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Float
 
 from classifiers.audit.axes import ALL, Axis, Grid
-from classifiers.audit.thresholds import OK, Known, Threshold, known, residuals
+from classifiers.audit.thresholds import OK, Threshold, known, residuals
 from classifiers.intervals import Shares, combined, jeffreys
 
 if TYPE_CHECKING:
@@ -91,6 +91,7 @@ def counts(rows: pd.DataFrame, threshold: Threshold, sufficient: int) -> dict[st
         "snr_p50": float(snr[1]),
         "snr_p90": float(snr[2]),
         "status": "sufficient" if enough(weight) >= sufficient else "insufficient",
+        "weight": float(weight.sum()),
         "enough": enough(weight),
         "known": known(score, weight, host, threshold, residual),
     }
@@ -111,7 +112,7 @@ def with_intervals(lines: pd.DataFrame) -> pd.DataFrame:
     and freedom the degrees of freedom of that. lo95_total and hi95_total allow for the threshold's
     own uncertainty too; of a threshold that was given they are the same.
     """
-    found_by = [Known(*one) for one in lines["known"]]
+    found_by = list(lines["known"])
     shares = Shares(*(np.array(p, np.float64) for p in zip(*(one.share for one in found_by))))
     effective = lines["enough"].to_numpy(np.float64)
     found: dict[str, Any] = {"completeness": shares.value}

@@ -4,8 +4,8 @@ A host is taken for the truth: the native one. A better host, of like type and m
 degraded to exactly its PSF and depth in every band. Both get the same arcs: scene, random key, PSF
 and dust are those of the native host, so that the stamps differ by the hosts alone. If degrading
 is right, the finder finds as many arcs in the one as in the other, and the noise of both has the
-same power spectrum. Each host is in one pair only, as one of both, and pairs are what the interval
-resamples.
+same power spectrum. Each host is in one pair only, as one of both, and pairs are the
+independent unit of the interval.
 """
 
 from __future__ import annotations
@@ -56,17 +56,18 @@ class Pairs:
         return len(self.native)
 
 
-def worse(hosts: Hosts) -> Bool[np.ndarray, "n n"]:
-    """Whether host i (row) can be reached from host j (column) by blurring and adding noise: j is
-    at least as sharp and as deep in every band, clearly so in the reference band."""
+def worse(hosts: Hosts, native: np.ndarray, better: np.ndarray) -> Bool[np.ndarray, "p q"]:
+    """Whether each of the hosts `native` (rows) can be reached from each of `better` (columns) by
+    blurring and adding noise: the better one is at least as sharp and as deep in every band,
+    clearly so in the reference band. native, better: places of hosts."""
     psf, depth, band = hosts.psf, hosts.psfdepth, hosts.survey.place
-    reach = np.ones((len(hosts), len(hosts)), bool)
+    reach = np.ones((len(native), len(better)), bool)
     for b in range(psf.shape[1]):
-        reach &= psf[None, :, b] <= psf[:, None, b]
-        reach &= depth[None, :, b] >= depth[:, None, b]
-    blur = psf[:, None, band] >= BLUR * psf[None, :, band]
+        reach &= psf[better][None, :, b] <= psf[native][:, None, b]
+        reach &= depth[better][None, :, b] >= depth[native][:, None, b]
+    blur = psf[native][:, None, band] >= BLUR * psf[better][None, :, band]
     m5 = depth_m5(depth[:, band])
-    return reach & (blur | (m5[None, :] - m5[:, None] >= NOISE))
+    return reach & (blur | (m5[better][None, :] - m5[native][:, None] >= NOISE))
 
 
 def pairs(hosts: Hosts, usable: Bool[np.ndarray, " n"], most: int) -> Pairs:
@@ -88,7 +89,7 @@ def pairs(hosts: Hosts, usable: Bool[np.ndarray, " n"], most: int) -> Pairs:
     first[order[1::2]] = True
     left, right = np.flatnonzero(first & usable), np.flatnonzero(~first)
     cost, matched = _unlike(hosts, left, right)
-    able = worse(hosts)[np.ix_(left, right)] & np.isfinite(cost)
+    able = worse(hosts, left, right) & np.isfinite(cost)
     none = np.empty(0, np.int64)
     if not able.any():
         return Pairs(none, none, matched)

@@ -33,14 +33,13 @@ STAMP = 63
 """Side of the images of point sources, pixels."""
 EXAMPLES = 16
 """About so many pairs show the image of a point source."""
-TABLES = ("native", "native_noise", "native_psf")
 
 
 def ask(
     campaign: Campaign, axes: Grid, s: AuditSettings, prior: Prior, threshold: float, folder: Path
 ) -> tuple[dict[str, Any] | None, dict[str, pd.DataFrame]]:
     """The comparison for the summary, with its sentence under "words" and whether it is a
-    limitation under "limits", and its tables by name (`TABLES`). None where it was not asked for.
+    limitation under "limits", and its tables by name. None where it was not asked for.
     folder: for finished looks."""
     if not s.native_sample:
         return None, {}
@@ -59,8 +58,8 @@ def ask(
     found = native.pairs(own, usable, max(s.native_sample // native.SCENES, 1))
     if len(found) < FEW:
         return _without(
-            f"only {len(found)} pairs of hosts of which one is clearly sharper or deeper than the "
-            f"other in no band worse ({FEW} are needed)"
+            f"only {len(found)} pairs in which one host is clearly sharper or deeper than the "
+            f"other, and in no band worse ({FEW} are needed)"
         )
     found = replace(found, native=same[found.native], better=same[found.better])
     made = native.carry_out(campaign, axes, found, s.seed, folder)

@@ -7,6 +7,9 @@ from itertools import pairwise
 import numpy as np
 from jaxtyping import Bool, Float
 
+from lensjax.noise import MAD_TO_SIGMA
+from lensjax.psf import FWHM_TO_SIGMA
+
 EDGES = (0.05, 0.15, 0.25, 0.35, 0.5)
 """Edges of the bins, cycles per pixel: from what a mask of an outer ring can tell apart from its
 mean, up to the Nyquist frequency along an axis."""
@@ -21,14 +24,14 @@ HIGHEST = 0.3
 
 
 def sky(stamps: Float[np.ndarray, "n h h b"]) -> Bool[np.ndarray, "n h h b"]:
-    """Pixels of the outer ring that show nothing but sky, as `lensjax.sky_sigma` takes them:
-    finite, and within `CLIP` robust standard deviations of the ring's median."""
+    """Pixels of the outer ring (that of `lensjax.sky_sigma`) that show nothing but sky: finite, and
+    within `CLIP` robust standard deviations of the ring's median."""
     side = stamps.shape[1]
     axis = np.arange(side) - (side - 1) / 2
     ring = np.hypot(axis[:, None], axis[None, :]) > INNER * (side // 2)
     values = np.where(ring[None, :, :, None], stamps, np.nan)
     median = np.nanmedian(values, axis=(1, 2), keepdims=True)
-    sigma = 1.4826 * np.nanmedian(np.abs(values - median), axis=(1, 2), keepdims=True)
+    sigma = MAD_TO_SIGMA * np.nanmedian(np.abs(values - median), axis=(1, 2), keepdims=True)
     with np.errstate(invalid="ignore"):
         return np.abs(values - median) < CLIP * sigma
 
@@ -101,7 +104,7 @@ def correlation(
     half = [(y, x) for y in steps for x in steps if (y, x) >= (0, 0)]
     found = np.zeros((len(steps), len(steps), spectrum.shape[-1]))
     for band, width in enumerate(np.asarray(fwhm, np.float64)):
-        sigma = width / 2.3548200450309493
+        sigma = width * FWHM_TO_SIGMA
         lowest = min(np.sqrt(-np.log(SOURCES)) / (2 * np.pi * sigma), HIGHEST)
         far = radius >= lowest
         own = spectrum[..., band][:, far]

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
+from lensjax.psf import FWHM_TO_SIGMA
+
 FINE = 16
 """Points of the interpolated image per pixel and axis."""
-TO_SIGMA = 1 / 2.3548200450309493
 
 
 def fwhm(image: Float[np.ndarray, "k k"]) -> float:
@@ -38,7 +39,7 @@ def ellipticity(image: Float[np.ndarray, "k k"]) -> tuple[float, float]:
     460, section 2). 0, 0 for a round image. Raises ValueError as `fwhm` does.
     """
     image = np.asarray(image, np.float64)
-    sigma = fwhm(image) * TO_SIGMA
+    sigma = fwhm(image) * FWHM_TO_SIGMA
     y, x = np.mgrid[: image.shape[0], : image.shape[1]].astype(np.float64)
     at = np.unravel_index(int(np.argmax(image)), image.shape)
     centre = np.array([float(at[0]), float(at[1])])

@@ -11,13 +11,13 @@ from jaxtyping import Bool
 
 from classifiers.audit.choosing import choose, finder_of
 from classifiers.audit.settings import AuditSettings
+from classifiers.audit.thresholds import Threshold, values
 from lensjax.errors import InputError
 
 if TYPE_CHECKING:
     from classifiers.audit.axes import Grid
     from classifiers.audit.campaign import Campaign
     from classifiers.audit.plan import Chunk
-    from classifiers.audit.thresholds import Threshold
     from classifiers.audit.veto import Veto
     from lensjax.prior import Prior
 
@@ -25,17 +25,21 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Question:
     """What an audit is about. prior: what the answer is for; the campaign draws from a proposal.
-    numbers: the thresholds that have a value, by name. measured: of which hosts the depth was
-    measured on their stamps."""
+    measured: of which hosts the depth was measured on their stamps. vetoed: which hosts were left
+    out near known lenses."""
 
     axes: Grid
     prior: Prior
     chunks: list[Chunk]
     campaign: Campaign
     asked: list[Threshold]
-    numbers: dict[str, float]
     measured: Bool[np.ndarray, " hosts"]
     vetoed: Veto
+
+    @property
+    def numbers(self) -> dict[str, float]:
+        """The thresholds that have a value, by name."""
+        return values(self.asked)
 
 
 def question(out: Path, s: AuditSettings) -> Question:
@@ -90,5 +94,4 @@ def question(out: Path, s: AuditSettings) -> Question:
         s.stamp_files,
         more,
     )
-    numbers = thresholds.values(asked)
-    return Question(axes, prior, chunks, campaign, asked, numbers, measured, vetoed)
+    return Question(axes, prior, chunks, campaign, asked, measured, vetoed)

@@ -237,6 +237,8 @@ class AuditSettings:
                     f"more_finders: {name!r} becomes part of the name of a column; use letters, "
                     "digits, _, . and -, and do not begin with `before`"
                 )
+            if name in ("audited", "common"):
+                raise ValueError(f"more_finders: {name!r} has a meaning in the tables; rename it")
         if self.finder and self.classifier:
             raise ValueError("finder and classifier name the same thing; give one of them")
         return self

@@ -84,13 +84,13 @@ def limitations(
         words.append(
             f"{short} of {len(cells)} cells have fewer than {s.sufficient} injections ({empty} of "
             f"them none) and are marked insufficient: {len(hosts)} hosts, each used at most "
-            f"{s.per_host} times per cell. Queries of them carry that flag."
+            f"{s.per_host} times per cell. Answers to queries there say so."
         )
     words += _of_the_hosts(s, hosts, measured, axes)
     if s.mode == "degraded":
         words.append(
-            "Hosts were convolved and noised to the cell's centre; noise added this way is white, "
-            "the survey's is not quite."
+            "Hosts were blurred and noised to the cell's centre; the kernel is a Gaussian, so the "
+            "wings of the PSF stay those of the better host."
         )
     if saturated:
         words.append(

@@ -39,6 +39,7 @@ from classifiers.audit.settings import (
 )
 from classifiers.intervals import weighted
 from data.photometry import depth_m5, magnitude
+from data.sampling import POOLS
 from data.survey import Survey
 from lensjax.errors import InputError, some
 
@@ -47,8 +48,6 @@ if TYPE_CHECKING:
 
     from classifiers.audit.campaign import Campaign
 
-SAMPLED = ("N1", "N2")
-"""Pools of these that the survey's sample is taken from."""
 FEW_HOSTS = 10
 """Effective number of hosts below which the weights are said to rest on too few."""
 
@@ -174,7 +173,7 @@ def _read(out: Path, name: str) -> pd.DataFrame:
             )
         parts = [pd.read_parquet(path) for path in jobs.outputs(out / "pool")]
         table = pd.concat(parts, ignore_index=True)
-        return table[table["pool"].isin(SAMPLED)] if "pool" in table else table
+        return table[table["pool"].isin(POOLS)] if "pool" in table else table
     from classifiers.audit.choosing import read_table
 
     return read_table(Path(name), [], "audit.target.table")
@@ -188,7 +187,7 @@ def _axis(name: str, s: AxisSettings, found: np.ndarray) -> Axis:
     made = lambda **cells: Axis(name, label, unit, "host", name, **cells)
     if s.points:
         raise InputError(f"{key}: points are for parameters of the prior; give edges or cells")
-    words = np.asarray(found).dtype.kind in "OUSb"
+    words = np.asarray(found).dtype.kind == "O"
     if s.words or (words and not (s.edges or s.cells)):
         if not words:
             raise InputError(f"{key}: the table has numbers there; give edges or cells, not words")

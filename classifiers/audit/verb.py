@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from classifiers.audit.choosing import NOTHING, TRAIN, beside_finder, finder_of
-from classifiers.audit.choosing import choose_hosts as choose_hosts
 from classifiers.audit.question import Question, question
 from classifiers.audit.settings import POOL, AuditSettings
 from classifiers.selection.products import FOLDERS
+from classifiers.selection.tablefile import ENDINGS
 from data import record
 from data.config import Invocation
 from data.files import replacing, sha256, write_json
@@ -28,11 +28,7 @@ if TYPE_CHECKING:
 
 OUTPUTS = (
     "injections.parquet",
-    *(
-        f"{name}.{kind}"
-        for name in ("completeness", "marginals")
-        for kind in ("parquet", "csv", "ecsv", "fits")
-    ),
+    *(f"{name}{kind}" for name in ("completeness", "marginals") for kind in ENDINGS),
     "thresholds.parquet",
     "thresholds.csv",
     "summary.json",

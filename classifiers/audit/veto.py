@@ -71,7 +71,7 @@ class Veto:
     def finding(self) -> list[str]:
         """What is said of the hosts that were compared; nothing where none was."""
         n, compared = len(self.left_out), self.considered - self.unplaced
-        if not compared or not self.known.listed or not self.radius:
+        if not compared or not self.radius or not (n or self.known.listed):
             return []
         names = "; ".join(f"{name}: {k:,}" for name, k in self.known.lists.items())
         which = f'within {self.radius:g}" of a known lens of any grade ({names})'
@@ -95,8 +95,8 @@ class Veto:
             )
         elif not self.known.listed:
             words.append(
-                "There is no list of known lenses, so that hosts could not be compared with one: "
-                "some may have an arc of their own."
+                "There is no list of known lenses, so hosts were compared with the labelled lenses "
+                "of the run at most: some may have an arc of their own."
             )
         if self.unplaced:
             words.append(
@@ -150,7 +150,7 @@ def apart(hosts: Hosts, known: Known, radius: float) -> tuple[Hosts, Veto]:
     ra, dec = (np.asarray(hosts.columns.get(c, nowhere), np.float64) for c in ("ra", "dec"))
     index, separation = lenses.nearest_within(known.lenses, ra, dec, radius)
     near = (index >= 0) & (radius > 0)
-    which, lens = np.flatnonzero(near), index[near]
+    lens = index[near]
     values = (
         hosts.ids[near],
         ra[near],
@@ -164,7 +164,7 @@ def apart(hosts: Hosts, known: Known, radius: float) -> tuple[Hosts, Veto]:
     left_out = left_out.sort_values(["separation_arcsec", "galaxy_id"], ignore_index=True)
     unplaced = int((~np.isfinite(ra) | ~np.isfinite(dec)).sum())
     veto = Veto(radius, known, len(hosts), left_out, unplaced)
-    if len(which) == len(hosts) and len(hosts):
+    if len(hosts) and near.all():
         raise InputError(
             f'every one of the {len(hosts)} possible hosts lies within {radius:g}" of a known '
             f"lens, for example {left_out['galaxy_id'].iloc[0]}; give other hosts"

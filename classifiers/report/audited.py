@@ -71,9 +71,7 @@ def completeness(run: Run) -> list[Any]:
             if own["value"].nunique() > 1:
                 title = plots.title(axis)
                 drawn = maps.marginal(marginals, axis["name"], title, names)
-                caption = (
-                    f"By {axis['label']}. Thick 68 %, thin 95 % Jeffreys; hollow: insufficient."
-                )
+                caption = f"By {axis['label']}. 95 % by hosts and threshold; hollow: insufficient."
                 shown.append((f"Completeness against {title}", drawn, caption))
         blocks.append(Figures(shown))
     at = run.table("audit_thresholds")

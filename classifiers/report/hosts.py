@@ -77,7 +77,7 @@ def _native(run: Run, found: dict[str, Any] | None) -> list[Any]:
     if table is not None:
         caption = (
             "The same arcs in native hosts and in better hosts degraded to their PSF and depth; "
-            "change in percentage points, its 95 % interval resamples pairs of hosts"
+            "change in percentage points, with its 95 % interval over pairs of hosts"
         )
         blocks.append(Table("native", caption, table, folded=len(table) > 20))
     if noise is not None:

@@ -30,8 +30,8 @@ def heat_map(part: pd.DataFrame, name: str, label: str, layout: plots.Panels) ->
 
 
 def marginal(table: pd.DataFrame, axis: str, label: str, thresholds: Sequence[str]) -> str:
-    """Completeness along one axis for several thresholds, with 68 (thick) and 95 % (thin)
-    intervals; markers are hollow where there are too few injections."""
+    """Completeness along one axis for several thresholds, with 95 % intervals by hosts and
+    with the threshold's own uncertainty; markers are hollow where there are too few injections."""
 
     def draw(axes: Axes) -> None:
         plots.along(axes, plots.of_marginals(table, axis, thresholds), label, PALETTE)

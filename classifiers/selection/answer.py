@@ -10,9 +10,9 @@ from jaxtyping import Float, Int, Shaped
 FLAGS = ("supported", "interpolated", "insufficient", "outside")
 """From best to worst.
 
-- supported: the value is that of one cell with enough injections, which holds the point, and the
-  point is its centre or lies where no other cell comes nearer (the outer half of a cell at the end
-  of an axis, an axis with one cell, a word).
+- supported: the value is that of one cell with enough injections: the point is its centre, or lies
+  in the cell beyond the last centre of an axis. Along an axis of words, or of one cell, there is
+  nothing between.
 - interpolated: the point lies between the centres of cells, all of which have enough injections;
   the value rests on completeness being smooth between them.
 - insufficient: a cell that the value is taken from has fewer injections than the audit asked for.

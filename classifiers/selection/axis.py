@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float
 
-from classifiers.audit.axes import ALL, Axis
+from classifiers.audit.axes import ALL, Axis, stem_of
 from classifiers.audit.settings import KNOWN
 from lensjax.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-STEMS = {"psf_fwhm": "psf", "depth_m5": "depth"}
-"""What the columns of edges of well-known axes begin with; queries may say these names too."""
 NO_AXES = ("hosts_available",)
 NUMBER = r"(-?\d+(?:\.\d+)?(?:e[+-]?\d+)?)"
 BIN = re.compile(f"^{NUMBER}-{NUMBER}$")
@@ -137,7 +135,7 @@ def _spanning(name: str, table: pd.DataFrame, entry: Mapping[str, Any]) -> Table
     if table[name].dtype.kind not in "fiu":
         words = tuple(dict.fromkeys(table[name]))
         return _of_words(name, label, kind, name, words)
-    stem = STEMS.get(name, name)
+    stem = stem_of(name)
     if f"{stem}_lo" not in table:
         points = tuple(float(v) for v in np.unique(table[name]))
         return TableAxis(name, label, unit, kind, name, points, points, points, points)

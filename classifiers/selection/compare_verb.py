@@ -40,7 +40,7 @@ def work(argv: list[str]) -> int:
     from classifiers.selection.function import SelectionFunction
     from data.files import replacing
 
-    asked = tyro.cli(Pair, args=argv, prog="lensjax compare", description=__doc__)
+    asked = tyro.cli(Pair, args=argv, prog="lensjax compare", description=Pair.__doc__)
     thresholds = asked.threshold, asked.second_threshold or asked.threshold
     first, second = (
         SelectionFunction.load(path, number_or_name(threshold))

@@ -58,7 +58,8 @@ class Comparison:
             f"first: {self.names[0]}; second: {self.names[1]}; common axes: "
             f"{', '.join(axis.name for axis in self.axes)}",
             f"{self.counterparts} of {of_first} cells of the first have a counterpart; "
-            f"{len(self.cells) - of_first} cells of the second lie outside of the first",
+            f"{len(self.cells) - of_first} cells of the second lie outside of the first; intervals "
+            f"of {100 * self.level:g} %",
         ]
         percent = lambda row, *names: [100 * row[n] for n in names]
         for row in self.along.to_dict("records"):
@@ -114,7 +115,7 @@ def compare(
     beyond = _compared(first, second, level, second)
     beyond = beyond[beyond["flag_first"] == "outside"]
     cells = pd.concat([own.assign(of_first=True), beyond.assign(of_first=False)], ignore_index=True)
-    along = _along(own, first.needed, first.about)
+    along = _along(own, (first, second))
     named = names or (first.name, second.name)
     return Comparison(cells, along, first.needed, named, level)
 
@@ -136,14 +137,16 @@ def _compared(
     return made.assign(**columns, difference=d, lower=low, upper=high, known=said)
 
 
-def _along(cells: pd.DataFrame, axes: Sequence[TableAxis], about: Any) -> pd.DataFrame:
-    """Means over the cells that both know, of all and by cell of each axis."""
+def _along(cells: pd.DataFrame, both: tuple[SelectionFunction, SelectionFunction]) -> pd.DataFrame:
+    """Means over the cells that both know, of all and by cell of each axis. Each has observing
+    conditions of its own (`summing.sites`)."""
     import pandas as pd
 
     shared = cells[cells["known"] == BOTH]
-    shared = shared.assign(site=sites(shared, axes, about))
+    own = {f"site_{s}": sites(shared, f.needed, f.about) for s, f in zip(SIDES, both)}
+    shared = shared.assign(**own)
     rows = [{"axis": "all", "value": "all", **_mean(shared)}]
-    for axis in axes:
+    for axis in both[0].needed:
         for value in axis.values:
             part = shared[shared[axis.column] == value]
             rows.append({"axis": axis.name, "value": str(value), **_mean(part)})
@@ -159,7 +162,7 @@ def _mean(part: pd.DataFrame) -> dict[str, Any]:
         value, low, high = (part[f"{c}_{side}"].to_numpy(np.float64) for c in VALUES)
         ends = [np.nan] * 3
         if n:
-            weight, site = np.full(n, 1 / n), part["site"].to_numpy()
+            weight, site = np.full(n, 1 / n), part[f"site_{side}"].to_numpy()
             mean = float(value.mean())
             below, above = (combined(e, weight, site) for e in (value - low, high - value))
             ends = [mean, max(mean - below, 0.0), min(mean + above, 1.0)]
@@ -189,7 +192,7 @@ def _both(rows: pd.DataFrame, axis: TableAxis, names: Sequence[str], legend: boo
     for name, side in zip(names, SIDES):
         value, low, high = (rows[f"{c}_{side}"].to_numpy() for c in VALUES)
         filled = np.ones(len(rows), bool)
-        series.append(plots.Series(name, list(rows["value"]), value, None, (low, high), filled))
+        series.append(plots.Series(name, list(rows["value"]), value, (low, high), filled))
 
     def draw(axes: Axes) -> None:
         plots.along(axes, series, axis.title, plots.PRINT)

@@ -26,17 +26,17 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from classifiers.audit.axes import STEMS
 from classifiers.intervals import jeffreys
 from classifiers.selection.answer import Answer, worst
-from classifiers.selection.axis import STEMS
 from lensjax.errors import InputError
 
 INDEPENDENT = "the selections are taken to be independent of each other at given values of the axes"
 
 
 class Selection(Protocol):
-    """What can be a factor: a `SelectionFunction`, a `Share`, a `Constant`, an `Emulator`, another
-    product. axes: have a `name` each. maps: of the sky, or None."""
+    """What can be a factor: a `SelectionFunction`, a `Share`, a `Constant`, another product.
+    axes: have a `name` each. maps: of the sky, or None."""
 
     @property
     def name(self) -> str: ...

@@ -73,7 +73,7 @@ def marginals(
     thresholds: Sequence[str],
     stem: Path,
 ) -> list[Path]:
-    """Completeness along every axis that has several cells, a panel each, with 68 and 95 %
+    """Completeness along every axis that has several cells, a panel each, with 95 %
     intervals. table: of `classifiers.audit.completeness.marginals`."""
     shown = [a for a in axes if table[table["axis"] == a["name"]]["value"].nunique() > 1]
     series = {a["name"]: plots.of_marginals(table, a["name"], thresholds) for a in shown}

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from classifiers.audit.axes import ALL
+from classifiers.audit.axes import ALL, STEMS
 from classifiers.selection import summing, tablefile
 from classifiers.selection.answer import Answer, words
-from classifiers.selection.axis import STEMS, TableAxis, axes_of
+from classifiers.selection.axis import TableAxis, axes_of
 from classifiers.selection.interpolation import Cells
 from data.skymap import SkyMaps, positions
 from lensjax.errors import InputError

@@ -22,12 +22,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Bool, Float
 
-from classifiers.intervals import Shares, jeffreys
+from classifiers.intervals import Shares, combined, jeffreys
 from classifiers.selection.axis import Place, TableAxis
 
 if TYPE_CHECKING:
@@ -41,7 +41,8 @@ def intervals(
 ) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
     """Interval of the completeness of each line of a table, at any level.
 
-    Hosts are the independent unit where the table has `n_eff` (`classifiers.intervals.Shares`);
+    Hosts are the independent unit where the table has `n_eff` (`classifiers.intervals.Shares`), and
+    a threshold that is itself uncertain widens the interval (`classifiers.audit.thresholds`);
     otherwise injections are, as in published tables. (0, 1) where there is no injection.
     """
     value = lines["completeness"].to_numpy(np.float64)
@@ -50,8 +51,24 @@ def intervals(
         return jeffreys(np.nan_to_num(value) * n, n, level)
     groups, n_eff = lines["hosts"].to_numpy(np.float64), lines["n_eff"].to_numpy(np.float64)
     freedom = lines.get("freedom", np.maximum(groups - 1, 1))
-    low, high = Shares(value, np.nan, n, groups, n_eff, np.asarray(freedom)).interval(level)
+    ends = Shares(value, np.nan, n, groups, n_eff, np.asarray(freedom)).interval(level)
+    low, high = combined(value, ends, _of_threshold(lines, value, level))
     return np.where(n > 0, low, 0.0), np.where(n > 0, high, 1.0)
+
+
+def _of_threshold(lines: pd.DataFrame, value: np.ndarray, level: float) -> tuple[Any, Any]:
+    """The part of the interval that is the threshold's: what the ends of the whole 95 % interval
+    have beyond those by hosts, in squares, as a normal error at this level."""
+    from scipy.stats import norm
+
+    if "lo95_total" not in lines:
+        return value, value
+    factor = norm.ppf(0.5 + level / 2) / norm.ppf(0.975)
+    parts = []
+    for end in ("lo95", "hi95"):
+        whole, own = (value - lines[f"{end}_{k}"].to_numpy(np.float64) for k in ("total", "hosts"))
+        parts.append(factor * np.sqrt(np.maximum(whole**2 - own**2, 0.0)))
+    return value - parts[0], value + parts[1]
 
 
 @dataclass(frozen=True)

@@ -76,7 +76,7 @@ def headline(summary: Mapping[str, Any]) -> str:
     for name, t in summary["completeness"].items():
         value, low, high = (
             np.nan if t[k] is None else 100 * t[k]
-            for k in ("completeness", "lo95_hosts", "hi95_hosts")
+            for k in ("completeness", "lo95_total", "hi95_total")
         )
         systematic = own["systematic"] if np.isclose(t["threshold"], own["threshold"]) else None
         rows.append(
@@ -92,8 +92,8 @@ def headline(summary: Mapping[str, Any]) -> str:
         )
     caption = (
         f"Completeness of all injections, prior {escaped(str(summary['prior']))}. Intervals are "
-        r"statistical (95\,\%, hosts independent); the systematic range is that over changes of "
-        "one assumption."
+        r"statistical (95\,\%, by hosts, with the threshold's own uncertainty); the systematic "
+        "range is that over changes of one assumption."
     )
     return tabular(rows, caption, "headline")
 
@@ -106,7 +106,7 @@ def marginals(table: pd.DataFrame, axes: Sequence[Mapping[str, Any]], threshold_
     for line in at.to_dict("records"):
         label, unit = labels.get(line["axis"], (line["axis"], ""))
         few = "" if line["status"] == "sufficient" else r"$^{\dagger}$"
-        ends = [100 * line[k] for k in ("completeness", "lo95_hosts", "hi95_hosts")]
+        ends = [100 * line[k] for k in ("completeness", "lo95_total", "hi95_total")]
         rows.append(
             {
                 "axis": "all injections"
@@ -120,8 +120,8 @@ def marginals(table: pd.DataFrame, axes: Sequence[Mapping[str, Any]], threshold_
         )
     caption = (
         f"Completeness along one axis at a time, the others as drawn, at threshold "
-        rf"{escaped(threshold_name)} (95\,\%, hosts independent). $\dagger$: fewer injections than "
-        "asked for."
+        rf"{escaped(threshold_name)} (95\,\%, by hosts, with its own uncertainty). $\dagger$: "
+        "fewer injections than asked for."
     )
     return tabular(rows, caption, "marginals")
 

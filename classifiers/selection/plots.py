@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from classifiers.selection.axis import STEMS
+from classifiers.audit.axes import stem_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -74,7 +74,7 @@ def panels(whole: pd.DataFrame, axes: Sequence[Mapping[str, Any]]) -> Panels | N
 
 def _cell(axis: Mapping[str, Any], row: Any) -> str:
     """The cell of an axis that a line of the table is about, in words."""
-    stem = STEMS.get(axis["name"], axis["name"])
+    stem = stem_of(axis["name"])
     unit = f" {axis['unit']}" if axis["unit"] else ""
     if f"{stem}_lo" in row:
         return f"{axis['label']} {row[f'{stem}_lo']:.2f} to {row[f'{stem}_hi']:.2f}{unit}"
@@ -139,19 +139,18 @@ def completeness_map(
 
 class Series(NamedTuple):
     """One line of a panel: its name in the legend, and by cell (n,) the cell's name, completeness,
-    ends of thick and thin intervals, and whether the marker is filled. Intervals may be None."""
+    ends of the interval, and whether the marker is filled."""
 
     name: str
     cells: Sequence[str]
     value: Float[np.ndarray, " n"]
-    thick: tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]] | None
-    thin: tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]] | None
+    ends: tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]
     filled: np.ndarray
 
 
 def of_marginals(table: pd.DataFrame, axis: str, thresholds: Sequence[str]) -> list[Series]:
-    """Completeness along one axis for several thresholds, with 68 (thick) and 95 % (thin)
-    intervals; not filled where there are too few injections."""
+    """Completeness along one axis for several thresholds, with 95 % intervals by hosts and
+    with the threshold's own uncertainty; not filled where there are too few injections."""
     made = []
     for name in thresholds[:MOST]:
         own = (table["axis"] == axis) & (table["threshold_name"] == name) & (table["n"] > 0)
@@ -162,15 +161,14 @@ def of_marginals(table: pd.DataFrame, axis: str, thresholds: Sequence[str]) -> l
                 name,
                 [str(v) for v in rows["value"]],
                 numbers["completeness"],
-                (numbers["lo68"], numbers["hi68"]),
-                (numbers["lo95"], numbers["hi95"]),
+                (numbers[_ENDS[0]], numbers[_ENDS[1]]),
                 (rows["status"] == "sufficient").to_numpy(),
             )
         )
     return made
 
 
-_ENDS = ("lo68", "hi68", "lo95", "hi95")
+_ENDS = ("lo95_total", "hi95_total")
 
 
 def along(axes: Axes, series: Sequence[Series], label: str, palette: Palette) -> None:
@@ -181,10 +179,8 @@ def along(axes: Axes, series: Sequence[Series], label: str, palette: Palette) ->
             places.setdefault(value, len(places))
         x = np.array([places[v] for v in one.cells]) + 0.12 * (i - (len(series) - 1) / 2)
         colour = palette.series[i]
-        for ends, width in ((one.thin, 1.0), (one.thick, 2.6)):
-            if ends is not None:
-                bars = np.clip([one.value - ends[0], ends[1] - one.value], 0.0, None)
-                axes.errorbar(x, one.value, bars, fmt="none", ecolor=colour, elinewidth=width)
+        bars = np.clip([one.value - one.ends[0], one.ends[1] - one.value], 0.0, None)
+        axes.errorbar(x, one.value, bars, fmt="none", ecolor=colour, elinewidth=1.0)
         axes.plot(x, one.value, color=colour, linestyle=DASHES[i], linewidth=1, label=one.name)
         for filled in (True, False):
             part = one.filled == filled

@@ -62,5 +62,5 @@ def converted(table: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, dict[str, 
         {"name": n, "label": KNOWN[n][0], "unit": KNOWN[n][1], "kind": kind, "column": n}
         for n, kind in kinds.items()
     ]
-    about = {"axes": axes, "survey": "ls_dr10", "finder": {"name": f"{NAME}: {path.stem}"}}
+    about = {"axes": axes, "survey": "ls_dr10", "finders": {"": {"name": f"{NAME}: {path.stem}"}}}
     return pd.DataFrame(made), about

@@ -1,5 +1,5 @@
-"""Fewer axes: completeness summed over the cells of the others, every cell counting as its
-injections.
+"""Fewer axes: completeness summed over the cells of the others, every cell counting as the weight
+of its injections.
 
 Cells of one observing condition share their hosts, and a table does not say how many of them, so
 that their errors are taken to be the same way and added; those of different conditions have
@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from classifiers.selection.axis import STEMS, TableAxis
+from classifiers.audit.axes import stem_of
+from classifiers.selection.axis import TableAxis
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,7 +58,7 @@ def summed(
     spanning = [axis for axis in axes if axis.kind != "measured"]
     kept = [axis for axis in spanning if axis.name in names]
     measured = [axis.column for axis in axes if axis.kind == "measured"]
-    edges = [f"{STEMS.get(a.name, a.name)}_{end}" for a in kept for end in ("lo", "hi")]
+    edges = [f"{stem_of(a.name)}_{end}" for a in kept for end in ("lo", "hi")]
     cell = [axis.column for axis in kept] + [c for c in edges if c in table]
     numbered = table.assign(site=sites(table, spanning, about))
     groups = [*cell, "threshold_name", "threshold", *measured]
@@ -69,9 +70,11 @@ def summed(
 
 def _line(part: pd.DataFrame) -> dict[str, Any]:
     """Counts and completeness of some cells together."""
-    used = part[part["n"] > 0]
-    n = used["n"].to_numpy(np.float64)
+    counted = "weight" if "weight" in part else "n"
+    used = part[part[counted] > 0]
+    n, own = used["n"].to_numpy(np.float64), used[counted].to_numpy(np.float64)
     found: dict[str, Any] = {"n": int(n.sum()), "k": int(used["k"].sum())}
+    found |= {"weight": float(own.sum())} if counted == "weight" else {}
     if not len(used):
         return found | {
             "completeness": np.nan,
@@ -79,7 +82,7 @@ def _line(part: pd.DataFrame) -> dict[str, Any]:
             "hosts": 0,
             "status": "insufficient",
         }
-    weight = n / n.sum()
+    weight = own / own.sum()
     value = used["completeness"].to_numpy(np.float64)
     each = used["n_eff"].to_numpy(np.float64) if "n_eff" in used else n
     hosts = (used["hosts"] if "hosts" in used else used["n"]).to_numpy(np.float64)

@@ -2,8 +2,8 @@
 
 All but CSV keep the units and meanings of the columns, and `about`, what holds for the whole table,
 as JSON under the key `lensjax`: of the file's metadata (Parquet), of its `meta` (ECSV), or of the
-header of its table (FITS, `LENSJAX`, beside TUNIT and TCOMM of every column). Its keys are axes,
-thresholds, survey, prior, mode, finder, hosts, injections, versions (`products.about`).
+header of its table (FITS, `LENSJAX`, beside TUNIT and TCOMM of every column). `products.about` has
+its keys.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from classifiers.audit.axes import stem_of
 from classifiers.audit.injectionset import KEY
-from classifiers.selection.axis import STEMS
 from data.files import replacing
 from lensjax.errors import InputError
 
@@ -34,6 +34,7 @@ MEANING = {
     "threshold": "score above which an injection counts as found",
     "n": "injections",
     "k": "injections that were found",
+    "weight": "sum of the injections' weights",
     "completeness": "share of the weight that was found",
     "lo68": "lower end of the 68 % interval, injections independent",
     "hi68": "upper end of the 68 % interval, injections independent",
@@ -130,7 +131,7 @@ def of_columns(table: pd.DataFrame, about: Mapping[str, Any]) -> dict[str, tuple
     found = {str(c): ("", MEANING.get(str(c), "")) for c in table.columns}
     for axis in about.get("axes", ()):
         name, unit, label = axis["name"], axis["unit"], axis["label"]
-        stem = STEMS.get(name, name)
+        stem = stem_of(name)
         for column, words in (
             (name, f"{label}, of the cell"),
             (f"{stem}_lo", f"{label}, lower edge of the cell"),

@@ -17,10 +17,10 @@ import lensjax as lj
 from classifiers import frozen, onnxfile
 from classifiers.audit import command, kernels
 from classifiers.audit.campaign import Campaign
+from classifiers.audit.choosing import choose
 from classifiers.audit.hosts import Hosts
 from classifiers.audit.plan import chunks
 from classifiers.audit.settings import AuditSettings
-from classifiers.audit.verb import choose_hosts
 from classifiers.finders.scorefile import read
 from classifiers.selection import tablefile
 from data import manifest
@@ -220,9 +220,9 @@ def test_unlabelled_galaxies_are_hosts_of_a_finder_that_saw_none_of_them(run, ne
     table["psf_path"] = "psf/one.npz"
     table.to_parquet(out / "manifest.parquet")
     with pytest.raises(InputError, match="no negative in split"):
-        choose_hosts(out, AuditSettings(), {}, default())
+        choose(out, AuditSettings(), {}, default())
     s = AuditSettings(finder=str(tmp_path / "network.onnx"), trained_on="none")
-    hosts = choose_hosts(out, s, {}, default())
+    hosts, _ = choose(out, s, {}, default())
     assert len(hosts) == len(table) and list(hosts.kernels) == ["psf/one.npz"] * len(table)
     chunk = chunks(hosts, s.axes(hosts.fwhm, hosts.depth), 4, 4, False, 1)[0]
     campaign = Campaign([chunk], hosts, out, network, None, 0.0, 0.0, 4)

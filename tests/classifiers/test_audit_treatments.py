@@ -14,11 +14,11 @@ from classifiers.audit import alternatives, assumptions, treatments
 from classifiers.audit.axes import Axis, Grid
 from classifiers.audit.campaign import Campaign
 from classifiers.audit.case import cases
+from classifiers.audit.choosing import choose
 from classifiers.audit.hosts import with_depth
 from classifiers.audit.injection import audit_prior, unchanged
 from classifiers.audit.plan import chunks
 from classifiers.audit.settings import AuditSettings
-from classifiers.audit.verb import choose_hosts
 from data.survey import default
 from lensjax.errors import InputError
 
@@ -46,7 +46,8 @@ def campaign(tmp_path_factory):
     out = run_directory(tmp_path_factory.mktemp("treated") / "run", 60, False, **columns)
     s, survey = settings(), default()
     finder = Brightness(jnp.float32(20.0))
-    hosts, _ = with_depth(choose_hosts(out, s, finder.info, survey), out)
+    chosen, _ = choose(out, s, finder.info, survey)
+    hosts, _ = with_depth(chosen, out)
     prior = audit_prior("arclike", (20.0, 23.0), survey)
     axes = s.axes(hosts.fwhm, hosts.depth, hosts, list(prior.parameters), survey)
     plan = chunks(hosts, axes, 16, 4, False, 1)

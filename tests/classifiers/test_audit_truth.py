@@ -171,6 +171,8 @@ def test_intervals_of_small_audits_hold_the_truth(audits):
     held, n = np.array([[line["held"], line["audits"]] for line in lines.values()]).T
     assert n.sum() > 1500 and 0.935 <= (held * n).sum() / n.sum() <= 0.975
     assert not coverage.outside({"small": {k: v for k, v in lines.items() if k == "observable"}})
+    wrong = {"held": 0.8, "inside": 1.0, "audits": 1000}
+    assert coverage.outside({"small": {"too narrow": wrong}}) == ["small, too narrow: 80.0 %"]
 
 
 def test_what_leaves_out_hosts_or_the_threshold_holds_it_less_often(audits):
@@ -178,10 +180,9 @@ def test_what_leaves_out_hosts_or_the_threshold_holds_it_less_often(audits):
     lines = coverage.tallied(audits)
     for rate in ("fpr0.05", "fpr0.01"):
         name = f"completeness at {rate}"
-        if f"{name}, threshold taken as exact" in lines:
-            exact, both = lines[f"{name}, threshold taken as exact"], lines[name]
-            assert exact["held"] <= 0.9 and exact["held"] < both["held"]
-            assert exact["width"] < both["width"]
+        exact, both = lines[f"{name}, threshold taken as exact"], lines[name]
+        assert exact["held"] <= 0.9 and exact["held"] < both["held"]
+        assert exact["width"] < both["width"]
     rng, world, held = np.random.default_rng(0), World(sigma=0.5, spread=(1.5, 2.5)), np.zeros(2)
     truth = Truth(world)
     for _ in range(60):

@@ -1,6 +1,7 @@
 """`lensjax calibrate`: a wrong prior comes back within the realism gates, the right one stays, and
 what cannot be matched is said."""
 
+import itertools
 import json
 import tomllib
 from dataclasses import replace
@@ -13,10 +14,15 @@ import pytest
 import yaml
 
 import lensjax as lj
-from classifiers.audit.calibration import CalibrateSettings, command, stage
+from classifiers.audit.calibration import CalibrateSettings, command, judged, stage
 from classifiers.audit.calibration import injected as injecting
 from classifiers.audit.calibration.numbers import numbers
-from classifiers.audit.calibration.observables import Still, measured_with_change
+from classifiers.audit.calibration.observables import (
+    THETA_E,
+    Still,
+    measurable,
+    measured_with_change,
+)
 from classifiers.audit.injection import audit_prior
 from data import record
 from data.survey import default
@@ -151,13 +157,13 @@ def test_the_same_seed_gives_the_same_bytes(unmatched):
     names = sorted(p.name for p in one.iterdir())
     assert names == sorted(p.name for p in two.iterdir()) and len(names) == 10
     for name in names:
-        if name != "prior.yaml":
-            assert (one / name).read_bytes() == (two / name).read_bytes(), name
+        assert (one / name).read_bytes() == (two / name).read_bytes(), name
 
 
 def test_the_derivatives_are_those_of_finite_differences(run):
     """The noise and the core of a galaxy are held, as they are for the derivatives."""
-    s = CalibrateSettings(prior=calibratable.TRUTH, injections=48, per_host=1)
+    faint = calibratable.prior(r_mag={"uniform": [23.5, 26.0]})
+    s = CalibrateSettings(prior=faint, injections=48, per_host=1)
     prior = stage.prior_of(s, default())
     there = stage.prepared(run, s, default(), prior)
     moving = numbers(prior, ("r_mag", "r_eff", "theta_e", "g_r"))
@@ -178,15 +184,18 @@ def test_the_derivatives_are_those_of_finite_differences(run):
 
     seen = np.exp(found.ln_seen) > 0.1
     assert seen.sum() > 20 and np.isfinite(found.d_values).all()
-    for i, (name, step) in enumerate(zip(moving.parameters, (0.01, 0.002, 0.005, 0.01))):
+    part = (found.ln_seen < -0.01) & (found.ln_seen > -8)  # seen with a probability in between
+    assert part.sum() > 5
+    for i, (name, step) in enumerate(zip(moving.parameters, (1e-3, 2e-4, 5e-4, 1e-3))):
         (up, up_seen), (down, down_seen) = at(name, step), at(name, -step)
         finite = (up - down) / (2 * step)
         scale = np.abs(finite[seen]).mean(0) + 0.02
         error = np.abs(found.d_values[i] - finite)[seen]
-        # A finite step meets kinks of medians, so most injections agree within a fifth.
-        assert (np.median(error, 0) < 0.2 * scale).all(), name
+        # Larger steps meet kinks of the rings' medians, smaller ones rounding.
+        assert (np.median(error, 0) < 0.03 * scale).all(), name
         slope = (up_seen - down_seen) / (2 * step)
-        assert np.median(np.abs(found.d_ln_seen[i] - slope)) < 0.03 * np.abs(slope).mean() + 0.01
+        wrong = np.abs(found.d_ln_seen[i] - slope)[part]
+        assert np.median(wrong) < 0.03 * np.abs(slope[part]).mean(), name
 
 
 def test_it_is_a_step_that_runs_only_when_asked(monkeypatch):
@@ -201,6 +210,33 @@ def test_it_is_a_step_that_runs_only_when_asked(monkeypatch):
     asked = chain.resolve("default", ["run.steps=[survey, calibrate]"])
     assert set(asked[0].steps) == {"survey", "calibrate"}
     assert asked[1]["calibrate"] == CalibrateSettings()
+
+
+@pytest.mark.parametrize("name", ["r_eff", "q", "lens_q", "n", "r_mag", "theta_e", "g_r"])
+def test_whatever_the_steps_a_prior_stays_in_the_domains_of_its_parameters(name):
+    prior = stage.prior_of(CalibrateSettings(prior=calibratable.TRUTH), default())
+    name = next(n for n in (name, f"source_{name}") if n in prior.parameters)
+    own = numbers(prior, (name,))
+    singles = [numbers(prior, (n,)) for n in own.names]
+    steps = np.array([-50.0, -1.0, 0.0, 0.5, 1.0, 50.0])
+    domain = prior.domain(name)
+    for moving in (own, *singles):
+        for x in itertools.product(steps, repeat=len(moving)):
+            made = moving.distributions(moving.legal(np.array(x)))[name]
+            ends = [float(v) for v in made.numbers]
+            if made.kind == "normal":
+                assert ends[1] > 0
+            else:
+                assert domain.low <= ends[0] < ends[1] <= domain.high * (1 + 1e-6), (x, ends)
+
+
+def test_a_colour_that_was_not_measured_leaves_the_others_their_gates():
+    every = (*measurable(default()), THETA_E)
+    values = np.full((30, len(every)), np.nan)
+    values[:, every.index("arc_r_z")] = 0.4
+    made = judged.of_observables(values, np.ones(30, bool), np.arange(30), default())
+    colour = 2.5 * np.log10(made.flux[:, 2] / made.flux[:, 1])
+    np.testing.assert_allclose(colour, 0.4, rtol=1e-6)
 
 
 def test_help_teaches(capsys):
@@ -231,7 +267,11 @@ LENSES = pd.DataFrame(
         ({}, ("--observables", "arc_r_z"), "no column 'arc_r_z'; .*leave"),
         ({"arc_g_r": np.nan}, (), "row 0: arc_g_r is nan, which should be -10 to 10 mag"),
         ({"arc_snr": -3.0}, (), "row 0: arc_snr is -3.0, which should be 1e-06"),
-        ({"arc_radius": 9.0}, ("--observables", "arc_radius"), "0 to|should be 1e-06 to 4.192 arc"),
+        (
+            {"arc_radius": 9.0},
+            ("--observables", "arc_radius"),
+            f"is 9.0, which should be 1e-06 to {default().radii.arc[1]:g}",
+        ),
         ({"galaxy_id": "one"}, (), "galaxy_id one stands twice"),
         ({"keep": 30}, (), "lenses (held out|to fit), 20 are needed"),
         ({"arc_i_z": 1.0}, ("--observables", "arc_r_z"), "it has 'arc_i_z': measure the lenses in"),
@@ -258,7 +298,7 @@ def test_a_table_of_another_survey_and_a_run_without_lenses_are_refused(correcte
     with pytest.raises(lj.InputError, match="measured on ls_dr10 .*, and this run is another"):
         of_table(path, ("arc_g_r",), other)
     few = calibratable.run_directory(tmp_path / "few", 12, 60)
-    with pytest.raises(lj.InputError, match="12 lenses to fit, 20 are needed"):
+    with pytest.raises(lj.InputError, match="8 lenses to fit, 20 are needed"):
         calibrate(few, tmp_path / "run", calibratable.TRUTH)
     none = calibratable.run_directory(tmp_path / "none", 0, 60)
     with pytest.raises(lj.InputError, match="no labelled lens; give a table of lenses"):

@@ -40,7 +40,7 @@ def test_the_maps_are_those_of_the_pool_s_rows(out):
     assert not (out / "maps" / "_parts").exists()
 
 
-def test_another_partitioning_gives_the_same_bytes(out, tmp_path):
+def test_the_same_tables_give_the_same_bytes_and_other_files_the_same_values(out, tmp_path):
     pool = outputs(out / "pool")
     whole = pq.ParquetDataset(pool).read()
     pq.write_table(whole, tmp_path / "all.parquet")

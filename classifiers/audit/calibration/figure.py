@@ -5,13 +5,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from classifiers.audit.calibration.lenses import Real
 from classifiers.audit.calibration.observables import plain
-from data.files import replacing
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 UNITS = {"arc_radius": "arcsec", "arc_width": "arcsec", "arc_area": "arcsec²", "theta_e": "arcsec"}
 LABELS = {
@@ -46,40 +48,28 @@ def write(
     """observables.png and .pdf: the cumulative distribution of every observable in the samples
     (held-out lenses, injections before, after), those that are seen. columns: places of the
     observables. Equal samples give equal bytes."""
-    import matplotlib
+    from classifiers.selection import figures
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
+    def panel(i: int) -> figures.Draw:
+        name, column = names[i], columns[i]
 
-    across = min(4, len(names))
-    down = -(-len(names) // across)
-    style: Any = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
-    paths = [folder / "observables.png", folder / "observables.pdf"]
-    with matplotlib.rc_context(style):
-        figure, grid = pyplot.subplots(
-            down, across, figsize=(2.7 * across, 2.5 * down), squeeze=False, layout="constrained"
-        )
-        for axes in grid.ravel()[len(names) :]:
-            axes.set_axis_off()
-        for axes, name, column in zip(grid.ravel(), names, columns):
+        def draw(axes: Axes) -> None:
             ends = []
             for (word, how), sample in zip(STYLES.items(), samples):
                 values = np.sort(plain(sample.values[sample.seen][:, [column]], [name])[name])
                 if len(values):
-                    axes.step(
-                        values, np.arange(1, len(values) + 1) / len(values), label=word, **how
-                    )
+                    below = np.arange(1, len(values) + 1) / len(values)
+                    axes.step(values, below, label=word, **how)
                     ends += list(np.quantile(values, WITHIN))
             if ends and max(ends) > min(ends):
                 axes.set_xlim(min(ends), max(ends))
             if name in ("arc_snr", "arc_area") and ends and min(ends) > 0:
                 axes.set_xscale("log")
             axes.set(xlabel=label(name), ylim=(0, 1))
-        grid[0, 0].set_ylabel("share below")
-        grid[0, 0].legend(frameon=False, fontsize=7.5)
-        for path, metadata in zip(paths, ({"Software": None}, {"CreationDate": None})):
-            with replacing(path) as temporary:
-                kind = path.suffix[1:]
-                figure.savefig(temporary, format=kind, dpi=150, metadata=metadata)
-        pyplot.close(figure)
-    return paths
+            if i == 0:
+                axes.set_ylabel("share below")
+                axes.legend(frameon=False, fontsize=7.5)
+
+        return draw
+
+    return figures.save(folder / "observables", [panel(i) for i in range(len(names))], 2.5, 4)

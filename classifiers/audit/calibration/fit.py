@@ -30,7 +30,6 @@ from lensjax.errors import InputError
 FIRST, LARGEST, SMALLEST = 0.5, 1.0, 0.02
 """step of the first round, largest one, and the one below which nothing is to be gained, in units
 of the numbers"""
-ROUNDS = 16
 UPDATES = 120
 """updates of optax.adam in a round"""
 RATE = 0.1
@@ -231,8 +230,8 @@ def fit(
     lenses: Lenses,
     free: Bool[np.ndarray, " k"],
     start: Float[np.ndarray, " k"],
-    rounds: int = ROUNDS,
-    good: Callable[[Answers], bool] = lambda found: False,
+    rounds: int,
+    good: Callable[[Answers], bool],
 ) -> Fit:
     """Fits the numbers that are free (k,) from steps `start`, the others staying there.
 

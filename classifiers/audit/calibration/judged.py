@@ -8,10 +8,11 @@ from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float
 
-from classifiers.audit.calibration.energy import p_value
+from classifiers.audit.calibration.energy import distance, p_value
 from classifiers.audit.calibration.fit import Lenses
 from classifiers.audit.calibration.lenses import Real
 from classifiers.audit.calibration.observables import THETA_E, measurable, plain
@@ -21,7 +22,6 @@ from data.survey import Survey
 
 LEVEL = 0.05
 """of the tests; shared between the observables"""
-QUANTILES = (0.1, 0.5, 0.9)
 
 
 @dataclass(frozen=True)
@@ -39,13 +39,14 @@ class Judged:
     observables: list[dict[str, Any]]
 
     @property
-    def passed(self) -> bool:
+    def verdict(self) -> gates.Status:
         """Whether every gate passes that a prior can change."""
-        return bool(self.gates) and all(g.status == "passed" for g in self.gates)
+        found: gates.Status = gates.verdict(self.gates)["verdict"]
+        return found
 
     def described(self) -> dict[str, Any]:
         """As JSON values."""
-        return asdict(self) | {"passed": self.passed}
+        return asdict(self) | {"verdict": self.verdict}
 
 
 def judged(
@@ -66,21 +67,14 @@ def judged(
     x, y = (r.values[r.seen][:, columns] for r in (injected, real))
     value = p = None
     if min(len(x), len(y)) >= gates.FEWEST:
-        x_, y_ = ((v - lenses.centre) / lenses.spread for v in (x, y))
-        value, p = _distance(x_, y_), p_value(x_, y_, seed)
+        x_, y_ = (jnp.asarray((v - lenses.centre) / lenses.spread) for v in (x, y))
+        value = float(distance(x_, jnp.ones(len(x_)), y_, jnp.ones(len(y_))))
+        p = p_value(np.asarray(x_), np.asarray(y_), seed)
     lines = [
         line(n, y[:, i], x[:, i], float(lenses.spread[i]), len(names)) for i, n in enumerate(names)
     ]
     seen = int(injected.seen.sum()), len(injected)
     return Judged(changeable(a, b, names, survey, seed), background, value, p, seen, lines)
-
-
-def _distance(x: Float[np.ndarray, "n d"], y: Float[np.ndarray, "l d"]) -> float:
-    """Energy distance of samples that count equally."""
-    from scipy.spatial.distance import cdist
-
-    own = [cdist(s, s).sum() / (len(s) * (len(s) - 1)) for s in (x, y)]
-    return float(2 * cdist(x, y).mean() - sum(own))
 
 
 def changeable(
@@ -113,12 +107,13 @@ def of_observables(
     group: np.ndarray,
     survey: Survey,
 ) -> gates.Measured:
-    """What the gates compare, from observables as they are compared; NaN where there is none."""
+    """What the gates compare, from observables as they are compared. A colour that was not measured
+    counts as 0; its gate is not among those that are asked (`changeable`)."""
     every = (*measurable(survey), THETA_E)
     own = plain(values, every[: values.shape[1]])
     flux = np.ones((len(values), len(survey.bands)))
     for i, (blue, red) in enumerate(pairwise(survey.bands)):
-        flux[:, i + 1] = flux[:, i] * 10 ** (0.4 * own[f"arc_{blue}_{red}"])
+        flux[:, i + 1] = flux[:, i] * 10 ** (0.4 * np.nan_to_num(own[f"arc_{blue}_{red}"]))
     pixel = np.full_like(flux, np.nan)
     return gates.Measured(own["arc_snr"], flux, pixel, np.asarray(group), np.asarray(seen, bool))
 
@@ -141,7 +136,7 @@ def line(
         "n_injections": len(injected),
     }
     few = min(len(real), len(injected)) < gates.FEWEST
-    for q in QUANTILES:
+    for q in gates.QUANTILES:
         for what, values in (("lenses", real), ("injections", injected)):
             at = np.quantile(values, [q])[:, None] if len(values) else np.array([[np.nan]])
             found[f"{what}_q{100 * q:.0f}"] = None if few else float(plain(at, [name])[name][0])

@@ -132,6 +132,9 @@ class Numbers:
                 x = x.at[i].set(jnp.minimum(x[i], self._widest(number)))
             elif number.word in ("low", "high"):
                 x = x.at[i].add(self._pushed(number, x))
+        for i, number in enumerate(self.every):
+            if number.word == "middle":
+                x = x.at[i].set(jnp.minimum(x[i], self._highest(number, x)))
         return x
 
     def _ends(self, number: Number) -> tuple[float, float]:
@@ -140,10 +143,11 @@ class Numbers:
             return float(np.log(NARROWEST)), float(np.log(WIDEST))
         if number.word == "mean":
             return -np.inf, np.inf
-        low, high = bounds(number.domain, number.unit)
-        if number.word == "middle":
-            wide = starts(self.prior, number.parameter)["width"]
-            high = high / (1 + 0.5 * wide / number.start)
+        low, high = bounds(number.domain, self._width(number))
+        if number.word == "low":
+            high = high - NARROWEST * number.unit
+        if number.word == "high":
+            low = low + NARROWEST * number.unit
         ends = np.array([low, high])
         if number.logarithmic:
             ends = np.log(np.maximum(ends, 1e-12) / number.start)
@@ -151,10 +155,29 @@ class Numbers:
             ends = ends - number.start
         return float(ends[0] / number.unit), float(ends[1] / number.unit)
 
+    def _width(self, number: Number) -> float:
+        """Width of the distribution that a number belongs to, as it was."""
+        own = self.prior.parameters[number.parameter]
+        return width(tuple(float(v) for v in own.numbers), own.kind)
+
     def _widest(self, number: Number) -> float:
-        """Steps to the largest width: that of a range from 0, for any middle."""
+        """Steps to the largest width: that of a range from 0, and of one that ends in the domain
+        where the middle cannot give way."""
         start = starts(self.prior, number.parameter)
-        return float(np.log((1 - INSIDE) * 2 * start["middle"] / start["width"]))
+        most = (1 - INSIDE) * 2 * start["middle"]
+        if f"{number.parameter}.middle" not in self._place:
+            _, high = bounds(number.domain, self._width(number))
+            most = min(most, 2 * (high - start["middle"]))
+        return float(np.log(most / start["width"]))
+
+    def _highest(self, number: Number, x: Array) -> Array:
+        """Steps to the largest middle, so that a range of its width ends in the domain."""
+        wide: Any = starts(self.prior, number.parameter)["width"]
+        there = self._place.get(f"{number.parameter}.width")
+        if there is not None:
+            wide = self.every[there].value(x[there])
+        _, high = bounds(number.domain, self._width(number))
+        return jnp.log(high / (1 + 0.5 * wide / number.start) / number.start) / number.unit
 
     def _pushed(self, number: Number, x: Array) -> Array:
         """Steps by which an end of a range has to give way to the other one. Where both may move,

@@ -137,7 +137,9 @@ def prepared(out: Path, s: CalibrateSettings, survey: Survey, prior: Prior) -> S
     if s.lenses:
         real = doors.of_table(Path(s.lenses), names, survey)
         held = doors.halves(real.group, s.held_out, s.seed)
-        gate = detectable.calibrated(_none(random.signs), random.signs, s.gate_rate, s.seed)
+        gate = detectable.calibrated(
+            random.signs.take(np.arange(0)), random.signs, s.gate_rate, s.seed
+        )
         side = random.found.residual.shape[1]
         ruler = ruler_of(survey, random.signs, gate, side, scale)
         which = f"{len(real)} lenses of {Path(s.lenses).name}"
@@ -145,7 +147,6 @@ def prepared(out: Path, s: CalibrateSettings, survey: Survey, prior: Prior) -> S
         every = labelled(out, survey, 1, size, scale, MOST_LENSES, ())
         graded, which = graded_lenses(every)
         sample = doors.taken(every, graded)
-        doors.check(len(sample), len(sample), f"{out}: labelled lenses")
         held = doors.halves(sample.group, s.held_out, s.seed)
         # The gate is fitted to lenses too, so those that are held out are kept from it.
         own = sample.signs.take(np.flatnonzero(~held))
@@ -158,10 +159,6 @@ def prepared(out: Path, s: CalibrateSettings, survey: Survey, prior: Prior) -> S
     where = s.lenses or f"{out}: labelled lenses"
     doors.check(int((~held).sum()), int(held.sum()), where)
     return Stage(out, s, survey, names, hosts, gate, ruler, real, held, which)
-
-
-def _none(signs: detectable.Signs) -> detectable.Signs:
-    return signs.take(np.arange(0))
 
 
 def shape(out: Path, survey: Survey, label: int) -> tuple[int, float]:

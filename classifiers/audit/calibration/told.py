@@ -67,13 +67,6 @@ def not_matched(
     return found
 
 
-def verdict(after: Judged) -> Status:
-    """Whether all gates pass that a prior can change."""
-    if after.passed:
-        return "passed"
-    return "failed" if any(g.status == "failed" for g in after.gates) else "cannot be said"
-
-
 def summary(
     found: Found,
     table: pd.DataFrame,
@@ -85,13 +78,14 @@ def summary(
     words: Sequence[str],
 ) -> dict[str, Any]:
     """Everything as JSON values; `words` are what is printed. words: of the samples."""
-    fixed = {n: entry(d) for n, d in sorted(prior.parameters.items()) if n not in made}
+    free = {str(name).rpartition(".")[0] for name in table["number"]}
+    fixed = {n: entry(d) for n, d in sorted(prior.parameters.items()) if n not in free}
     rounds = [
         {"distance": r.distance, "counts": r.counts, "steps": [float(v) for v in r.x]}
         for r in found.fit.rounds
     ]
     return {
-        "verdict": verdict(after),
+        "verdict": after.verdict,
         "ended": found.fit.why,
         "rounds": rounds,
         "numbers": [
@@ -117,7 +111,7 @@ def _words(
     fixed: Mapping[str, Any],
     made: Mapping[str, Distribution],
 ) -> list[str]:
-    said = [f"{len(found.fit.rounds)} rounds; the fit ended because {found.fit.why}"]
+    said = [f"rounds: {len(found.fit.rounds) - 1}; the fit ended because {found.fit.why}"]
     for line in table.to_dict("records"):
         error = f" ± {line['error']:.2g}" if np.isfinite(line["error"]) else ""
         if line["status"] == "moved":
@@ -151,7 +145,7 @@ def _words(
         "failed": "the gates do not pass, and no step brings them nearer",
         "cannot be said": "whether the gates pass cannot be said; more lenses would tell",
     }
-    said.append(ends[verdict(after)])
+    said.append(ends[after.verdict])
     return said + _overruled(made)
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
 
+from classifiers.audit.realism import fraction, share
 from classifiers.audit.realism.azimuthal import Residuals, subtracted
 from lensjax.errors import InputError
 
@@ -212,8 +213,6 @@ class Gate:
 
     def described(self) -> dict[str, Any]:
         """As JSON values."""
-        from classifiers.audit.realism import fraction
-
         found = asdict(self)
         for name in ("lenses", "random"):
             found[name] = fraction(*found[name])
@@ -300,7 +299,5 @@ def stages(
     }
     if bound is not None:
         asked |= {"bound": (bound, every), "observable_in_bound": (passes, bound)}
-    from classifiers.audit.realism import share
-
     weight = np.ones(len(passes)) if weight is None else weight
     return {name: share(hit[of], host[of], weight[of]) for name, (hit, of) in asked.items()}
