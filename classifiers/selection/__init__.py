@@ -6,6 +6,8 @@
 - products: what an audit writes of these; latex, figures, plots: tables and figures for papers
 - comparison: two of them side by side (compare_verb is its command)
 - factors: several selections one after the other
+- emulator: the selection function as small networks (network, fitting, calibration are its parts,
+  emulate_verb its command)
 """
 
 from classifiers.selection.answer import FLAGS as FLAGS

@@ -62,33 +62,11 @@ class TableAxis:
         return f"{self.label}, {self.unit}" if self.unit else self.label
 
     def numbers(self, asked: Any) -> np.ndarray:
-        """Values that were asked for, as an array: text for words, else float64 in the unit of the
-        axis. Raises InputError for another unit, for what is no number and for NaN."""
-        if self.words:
-            return np.asarray(asked).astype(str)
-        if hasattr(asked, "unit"):
-            asked = self._converted(asked)
-        try:
-            found = np.asarray(asked, np.float64)
-        except (TypeError, ValueError):
-            raise InputError(f"{self.name}: {asked!r} is no number") from None
-        if np.isnan(found).any():
-            where = f", value {int(np.argmax(np.isnan(found.ravel())))}" if found.ndim else ""
-            raise InputError(f"{self.name} is NaN{where}: leave such queries out")
-        return found
-
-    def _converted(self, asked: Any) -> Any:
-        """A quantity of astropy in the unit of the axis."""
-        from astropy import units
-
-        wanted = self.unit or "dimensionless"
-        try:
-            # An AB magnitude is one of the table's magnitudes; units.mag alone does not convert.
-            if self.unit == "mag" and asked.unit in (units.ABmag, units.mag):
-                return asked.value
-            return asked.to_value(units.Unit(self.unit))
-        except (units.UnitConversionError, units.UnitTypeError, ValueError):
-            raise InputError(f"{self.name} is in {wanted}, not in {asked.unit}") from None
+        """Values that were asked for, as an array: text for words, else as `as_numbers` has
+        them."""
+        return (
+            np.asarray(asked).astype(str) if self.words else as_numbers(self.name, self.unit, asked)
+        )
 
     def place(self, asked: np.ndarray) -> Place:
         """Where values that `numbers` gave lie."""
@@ -104,6 +82,34 @@ class TableAxis:
         position = np.clip(asked, centres[0], centres[-1])
         nearest = np.abs(position[..., None] - centres).min(-1)
         return Place(position, np.abs(asked - position), ~inside, nearest > slack)
+
+
+def as_numbers(name: str, unit: str, asked: Any) -> Float[np.ndarray, "*n"]:
+    """Values of an axis as float64 in its unit; quantities of astropy are converted. Raises
+    InputError, naming the axis, for another unit, for what is no number and for NaN."""
+    if hasattr(asked, "unit"):
+        asked = _converted(name, unit, asked)
+    try:
+        found = np.asarray(asked, np.float64)
+    except (TypeError, ValueError):
+        raise InputError(f"{name}: {asked!r} is no number") from None
+    if np.isnan(found).any():
+        where = f", value {int(np.argmax(np.isnan(found.ravel())))}" if found.ndim else ""
+        raise InputError(f"{name} is NaN{where}: leave such queries out")
+    return found
+
+
+def _converted(name: str, unit: str, asked: Any) -> Any:
+    """A quantity of astropy in the unit of an axis."""
+    from astropy import units
+
+    try:
+        # An AB magnitude is one of the table's magnitudes; units.mag alone does not convert.
+        if unit == "mag" and asked.unit in (units.ABmag, units.mag):
+            return asked.value
+        return asked.to_value(units.Unit(unit))
+    except (units.UnitConversionError, units.UnitTypeError, ValueError):
+        raise InputError(f"{name} is in {unit or 'no unit'}, not in {asked.unit}") from None
 
 
 def axes_of(table: pd.DataFrame, about: Mapping[str, Any]) -> tuple[TableAxis, ...]:
