@@ -14,7 +14,7 @@ from classifiers.audit.campaign import Campaign
 from classifiers.audit.case import cases
 from classifiers.audit.completeness import weights
 from classifiers.audit.settings import AuditSettings
-from classifiers.intervals import weighted
+from classifiers.intervals import FEW_GROUPS, weighted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,7 +26,8 @@ PARTS = "treatments"
 
 def headline(rows: pd.DataFrame, threshold: float, table: pd.DataFrame | None) -> dict[str, Any]:
     """Completeness above a threshold with both intervals. statistical: 95 %, hosts as groups
-    (`intervals.weighted`). systematic: `assumptions.systematic`, None without treatments."""
+    (`intervals.weighted`), status "insufficient" where these are fewer than `FEW_GROUPS`.
+    systematic: `assumptions.systematic`, None without treatments."""
     found = weighted(
         rows["score"].to_numpy() > threshold, weights(rows), rows["galaxy_id"].to_numpy()
     )
@@ -35,7 +36,13 @@ def headline(rows: pd.DataFrame, threshold: float, table: pd.DataFrame | None) -
     return {
         "completeness": found.value,
         "threshold": threshold,
-        "statistical": {"low": low, "high": high, "n_eff": found.n_eff},
+        "statistical": {
+            "low": low,
+            "high": high,
+            "n_eff": found.n_eff,
+            "hosts": int(found.groups),
+            "status": "sufficient" if found.groups >= FEW_GROUPS else "insufficient",
+        },
         "systematic": systematic,
     }
 
@@ -44,10 +51,14 @@ def said(found: dict[str, Any]) -> str:
     """The headline in one or two sentences."""
     percent = lambda v: f"{100 * v:.1f} %"
     stat, systematic = found["statistical"], found["systematic"]
-    start = (
-        f"Completeness above {found['threshold']:g}: {percent(found['completeness'])}; statistical "
-        f"(95 %, by hosts): {percent(stat['low'])} to {percent(stat['high'])}"
-    )
+    start = f"Completeness above {found['threshold']:g}: {percent(found['completeness'])}; "
+    if stat["status"] == "sufficient":
+        start += f"statistical (95 %, by hosts): {percent(stat['low'])} to {percent(stat['high'])}"
+    else:
+        start += (
+            f"no statistical interval, {stat['hosts']} hosts are too few to tell how hosts differ "
+            f"({FEW_GROUPS} are needed)"
+        )
     if systematic is None:
         return f"{start}; systematic: not known, no treatment was applied."
     ends = [

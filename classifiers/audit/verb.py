@@ -9,9 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from classifiers.audit.choosing import NOTHING, TRAIN, beside_finder, choose, finder_of
+from classifiers.audit.choosing import (
+    NOTHING,
+    TRAIN,
+    beside_finder,
+    choose,
+    finder_of,
+    trained_on,
+)
 from classifiers.audit.choosing import choose_hosts as choose_hosts
-from classifiers.audit.settings import POOL, AuditSettings
+from classifiers.audit.host_settings import POOL
+from classifiers.audit.settings import AuditSettings
 from data import record
 from data.config import Invocation
 from data.files import replacing, sha256, write_json
@@ -56,6 +64,7 @@ def work(call: Invocation[AuditSettings]) -> Done:
     folder = call.out / "audit"
     summary = run(call.out, call.settings)
     extra = [name for name in OPTIONAL if (folder / name).is_file()]
+    extra += sorted(f"psf/{path.name}" for path in (folder / "psf").glob("*.npz"))
     return Done(
         [f"audit/{name}" for name in (*OUTPUTS, *extra)],
         {k: summary[k] for k in ("injections", "hosts", "completeness")},
@@ -67,13 +76,17 @@ def work(call: Invocation[AuditSettings]) -> Done:
 def reads(s: AuditSettings, out: Path) -> Reads:
     """The steps and the files outside the run directory that the audit depends on."""
     from classifiers import finders
+    from classifiers.audit import psffiles
     from classifiers.audit.realism import panel
+    from data.survey import of_run
 
     files = [Path(s.host_list)] if s.host_list else []
     files += panel.given(out)
     if s.trained_on not in ("", NOTHING, TRAIN):
         files.append(Path(s.trained_on))
     files += [Path(name) for name in s.lens_lists]
+    if s.psf_files:
+        files += psffiles.files(s.psf_files, of_run(out))
     if s.target.table not in ("", POOL):
         files.append(Path(s.target.table))
     files += [
@@ -167,6 +180,7 @@ def run(out: Path, s: AuditSettings) -> dict[str, Any]:
         causes,
         completeness,
         gallery,
+        limits,
         native_tables,
         plan,
         sensitivity,
@@ -285,6 +299,8 @@ def run(out: Path, s: AuditSettings) -> dict[str, Any]:
         found["limitations" if compared["limits"] else "words"].append(compared["words"])
     found["lens_veto"] = vetoed.figures()
     found["words"] += vetoed.finding()
+    trained = trained_on(out, s, finder.info)
+    found["limitations"] += limits.of_the_run(out, s, hosts, trained)
     found["limitations"] += vetoed.unsaid()
     shown = (*axes.axes, *axes.measured)
     found |= comparison.compare(campaign, rows, shown, middle, s, folder)
