@@ -21,6 +21,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
 
+FEW_GROUPS = 10
+"""Groups (hosts) below which a headline has no interval: the scatter between so few is itself known
+to no better than a quarter, and nothing tells whether they are typical."""
+
 
 def jeffreys(
     k: Float[np.ndarray, "*n"] | float, n: Float[np.ndarray, "*n"] | float, level: float

@@ -114,6 +114,21 @@ def data_directory() -> str:
     return os.environ.get("LENSJAX_DATA", "")
 
 
+def external(path: str, key: str) -> Path:
+    """A file or folder that a setting names: LENSJAX_DATA, or ${LENSJAX_DATA}, as its first part
+    stands for the folder that this environment variable names. Raises InputError, naming the key,
+    when the variable is asked for and not set."""
+    first, _, rest = path.partition("/")
+    if first not in ("LENSJAX_DATA", "${LENSJAX_DATA}"):
+        return Path(path).expanduser()
+    if not data_directory():
+        raise InputError(
+            f"{key} is below LENSJAX_DATA, but that environment variable is not set: export "
+            "LENSJAX_DATA=/path/to/survey/data"
+        )
+    return Path(data_directory()).expanduser() / rest
+
+
 def invocation(verb: str, cls: type[C], argv: Sequence[str], description: str) -> Invocation[C]:
     """Parses `[CONFIG] [--out DIR] [--force] [flags of the section]`. Raises InputError on an
     invalid value."""

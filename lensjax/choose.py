@@ -71,16 +71,27 @@ def nth_largest(keys: UInt32[Array, "*rest N"], count: int) -> UInt32[Array, "*r
     keys = with_layout_constraint(keys, Layout(tuple(range(keys.ndim))))
     found = jnp.zeros_like(keys[..., 0])
     for shift in range(32 - _DIGIT, -1, -_DIGIT):
-        candidates = [found | jnp.uint32(digit << shift) for digit in range(1, 2**_DIGIT)]
-        # One reduction of all counts, because single ones would be put into more kernels.
-        above = lax.reduce(
-            [(keys >= c[..., None]).astype(jnp.int32) for c in candidates],
-            [jnp.int32(0)] * len(candidates),
-            lambda a, b: [x + y for x, y in zip(a, b)],
-            (keys.ndim - 1,),
-        )
-        found = found | (sum((n >= count).astype(jnp.uint32) for n in above) << shift)
+        found = _next_digit(keys, found, jnp.uint32(shift), count)
     return found
+
+
+@partial(jax.jit, static_argnames=("count",))  # traced once for all digits
+def _next_digit(
+    keys: UInt32[Array, "*rest N"],
+    found: UInt32[Array, "*rest"],
+    shift: UInt32[Array, ""],
+    count: int,
+) -> UInt32[Array, "*rest"]:
+    """The digit of the count-th largest key at `shift` bits, added to those that are `found`."""
+    candidates = [found | jnp.uint32(digit) << shift for digit in range(1, 2**_DIGIT)]
+    # One reduction of all counts, because single ones would be put into more kernels.
+    above = lax.reduce(
+        [(keys >= c[..., None]).astype(jnp.int32) for c in candidates],
+        [jnp.int32(0)] * len(candidates),
+        lambda a, b: [x + y for x, y in zip(a, b)],
+        (keys.ndim - 1,),
+    )
+    return found | (sum((n >= count).astype(jnp.uint32) for n in above) << shift)
 
 
 def _bisected(keys: Int[Array, "R C"], count: int) -> Int[Array, ""]:

@@ -10,8 +10,10 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import Field
 
-from data.config import data_directory, settings
+from data.config import external, settings
 from data.folder import Folder, read_table
+from data.lenses import Lenses
+from data.lenses import read as read_lenses
 from data.names import inside
 from data.selection import Selection
 from data.survey import DEFINITION, Survey, chosen
@@ -23,6 +25,8 @@ from spark.pool import OnBadFile
 from spark.sampling import SampleSettings
 from spark.shards import ShardSettings
 
+Refusal = tuple[str, object, str]
+"""(path, row or object, reason)"""
 StepName = Literal[
     "pool", "crossmatch", "sample", "maps", "cutouts", "validation", "manifest", "shards"
 ]
@@ -121,17 +125,24 @@ def locate(out: Path, s: SurveySettings) -> Inputs:
     return Inputs(root, survey, catalogues, given, s.lenses, external, ())
 
 
+def listed_lenses(i: Inputs, on_bad_file: OnBadFile) -> tuple[Lenses, list[Refusal]]:
+    """The survey's lens list and its refused rows. Raises InputError for the first of these when
+    on_bad_file is "stop"."""
+    found, bad = read_lenses(i.root / i.lens_list)
+    if bad and on_bad_file == "stop":
+        line, reason = bad[0]
+        raise InputError(
+            f"{i.root / i.lens_list}, line {line}: {reason}; mend the row, or set "
+            "survey.on_bad_file to quarantine"
+        )
+    return found, [(i.lens_list, line, reason) for line, reason in bad]
+
+
 def _root(out: Path, s: SurveySettings) -> Path:
     if not s.root:
         root = out / "survey"
     else:
-        name = s.root.removeprefix("${").removesuffix("}") if s.root.startswith("${") else s.root
-        if name == "LENSJAX_DATA" and not data_directory():
-            raise InputError(
-                "survey.root is LENSJAX_DATA, but that environment variable is not set: export "
-                "LENSJAX_DATA=/path/to/survey/data"
-            )
-        root = Path(data_directory() if name == "LENSJAX_DATA" else s.root).expanduser().absolute()
+        root = external(s.root, "survey.root").absolute()
     if not root.is_dir():
         cure = (
             "set survey.root to the survey's folder"

@@ -45,7 +45,8 @@ def write_shards(
 
     Only rows with quality_ok go in. All records of a data set have one shape, so cutouts of another
     side than `size` (hosts of another survey) are returned as (path, galaxy_id, reason) and used
-    from their files. survey: the run's if none. Raises InputError when a cutout is missing, damaged
+    from their files. There are no shards where every cutout is without a label: a folder of hosts.
+    survey: the run's if none. Raises InputError when a cutout is missing, damaged
     or not as the manifest says.
     """
     survey = survey or of_run(out)
@@ -62,7 +63,10 @@ def write_shards(
         for r in rows
         if r["size"] != size
     ]
-    rows = [row for row in rows if row["size"] == size and row["cutout_type"] != UNLABELLED]
+    usable = [row for row in rows if row["size"] == size]
+    rows = [row for row in usable if row["cutout_type"] != UNLABELLED]
+    if usable and not rows:
+        return {"shards": 0, "records": dict.fromkeys(shards.SPLITS, 0), "bytes": 0}, left_out
     if not rows:
         raise InputError(
             f"{out / 'manifest.parquet'}: no usable cutout of {size} pixels, so no shards; see "

@@ -32,11 +32,11 @@ from data.verb import Done, Reads, Verb
 from lensjax.errors import InputError
 from spark.crossmatch import crossmatch
 from spark.cutouts import make_cutouts
-from spark.inputs import STEPS, Inputs, SurveySettings, locate
+from spark.inputs import STEPS, Inputs, Refusal, SurveySettings, listed_lenses, locate
 from spark.jobs import outputs
 from spark.manifest import write_manifest
 from spark.maps import make_maps
-from spark.pool import OnBadFile, negative_pool, refused_rows
+from spark.pool import negative_pool, refused_rows
 from spark.sampling import sample
 from spark.session import session
 from spark.shards import write_shards
@@ -45,15 +45,14 @@ from spark.validation import validate
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-Refusal = tuple[str, object, str]
-"""(path, row or object, reason)"""
 Refused = Iterable[Refusal]
 
 
 @dataclass(frozen=True)
 class Part:
     """One of the steps: what it depends on, what it owns and writes, and the work, which returns
-    (refused, figures)."""
+    (refused, figures). may_be_empty: whether the outputs may be missing because there was nothing
+    to make them of."""
 
     name: str
     depends: dict[str, Any]
@@ -62,6 +61,11 @@ class Part:
     outputs: tuple[str, ...]
     work: Callable[[Callable[[], SparkSession]], tuple[Refused, dict[str, Any]]]
     external: list[Path] = field(default_factory=list)
+    may_be_empty: bool = False
+
+    def written(self, out: Path) -> list[str]:
+        """The outputs, those that are there where they may be missing."""
+        return [o for o in self.outputs if not self.may_be_empty or (out / o).is_file()]
 
 
 @dataclass(frozen=True)
@@ -112,21 +116,8 @@ def work(call: Invocation[SurveySettings]) -> Done | None:
         figures = run(out, s, inputs, call.force, stack)
     if set(s.steps) != set(STEPS):
         return None
-    written = [o for part in parts(out, s, inputs) for o in part.outputs]
+    written = [o for part in parts(out, s, inputs) for o in part.written(out)]
     return Done([*written, "quarantine.csv", OF_A_RUN, *known], figures)
-
-
-def listed_lenses(i: Inputs, on_bad_file: OnBadFile) -> tuple[lenses.Lenses, list[Refusal]]:
-    """The survey's lens list and its refused rows. Raises InputError for the first of these when
-    on_bad_file is "stop"."""
-    found, bad = lenses.read(i.root / i.lens_list)
-    if bad and on_bad_file == "stop":
-        line, reason = bad[0]
-        raise InputError(
-            f"{i.root / i.lens_list}, line {line}: {reason}; mend the row, or set "
-            "survey.on_bad_file to quarantine"
-        )
-    return found, [(i.lens_list, line, reason) for line, reason in bad]
 
 
 def run(
@@ -172,7 +163,9 @@ def run(
         with step:
             refused, figures[part.name] = part.work(spark)
             figures[part.name]["refused"] = _quarantine(out, inputs.root, part.name, refused)
-            step.finish([*part.outputs, f"counts/quarantine-{part.name}.csv"], **figures[part.name])
+            step.finish(
+                [*part.written(out), f"counts/quarantine-{part.name}.csv"], **figures[part.name]
+            )
         print(
             f"  {part.name}: "
             + ", ".join(
@@ -377,6 +370,7 @@ def parts(out: Path, s: SurveySettings, i: Inputs) -> list[Part]:
             ("shards",),
             described,
             packed,
+            may_be_empty=True,
         ),
     ]
     return [replace(part, depends=part.depends | known) for part in every]

@@ -22,7 +22,7 @@ import numpy as np
 
 import lensjax as lj
 from classifiers.audit import kernels, noisepower
-from classifiers.audit.hosts import KERNEL, Hosts, digest, read_stamp
+from classifiers.audit.hosts import KERNEL, MEASURED_ON, Hosts, digest, read_stamp
 from classifiers.audit.injection import Batch, Experiment, observe, unchanged
 from classifiers.audit.plan import Chunk
 from classifiers.finders import Finder, Scores, scored
@@ -36,7 +36,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SUFFIX = ".parquet"
-OF_THE_HOST = ("release", "ra", "dec", "healpix_128", "type", KERNEL, *kernels.PLACE)
+OF_THE_HOST = (
+    *("release", "ra", "dec", "healpix_128", "type"),
+    *(KERNEL, MEASURED_ON, *kernels.PLACE),
+)
 """Columns of the manifest that every injection has as well, where the manifest has them."""
 
 EDGE = 2

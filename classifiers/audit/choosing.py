@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from classifiers.audit.settings import AuditSettings
 from data.files import sha256
 from lensjax.errors import InputError
@@ -104,16 +106,18 @@ def choose(
 ) -> tuple[Hosts, Veto]:
     """The hosts of an audit, and which were left out because a known lens is near.
 
-    They are checked against what the finder and those of `more_finders` were trained on. Raises
-    InputError as `trained_on`, `hosts.refuse`, `veto.known_lenses` and `veto.apart` do."""
+    They are checked against what the finder and those of `more_finders` were trained on. The PSF
+    kernels of `psf_files` are copied to the run directory. Raises InputError as `trained_on`,
+    `psffiles.with_kernels`, `hosts.refuse`, `veto.known_lenses` and `veto.apart` do, and when some
+    hosts have a kernel and others do not."""
     import pandas as pd
 
-    from classifiers.audit import hosts, veto
+    from classifiers.audit import hosts, psffiles, veto
     from data.manifest import read
 
     path = out / "manifest.parquet"
     trained = trained_on(out, s, info)
-    manifest = read(path).to_pandas()
+    manifest = psffiles.with_kernels(read(path).to_pandas(), s.psf_files, out, survey)
     if s.host_list:
         try:
             names = pd.read_csv(s.host_list, dtype=str)["galaxy_id"].dropna().tolist()
@@ -121,11 +125,11 @@ def choose(
             raise InputError(
                 f"{s.host_list}: not a CSV file with a column galaxy_id ({error})"
             ) from None
-        found = hosts.named(manifest, names, s.psf_fwhm, survey)
+        found = hosts.named(manifest, names, s.psf_fwhm, survey, psf_needed=False)
     else:
         outside = trained is not None
         splits = None if outside else s.splits
-        found = hosts.candidates(manifest, splits, s.psf_fwhm, survey, unlabelled=outside)
+        found = hosts.candidates(manifest, splits, s.psf_fwhm, survey, outside, psf_needed=False)
     if not len(found):
         raise InputError(
             f"{path}: no negative in split {' or '.join(s.splits)}, so there is nothing to inject "
@@ -137,4 +141,13 @@ def choose(
         own = replace(s, finder=s.more_finders[name], classifier="")
         hosts.refuse(found, trained_on(out, own, other.info), positions)
     known = veto.known_lenses(out, s.lens_lists, manifest)
-    return veto.apart(found, known, s.lens_radius)
+    apart, vetoed = veto.apart(found, known, s.lens_radius)
+    bare = np.array([not v for v in apart.columns.get(hosts.KERNEL, ())], bool)
+    if s.psf_files and bare.any():
+        raise InputError(
+            f"audit.psf_files: {int(bare.sum())} hosts have no measured PSF, for example "
+            f"{apart.ids[bare][0]}, the others have; add a pattern for them, or list hosts in "
+            "audit.host_list"
+        )
+    hosts.require_psf(apart)
+    return apart, vetoed

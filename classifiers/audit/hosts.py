@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -28,6 +28,8 @@ SAME_OBJECT = 2.0
 """arcsec"""
 UNLABELLED = "unlabelled"
 """`cutout_type` of an object of which nobody has said whether it is a lens"""
+MEASURED_ON = "psf_measured_on"
+"""column that `psffiles` gives hosts whose PSF was measured: on what, "" for their own images"""
 KERNEL = "psf_path"
 """column of the manifest with the file of a host's PSF kernels, see `kernels`"""
 
@@ -36,7 +38,8 @@ KERNEL = "psf_path"
 class Hosts:
     """A table of n hosts of a survey. paths: of the cutouts, relative to the run directory. psf:
     FWHM in every band, arcsec (n, B). psfdepth: nanomaggy^-2 (n, B), NaN where unknown. psf_source:
-    how each FWHM became known (n,), see `completed_psf`. size: pixels. pixel_scale: arcsec.
+    how each FWHM became known (n,), see `completed_psf`; "kernel" where it is that of a measured
+    PSF. size: pixels. pixel_scale: arcsec.
     columns: of the manifest, each (n,)."""
 
     ids: np.ndarray
@@ -135,11 +138,12 @@ def candidates(
     assumed_psf: Sequence[float] = (),
     survey: Survey | None = None,
     unlabelled: bool = False,
+    psf_needed: bool = True,
 ) -> Hosts:
     """The negatives (label 0) of these splits (None: of any), sorted by galaxy_id.
 
     unlabelled: whether objects that nobody has labelled count as negatives. Raises InputError when
-    the manifest lacks a column, or a host has no PSF and none is assumed.
+    the manifest lacks a column, and, where a PSF is needed, as `require_psf` does.
     """
     for name in ("galaxy_id", "cutout_path", "label", "split"):
         if name not in manifest:
@@ -154,7 +158,7 @@ def candidates(
         chosen = chosen[chosen["quality_ok"].fillna(True).astype(bool)]
     if splits is not None:
         chosen = chosen[chosen["split"].isin(list(splits))]
-    return _hosts(chosen.sort_values("galaxy_id"), assumed_psf, survey or default())
+    return _hosts(chosen.sort_values("galaxy_id"), assumed_psf, survey or default(), psf_needed)
 
 
 def named(
@@ -162,9 +166,10 @@ def named(
     ids: Sequence[str],
     assumed_psf: Sequence[float] = (),
     survey: Survey | None = None,
+    psf_needed: bool = True,
 ) -> Hosts:
     """The hosts with these names, whatever they are: `refuse` decides. Raises InputError for a name
-    that the manifest lacks."""
+    that the manifest lacks, and, where a PSF is needed, as `require_psf` does."""
     found = manifest.set_index("galaxy_id", drop=False)
     unknown = [i for i in ids if i not in found.index]
     if unknown:
@@ -172,28 +177,36 @@ def named(
             f"host list: {unknown[0]} is not in the manifest ({len(unknown)} such); remove it from "
             "the list"
         )
-    return _hosts(found.loc[sorted(set(ids))], assumed_psf, survey or default())
+    return _hosts(found.loc[sorted(set(ids))], assumed_psf, survey or default(), psf_needed)
 
 
-def _hosts(table: pd.DataFrame, assumed_psf: Sequence[float], survey: Survey) -> Hosts:
+def require_psf(hosts: Hosts) -> None:
+    """Raises InputError naming the first host of which no PSF is known or assumed."""
+    unknown = ~np.isfinite(hosts.psf).all(1)
+    if unknown.any():
+        raise InputError(
+            f"host {hosts.ids[unknown][0]} has no psfsize in any band ({unknown.sum()} such "
+            f"hosts); name files of measured PSFs in audit.psf_files, or set audit.psf_fwhm to the "
+            f"FWHM to assume in {', '.join(hosts.survey.bands)}"
+        )
+
+
+def _hosts(
+    table: pd.DataFrame, assumed_psf: Sequence[float], survey: Survey, psf_needed: bool
+) -> Hosts:
     if len(assumed_psf) not in (0, len(survey.bands)):
         raise InputError(
             f"audit.psf_fwhm has {len(assumed_psf)} values; give one for each of "
             f"{', '.join(survey.bands)}"
         )
     psf, source = completed_psf(_bands(table, "psfsize", survey), assumed_psf, survey)
-    unknown = ~np.isfinite(psf).all(1)
-    if unknown.any():
-        name = table["galaxy_id"].to_numpy()[unknown][0]
-        raise InputError(
-            f"host {name} has no psfsize in any band ({unknown.sum()} such hosts); set "
-            f"audit.psf_fwhm to the FWHM to assume in {', '.join(survey.bands)}"
-        )
+    if MEASURED_ON in table:
+        source = np.where(table[MEASURED_ON].notna().to_numpy(), "kernel", source)
     every = lambda name, value: (
         table[name].to_numpy() if name in table else np.full(len(table), value)
     )
     text = lambda name: table[name].astype(str).to_numpy()
-    return Hosts(
+    found = Hosts(
         text("galaxy_id"),
         text("split"),
         table["label"].to_numpy(np.int64),
@@ -206,6 +219,9 @@ def _hosts(table: pd.DataFrame, assumed_psf: Sequence[float], survey: Survey) ->
         {str(name): _column(table, name) for name in table.columns},
         survey,
     )
+    if psf_needed:
+        require_psf(found)
+    return found
 
 
 def refuse(
@@ -277,29 +293,35 @@ def digest(stamp: Float[np.ndarray, "h w b"]) -> str:
 
 
 def measured_depth(
-    stamp: Float[np.ndarray, "h w b"], psf_fwhm: Float[np.ndarray, " b"], pixel_scale: float
+    stamp: Float[np.ndarray, "h w b"],
+    psf_fwhm: Float[np.ndarray, " b"],
+    pixel_scale: float,
+    kernel: Float[np.ndarray, "b k k"] | None = None,
 ) -> Float[np.ndarray, " b"]:
-    """psfdepth (nanomaggy^-2) of a stamp whose table has none: sum(psf^2) / sigma^2 with a Gaussian
-    PSF and the sky's scatter from the stamp's own outer pixels (lensjax.sky_sigma)."""
+    """psfdepth (nanomaggy^-2) of a stamp whose table has none: sum(psf^2) / sigma^2 with the PSF's
+    kernel, or a Gaussian of its FWHM (arcsec), and the sky's scatter from the stamp's own outer
+    pixels (lensjax.sky_sigma)."""
     import jax.numpy as jnp
 
     import lensjax as lj
 
-    norm = lj.pixel_sigma(
-        1.0,
-        lj.Gaussian(jnp.asarray(psf_fwhm, jnp.float32)),
-        lj.PixelGrid(stamp.shape[0], pixel_scale),
-    )
+    psf: Any = lj.Gaussian(jnp.asarray(psf_fwhm, jnp.float32))
+    if kernel is not None:
+        psf = lj.PixelKernel(jnp.asarray(kernel, jnp.float32))
+    norm = lj.pixel_sigma(1.0, psf, lj.PixelGrid(stamp.shape[0], pixel_scale))
     return np.asarray((norm / lj.sky_sigma(jnp.asarray(stamp))) ** 2, np.float64)
 
 
 def with_depth(hosts: Hosts, out: Path) -> tuple[Hosts, np.ndarray]:
     """Hosts with psfdepth known in every band, and which of them had to be measured on the stamp
     (n,)."""
+    from classifiers.audit import kernels
+
     unknown = ~np.isfinite(hosts.psfdepth).all(1)
     depth, bands = hosts.psfdepth.copy(), len(hosts.survey.bands)
     for i in np.flatnonzero(unknown):
         stamp = read_stamp(Path(out) / hosts.paths[i], hosts.size[i], bands)
-        own = measured_depth(stamp, hosts.psf[i], hosts.pixel_scale[i])
+        kernel = None if hosts.kernels is None else kernels.of_host(hosts, int(i), Path(out))
+        own = measured_depth(stamp, hosts.psf[i], hosts.pixel_scale[i], kernel)
         depth[i] = np.where(np.isfinite(depth[i]), depth[i], own)
     return replace(hosts, psfdepth=depth), unknown

@@ -4,12 +4,14 @@ A path is relative to the run directory. Three kinds of file are read:
 
 - NPZ with an array `kernel` (or only one array), axes (band, row, column);
 - FITS with such an image;
-- PsfEx models, one file for each band: the path holds `{band}`, and the columns `psf_x` and `psf_y`
-  say at which pixel of the detector the host lies. The model is placed there.
+- one file for each band, where the path holds `{band}`: an NPZ or FITS image (row, column), or a
+  PsfEx model, for which the columns `psf_x` and `psf_y` say at which pixel of the detector the host
+  lies. The model is placed there.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,29 +26,41 @@ PLACE = ("psf_x", "psf_y")
 
 
 def of_host(hosts: Hosts, place: int, out: Path) -> Float[np.ndarray, "b k k"]:
-    """Kernels (B, K, K) of a host. Raises InputError as `read` does, and when a host with PsfEx
-    models has no place on the detector."""
+    """Kernels (B, K, K) of a host. Raises InputError as `read` and `of_bands` do."""
     names, bands = hosts.kernels, hosts.survey.bands
     assert names is not None
     name = str(names[place])
     if "{band}" not in name:
-        return read(out, name, len(bands))
+        return read(_path(out, name), len(bands))
     missing = [c for c in PLACE if c not in hosts.columns]
-    at = [float(hosts.columns[c][place]) for c in PLACE] if not missing else [np.nan]
-    if not np.isfinite(at).all():
-        raise InputError(
-            f"host {hosts.ids[place]}: {KERNEL} names PsfEx models, and {' and '.join(PLACE)} are "
-            "missing; add these columns to the manifest"
-        )
-    found = [_psfex(_path(out, name.replace("{band}", band)), at[0], at[1]) for band in bands]
+    at = None if missing else tuple(float(hosts.columns[c][place]) for c in PLACE)
+    paths = [_path(out, name.replace("{band}", band)) for band in bands]
+    return of_bands(paths, at, f"host {hosts.ids[place]}", "add these columns to the manifest")
+
+
+def of_bands(
+    paths: Sequence[Path], at: tuple[float, ...] | None, who: str, cure: str
+) -> Float[np.ndarray, "b k k"]:
+    """Kernels from one file for each band, as wide as the widest. at: x and y of PsfEx models, the
+    pixel of the detector. who, cure: of the error when models have no such place. Raises InputError
+    as `read` does."""
+    found = []
+    for path in paths:
+        if not _is_psfex(path):
+            found.append(read(path, 1)[0])
+        elif at is None or not np.isfinite(at).all():
+            raise InputError(
+                f"{who}: {KERNEL} names PsfEx models, and {' and '.join(PLACE)} are missing; {cure}"
+            )
+        else:
+            found.append(_psfex(path, at[0], at[1]))
     side = max(kernel.shape[-1] for kernel in found)
     return np.stack([fitted(kernel[None], side)[0] for kernel in found])
 
 
-def read(out: Path, name: str, bands: int) -> Float[np.ndarray, "b k k"]:
-    """Kernels from one file, float32, K odd. Raises InputError when the file is missing, leads out
-    of the run directory, or holds something else."""
-    path = _path(out, name)
+def read(path: Path, bands: int) -> Float[np.ndarray, "b k k"]:
+    """Kernels from one file, float32, K odd; of one band the file may hold a plain image. Raises
+    InputError when the file is missing or holds something else."""
     try:
         if path.suffix == ".npz":
             with np.load(path, allow_pickle=False) as found:
@@ -60,6 +74,8 @@ def read(out: Path, name: str, bands: int) -> Float[np.ndarray, "b k k"]:
         kernel = np.asarray(kernel, np.float32)
     except (OSError, ValueError, StopIteration, IndexError, TypeError) as error:
         raise InputError(f"{path}: no PSF kernels can be read from it ({error})") from None
+    if bands == 1 and kernel.ndim == 2:
+        kernel = kernel[None]
     k = kernel.shape[-1] if kernel.ndim == 3 else 0
     if kernel.shape != (bands, k, k) or k % 2 == 0 or not np.isfinite(kernel).all():
         raise InputError(
@@ -84,8 +100,28 @@ def _path(out: Path, name: str) -> Path:
     return inside(Path(out), name, f"manifest.parquet, column {KERNEL}")
 
 
+def _is_psfex(path: Path) -> bool:
+    """Whether a file is a FITS table with a PsfEx model. False where it cannot be read."""
+    from astropy.io import fits
+
+    if path.suffix == ".npz":
+        return False
+    try:
+        with fits.open(path) as opened:
+            return any(_has_model(hdu) for hdu in opened)
+    except (OSError, ValueError):
+        return False
+
+
+def _has_model(hdu: Any) -> bool:
+    columns = getattr(hdu, "columns", None)
+    return columns is not None and "psf_mask" in {n.lower() for n in columns.names}
+
+
 def _psfex(path: Path, x: float, y: float) -> Float[np.ndarray, "k k"]:
-    """The kernel of a PsfEx file at a pixel of the detector, as wide as the model."""
+    """The kernel of a PsfEx file at a pixel of the detector, as wide as the model. The model's
+    numbers are in the header, as PsfEx writes them, or in columns of the same names, as the Legacy
+    Surveys do."""
     import jax.numpy as jnp
     from astropy.io import fits
 
@@ -93,12 +129,19 @@ def _psfex(path: Path, x: float, y: float) -> Float[np.ndarray, "k k"]:
 
     try:
         with fits.open(path) as opened:
-            table = next(h for h in opened if "PSF_SAMP" in h.header)
-            header = table.header
-            basis = np.asarray(table.data["PSF_MASK"][0], np.float32)
-        zero = [float(header.get(f"POLZERO{i}", 0.0)) for i in (1, 2)]
-        scale = [float(header.get(f"POLSCAL{i}", 1.0)) for i in (1, 2)]
-        sampling = float(header["PSF_SAMP"])
+            table = next(h for h in opened if _has_model(h))
+            if len(table.data) != 1:
+                raise ValueError(f"{len(table.data)} models; give a file with one")
+            known = {str(k).upper(): v for k, v in table.header.items()}
+            for name in table.columns.names:
+                value = table.data[name][0]
+                if np.ndim(value) == 0:
+                    known[name.upper()] = value
+            mask = next(n for n in table.columns.names if n.lower() == "psf_mask")
+            basis = np.asarray(table.data[mask][0], np.float32)
+        zero = [float(known.get(f"POLZERO{i}", 0.0)) for i in (1, 2)]
+        scale = [float(known.get(f"POLSCAL{i}", 1.0)) for i in (1, 2)]
+        sampling = float(known["PSF_SAMP"])
     except (OSError, KeyError, ValueError, StopIteration, IndexError, TypeError) as error:
         raise InputError(f"{path}: no PsfEx model can be read from it ({error!r})") from None
     model = lj.PsfEx(jnp.asarray(basis), zero[0], scale[0], zero[1], scale[1], sampling)

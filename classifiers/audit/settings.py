@@ -14,6 +14,8 @@ from pydantic import Field, model_validator
 
 from classifiers.audit.axes import Axis, Grid
 from classifiers.audit.axes import equal_count_edges as equal_count_edges
+from classifiers.audit.host_settings import AxisSettings as AxisSettings
+from classifiers.audit.host_settings import HostPsf, TargetSettings
 from data.config import settings
 from data.survey import Survey, default
 from lensjax.component import ANY, Domain
@@ -27,8 +29,6 @@ Depth = Annotated[float, Field(ge=10, le=35)]
 Probability = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
 SNR_EDGES = (0.0, 3.0, 5.0, 10.0, 20.0, 50.0, 1e6)
-POOL = "pool"
-"""What `target.table` calls the negatives of the run that passed every cut."""
 MOST_WORDS = 24
 """Different words of a column that may become cells without being listed."""
 
@@ -53,54 +53,6 @@ KNOWN = {
     "slope": ("density slope", ""),
 }
 """Label and unit of well-known axes; of others they are the name and nothing, unless given."""
-
-
-@settings
-class AxisSettings:
-    """An axis of the grid. Give points for a parameter of the prior: they are the middles of bins
-    in which it is drawn (a single point is held); edges, or the number of cells of about equally
-    many hosts; or words. Numbers that are measured are sorted into edges afterwards."""
-
-    column: str = ""
-    """column of the manifest, parameter of the prior, or column of the injections, where it is not
-    the name of the axis"""
-    points: tuple[float, ...] = ()
-    edges: tuple[float, ...] = ()
-    cells: Annotated[int, Field(ge=0, le=100)] = 0
-    words: tuple[str, ...] = ()
-    label: str = ""
-    unit: str = ""
-
-    @model_validator(mode="after")
-    def _one_form(self) -> AxisSettings:
-        given = [k for k in ("points", "edges", "cells", "words") if getattr(self, k)]
-        if len(given) > 1:
-            raise ValueError(f"{' and '.join(given)}: give one of them")
-        for key in ("points", "edges"):
-            if any(b <= a for a, b in pairwise(getattr(self, key))):
-                raise ValueError(f"{key}: {list(getattr(self, key))} must increase")
-        if len(self.edges) == 1:
-            raise ValueError("edges need two values or none")
-        return self
-
-
-@settings
-class TargetSettings:
-    """The galaxies that the finder is meant to search. Hosts are weighted to them, cell by cell."""
-
-    table: str = ""
-    """CSV or Parquet file with a row for each of these galaxies; `pool`: the negatives of this run
-    that passed every cut; empty: hosts count as they were sampled"""
-    axis: dict[str, AxisSettings] = field(default_factory=dict)
-    """what cells are over, each with edges, cells (of equally many galaxies of the table) or words:
-    `{type: {}, mag_z: {cells: 3}, psf_fwhm: {edges: [0.9, 1.3, 1.8]}}`. psf_fwhm, depth_m5 and
-    mag_BAND are known from psfsize_, psfdepth_ and flux_; others are columns of the manifest"""
-    columns: dict[str, str] = field(default_factory=dict)
-    """name of an axis to the table's column, where they differ"""
-    weight: str = ""
-    """column of the table that says how many galaxies a row stands for; empty: one"""
-    uncovered: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """share of the table that may lie in cells without a host; more is refused"""
 
 
 @settings
@@ -178,6 +130,10 @@ class AuditSettings:
     classifier: str = ""
     """folder `training` of another run whose classifier is audited; the same as `finder`, but the
     manifest beside the folder says what it was trained on"""
+    psf_files: dict[str, HostPsf] = field(default_factory=dict)
+    """measured PSFs by id of hosts, where * stands for any letters: `{des_*: {files:
+    psf/{band}.fits, of: another field}}`; arcs are then blurred with these kernels, and the FWHM of
+    the hosts is theirs"""
     psf_fwhm: tuple[Positive, ...] = ()
     """FWHM, one for each band, assumed for hosts whose table has none, arcsec; empty: such hosts
     are refused"""

@@ -23,6 +23,7 @@ from classifiers.audit.case import cases
 from classifiers.audit.completeness import weights
 from classifiers.audit.settings import AuditSettings
 from classifiers.audit.thresholds import Threshold, known
+from classifiers.intervals import FEW_GROUPS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,15 +38,21 @@ PARTS = "treatments"
 
 def headline(rows: pd.DataFrame, at: Threshold, table: pd.DataFrame | None) -> dict[str, Any]:
     """Completeness above a threshold with both intervals. statistical: 95 %, hosts as groups, and
-    what is not known of the threshold (`thresholds.known`). systematic: `assumptions.systematic`,
-    None without treatments."""
+    what is not known of the threshold (`thresholds.known`); status "insufficient" where the hosts
+    are fewer than `FEW_GROUPS`. systematic: `assumptions.systematic`, None without treatments."""
     found = known(rows["score"].to_numpy(), weights(rows), rows["galaxy_id"].to_numpy(), at)
     (low, high), share = found.interval(), found.share
     systematic = None if table is None else assumptions.systematic(table, share.value)
     return {
         "completeness": share.value,
         "threshold": at.value,
-        "statistical": {"low": low, "high": high, "n_eff": share.n_eff},
+        "statistical": {
+            "low": low,
+            "high": high,
+            "n_eff": share.n_eff,
+            "hosts": int(share.groups),
+            "status": "sufficient" if share.groups >= FEW_GROUPS else "insufficient",
+        },
         "systematic": systematic,
     }
 
@@ -54,10 +61,14 @@ def said(found: dict[str, Any]) -> str:
     """The headline in one or two sentences."""
     percent = lambda v: f"{100 * v:.1f} %"
     stat, systematic = found["statistical"], found["systematic"]
-    start = (
-        f"Completeness above {found['threshold']:g}: {percent(found['completeness'])}; statistical "
-        f"(95 %, by hosts): {percent(stat['low'])} to {percent(stat['high'])}"
-    )
+    start = f"Completeness above {found['threshold']:g}: {percent(found['completeness'])}; "
+    if stat["status"] == "sufficient":
+        start += f"statistical (95 %, by hosts): {percent(stat['low'])} to {percent(stat['high'])}"
+    else:
+        start += (
+            f"no statistical interval, {stat['hosts']} hosts are too few to tell how hosts differ "
+            f"({FEW_GROUPS} are needed)"
+        )
     if systematic is None:
         return f"{start}; systematic: not known, no treatment was applied."
     ends = [

@@ -11,6 +11,7 @@ from classifiers.audit import completeness, realism, thresholds
 from classifiers.audit.axes import Grid, inside
 from classifiers.audit.hosts import Hosts
 from classifiers.audit.settings import AuditSettings
+from classifiers.intervals import FEW_GROUPS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -120,7 +121,7 @@ def _of_the_prior(s: AuditSettings, hosts: Hosts) -> list[str]:
         f"Completeness is that of the prior {s.prior_name!r}{drawn}; real lenses are more varied."
     ]
     if hosts.kernels is not None:
-        words.append("Arcs are blurred with the PSF kernels of the manifest.")
+        words.append("Arcs are blurred with measured PSF kernels of the hosts.")
     else:
         shape = "Moffat" if s.moffat_beta else "Gaussian"
         words.append(
@@ -159,7 +160,7 @@ def _of_the_hosts(
                 f"{number} hosts have no PSF in their table: {widths} were assumed, so nothing is "
                 "said about PSF width."
             )
-        elif how != "catalogue":
+        elif how not in ("catalogue", "kernel"):
             ratios = " : ".join(f"{r:g}" for r in survey.fwhm_ratio)
             words.append(
                 f"The PSF of {number} hosts is known in part only; missing bands follow {how} by "
@@ -191,12 +192,16 @@ def findings(
     name = at["threshold_name"].iloc[0]
     t = total[name]
     even = not t["n"] or np.isclose(t["completeness"], t["k"] / t["n"])
+    sure = (
+        f"95 %: {percent(t['lo95'])} to {percent(t['hi95'])}; by hosts: "
+        f"{percent(t['lo95_hosts'])} to {percent(t['hi95_hosts'])}"
+    )
+    if t["hosts"] < FEW_GROUPS:
+        sure = f"{t['hosts']} hosts, too few for an interval"
     words = [
         f"Of {t['n']} injections {t['k']} score above {middle:g}"
         f"{'' if even else ', weighted to the population'}: {percent(t['completeness'])} "
-        f"(95 %: {percent(t['lo95'])} to {percent(t['hi95'])}; by hosts: "
-        f"{percent(t['lo95_hosts'])} to {percent(t['hi95_hosts'])}); {t['k_before']} of their "
-        "hosts do so with no arc."
+        f"({sure}); {t['k_before']} of their hosts do so with no arc."
     ]
     if stages["observable"]["n"]:
         o, r, u = stages["observable"], stages["recall_observable"], stages["recall_unobservable"]

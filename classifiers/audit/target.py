@@ -28,16 +28,10 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from classifiers.audit.axes import Axis, equal_count_edges
+from classifiers.audit.host_settings import POOL, AxisSettings, TargetSettings
 from classifiers.audit.hosts import Hosts
-from classifiers.audit.settings import (
-    KNOWN,
-    MOST_WORDS,
-    POOL,
-    AuditSettings,
-    AxisSettings,
-    TargetSettings,
-)
-from classifiers.intervals import weighted
+from classifiers.audit.settings import KNOWN, MOST_WORDS, AuditSettings
+from classifiers.intervals import FEW_GROUPS, weighted
 from data.photometry import depth_m5, magnitude
 from data.sampling import POOLS
 from data.survey import Survey
@@ -47,9 +41,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from classifiers.audit.campaign import Campaign
-
-FEW_HOSTS = 10
-"""Effective number of hosts below which the weights are said to rest on too few."""
 
 
 @dataclass(frozen=True)
@@ -388,7 +379,7 @@ def unsaid(about: dict[str, Any] | None) -> list[str]:
             "Hosts count as they were sampled, equally often in every cell of the grid; the "
             "galaxies that the finder is to search may be others (audit.target weights to them)."
         ]
-    if about["n_eff_hosts"] >= FEW_HOSTS:
+    if about["n_eff_hosts"] >= FEW_GROUPS:
         return []
     return [
         f"The weights to {about['table']} rest on hosts worth {about['n_eff_hosts']:.1f} equal "

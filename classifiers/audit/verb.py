@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from classifiers.audit.choosing import NOTHING, TRAIN, beside_finder, finder_of
+from classifiers.audit.choosing import NOTHING, TRAIN, beside_finder, finder_of, trained_on
+from classifiers.audit.host_settings import POOL
 from classifiers.audit.question import Question, question
-from classifiers.audit.settings import POOL, AuditSettings
+from classifiers.audit.settings import AuditSettings
 from classifiers.selection.products import FOLDERS
 from classifiers.selection.tablefile import ENDINGS
 from data import record
@@ -56,6 +57,7 @@ def work(call: Invocation[AuditSettings]) -> Done:
     extra = [name for name in OPTIONAL if (folder / name).is_file()]
     made = [path for name in FOLDERS for path in sorted((folder / name).glob("*.*"))]
     extra += [path.relative_to(folder).as_posix() for path in made]
+    extra += sorted(f"psf/{path.name}" for path in (folder / "psf").glob("*.npz"))
     return Done(
         [f"audit/{name}" for name in (*OUTPUTS, *extra)],
         {k: summary[k] for k in ("injections", "hosts", "completeness")},
@@ -67,13 +69,17 @@ def work(call: Invocation[AuditSettings]) -> Done:
 def reads(s: AuditSettings, out: Path) -> Reads:
     """The steps and the files outside the run directory that the audit depends on."""
     from classifiers import finders
+    from classifiers.audit import psffiles
     from classifiers.audit.realism import panel
+    from data.survey import of_run
 
     files = [Path(s.host_list)] if s.host_list else []
     files += panel.given(out)
     if s.trained_on not in ("", NOTHING, TRAIN):
         files.append(Path(s.trained_on))
     files += [Path(name) for name in s.lens_lists]
+    if s.psf_files:
+        files += psffiles.files(s.psf_files, of_run(out))
     if s.target.table not in ("", POOL):
         files.append(Path(s.target.table))
     files += [
@@ -153,6 +159,7 @@ def run(out: Path, s: AuditSettings) -> dict[str, Any]:
         causes,
         completeness,
         gallery,
+        limits,
         merging,
         native_tables,
         plan,
@@ -224,6 +231,8 @@ def run(out: Path, s: AuditSettings) -> dict[str, Any]:
         found["limitations" if compared["limits"] else "words"].append(compared["words"])
     found["lens_veto"] = ask.vetoed.figures()
     found["words"] += ask.vetoed.finding()
+    trained = trained_on(out, s, campaign.finder.info)
+    found["limitations"] += limits.of_the_run(out, s, hosts, trained)
     found["limitations"] += ask.vetoed.unsaid()
     shown = (*axes.axes, *axes.measured)
     found |= comparison.compare(campaign, rows, shown, middle, s, folder)

@@ -32,6 +32,9 @@ def tiles(run: Run) -> list[Tile]:
     which = next((f"95_{n}" for n in known), "95")
     low, high = t[f"lo{which}"], t[f"hi{which}"]
     detail = f"95 %: {100 * low:.1f} to {100 * high:.1f} % of {t['n']:,}"
+    statistical = run.audit.get("headline", {}).get("statistical", {})
+    if statistical.get("status") == "insufficient":
+        detail = f"no interval: {statistical['hosts']} hosts are too few"
     if systematic := run.audit.get("systematic"):
         ends = 100 * systematic["low"], 100 * systematic["high"]
         detail += f" · systematic: {ends[0]:.1f} to {ends[1]:.1f} %"

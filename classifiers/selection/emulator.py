@@ -30,9 +30,10 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from classifiers import weights
+from classifiers.audit.axes import STEMS
 from classifiers.selection import network
 from classifiers.selection.answer import Answer, words
-from classifiers.selection.axis import STEMS, as_numbers
+from classifiers.selection.axis import as_numbers
 from data.files import sha256, write_json
 from lensjax.errors import InputError
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
@@ -18,7 +17,7 @@ import lensjax as lj
 from data.catalogue import file_name
 from data.simulate.bricks import Brick
 from data.simulate.conditions import Conditions, transmission
-from data.simulate.pixels import Coadd, psf_of, render_all
+from data.simulate.pixels import Coadd, kernel, psf_of, render_all
 from data.simulate.shapes import sersic
 from data.survey import Survey
 from lensjax.photometry import ZERO_POINT
@@ -103,7 +102,8 @@ def galaxy_depth_ratio(survey: Survey, psfsize: Float[np.ndarray, " B"]) -> Floa
     one = sersic(np.ones(len(psfsize)), 0.45, 1.0)
     galaxy = render_all(survey, one, psfsize, size)[0]
     psf, grid = psf_of(survey, psfsize), lj.PixelGrid(size, survey.pixel_scale)
-    return np.asarray(np.sum(galaxy**2, (0, 1)) / jnp.sum(psf.stamp(grid) ** 2, (0, 1)), np.float64)
+    point = np.asarray(kernel(psf, grid), np.float64)
+    return np.sum(galaxy**2, (0, 1)) / np.sum(point**2, (1, 2))
 
 
 def star_radius(mag: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:

@@ -43,7 +43,16 @@ def psf_within(survey: Survey, psfsize: ArrayLike, size: int) -> lj.PSF:
     psf, side = psf_of(survey, psfsize), psf_stamp(survey)
     if size < side:
         return psf
-    return lj.PixelKernel(jnp.moveaxis(psf.stamp(lj.PixelGrid(side, survey.pixel_scale)), -1, 0))
+    return lj.PixelKernel(kernel(psf, lj.PixelGrid(side, survey.pixel_scale)))
+
+
+@partial(jax.jit, static_argnames=("grid",))
+def kernel(psf: lj.PSF, grid: lj.PixelGrid) -> Float[Array, "B size size"]:
+    """Shares of a point source's flux in the pixels of a stamp."""
+    return jnp.moveaxis(psf.stamp(grid), -1, 0)
+
+
+_pixel_sigma = jax.jit(lj.pixel_sigma, static_argnames=("grid",))
 
 
 def psf_stamp(survey: Survey) -> int:
@@ -139,7 +148,7 @@ def render_all(
     parts = [np.empty((0, size, size, len(survey.bands)), np.float32)]
     for start in range(0, len(rows), batch):
         some = rows[start : start + batch]
-        padded = jnp.asarray(np.resize(some, (batch, rows.shape[1])), jnp.float32)
+        padded = np.resize(some, (batch, rows.shape[1])).astype(np.float32)
         light, shape = padded[:, : -len(SHAPE)], padded[:, -len(SHAPE) :]
         parts.append(np.asarray(_render(light, shape, psf, grid))[: len(some)])
     return np.concatenate(parts)
@@ -224,7 +233,7 @@ def sky_sigma(survey: Survey, conditions: Conditions) -> Float[np.ndarray, " B"]
     depth = lj.psfdepth_from_m5(jnp.asarray(conditions.m5, jnp.float32))
     grid = lj.PixelGrid(psf_stamp(survey), survey.pixel_scale)
     psf = psf_of(survey, conditions.psfsize)
-    return np.asarray(lj.pixel_sigma(depth, psf, grid), np.float64)
+    return np.asarray(_pixel_sigma(depth, psf, grid), np.float64)
 
 
 def saturation(survey: Survey) -> float:

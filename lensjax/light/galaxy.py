@@ -56,9 +56,13 @@ class GalaxyImage(Light):
         image = jnp.pad(image / (jnp.sum(image) * self.scale**2), _EDGE)
         wide = [jnp.maximum(lax.stop_gradient(image), 0.0)]
         for k in range(_LEVELS):
-            side = 2 ** (k + 1) + 1 if k == 0 else 2**k + 1
-            window = (side, side)
-            wide.append(lax.reduce_window(wide[-1], -jnp.inf, lax.max, window, (1, 1), "SAME"))
+            # Windows as wide as the last, to its left, on it and to its right, along either axis.
+            step, last = 2 ** max(k - 1, 0), wide[-1]
+            for window, apart in (((3, 1), (step, 1)), ((1, 3), (1, step))):
+                last = lax.reduce_window(
+                    last, -jnp.inf, lax.max, window, (1, 1), "SAME", window_dilation=apart
+                )
+            wide.append(last)
         spline, widest = _spline(image), jnp.stack(wide)
         return SplineImage(self.flux, spline, widest, self.scale, self.phi, self.x, self.y)
 

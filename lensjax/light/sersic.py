@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from jax.scipy.special import gammaln
 from jaxtyping import Array, Float
 
+from lensjax.apart import apart
 from lensjax.arrays import Real
 from lensjax.component import AXIS_RATIO, NOT_NEGATIVE, POSITIVE, Domain, parameter
 from lensjax.light.base import TINY, Light
@@ -60,6 +61,26 @@ class Core:
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
+class Curve:
+    """How the brightness falls with the radius: the logarithm of the central brightness, b_n,
+    1/(2n), and the core, if there is one. They are the same for every place."""
+
+    log_peak: Real
+    b: Real
+    power: Real
+    core: Core | None = None
+
+    def brightness(self, square: Array) -> Float[Array, "..."]:
+        """Brightness (arcsec^-2) at a squared radius (R_e^2)."""
+        if self.core is None:
+            return jnp.exp(self.log_peak - self.b * jnp.exp(self.power * jnp.log(square)))
+        inside = jnp.maximum(1 - square * self.core.rate, 0.0)
+        smooth = replace(self, core=None).brightness(jnp.maximum(square, self.core.square))
+        return smooth + self.core.rise * inside**2
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
 class Sersic(Light):
     """Elliptical Sersic profile: flux (B,) nanomaggies, r_eff (arcsec) the *semi-major* half-light
     radius, index n, axis ratio q = b/a, phi (radians) of the major axis, centre x, y (arcsec).
@@ -77,7 +98,7 @@ class Sersic(Light):
     x: Real = parameter(default=0.0)
     y: Real = parameter(default=0.0)
     steep: bool = field(default=True, kw_only=True, metadata={"static": True})
-    core: Core | None = field(default=None, kw_only=True)
+    curve: Curve | None = field(default=None, kw_only=True)
 
     @classmethod
     def narrowed(cls, name: str, domain: Domain, constants: Mapping[str, Any]) -> Domain:
@@ -88,17 +109,10 @@ class Sersic(Light):
         """The profile as it is rendered. For n > 2.5 so much light is so close to the middle (3 %
         of it within 0.002" for n = 8 and r_eff = 0.1") that no sampling finds the right amount.
         Within CORE_RADIUS the brightness is replaced by a smooth one of exactly the same flux."""
-        if not self.steep:
-            return self
-        r_eff, n, q = jnp.asarray(self.r_eff), jnp.asarray(self.n), jnp.asarray(self.q)
-        steep, n = n > CUSP, jnp.maximum(n, CUSP)
-        square = jnp.minimum(CORE_RADIUS / r_eff, CORE_SHARE) ** 2
-        mean = _flux_within(square, n) / (jnp.pi * q * r_eff**2 * square)
-        edge = replace(self, n=n, core=None)._profile(square)
-        core = Core(
-            jnp.where(steep, square, 0.0), 1 / square, jnp.where(steep, 3 * (mean - edge), 0.0)
-        )
-        return replace(self, core=core)
+        # Apart, because the gamma function is long: it would be compiled, and worked out, wherever
+        # the brightness is.
+        curve = apart(_with_core if self.steep else _curve, self.r_eff, self.n, self.q)
+        return replace(self, curve=curve)
 
     def brightness(self, x: Real, y: Real) -> Float[Array, "..."]:
         """Surface brightness (arcsec^-2) of unit flux at x, y (arcsec)."""
@@ -115,16 +129,27 @@ class Sersic(Light):
         return radius_squared(x - self.x, y - self.y, self.r_eff, self.q, self.phi)
 
     def _profile(self, square: Array) -> Float[Array, "..."]:
-        """Brightness at a squared radius (R_e^2)."""
-        if self.core is not None:
-            inside = jnp.maximum(1 - square * self.core.rate, 0.0)
-            smooth = replace(self, core=None)._profile(jnp.maximum(square, self.core.square))
-            return smooth + self.core.rise * inside**2
-        n, r_eff = jnp.asarray(self.n), jnp.asarray(self.r_eff)
-        b = sersic_b(n)
-        area = jnp.log(2 * jnp.pi * self.q * n * r_eff**2)
-        log_peak = 2 * n * jnp.log(b) - gammaln(2 * n) - area
-        return jnp.exp(log_peak - b * jnp.exp(0.5 / n * jnp.log(square)))
+        curve = self.curve or _curve(self.r_eff, self.n, self.q)
+        return curve.brightness(square)
+
+
+def _curve(r_eff: Real, n: Real, q: Real) -> Curve:
+    """The profile of unit flux, without core."""
+    n, r_eff = jnp.asarray(n), jnp.asarray(r_eff)
+    b = sersic_b(n)
+    area = jnp.log(2 * jnp.pi * q * n * r_eff**2)
+    return Curve(2 * n * jnp.log(b) - gammaln(2 * n) - area, b, 0.5 / n)
+
+
+def _with_core(r_eff: Real, n: Real, q: Real) -> Curve:
+    """The same with the core of profiles that are steeper than CUSP."""
+    r_eff, n = jnp.asarray(r_eff), jnp.asarray(n)
+    steep, clipped = n > CUSP, jnp.maximum(n, CUSP)
+    square = jnp.minimum(CORE_RADIUS / r_eff, CORE_SHARE) ** 2
+    mean = _flux_within(square, clipped) / (jnp.pi * q * r_eff**2 * square)
+    edge = _curve(r_eff, clipped, q).brightness(square)
+    core = Core(jnp.where(steep, square, 0.0), 1 / square, jnp.where(steep, 3 * (mean - edge), 0.0))
+    return replace(_curve(r_eff, n, q), core=core)
 
 
 def _flux_within(square: Array, n: Array) -> Float[Array, "..."]:

@@ -6,10 +6,10 @@ import pytest
 from auditable import rows
 
 from classifiers.audit import hosts, target
+from classifiers.audit.host_settings import AxisSettings, TargetSettings
 from classifiers.audit.injectionset import InjectionSet
 from classifiers.audit.population import reweight
 from classifiers.audit.resampling import detection
-from classifiers.audit.settings import AxisSettings, TargetSettings
 from classifiers.intervals import weighted
 from data.config import validated
 from data.survey import default
