@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 from small_survey import SIZE, write_lenses, write_survey
@@ -13,8 +14,10 @@ from small_survey import SIZE, write_lenses, write_survey
 from data import lenses, loader, manifest
 from data.config import validated
 from data.files import sha256
+from data.skymap import SkyMaps
 from lensjax.errors import InputError
 from spark import survey
+from spark.jobs import outputs
 from spark.survey import STEPS, SurveySettings
 
 
@@ -59,6 +62,9 @@ def test_everything_a_run_directory_promises_is_there(whole, root):
     for name in ("pool", "crossmatch", "unmatched", "sample"):
         assert (whole / "counts" / f"{name}.csv").stat().st_size > 0
     assert (whole / "quarantine.csv").read_text() == "stage,path,row,reason\n"
+    galaxies = SkyMaps.load(whole)["galaxies"]
+    pool = pd.concat([pd.read_parquet(path) for path in outputs(whole / "pool")])
+    assert galaxies.at(pool["ra"], pool["dec"]).min() >= 1
     known, _ = lenses.read(whole / lenses.OF_A_RUN)
     listed, _ = lenses.read(root / "lenses.csv")
     for field in ("name", "ra", "dec", "grading"):
