@@ -34,6 +34,8 @@ def environment(tmp_path_factory) -> dict[str, str]:
         for k, v in os.environ.items()
         if k not in ("JAVA_HOME", "PATH", "HOME", "LENSJAX_DATA")
     }
+    quick = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+    kept["XLA_FLAGS"] = quick  # most of the time goes into compiling
     return {**kept, "HOME": str(folder), "PATH": f"{Path(sys.executable).parent}:{folder / 'bin'}"}
 
 
@@ -252,7 +254,13 @@ def test_a_damaged_shard_is_refused_by_name(small, tmp_path, environment):
     assert not (out / "records" / "train.json").exists()
 
 
-@pytest.mark.parametrize("what", ["sweep/sweep-*.fits", "coadd/*/*/*image-r.fits.fz"])
+@pytest.mark.parametrize(
+    "what",
+    [
+        pytest.param("sweep/sweep-*.fits", marks=pytest.mark.stress),
+        "coadd/*/*/*image-r.fits.fz",
+    ],
+)
 def test_a_truncated_survey_file_is_refused_by_name_and_the_next_run_continues(
     small, tmp_path, environment, what
 ):

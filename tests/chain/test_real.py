@@ -44,7 +44,8 @@ def run(survey_data, tmp_path_factory) -> Path:
         "audit.counterfactuals=0",
         "evaluate.resamples=40",
     ]
-    environment = {**os.environ, "LENSJAX_DATA": str(survey_data)}
+    quick = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+    environment = {**os.environ, "LENSJAX_DATA": str(survey_data), "XLA_FLAGS": quick}
     done = subprocess.run(
         [sys.executable, "-m", "lensjax.cli", *words],
         capture_output=True,

@@ -111,6 +111,7 @@ def test_the_run_record_names_files_and_settings(corrected):
         assert file.read(4) == b"\x89PNG"
 
 
+@pytest.mark.stress
 def test_the_right_prior_is_not_moved_beyond_its_uncertainty(run, tmp_path):
     words = ("--move", *MOVED, *SIZES, "--refine", "--rounds", "2")
     folder, found = calibrate(run, tmp_path / "run", calibratable.TRUTH, *words)

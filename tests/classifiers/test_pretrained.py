@@ -57,7 +57,7 @@ def drawn(name: str):
     return model
 
 
-NAMES = ["resnet18", pytest.param("efficientnet_v2_s", marks=pytest.mark.slow)]
+NAMES = ["resnet18", pytest.param("efficientnet_v2_s", marks=pytest.mark.stress)]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -152,6 +152,7 @@ def test_timms_efficientnet_has_other_names_for_the_same_layers():
     assert statedict._from_timm("blocks.9.0.conv.weight") == "blocks.9.0.conv.weight"
 
 
+@pytest.mark.stress
 def test_timms_efficientnet_computes_something_else_and_has_to_be_named():
     model = models.create("efficientnet_v2_s", {}, nnx.Rngs(0))
     with pytest.raises(InputError, match=r"say --architecture '\{variant: timm\}' for efficientn"):

@@ -175,6 +175,7 @@ def test_without_batch_statistics_a_divided_run_is_the_undivided_one(
     assert not np.array_equal(*found) and np.linalg.norm(found[1] - found[0]) < 1e-5 * moved
 
 
+@pytest.mark.stress
 def test_a_killed_run_goes_on_with_its_passes_whatever_the_memory(
     train, sizes, monkeypatch, capsys
 ):
