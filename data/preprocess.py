@@ -9,11 +9,8 @@ shared by the four middle pixels of an even one. A crop starts (H - crop) // 2 p
 edge. Where stamp and crop are not both odd or both even, the centre of the crop is therefore half a
 pixel from that of the stamp: the middle pixel of an odd stamp is pixel 32 of its 64-pixel crop.
 
-The median is the exact one, that of numpy: the mean of the two middle values of an even number. It
-is found by bisecting the ordered bit patterns of the floats. These are 32 counting passes that
-vectorise; on a processor they are 15 to 50 times faster than XLA's sort. On a graphics card
-four bits are found in a pass (`lensjax.choose.nth_largest`), because each pass takes time to start.
-The result is the same.
+The median is the exact one, that of numpy: the mean of the two middle values of an even number
+(`lensjax.medians`).
 
 A stamp whose MAD is 0 in a band (blank, or one value in more than half of the annulus) still has a
 result: what differs from the median goes to the clip, the rest to 0. `flat` names such stamps.
@@ -22,23 +19,19 @@ result: what differs from the median goes to the clip, the rest to 0. `flat` nam
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 from typing import Annotated
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 from pydantic import Field, model_validator
 
 from data.config import settings
-from lensjax.choose import nth_largest
 from lensjax.errors import InputError
+from lensjax.medians import median
 
 EPSILON = 1e-8
 SMALLEST_CROP = 16
-_SIGN = np.uint32(1 << 31)
-"""The bit that puts signed integers in the order of unsigned ones."""
 
 Fraction = Annotated[float, Field(gt=0.0, le=1.0)]
 
@@ -117,85 +110,6 @@ def cropped(
         )
     start = (height - size) // 2
     return images[..., start : start + size, start : start + size, :]
-
-
-def _ordered(x: Float[Array, "..."]) -> Int[Array, "..."]:
-    """Integers in the order of the floats (its own inverse on the bit patterns)."""
-    bits = jax.lax.bitcast_convert_type(x, jnp.int32)
-    return bits ^ ((bits >> 31) & 0x7FFFFFFF)
-
-
-def _value(key: Int[Array, "..."]) -> Float[Array, "..."]:
-    return jax.lax.bitcast_convert_type(key ^ ((key >> 31) & 0x7FFFFFFF), jnp.float32)
-
-
-def _middles(x: Float[Array, "..."], axis: int) -> tuple[Float[Array, "..."], Float[Array, "..."]]:
-    """The two middle order statistics along an axis (the same one twice when the number is odd)."""
-    n = x.shape[axis]
-    wanted = (n - 1) // 2 + 1  # rank, counted from 1, of the lower middle
-    keys = _ordered(x)
-    key = jax.lax.platform_dependent(
-        keys,
-        cpu=partial(_smallest_by_bisection, wanted=wanted, axis=axis),
-        default=partial(_smallest_by_digits, wanted=wanted, axis=axis),
-    )
-    if n % 2:
-        return _value(key), _value(key)
-    limit = jnp.iinfo(jnp.int32).max
-    following = jnp.min(jnp.where(keys > jnp.expand_dims(key, axis), keys, limit), axis)
-    return _value(key), _value(jnp.where(_at_most(keys, key, axis) > wanted, key, following))
-
-
-def _at_most(keys: Int[Array, "..."], bound: Int[Array, "..."], axis: int) -> Int[Array, "..."]:
-    return jnp.sum((keys <= jnp.expand_dims(bound, axis)).astype(jnp.int32), axis)
-
-
-def _smallest_by_bisection(keys: Int[Array, "..."], wanted: int, axis: int) -> Int[Array, "..."]:
-    """The wanted-th smallest key, bit by bit."""
-
-    def halve(_: int, bracket: tuple[Array, Array]) -> tuple[Array, Array]:
-        low, high = bracket  # _at_most(low) < wanted <= _at_most(high)
-        middle = (low & high) + ((low ^ high) >> 1)  # (low + high) // 2 without overflow
-        enough = _at_most(keys, middle, axis) >= wanted
-        return jnp.where(enough, low, middle), jnp.where(enough, middle, high)
-
-    first = jnp.take(keys, 0, axis)
-    limits = jnp.iinfo(jnp.int32)
-    return jax.lax.fori_loop(
-        0, 32, halve, (jnp.full_like(first, limits.min), jnp.full_like(first, limits.max))
-    )[1]
-
-
-def _smallest_by_digits(keys: Int[Array, "..."], wanted: int, axis: int) -> Int[Array, "..."]:
-    """The wanted-th smallest key, four bits at a time (`lensjax.choose.nth_largest`)."""
-    last = jnp.moveaxis(keys, axis, -1)
-    unsigned = jax.lax.bitcast_convert_type(last, jnp.uint32) ^ _SIGN
-    found = nth_largest(unsigned, last.shape[-1] - wanted + 1)
-    return jax.lax.bitcast_convert_type(found ^ _SIGN, jnp.int32)
-
-
-@jax.custom_jvp
-def _median_first(x: Float[Array, "n m"]) -> Float[Array, " m"]:
-    low, high = _middles(x, 0)
-    return 0.5 * (low + high)
-
-
-@_median_first.defjvp
-def _median_first_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
-    """The derivative goes to the one or two middle values. Values that are tied with one of them
-    share its part, which is one of the valid subgradients."""
-    (x,), (dx,) = primals, tangents
-    low, high = _middles(x, 0)
-    at_low, at_high = x == low, x == high
-    share = 0.5 * (
-        at_low / jnp.sum(at_low, 0, dtype=x.dtype) + at_high / jnp.sum(at_high, 0, dtype=x.dtype)
-    )
-    return 0.5 * (low + high), jnp.sum(share * dx, 0)
-
-
-def median(x: Float[Array, "n *rest"]) -> Float[Array, " *rest"]:
-    """Exact median along the first axis, float32, differentiable; no NaN among the values."""
-    return _median_first(x.reshape(x.shape[0], -1)).reshape(x.shape[1:])
 
 
 def _background(

@@ -61,7 +61,9 @@ def _threshold(keys: Int[Array, "R C"], count: int) -> Int[Array, ""]:
     return lax.platform_dependent(keys, cpu=partial(_bisected, count=count), default=by_digits)
 
 
-def nth_largest(keys: UInt32[Array, "*rest N"], count: int) -> UInt32[Array, "*rest"]:
+def nth_largest(
+    keys: UInt32[Array, "*rest N"], count: int | Int[Array, "*rest"]
+) -> UInt32[Array, "*rest"]:
     """The count-th largest along the last axis, digit by digit from the top: each pass counts the
     keys from every value of the next digit on. No loop, because a card waits between the rounds of
     one.
@@ -75,12 +77,12 @@ def nth_largest(keys: UInt32[Array, "*rest N"], count: int) -> UInt32[Array, "*r
     return found
 
 
-@partial(jax.jit, static_argnames=("count",))  # traced once for all digits
+@jax.jit  # traced once for all digits
 def _next_digit(
     keys: UInt32[Array, "*rest N"],
     found: UInt32[Array, "*rest"],
     shift: UInt32[Array, ""],
-    count: int,
+    count: int | Int[Array, "*rest"],
 ) -> UInt32[Array, "*rest"]:
     """The digit of the count-th largest key at `shift` bits, added to those that are `found`."""
     candidates = [found | jnp.uint32(digit) << shift for digit in range(1, 2**_DIGIT)]

@@ -5,12 +5,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from lensjax.arrays import Real
 from lensjax.checks import check_value
 from lensjax.component import POSITIVE
 from lensjax.grid import PixelGrid
+from lensjax.medians import masked_median
 from lensjax.psf import PSF
 
 MAD_TO_SIGMA = 1.4826022185056018
@@ -76,8 +77,7 @@ def fine_sky_sigma(
     all_kept = lambda parts: jnp.all(jnp.stack(parts), axis=0)
     good = along(along(keep, all_kept, 0), all_kept, 1)
     fine = host[reach:-reach, reach:-reach] - smooth
-    size = jnp.where(good, jnp.abs(fine), jnp.nan)
-    scatter = MAD_TO_SIGMA * jnp.nanmedian(size, axis=(0, 1))
+    scatter = MAD_TO_SIGMA * _median(jnp.abs(fine), good)
     alike = np.fft.irfft2(np.abs(np.fft.rfft2(_FINE, s=(16, 16))) ** 2, s=(16, 16))
     if correlation is None:
         return scatter / np.sqrt(alike[0, 0])
@@ -122,13 +122,18 @@ def _sky(host: Float[Array, "N N B"], inner: float) -> tuple[Array, Array, Array
     outside = jnp.asarray(PixelGrid(n, 1.0).radius() > inner * (n // 2))[..., None]
 
     def robust(keep):
-        values = jnp.where(keep, host, jnp.nan)
-        median = jnp.nanmedian(values, axis=(0, 1))
-        return median, MAD_TO_SIGMA * jnp.nanmedian(jnp.abs(values - median), axis=(0, 1))
+        median = _median(host, keep)
+        return median, MAD_TO_SIGMA * _median(jnp.abs(host - median), keep)
 
-    median, sigma = robust(outside)
+    median, sigma = robust(jnp.broadcast_to(outside, host.shape))
     keep = outside & (host < median + 4 * sigma)
     return keep, *robust(keep)
+
+
+def _median(image: Float[Array, "N N B"], keep: Bool[Array, "N N B"]) -> Float[Array, " B"]:
+    """Median of the pixels that are kept."""
+    rows = lambda a: jnp.moveaxis(a, -1, 0).reshape(a.shape[-1], -1)
+    return masked_median(rows(image), rows(keep))
 
 
 def arc_noise(key: Array, arc: Float[Array, "N N B"], gain: Real) -> Float[Array, "N N B"]:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from data.preprocess import PRESETS, Preprocess, annulus_pixels, flat, median, preset, raw_robust
+from data.preprocess import PRESETS, Preprocess, annulus_pixels, flat, preset, raw_robust
 from lensjax.errors import InputError
 
 SMALL = Preprocess(crop=32)
@@ -102,23 +102,6 @@ def test_does_not_change_under_scaling_and_shift(a, b):
     )
 
 
-def test_median_is_numpys_for_odd_even_tied_and_signed_values():
-    rng = np.random.default_rng(2)
-    for n in (1, 2, 5, 16, 1001):
-        plain, tied = rng.normal(size=(n, 3)), rng.integers(-2, 3, (n, 3))
-        x = np.hstack(
-            [plain, tied, np.zeros((n, 1)), plain * 10.0 ** rng.integers(-30, 30, (n, 3))]
-        ).astype(np.float32)
-        np.testing.assert_array_equal(np.asarray(jax.jit(median)(x)), np.median(x, 0))
-
-
-def test_gradient_of_the_median_goes_to_the_middle_values():
-    g = jax.jit(jax.grad(lambda x: median(x[:, None])[0]))
-    np.testing.assert_array_equal(g(jnp.array([3.0, -1.0, 7.0])), [1, 0, 0])
-    np.testing.assert_array_equal(g(jnp.array([3.0, -1.0, 7.0, 4.0])), [0.5, 0, 0, 0.5])
-    np.testing.assert_array_equal(g(jnp.array([2.0, 2.0, 2.0, 2.0])), [0.25] * 4)
-
-
 def test_gradient_agrees_with_a_finite_difference():
     rng = np.random.default_rng(3)
     image, way, weight = (rng.normal(0, 1, (32, 32, 3)).astype("f4") for _ in range(3))
@@ -162,22 +145,6 @@ def test_without_a_crop_it_is_the_whole_stamp_with_any_number_of_bands(size, ban
     assert whole.shape == images.shape and Preprocess().of(size) == p and p.of(7) == p
     np.testing.assert_array_equal(whole, compiled(images, p))
     np.testing.assert_array_equal(whole, reference(images, p))
-
-
-@pytest.mark.parametrize("number", [1, 16, 17, 1000])
-def test_a_card_finds_the_medians_that_a_processor_finds(number):
-    """Negative and positive values, zeros of both signs, ties, and the largest floats."""
-    from data.preprocess import _ordered, _smallest_by_bisection, _smallest_by_digits
-
-    rng = np.random.default_rng(number)
-    values = rng.normal(size=(number, 6)).astype(np.float32)
-    values[:, 1], values[::2, 2], values[::3, 3] = 0.0, -0.0, 3.4e38
-    values[:, 4], values[1::2, 5] = np.round(values[:, 4]), -3.4e38
-    keys = _ordered(jnp.asarray(values))
-    for wanted in {1, (number - 1) // 2 + 1, number}:
-        expected = np.sort(np.asarray(keys), axis=0)[wanted - 1]
-        for find in (_smallest_by_digits, _smallest_by_bisection):
-            np.testing.assert_array_equal(np.asarray(find(keys, wanted, 0)), expected)
 
 
 def test_a_card_gives_the_same_bits_and_gradients_without_a_loop(as_on_a_card):
