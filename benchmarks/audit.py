@@ -22,7 +22,8 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from shutil import which
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import jax
 import numpy as np
@@ -33,7 +34,7 @@ from benchmarks import audit_peer
 from benchmarks.audit_floor import answers, floor, machine_runs, table
 from benchmarks.training import processor
 from classifiers import frozen
-from classifiers.audit import sensitivity
+from classifiers.audit import plan, sensitivity
 from classifiers.audit.campaign import Campaign, described
 from classifiers.audit.injection import observe, unchanged
 from classifiers.audit.question import question
@@ -46,12 +47,14 @@ from data.files import write_json
 from data.preprocess import raw_robust
 from data.survey import default
 from lensjax.cli import prepared
+from lensjax.errors import InputError
 
 if TYPE_CHECKING:
     from classifiers.audit.injection import Batch
     from classifiers.frozen import Frozen
 
 MODEL = "resnet18"
+Mode = Literal["matched", "degraded"]
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,10 @@ class Question:
     batch: int = 48
     """injections made and scored together, as in the audit"""
     hosts: int = 48
-    """simulated hosts"""
+    """hosts, simulated or of the run: the injections that one of them gets tell how many hosts have
+    to be scored as well; a condition of the whole audit has 2,200 injections"""
+    degraded: bool = True
+    """also carry out a campaign whose hosts are degraded"""
     rounds: int = 7
     """every stage is measured so often, in turns"""
     slope_batches: int = 2
@@ -116,9 +122,9 @@ def simulated(out: Path, number: int, side: int) -> None:
     manifest.write(out / "manifest.parquet", pa.Table.from_pylist(rows))
 
 
-def campaign_of(out: Path, finder: Path, q: Question, number: int) -> Campaign:
+def campaign_of(out: Path, finder: Path, q: Question, number: int, mode: Mode) -> Campaign:
     """The audit's campaign of about so many injections, in cells of the Einstein radius alone and
-    into hosts of the commonest stamp size."""
+    into at most `q.hosts` hosts, those of the commonest stamp size."""
     radii = SPEC_GRID["theta_e"]
     each = -(-number // len(radii))
     s = AuditSettings(
@@ -128,11 +134,15 @@ def campaign_of(out: Path, finder: Path, q: Question, number: int) -> Campaign:
         axis={"psf_fwhm": None, "depth_m5": None},
         injections=each,
         per_host=each,
+        mode=mode,
         batch=q.batch,
         lens_radius=11.0 if q.run else 0.0,
     )
-    found = question(out, s).campaign
-    return replace(found, plan=[max(found.plan, key=len)])
+    asked = question(out, s)
+    found = asked.campaign
+    few = found.hosts.take(np.arange(len(found.hosts))[:: -(-len(found.hosts) // q.hosts)])
+    made = plan.chunks(few, asked.axes, each, each, mode == "degraded", s.seed)
+    return replace(found, hosts=few, plan=[max(made, key=len)])
 
 
 def in_turns(runs: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
@@ -179,16 +189,18 @@ def forward(c: Campaign, batches: list[Batch]) -> None:
 
 
 def end_to_end(c: Campaign, folder: Path) -> dict[str, Any]:
-    """The campaign carried out, from files to files; the quicker of two times."""
-    seconds, cores = [], []
+    """The campaign carried out, from files to files; the quicker of two times. Hosts are scored
+    before injection too: once each, or once an injection where they are degraded for it."""
+    (chunk,), seconds, cores = c.plan, [], []
     for turn in range(2):
         start, processors = time.perf_counter(), time.process_time()
         rows = c.carry_out(folder / str(turn))
         seconds.append(time.perf_counter() - start)
         cores.append((time.process_time() - processors) / seconds[-1])
     return {
+        "mode": "degraded" if chunk.degrade else "matched",
         "injections": len(rows),
-        "hosts_scored": sum(len(np.unique(chunk.host)) for chunk in c.plan),
+        "hosts_scored": len(chunk if chunk.degrade else np.unique(chunk.host)),
         "per_s": len(rows) / min(seconds),
         "seconds": seconds,
         "cores": cores[int(np.argmin(seconds))],
@@ -204,9 +216,9 @@ def measured(q: Question, folder: Path) -> dict[str, Any]:
         simulated(folder, q.hosts, q.crop)
     out = Path(q.run) if q.run else folder
     load = [os.getloadavg()[0]]
-    campaigns = [campaign_of(out, folder / "finder", q, n) for n in sorted(q.injections)]
-    c = campaigns[-1]
-    chunk = c.plan[0]
+    of = lambda n, mode: campaign_of(out, folder / "finder", q, n, mode)
+    campaigns = [of(n, "matched") for n in sorted(q.injections)]
+    c, chunk = campaigns[-1], campaigns[-1].plan[0]
     batches = [
         c.batch_of(chunk, rows, c.stamps(chunk.host[rows]))
         for rows in np.arange(max(q.slope_batches, 1) * c.batch).reshape(-1, c.batch) % len(chunk)
@@ -220,6 +232,11 @@ def measured(q: Question, folder: Path) -> dict[str, Any]:
     seconds = in_turns(parts | machine, q.rounds)
     rates = {name: amounts[name] / seconds[name] for name in machine}
     load.append(os.getloadavg()[0])
+    if q.degraded:
+        campaigns.append(worse := of(max(q.injections), "degraded"))
+        one = worse.batch_of(worse.plan[0], np.arange(c.batch) % len(chunk), c.stamps(chunk.host))
+        start = lambda: observe(worse.experiment(worse.plan[0]), one, unchanged())
+        compiled["render_degraded"] = once(start)
     carried = [end_to_end(one, folder / f"parts{i}") for i, one in enumerate(campaigns)]
     derived = None
     if q.slope_batches:
@@ -243,7 +260,12 @@ def measured(q: Question, folder: Path) -> dict[str, Any]:
 
 
 def main(q: Question) -> dict[str, Any]:
-    """Measures everything, prints the table and writes it down."""
+    """Measures everything, prints the table and writes it down. Raises InputError for an
+    interpreter or a run that is not there."""
+    if q.torch and which(q.torch) is None:
+        raise InputError(f"--torch {q.torch}: no such program; name a Python that has torch")
+    if q.run and not (Path(q.run) / "manifest.parquet").is_file():
+        raise InputError(f"--run {q.run}: no manifest.parquet there; name a finished run")
     keep_memory()
     kind = jax.devices()[0].device_kind.replace(" ", "-").lower()
     with tempfile.TemporaryDirectory() as name:
@@ -269,4 +291,7 @@ def main(q: Question) -> dict[str, Any]:
 
 if __name__ == "__main__":
     prepared()  # as the command lensjax
-    main(tyro.cli(Question, description=__doc__))
+    try:
+        main(tyro.cli(Question, description=__doc__))
+    except InputError as error:
+        raise SystemExit(str(error)) from None

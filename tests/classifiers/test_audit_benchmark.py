@@ -43,6 +43,7 @@ def test_it_measures_everything_but_derivatives_on_small_stamps(network, tmp_pat
         hosts=5,
         rounds=1,
         slope_batches=0,
+        degraded=False,
         peer=6,
         crop=33,
         out=tmp_path / "audit.json",
@@ -61,7 +62,9 @@ def test_it_measures_everything_but_derivatives_on_small_stamps(network, tmp_pat
     said, rate = found["answers"], found["end_to_end"][-1]["per_s"]
     assert said["rate_over_floor"] == pytest.approx(rate / said["floor_per_s"])
     compiling = sum(found["compile_s"].values()) / 60
-    assert said["whole_audit_minutes"] == pytest.approx(385 * 200 / rate / 60 + compiling)
+    assert said["whole_audit_minutes"]["matched"] == pytest.approx(
+        385 * 200 / rate / 60 + compiling
+    )
     assert 0 < said["share_before_network"] < 1
 
 
@@ -74,7 +77,15 @@ def test_a_missed_target_names_the_stage_to_blame():
         "machine": {"operations_per_s": 1e12, "bytes_per_s": 1e12},
         "stage_s_per_injection": dict.fromkeys(audit_floor.STAGES, 1e-3) | {"render": 0.02},
         "end_to_end": [
-            {"injections": 9, "hosts_scored": 1, "per_s": 40.0, "cores": 1.0, "load": 1.0}
+            {
+                "mode": mode,
+                "injections": 9,
+                "hosts_scored": 1,
+                "per_s": n,
+                "cores": 1.0,
+                "load": 1.0,
+            }
+            for mode, n in (("matched", 200.0), ("degraded", 40.0))
         ],
         "compile_s": {"render": 60.0},
         "derivatives": {"ratio": 3.0},
@@ -82,7 +93,10 @@ def test_a_missed_target_names_the_stage_to_blame():
     }
     found["answers"] = audit_floor.answers(found)
     lines = {line.split("|")[1].strip(): line for line in audit_floor.table(found) if "|" in line}
-    assert "no; slowest: render" in lines["385 x 200 injections, minutes"]
+    assert lines["385 x 200 injections, matched, minutes"].endswith("| yes |")
+    assert "no; slowest: render" in lines["385 x 200 injections, degraded, minutes"]
     assert "no; slowest: render" in lines["render, PSF and preprocessing of all stages"]
     assert lines["all derivatives over the forward pass"].endswith("| yes |")
-    assert found["answers"]["whole_audit_minutes"] == pytest.approx(77_000 / 40 / 60 + 1)
+    assert found["answers"]["whole_audit_minutes"]["degraded"] == pytest.approx(
+        77_000 / 40 / 60 + 1
+    )
