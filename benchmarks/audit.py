@@ -181,6 +181,13 @@ def stages(c: Campaign, batch: Batch, finder: Frozen) -> dict[str, Callable[[], 
     }
 
 
+def degrading(c: Campaign) -> Callable[[], Any]:
+    """Bringing the hosts of one batch to the conditions of the stamps."""
+    chunk, rows = c.plan[0], np.arange(c.batch) % len(c.plan[0])
+    hosts, batch = jax.jit(lambda e, b: e.hosts(b)), c.batch_of(chunk, rows, c.stamps(chunk.host))
+    return lambda: hosts(c.experiment(chunk), batch)
+
+
 def forward(c: Campaign, batches: list[Batch]) -> None:
     """The forward pass as the audit makes it."""
     for batch in batches:
@@ -226,6 +233,10 @@ def measured(q: Question, folder: Path) -> dict[str, Any]:
     compiled = {"render": once(lambda: observe(c.experiment(chunk), batches[0], unchanged()))}
     compiled["network"] = once(lambda: forward(c, batches[:1]))
     parts = stages(c, batches[0], network)
+    if q.degraded:
+        worse = of(max(q.injections), "degraded")
+        parts["degrade"] = degrading(worse)
+        campaigns.append(worse)
     machine, amounts = machine_runs()
     for run in (*parts.values(), *machine.values()):
         once(run)
@@ -233,10 +244,9 @@ def measured(q: Question, folder: Path) -> dict[str, Any]:
     rates = {name: amounts[name] / seconds[name] for name in machine}
     load.append(os.getloadavg()[0])
     if q.degraded:
-        campaigns.append(worse := of(max(q.injections), "degraded"))
-        one = worse.batch_of(worse.plan[0], np.arange(c.batch) % len(chunk), c.stamps(chunk.host))
-        start = lambda: observe(worse.experiment(worse.plan[0]), one, unchanged())
-        compiled["render_degraded"] = once(start)
+        first = np.arange(c.batch) % len(worse.plan[0])
+        observed = lambda: worse.observed(worse.plan[0], first, worse.stamps(worse.plan[0].host))
+        compiled["render_degraded"] = once(observed)
     carried = [end_to_end(one, folder / f"parts{i}") for i, one in enumerate(campaigns)]
     derived = None
     if q.slope_batches:

@@ -30,7 +30,11 @@ STAGES = {
     "preprocess": "preprocessing",
     "network": "network",
     "table": "columns of the table",
+    "degrade": "hosts degraded (where they are)",
 }
+APART = ("draw", "degrade")
+"""Stages that are part of another, or that hosts as they are do not have."""
+
 RAY, PSF_ROWS = 110 + 40, 1.6e6
 """Operations of a ray through SIE, shear and Sersic, and of a PSF's two rows of weights, counted
 as in benchmarks/render.py."""
@@ -90,7 +94,10 @@ def answers(found: dict[str, Any]) -> dict[str, Any]:
         "operations": operations / m["operations_per_s"],
         "bytes": (need["network_bytes"] + need["stamp_bytes"]) / m["bytes_per_s"],
     }
-    each = {k: v for k, v in found["stage_s_per_injection"].items() if k != "draw"}
+    parts = found["stage_s_per_injection"]
+    each = {k: v for k, v in parts.items() if k not in APART}
+    twice = {k: 2 * each[k] for k in ("preprocess", "network")}  # a host of each injection's own
+    by_mode = {"matched": each, "degraded": {**parts, "draw": 0.0, **twice}}
     rates = {e["mode"]: e["per_s"] for e in found["end_to_end"]}  # of the largest campaign
     rate, derived = rates["matched"], found["derivatives"]
     compiling = sum(found["compile_s"].values())
@@ -103,7 +110,7 @@ def answers(found: dict[str, Any]) -> dict[str, Any]:
             mode: (CELLS * IN_A_CELL / each_s + compiling) / 60 for mode, each_s in rates.items()
         },
         "share_before_network": (each["render"] + each["preprocess"]) / sum(each.values()),
-        "slowest_stage": max(each, key=each.__getitem__),
+        "slowest_stage": {mode: max(of, key=of.__getitem__) for mode, of in by_mode.items()},
     }
     if derived:
         said["derivatives_over_forward"] = derived["ratio"]
@@ -116,7 +123,8 @@ def table(found: dict[str, Any]) -> list[str]:
     """What was found, for people."""
     need, m, said, p = (found[k] for k in ("floor", "machine", "answers", "peer"))
     each = found["stage_s_per_injection"]
-    total = sum(v for k, v in each.items() if k != "draw")
+    total = sum(v for k, v in each.items() if k not in APART)
+    share = {k: "" if k in APART else f"{100 * v / total:.1f} %" for k, v in each.items()}
     bound = said["floor_s_per_injection"]
     lines = [
         f"Floor, one injection: network {need['network_operations'] / 1e9:.2f} billion operations "
@@ -129,10 +137,7 @@ def table(found: dict[str, Any]) -> list[str]:
         "",
         "| stage | ms an injection | share |",
         "|---|---|---|",
-        *(
-            f"| {STAGES[k]} | {1e3 * v:.3f} | {f'{100 * v / total:.1f} %' if k != 'draw' else ''} |"
-            for k, v in each.items()
-        ),
+        *(f"| {STAGES[k]} | {1e3 * v:.3f} | {share[k]} |" for k, v in each.items()),
         f"| all stages: {1 / total:.1f} injections/s | {1e3 * total:.3f} | |",
         "",
         *(
@@ -159,15 +164,21 @@ def table(found: dict[str, Any]) -> list[str]:
     lines += [f"Peer left out: {', '.join(p['left_out'])}"] if p["left_out"] else []
     lines += ["", "| target | measured | wanted | met |", "|---|---|---|---|"]
     whole, minutes = f"{CELLS} x {IN_A_CELL} injections", said["whole_audit_minutes"]
+    slowest = said["slowest_stage"]
     targets = [
-        *((f"{whole}, {mode}, minutes", value, MINUTES) for mode, value in minutes.items()),
-        ("render, PSF and preprocessing of all stages", said["share_before_network"], SHARE),
+        *((f"{whole}, {m}, minutes", v, MINUTES, slowest[m]) for m, v in minutes.items()),
+        (
+            "render, PSF and preprocessing of all stages",
+            said["share_before_network"],
+            SHARE,
+            "render" if each["render"] > each["preprocess"] else "preprocess",
+        ),
     ]
     if "derivatives_over_forward" in said:
-        slopes = said["derivatives_over_forward"]
-        targets.append(("all derivatives over the forward pass", slopes, SLOPES))
-    for words, value, most in targets:
-        met = "yes" if value <= most else f"no; slowest: {said['slowest_stage']}"
+        ratio = said["derivatives_over_forward"]
+        targets.append(("all derivatives over the forward pass", ratio, SLOPES, "derivatives"))
+    for words, value, most, blamed in targets:
+        met = "yes" if value <= most else f"no; slowest: {blamed}"
         lines.append(f"| {words} | {value:.2f} | at most {most:g} | {met} |")
     lines.append("Re-weighting: benchmarks/populations.py.")
     return lines
