@@ -35,7 +35,8 @@ def survey_data() -> Path:
     """Folder of real survey data: LENSJAX_DATA, or ../shared/data beside the checkout; skips when
     neither is there."""
     here = Path(__file__).resolve().parents[1]
-    folder = Path(os.environ.get("LENSJAX_DATA") or here.parent / "shared" / "data")
+    given = os.environ.get("LENSJAX_DATA") or here.parent / "shared" / "data"
+    folder = Path(given).absolute()  # some tests change the working directory
     if not (folder / "MANIFEST.csv").is_file():
         pytest.skip(f"no real survey data: set LENSJAX_DATA (looked in {folder})")
     return folder

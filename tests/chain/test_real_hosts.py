@@ -52,7 +52,7 @@ def here(survey_data, tmp_path_factory):
     made = jax.jit(Experiment.observe, compiler_options=QUICK)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        patch.setenv("LENSJAX_DATA", str(survey_data.resolve()))
+        patch.setenv("LENSJAX_DATA", str(survey_data))
         quick = lambda e, b, n: made(e, b, n.of(len(b)))
         patch.setattr(campaign, "observe", quick)
         exec("\n".join(re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.S)), {})
