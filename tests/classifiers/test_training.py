@@ -92,7 +92,7 @@ def test_training_without_progress_stops_after_patience(parts, tmp_path):
         assert (summary["epochs"], summary["best_epoch"]) == (epochs, 1)
 
 
-@pytest.mark.slow
+@pytest.mark.stress
 def test_two_devices_train_as_one_does(uninterrupted, survey, tmp_path):
     """The whole command in a process with two virtual devices: every loss is that of a single
     device, within float error."""

@@ -3,6 +3,8 @@ that still holds."""
 
 import json
 
+import pytest
+
 from benchmarks import training
 
 
@@ -11,6 +13,7 @@ def rows(question):
     return {r["model"]: r for r in json.loads(question.out.read_text())["training"]}
 
 
+@pytest.mark.stress
 def test_models_not_asked_for_keep_their_rows_on_the_same_commit_only(tmp_path, monkeypatch):
     out = tmp_path / "training.json"
     small = {
