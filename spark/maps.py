@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import numpy as np
 from pydantic import Field, field_validator
 
 from data import skymap
@@ -53,21 +54,25 @@ def make_maps(
     folder = out / "maps"
     work = partial(summed, survey=survey, nside=s.nside)
     items = [(path.stem, path) for path in tables]
-    run_partitions(spark, folder / PARTS, items, work, ".parquet", "maps of the sky")
+    done = run_partitions(spark, folder / PARTS, items, work, ".parquet", "maps of the sky")
+    unplaced = sum(one["counters"]["without_position"] for one in done)
     parts = [pd.read_parquet(path) for path in outputs(folder / PARTS)]
     files = skymap.write(folder, parts, survey, s.nside)
     pixels = pd.concat(parts)["pixel"].nunique()
     shutil.rmtree(folder / PARTS)
-    return {"maps": len(files), "nside": s.nside, "pixels": int(pixels)}
+    figures = {"maps": len(files), "nside": s.nside, "pixels": int(pixels)}
+    return figures | ({"galaxies_without_position": unplaced} if unplaced else {})
 
 
 def summed(path: Path, temporary: Path, *, survey: Survey, nside: int) -> dict[str, Any]:
-    """The work on one table: its rows summed by pixel."""
+    """The work on one table: its rows summed by pixel. Those without a position are left out."""
     import pyarrow.parquet as pq
 
     names = {"ra", "dec", *(column for column, *_ in skymap.quantities(survey).values())}
     held = [name for name in pq.read_schema(path).names if name in names]
     table = pq.read_table(path, columns=held, partitioning=None)
     columns = {name: table[name].to_pandas().to_numpy(float) for name in held}
+    placed = np.isfinite(columns["ra"]) & np.isfinite(columns["dec"])
+    columns = {name: values[placed] for name, values in columns.items()}
     skymap.sums(columns, survey, nside).to_parquet(temporary, index=False)
-    return {"galaxies": table.num_rows}
+    return {"without_position": int((~placed).sum())}

@@ -55,6 +55,21 @@ def test_the_same_tables_give_the_same_bytes_and_other_files_the_same_values(out
     np.testing.assert_allclose(one.at(*at), other.at(*at), rtol=2e-7)
 
 
+def test_galaxies_without_a_position_are_left_out_and_counted(out, tmp_path):
+    whole = pq.ParquetDataset(outputs(out / "pool")).read().to_pandas()
+    whole.loc[whole.index[:3], "dec"] = np.nan
+    whole.to_parquet(tmp_path / "some.parquet")
+    figures = make_maps(None, tmp_path / "some", [tmp_path / "some.parquet"], MapSettings(nside=32))
+    assert figures["galaxies_without_position"] == 3
+    rows = whole.iloc[3:]
+    number = SkyMaps.load(tmp_path / "some")["galaxies"].at(rows["ra"], rows["dec"])
+    assert (1 / number).sum() == pytest.approx(figures["pixels"])
+    whole.assign(ra=np.nan).to_parquet(tmp_path / "none.parquet")
+    figures = make_maps(None, tmp_path / "none", [tmp_path / "none.parquet"], MapSettings(nside=32))
+    assert figures["pixels"] == 0 and figures["galaxies_without_position"] == len(whole)
+    assert np.isnan(SkyMaps.load(tmp_path / "none")["galaxies"].at(10.0, 0.0))
+
+
 def test_nside_is_a_power_of_two():
     with pytest.raises(InputError, match="nside should be a power of 2, got 100"):
         validated(MapSettings, {"nside": 100}, "survey.maps")
