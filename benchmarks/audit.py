@@ -8,7 +8,8 @@ bands: end to end, from the files of hosts to the table of injections, and stage
 batch. Then all derivatives of a batch beside its forward pass. Beside it the sources' way on the
 same scenes and hosts (audit_peer.py): lenstronomy, one injection after the other on two processes,
 then batches through PyTorch's ResNet-18 (--torch PYTHON: an interpreter with torch and
-torchvision). A peer that is not installed is named and left out.
+torchvision). A peer that is not installed is named and left out. What a graphics card would do
+around the network is counted without one (audit_card.py, --gpu FOLDER).
 
 Hosts are simulated, or those of a finished run (--run DIR). The network's numbers are random: they
 do not change its speed. Re-weighting is measured by benchmarks/populations.py.
@@ -30,7 +31,7 @@ import numpy as np
 import tyro
 
 import lensjax as lj
-from benchmarks import audit_peer
+from benchmarks import audit_card, audit_peer
 from benchmarks.audit_floor import answers, floor, machine_runs, table
 from benchmarks.training import processor
 from classifiers import frozen
@@ -66,6 +67,8 @@ class Question:
     run: Annotated[str, tyro.conf.arg(help="finished run whose hosts are taken")] = ""
     torch: str = ""
     """interpreter with torch and torchvision, for the peer; empty: no network of the peer"""
+    gpu: str = ""
+    """folder of aot.py and roofline.py, which compile for a card; empty: kernels are not counted"""
     batch: int = 48
     """injections made and scored together, as in the audit"""
     hosts: int = 48
@@ -265,6 +268,9 @@ def measured(q: Question, folder: Path) -> dict[str, Any]:
         "end_to_end": carried,
         "derivatives": derived,
         "peer": audit_peer.measured(c, folder / "peer", q.peer, q.torch, MODEL),
+        "card": audit_card.counted(
+            q.gpu, c.experiment(chunk), batches[0], network.preprocess.of(q.crop)
+        ),
         "load": load,
     }
 
