@@ -100,8 +100,7 @@ def simulated(out: Path, number: int, side: int) -> None:
     for i in range(number):
         fwhm = np.array(survey.fwhm_ratio) * rng.uniform(0.9, 1.7)
         depth = np.array([1500.0, 800.0, 250.0]) * rng.uniform(0.5, 1.5)
-        width = fwhm / 2.3548 / pixels.scale
-        sigma = np.sqrt(1 / (4 * np.pi * width**2) / depth)  # sum(psf^2) of a Gaussian
+        sigma = np.asarray(lj.pixel_sigma(depth, lj.Gaussian(fwhm), pixels))
         galaxy = np.exp(-pixels.radius() / rng.uniform(3, 8))[..., None] * light
         stamp = (galaxy + sigma * rng.normal(size=galaxy.shape)).astype(np.float32)
         row: dict[str, Any] = {

@@ -28,9 +28,6 @@ if TYPE_CHECKING:
 RAYS, HALF = 4, 12
 """Rays a pixel and axis; half the side of a PSF kernel, pixels."""
 
-FWHM = 2.3548200450309493
-"""of a Gaussian, in standard deviations"""
-
 
 @cache
 def model(size: int, scale: float, lenses: tuple[str, ...], lights: tuple[str, ...]) -> Any:
@@ -54,13 +51,15 @@ def arc(scene: dict[str, Any]) -> np.ndarray:
     (nanomaggies) and fwhm (arcsec) in every band."""
     from scipy.signal import fftconvolve
 
+    from lensjax.psf import FWHM_TO_SIGMA
+
     size, scale = scene["size"], scene["scale"]
     made = model(size, scale, tuple(scene["lenses"]), tuple(scene["lights"]))
     sharp = made.image(scene["of_lenses"], scene["of_lights"], unconvolved=True)
-    t = np.arange(-HALF, HALF + 1) * scale * FWHM
+    t = np.arange(-HALF, HALF + 1) * scale
     bands = []
     for flux, fwhm in zip(scene["flux"], scene["fwhm"]):
-        row = np.exp(-0.5 * (t / fwhm) ** 2)
+        row = np.exp(-0.5 * (t / (fwhm * FWHM_TO_SIGMA)) ** 2)
         kernel = np.outer(row, row) / row.sum() ** 2
         bands.append(flux * fftconvolve(sharp, kernel, mode="same"))
     return np.stack(bands, axis=-1)

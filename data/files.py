@@ -9,7 +9,10 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @contextmanager
@@ -30,6 +33,12 @@ def write_json(path: str | Path, value: Any) -> None:
     """JSON with sorted keys, so that equal values are equal bytes."""
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(value, indent=1, sort_keys=True, default=str) + "\n")
+
+
+def write_csv(path: str | Path, table: pd.DataFrame) -> None:
+    """A table as CSV, numbers to eight digits."""
+    with replacing(path) as temporary:
+        table.to_csv(temporary, index=False, float_format="%.8g")
 
 
 def sha256(path: str | Path) -> str:

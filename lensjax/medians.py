@@ -34,21 +34,22 @@ def _value(key: Int[Array, "..."]) -> Float[Array, "..."]:
     return jax.lax.bitcast_convert_type(key ^ ((key >> 31) & 0x7FFFFFFF), jnp.float32)
 
 
-def _middles(x: Float[Array, "..."], axis: int) -> tuple[Float[Array, "..."], Float[Array, "..."]]:
-    """The two middle order statistics along an axis (the same one twice when the number is odd)."""
-    n = x.shape[axis]
-    wanted = (n - 1) // 2 + 1  # rank, counted from 1, of the lower middle
-    keys = _ordered(x)
+def _middles(
+    keys: Int[Array, "..."], n: int | Int[Array, "..."], axis: int
+) -> tuple[Float[Array, "..."], Float[Array, "..."]]:
+    """The two middle ones of the n smallest along an axis (the same one twice where n is odd)."""
+    wanted = (n + 1) // 2  # rank, counted from 1, of the lower middle
     key = jax.lax.platform_dependent(
         keys,
-        cpu=partial(_smallest_by_bisection, wanted=wanted, axis=axis),
-        default=partial(_smallest_by_digits, wanted=wanted, axis=axis),
+        jnp.asarray(wanted, jnp.int32),
+        cpu=partial(_smallest_by_bisection, axis=axis),
+        default=partial(_smallest_by_digits, axis=axis),
     )
-    if n % 2:
+    if isinstance(n, int) and n % 2:
         return _value(key), _value(key)
-    limit = jnp.iinfo(jnp.int32).max
-    following = jnp.min(jnp.where(keys > jnp.expand_dims(key, axis), keys, limit), axis)
-    return _value(key), _value(jnp.where(_at_most(keys, key, axis) > wanted, key, following))
+    following = jnp.min(jnp.where(keys > jnp.expand_dims(key, axis), keys, _LAST), axis)
+    alone = (n % 2 == 1) | (_at_most(keys, key, axis) > wanted)
+    return _value(key), _value(jnp.where(alone, key, following))
 
 
 def _at_most(keys: Int[Array, "..."], bound: Int[Array, "..."], axis: int) -> Int[Array, "..."]:
@@ -56,7 +57,7 @@ def _at_most(keys: Int[Array, "..."], bound: Int[Array, "..."], axis: int) -> In
 
 
 def _smallest_by_bisection(
-    keys: Int[Array, "..."], wanted: int | Int[Array, "..."], axis: int
+    keys: Int[Array, "..."], wanted: Int[Array, "..."], axis: int
 ) -> Int[Array, "..."]:
     """The wanted-th smallest key, bit by bit."""
 
@@ -74,7 +75,7 @@ def _smallest_by_bisection(
 
 
 def _smallest_by_digits(
-    keys: Int[Array, "..."], wanted: int | Int[Array, "..."], axis: int
+    keys: Int[Array, "..."], wanted: Int[Array, "..."], axis: int
 ) -> Int[Array, "..."]:
     """The wanted-th smallest key, four bits at a time (`lensjax.choose.nth_largest`)."""
     last = jnp.moveaxis(keys, axis, -1)
@@ -83,23 +84,26 @@ def _smallest_by_digits(
     return jax.lax.bitcast_convert_type(found ^ _SIGN, jnp.int32)
 
 
+def _shares(
+    at_low: Bool[Array, "..."], at_high: Bool[Array, "..."], axis: int, dtype: Any
+) -> Float[Array, "..."]:
+    """What each value adds to the derivative of a median: it goes to the one or two middle values.
+    Values that are tied with one of them share its part, which is one of the valid subgradients."""
+    number = lambda at: jnp.maximum(jnp.sum(at, axis, dtype=dtype, keepdims=True), 1)
+    return 0.5 * (at_low / number(at_low) + at_high / number(at_high))
+
+
 @jax.custom_jvp
 def _median_first(x: Float[Array, "n m"]) -> Float[Array, " m"]:
-    low, high = _middles(x, 0)
+    low, high = _middles(_ordered(x), x.shape[0], 0)
     return 0.5 * (low + high)
 
 
 @_median_first.defjvp
 def _median_first_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
-    """The derivative goes to the one or two middle values. Values that are tied with one of them
-    share its part, which is one of the valid subgradients."""
     (x,), (dx,) = primals, tangents
-    low, high = _middles(x, 0)
-    at_low, at_high = x == low, x == high
-    share = 0.5 * (
-        at_low / jnp.sum(at_low, 0, dtype=x.dtype) + at_high / jnp.sum(at_high, 0, dtype=x.dtype)
-    )
-    return 0.5 * (low + high), jnp.sum(share * dx, 0)
+    low, high = _middles(_ordered(x), x.shape[0], 0)
+    return 0.5 * (low + high), jnp.sum(_shares(x == low, x == high, 0, x.dtype) * dx, 0)
 
 
 def median(x: Float[Array, "n *rest"]) -> Float[Array, " *rest"]:
@@ -113,36 +117,24 @@ def masked_median(
 ) -> Float[Array, "*rest"]:
     """Exact median along the last axis of the values that are kept and not NaN, found in float32,
     differentiable; NaN where there are none."""
-    low, high, some = _kept_middles(x, keep)
-    return jnp.where(some, 0.5 * (low + high), jnp.nan)
+    low, high, keep = _kept_middles(x, keep)
+    return jnp.where(keep.any(-1), 0.5 * (low + high), jnp.nan)
 
 
 def _kept_middles(
     x: Float[Array, "*rest n"], keep: Bool[Array, "*rest n"]
-) -> tuple[Float[Array, "*rest"], Float[Array, "*rest"], Bool[Array, "*rest"]]:
-    """As `_middles` among the kept values, and whether there are any."""
+) -> tuple[Float[Array, "*rest"], Float[Array, "*rest"], Bool[Array, "*rest n"]]:
+    """The two middle values, and which values count."""
     keep = keep & ~jnp.isnan(x)
     keys = jnp.where(keep, _ordered(x.astype(jnp.float32)), _LAST)
-    n = jnp.sum(keep, -1, dtype=jnp.int32)
-    wanted = (n + 1) // 2
-    key = jax.lax.platform_dependent(
-        keys,
-        wanted,
-        cpu=partial(_smallest_by_bisection, axis=-1),
-        default=partial(_smallest_by_digits, axis=-1),
-    )
-    following = jnp.min(jnp.where(keys > key[..., None], keys, _LAST), -1)
-    single = (n % 2 == 1) | (_at_most(keys, key, -1) > wanted)
-    low, high = (_value(k).astype(x.dtype) for k in (key, jnp.where(single, key, following)))
-    return low, high, n > 0
+    low, high = _middles(keys, jnp.sum(keep, -1, dtype=jnp.int32), -1)
+    return low.astype(x.dtype), high.astype(x.dtype), keep
 
 
 @masked_median.defjvp
 def _masked_median_jvp(primals: tuple[Array, Array], tangents: tuple[Array, Any]) -> Any:
-    """As `_median_first_jvp`."""
     (x, keep), (dx, _) = primals, tangents
-    low, high, some = _kept_middles(x, keep)
-    same = [keep & (x.astype(jnp.float32) == v[..., None]) for v in (low, high)]
-    share = 0.5 * sum(at / jnp.maximum(jnp.sum(at, -1, keepdims=True), 1) for at in same)
-    change = jnp.sum(jnp.where(keep, share * dx, 0.0), -1, dtype=x.dtype)
-    return jnp.where(some, 0.5 * (low + high), jnp.nan), change
+    low, high, keep = _kept_middles(x, keep)
+    at_low, at_high = (keep & (x.astype(jnp.float32) == v[..., None]) for v in (low, high))
+    change = jnp.where(keep, _shares(at_low, at_high, -1, x.dtype) * dx, 0.0)
+    return jnp.where(keep.any(-1), 0.5 * (low + high), jnp.nan), jnp.sum(change, -1, dtype=x.dtype)

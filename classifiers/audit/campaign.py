@@ -36,10 +36,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SUFFIX = ".parquet"
-OF_THE_HOST = (
-    *("release", "ra", "dec", "healpix_128", "type"),
-    *(KERNEL, MEASURED_ON, *kernels.PLACE),
-)
+OF_THE_HOST = ("release", "ra", "dec", "healpix_128", "type", KERNEL, MEASURED_ON, *kernels.PLACE)
 """Columns of the manifest that every injection has as well, where the manifest has them."""
 
 EDGE = 2

@@ -125,11 +125,11 @@ def choose(
             raise InputError(
                 f"{s.host_list}: not a CSV file with a column galaxy_id ({error})"
             ) from None
-        found = hosts.named(manifest, names, s.psf_fwhm, survey, psf_needed=False)
+        found = hosts.named(manifest, names, s.psf_fwhm, survey)
     else:
         outside = trained is not None
         splits = None if outside else s.splits
-        found = hosts.candidates(manifest, splits, s.psf_fwhm, survey, outside, psf_needed=False)
+        found = hosts.candidates(manifest, splits, s.psf_fwhm, survey, outside)
     if not len(found):
         raise InputError(
             f"{path}: no negative in split {' or '.join(s.splits)}, so there is nothing to inject "

@@ -138,12 +138,11 @@ def candidates(
     assumed_psf: Sequence[float] = (),
     survey: Survey | None = None,
     unlabelled: bool = False,
-    psf_needed: bool = True,
 ) -> Hosts:
     """The negatives (label 0) of these splits (None: of any), sorted by galaxy_id.
 
     unlabelled: whether objects that nobody has labelled count as negatives. Raises InputError when
-    the manifest lacks a column, and, where a PSF is needed, as `require_psf` does.
+    the manifest lacks a column. Where no PSF is known it is NaN, see `require_psf`.
     """
     for name in ("galaxy_id", "cutout_path", "label", "split"):
         if name not in manifest:
@@ -158,7 +157,7 @@ def candidates(
         chosen = chosen[chosen["quality_ok"].fillna(True).astype(bool)]
     if splits is not None:
         chosen = chosen[chosen["split"].isin(list(splits))]
-    return _hosts(chosen.sort_values("galaxy_id"), assumed_psf, survey or default(), psf_needed)
+    return _hosts(chosen.sort_values("galaxy_id"), assumed_psf, survey or default())
 
 
 def named(
@@ -166,10 +165,9 @@ def named(
     ids: Sequence[str],
     assumed_psf: Sequence[float] = (),
     survey: Survey | None = None,
-    psf_needed: bool = True,
 ) -> Hosts:
     """The hosts with these names, whatever they are: `refuse` decides. Raises InputError for a name
-    that the manifest lacks, and, where a PSF is needed, as `require_psf` does."""
+    that the manifest lacks."""
     found = manifest.set_index("galaxy_id", drop=False)
     unknown = [i for i in ids if i not in found.index]
     if unknown:
@@ -177,7 +175,7 @@ def named(
             f"host list: {unknown[0]} is not in the manifest ({len(unknown)} such); remove it from "
             "the list"
         )
-    return _hosts(found.loc[sorted(set(ids))], assumed_psf, survey or default(), psf_needed)
+    return _hosts(found.loc[sorted(set(ids))], assumed_psf, survey or default())
 
 
 def require_psf(hosts: Hosts) -> None:
@@ -191,9 +189,7 @@ def require_psf(hosts: Hosts) -> None:
         )
 
 
-def _hosts(
-    table: pd.DataFrame, assumed_psf: Sequence[float], survey: Survey, psf_needed: bool
-) -> Hosts:
+def _hosts(table: pd.DataFrame, assumed_psf: Sequence[float], survey: Survey) -> Hosts:
     if len(assumed_psf) not in (0, len(survey.bands)):
         raise InputError(
             f"audit.psf_fwhm has {len(assumed_psf)} values; give one for each of "
@@ -206,7 +202,7 @@ def _hosts(
         table[name].to_numpy() if name in table else np.full(len(table), value)
     )
     text = lambda name: table[name].astype(str).to_numpy()
-    found = Hosts(
+    return Hosts(
         text("galaxy_id"),
         text("split"),
         table["label"].to_numpy(np.int64),
@@ -219,9 +215,6 @@ def _hosts(
         {str(name): _column(table, name) for name in table.columns},
         survey,
     )
-    if psf_needed:
-        require_psf(found)
-    return found
 
 
 def refuse(

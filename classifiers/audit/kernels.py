@@ -35,7 +35,8 @@ def of_host(hosts: Hosts, place: int, out: Path) -> Float[np.ndarray, "b k k"]:
     missing = [c for c in PLACE if c not in hosts.columns]
     at = None if missing else tuple(float(hosts.columns[c][place]) for c in PLACE)
     paths = [_path(out, name.replace("{band}", band)) for band in bands]
-    return of_bands(paths, at, f"host {hosts.ids[place]}", "add these columns to the manifest")
+    cure = f"add columns {' and '.join(PLACE)} to the manifest"
+    return of_bands(paths, at, f"host {hosts.ids[place]}", cure)
 
 
 def of_bands(
@@ -50,7 +51,7 @@ def of_bands(
             found.append(read(path, 1)[0])
         elif at is None or not np.isfinite(at).all():
             raise InputError(
-                f"{who}: {KERNEL} names PsfEx models, and {' and '.join(PLACE)} are missing; {cure}"
+                f"{who}: {path.name} is a PsfEx model and needs a place on the detector; {cure}"
             )
         else:
             found.append(_psfex(path, at[0], at[1]))

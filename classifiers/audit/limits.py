@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 def of_the_run(
     out: Path, s: AuditSettings, hosts: Hosts, trained: pd.DataFrame | None
 ) -> list[str]:
-    """One sentence for each. trained: what it was trained on, None for this
-    run's own training split."""
+    """A sentence for each limit. trained: the galaxies that the finder was trained on, None for
+    this run's own training split."""
     return [
         *_of_the_finder(s, hosts, trained),
         *_of_the_thresholds(out, s),

@@ -8,7 +8,6 @@ made again from there, and the FWHM of the hosts becomes that of their kernels.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from hashlib import sha256
 from pathlib import Path
@@ -32,15 +31,6 @@ FOLDER = "audit/psf"
 """Where kernels are kept, relative to the run directory."""
 SAME = 0.005
 """Relative difference of pixel scales up to which kernel and stamp have the same pixels."""
-
-
-@dataclass(frozen=True)
-class Measured:
-    """A measured PSF. kernel: normalised in every band. fwhm: arcsec. path: of the copy."""
-
-    kernel: Float[np.ndarray, "b k k"]
-    fwhm: Float[np.ndarray, " b"]
-    path: str
 
 
 def files(psfs: Mapping[str, HostPsf], survey: Survey) -> list[Path]:
@@ -88,10 +78,10 @@ def with_kernels(
         free &= ~own
         scales = table.loc[own, "pixel_scale"] if "pixel_scale" in table else None
         scale = _scale(key, psf, scales, survey)
-        found = _measured(key, psf, out, survey, scale)
-        table.loc[own, KERNEL] = found.path
+        path, fwhm = _kept(key, psf, out, survey, scale)
+        table.loc[own, KERNEL] = path
         table.loc[own, MEASURED_ON] = psf.of
-        for band, width in zip(survey.bands, found.fwhm):
+        for band, width in zip(survey.bands, fwhm):
             table.loc[own, f"psfsize_{band}"] = width
     return table
 
@@ -110,7 +100,10 @@ def _scale(key: str, psf: HostPsf, scales: pd.Series | None, survey: Survey) -> 
     return float(np.median(found))
 
 
-def _measured(key: str, psf: HostPsf, out: Path, survey: Survey, scale: float) -> Measured:
+def _kept(
+    key: str, psf: HostPsf, out: Path, survey: Survey, scale: float
+) -> tuple[str, Float[np.ndarray, " b"]]:
+    """Writes the normalised kernels; returns their file, relative to `out`, and FWHM (arcsec)."""
     where, paths = f"audit.psf_files.{key}", _paths(key, psf, survey)
     at = None if psf.x is None or psf.y is None else (psf.x, psf.y)
     if isinstance(psf.files, dict) or "{band}" in psf.files:
@@ -123,7 +116,7 @@ def _measured(key: str, psf: HostPsf, out: Path, survey: Survey, scale: float) -
     name = f"{FOLDER}/{sha256(kernel.tobytes()).hexdigest()[:16]}.npz"
     with replacing(out / name) as temporary, open(temporary, "wb") as handle:
         np.savez(handle, kernel=kernel)
-    return Measured(kernel, np.round(fwhm, 4), name)
+    return name, np.round(fwhm, 4)
 
 
 def unsaid(columns: Mapping[str, np.ndarray], hosts: int) -> list[str]:

@@ -14,8 +14,7 @@ from pydantic import Field, model_validator
 
 from classifiers.audit.axes import Axis, Grid
 from classifiers.audit.axes import equal_count_edges as equal_count_edges
-from classifiers.audit.host_settings import AxisSettings as AxisSettings
-from classifiers.audit.host_settings import HostPsf, TargetSettings
+from classifiers.audit.host_settings import AxisSettings, HostPsf, TargetSettings
 from data.config import settings
 from data.survey import Survey, default
 from lensjax.component import ANY, Domain

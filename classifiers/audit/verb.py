@@ -17,7 +17,7 @@ from classifiers.selection.products import FOLDERS
 from classifiers.selection.tablefile import ENDINGS
 from data import record
 from data.config import Invocation
-from data.files import replacing, sha256, write_json
+from data.files import replacing, sha256, write_csv, write_json
 from data.verb import Done, Reads
 
 if TYPE_CHECKING:
@@ -149,8 +149,7 @@ def write_table(table: pd.DataFrame, folder: Path, name: str) -> None:
     """The table as Parquet and as CSV."""
     with replacing(folder / f"{name}.parquet") as temporary:
         table.to_parquet(temporary, index=False, compression="zstd")
-    with replacing(folder / f"{name}.csv") as temporary:
-        table.to_csv(temporary, index=False, float_format="%.8g")
+    write_csv(folder / f"{name}.csv", table)
 
 
 def run(out: Path, s: AuditSettings) -> dict[str, Any]:

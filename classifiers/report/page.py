@@ -8,7 +8,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data.files import replacing
+from data.files import replacing, write_csv
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -134,8 +134,7 @@ def write_tables(folder: Path, sections: Sequence[Section]) -> list[Path]:
         for block in section.blocks:
             if isinstance(block, Table):
                 csv, parquet = folder / f"{block.name}.csv", folder / f"{block.name}.parquet"
-                with replacing(csv) as temporary:
-                    block.table.to_csv(temporary, index=False, float_format="%.8g")
+                write_csv(csv, block.table)
                 with replacing(parquet) as temporary:
                     storable(block.table).to_parquet(temporary, index=False, compression="zstd")
                 files += [csv, parquet]

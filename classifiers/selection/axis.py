@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float
 
-from classifiers.audit.axes import ALL, Axis, stem_of
+from classifiers.audit.axes import ALL, STEMS, Axis, stem_of
 from classifiers.audit.settings import KNOWN
 from lensjax.errors import InputError
 
@@ -82,6 +82,25 @@ class TableAxis:
         position = np.clip(asked, centres[0], centres[-1])
         nearest = np.abs(position[..., None] - centres).min(-1)
         return Place(position, np.abs(asked - position), ~inside, nearest > slack)
+
+
+def by_name(
+    values: Mapping[str, Any], known: Sequence[str], kind: str, owner: str
+) -> dict[str, Any]:
+    """The values of a query by the full names of axes. known: these names. Raises InputError for
+    another name, and for one that is given in full and shortened as well; kind and owner: what the
+    message calls an axis, and what it is of."""
+    full = {short: name for name, short in STEMS.items()}
+    given: dict[str, Any] = {}
+    for asked, value in values.items():
+        name = full[asked] if asked not in known and full.get(asked) in known else asked
+        if name not in known:
+            raise InputError(f"no {kind} {asked!r} in {owner}; there are {', '.join(known)}")
+        if name in given:
+            alike = " and ".join(a for a in values if full.get(a, a) == name)
+            raise InputError(f"{alike} are the same {kind}; give one of them")
+        given[name] = value
+    return given
 
 
 def as_numbers(name: str, unit: str, asked: Any) -> Float[np.ndarray, "*n"]:

@@ -38,7 +38,7 @@ def work(argv: list[str]) -> int:
     from classifiers.audit.population_verb import number_or_name
     from classifiers.selection.comparison import compare, draw
     from classifiers.selection.function import SelectionFunction
-    from data.files import replacing
+    from data.files import write_csv
 
     asked = tyro.cli(Pair, args=argv, prog="lensjax compare", description=Pair.__doc__)
     thresholds = asked.threshold, asked.second_threshold or asked.threshold
@@ -51,8 +51,7 @@ def work(argv: list[str]) -> int:
         print(f"compare: {line}")
     if asked.out is not None:
         for name, table in (("comparison", found.cells), ("along", found.along)):
-            with replacing(asked.out / f"{name}.csv") as temporary:
-                table.to_csv(temporary, index=False, float_format="%.8g")
+            write_csv(asked.out / f"{name}.csv", table)
         draw(found, asked.out / "comparison")
         print(f"compare: {asked.out}")
     return 0

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import tyro
 
-from classifiers.selection.fitting import FitSettings
+from classifiers.selection.fit_settings import FitSettings
 from data.verb import Verb
 
 
@@ -38,7 +38,7 @@ def work(argv: list[str]) -> int:
     from classifiers.audit.population_verb import number_or_name
     from classifiers.selection.calibration import calibrated, draw
     from classifiers.selection.fitting import fit
-    from data.files import replacing, sha256
+    from data.files import sha256, write_csv
 
     asked = tyro.cli(Wanted, args=argv, prog="lensjax emulate", description=__doc__)
     injections = InjectionSet.load(asked.injections)
@@ -49,8 +49,7 @@ def work(argv: list[str]) -> int:
     emulator = replace(emulator, about={**emulator.about, **said})
     out = asked.out or asked.injections.parent / "emulator"
     emulator.save(out)
-    with replacing(out / "calibration.csv") as temporary:
-        found.bins.to_csv(temporary, index=False, float_format="%.8g")
+    write_csv(out / "calibration.csv", found.bins)
     draw(found, out / "calibration")
     names = ", ".join(axis.name for axis in emulator.axes)
     print(f"emulate: completeness above {emulator.about['threshold']:g} as a function of {names}")

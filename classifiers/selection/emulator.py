@@ -19,10 +19,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -30,10 +30,9 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from classifiers import weights
-from classifiers.audit.axes import STEMS
 from classifiers.selection import network
 from classifiers.selection.answer import Answer, words
-from classifiers.selection.axis import as_numbers
+from classifiers.selection.axis import as_numbers, by_name
 from data.files import sha256, write_json
 from lensjax.errors import InputError
 
@@ -63,7 +62,7 @@ class Emulator:
     state: Any
     about: Mapping[str, Any]
     name: str = "emulator"
-    maps: None = field(default=None, repr=False)
+    maps: ClassVar[None] = None
 
     @property
     def hidden(self) -> tuple[int, ...]:
@@ -126,15 +125,13 @@ class Emulator:
 
     def _named(self, values: Mapping[str, Any]) -> dict[str, np.ndarray]:
         """The values of a query by the names of the inputs, in their order."""
-        full = {short: name for name, short in STEMS.items()}
-        known = {a.name: a for a in self.axes}
-        named = {full[n] if n not in known and full.get(n) in known else n: n for n in values}
-        listed = ", ".join(known)
-        if unknown := [n for name, n in named.items() if name not in known]:
-            raise InputError(f"no input {unknown[0]!r} in {self.name}; there are {listed}")
-        if missing := [name for name in known if name not in named]:
-            raise InputError(f"no value for {', '.join(missing)}: the inputs are {listed}")
-        return {a.name: as_numbers(a.name, a.unit, values[named[a.name]]) for a in self.axes}
+        listed = [a.name for a in self.axes]
+        given = by_name(values, listed, "input", self.name)
+        if missing := [name for name in listed if name not in given]:
+            raise InputError(
+                f"no value for {', '.join(missing)}: the inputs are {', '.join(listed)}"
+            )
+        return {a.name: as_numbers(a.name, a.unit, given[a.name]) for a in self.axes}
 
     def save(self, folder: str | Path) -> list[Path]:
         """Writes the two files; returns their paths."""

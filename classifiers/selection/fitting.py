@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -26,6 +26,7 @@ from classifiers.audit.resampling import found, threshold_of
 from classifiers.audit.settings import KNOWN
 from classifiers.selection import network
 from classifiers.selection.emulator import Emulator, Input
+from classifiers.selection.fit_settings import FitSettings
 from data.photometry import depth_m5
 from lensjax.errors import InputError
 
@@ -33,27 +34,6 @@ CHUNK = 100
 """Steps between looks at the hosts that a member was not given."""
 FEWEST = 20
 """Hosts, and injections that were found or missed, below which nothing is fitted."""
-
-
-@dataclass(frozen=True)
-class FitSettings:
-    """How the networks are fitted."""
-
-    hidden: tuple[int, ...] = (32, 32)
-    """sizes of the hidden layers"""
-    members: int = 8
-    """networks, each fitted to another resampling of the hosts"""
-    steps: int = 1000
-    """steps of the optimiser"""
-    batch: int = 1024
-    """injections in a step"""
-    rate: float = 1e-2
-    """learning rate at the start; it falls to 0 as a cosine"""
-    decay: tuple[float, ...] = (0.03, 0.2, 1.0)
-    """weight decays that are tried; the larger, the nearer to logistic regression"""
-    held_out: float = 0.25
-    """share of the hosts that is kept for the calibration"""
-    seed: int = 0
 
 
 class Data(NamedTuple):

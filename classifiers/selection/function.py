@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from classifiers.audit.axes import ALL, STEMS
+from classifiers.audit.axes import ALL
 from classifiers.selection import summing, tablefile
 from classifiers.selection.answer import Answer, words
-from classifiers.selection.axis import TableAxis, axes_of
+from classifiers.selection.axis import TableAxis, axes_of, by_name
 from classifiers.selection.interpolation import Cells
 from data.skymap import SkyMaps, positions
 from lensjax.errors import InputError
@@ -111,7 +111,7 @@ class SelectionFunction:
         """
         if not 0 < level < 1:
             raise InputError(f"level is {level}: it should lie between 0 and 1")
-        given = self._named(values)
+        given = by_name(values, [axis.name for axis in self.axes], "axis", self.name)
         off_map = self._from_maps(given, ra, dec)
         if missing := [axis.name for axis in self.needed if axis.name not in given]:
             raise InputError(
@@ -147,20 +147,6 @@ class SelectionFunction:
         if set(names) == set(own):
             return self
         return replace(self, table=summing.summed(self.table, self.axes, names, self.about))
-
-    def _named(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """The values of a query by the names of the axes."""
-        full = {short: name for name, short in STEMS.items()}
-        known = [axis.name for axis in self.axes]
-        given: dict[str, Any] = {}
-        for asked, value in values.items():
-            name = full[asked] if asked not in known and full.get(asked) in known else asked
-            if name not in known:
-                raise InputError(f"no axis {asked!r} in {self.name}; there are {', '.join(known)}")
-            if name in given:
-                raise InputError(f"{asked} and {name} are the same axis; give one of them")
-            given[name] = value
-        return given
 
     def _from_maps(self, given: dict[str, Any], ra: Any, dec: Any) -> np.ndarray:
         """Fills in the axes that are not named from the maps; returns which positions lie outside

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import quick_compilation
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -34,8 +35,7 @@ def environment(tmp_path_factory) -> dict[str, str]:
         for k, v in os.environ.items()
         if k not in ("JAVA_HOME", "PATH", "HOME", "LENSJAX_DATA")
     }
-    quick = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
-    kept["XLA_FLAGS"] = quick  # most of the time goes into compiling
+    kept["XLA_FLAGS"] = quick_compilation.FLAGS  # most of the time goes into compiling
     return {**kept, "HOME": str(folder), "PATH": f"{Path(sys.executable).parent}:{folder / 'bin'}"}
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import quick_compilation
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.slow
@@ -44,8 +45,10 @@ def run(survey_data, tmp_path_factory) -> Path:
         "audit.counterfactuals=0",
         "evaluate.resamples=40",
     ]
-    quick = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
-    environment = {**os.environ, "LENSJAX_DATA": str(survey_data), "XLA_FLAGS": quick}
+    environment = os.environ | {
+        "LENSJAX_DATA": str(survey_data),
+        "XLA_FLAGS": quick_compilation.FLAGS,
+    }
     done = subprocess.run(
         [sys.executable, "-m", "lensjax.cli", *words],
         capture_output=True,

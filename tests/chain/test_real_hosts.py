@@ -10,6 +10,7 @@ import jax
 import numpy as np
 import pandas as pd
 import pytest
+import quick_compilation
 import yaml
 from astropy.io import fits
 
@@ -31,7 +32,6 @@ from spark.shards import ShardSettings, write_shards
 from spark.validation import validate
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "real-data.md"
-QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 FEW = {
     "injections": 24,
     "per_host": 2,
@@ -49,7 +49,7 @@ FEW = {
 def here(survey_data, tmp_path_factory):
     """The folder of the recipe, made by its code; the working directory while the tests run."""
     folder = tmp_path_factory.mktemp("recipe")
-    made = jax.jit(Experiment.observe, compiler_options=QUICK)
+    made = jax.jit(Experiment.observe, compiler_options=quick_compilation.OPTIONS)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setenv("LENSJAX_DATA", str(survey_data))

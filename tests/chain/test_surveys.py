@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import quick_compilation
 import yaml
 from own_survey import OWN
 
@@ -53,11 +54,10 @@ def run(out: Path, survey: Survey, name: str) -> Path:
     }
     out.mkdir(parents=True)
     (out / "small.yaml").write_text(yaml.safe_dump(config))
-    quick = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
     done = subprocess.run(
         [sys.executable, "-m", "lensjax.cli", "run", out / "small.yaml", "--out", out / "run"],
         cwd=ROOT,
-        env={**os.environ, "XLA_FLAGS": quick},
+        env={**os.environ, "XLA_FLAGS": quick_compilation.FLAGS},
         capture_output=True,
         text=True,
         timeout=900,

@@ -69,7 +69,7 @@ def test_missing_psf_follows_the_documented_ratios_or_is_refused():
     assert list(source) == ["catalogue", "from r", "from other bands", "assumed"]
     blank = manifest().assign(psfsize_g=np.nan, psfsize_r=np.nan, psfsize_z=np.nan)
     with pytest.raises(InputError, match=r"audit\.psf_fwhm"):
-        hosts.candidates(blank, ("test",))
+        hosts.require_psf(hosts.candidates(blank, ("test",)))
     assert set(hosts.candidates(blank, ("test",), (1.3, 1.2, 1.1)).psf_source) == {"assumed"}
 
 

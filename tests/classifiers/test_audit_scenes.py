@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import quick_compilation
 import yaml
 
 import lensjax as lj
@@ -74,8 +75,7 @@ ALONE = {
     "galaxy images": {"source": {"GalaxyImage": IMAGE}},
     "lens light": {"lens_light": {"Sersic": LIGHT}},
 }
-QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
-observe = jax.jit(Experiment.observe, compiler_options=QUICK)
+observe = jax.jit(Experiment.observe, compiler_options=quick_compilation.OPTIONS)
 """`injection.observe`, compiled in half the time"""
 
 

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
+import quick_compilation
 from auditable import PIXELS, rows
 
 import lensjax as lj
@@ -72,13 +73,12 @@ class Roughness:
 
 USUAL = 0.019
 """Roughness at the finder's threshold, nanomaggies: somewhat more than that of the poorer sky."""
-QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 
 
 @pytest.fixture(scope="module", autouse=True)
 def quickly():
     """Compiles in half the time."""
-    made = jax.jit(Experiment.observe, compiler_options=QUICK)
+    made = jax.jit(Experiment.observe, compiler_options=quick_compilation.OPTIONS)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(native, "observe", lambda e, b, n: made(e, b, n.of(len(b))))
         yield

@@ -19,7 +19,8 @@ from classifiers.selection import SelectionFunction, Share, product
 from classifiers.selection.calibration import calibrated
 from classifiers.selection.emulate_verb import command
 from classifiers.selection.emulator import Emulator
-from classifiers.selection.fitting import FitSettings, fit, held_out, told_apart
+from classifiers.selection.fit_settings import FitSettings
+from classifiers.selection.fitting import fit, held_out, told_apart
 from lensjax.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]

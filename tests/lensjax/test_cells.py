@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import quick_compilation
 
 import lensjax as lj
 from lensjax.cells import _View
@@ -68,9 +69,6 @@ def test_the_derivative_of_all_rays_at_once_is_that_in_parts(name):
     np.testing.assert_allclose(whole, parts, rtol=1e-4, atol=1e-6 * scale)
 
 
-QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
-
-
 def test_a_card_sees_the_same_image_and_the_same_derivatives_without_a_loop(as_on_a_card):
     (scene, _), psf = NEAR_THE_CENTRE.values(), lj.Gaussian(1.37)
     scene = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), scene)
@@ -95,6 +93,7 @@ def test_a_card_sees_the_same_image_and_the_same_derivatives_without_a_loop(as_o
     with as_on_a_card():
         card = lowered()
     assert "while" in here.as_text() and "while" not in card.as_text()
-    results = [jax.tree.leaves(form.compile(QUICK)(scene)) for form in (card, here)]
+    made = [form.compile(quick_compilation.OPTIONS) for form in (card, here)]
+    results = [jax.tree.leaves(run(scene)) for run in made]
     for a, b in zip(*results):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5 * np.abs(b).max())

@@ -17,7 +17,7 @@ from classifiers.audit.calibration.numbers import Numbers
 from classifiers.audit.calibration.observables import THETA_E, Ruler, measurable, ruler_of
 from classifiers.audit.calibration.settings import CalibrateSettings
 from classifiers.audit.campaign import Campaign
-from classifiers.audit.hosts import Hosts, candidates, with_depth
+from classifiers.audit.hosts import Hosts, candidates, require_psf, with_depth
 from classifiers.audit.realism import detectable
 from classifiers.audit.realism.comparison import (
     MOST_LENSES,
@@ -183,7 +183,7 @@ def shape(out: Path, survey: Survey, label: int) -> tuple[int, float]:
 
 def hosts_of(out: Path, s: CalibrateSettings, survey: Survey, size: int, scale: float) -> Hosts:
     """Negatives that injections go into, of one stamp size. Raises InputError where there are
-    none, and as `hosts.candidates` does."""
+    none, and as `hosts.candidates` and `hosts.require_psf` do."""
     from data.manifest import read
 
     found = candidates(read(out / "manifest.parquet").to_pandas(), s.splits, s.psf_fwhm, survey)
@@ -193,4 +193,5 @@ def hosts_of(out: Path, s: CalibrateSettings, survey: Survey, size: int, scale: 
             f'{out}: no negative of {size} pixels of {scale:g}" in split {" or ".join(s.splits)}, '
             "so there is nothing to inject into; make the survey larger"
         )
+    require_psf(found)
     return with_depth(found, out)[0]

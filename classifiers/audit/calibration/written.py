@@ -12,7 +12,7 @@ import lensjax as lj
 from classifiers.audit.calibration.judged import Judged
 from classifiers.audit.calibration.lenses import KEY, SEEN, Real, described
 from classifiers.audit.calibration.observables import THETA_E, measurable, plain
-from data.files import replacing
+from data.files import replacing, write_csv
 from data.survey import Survey
 from lensjax.prior import Distribution, Prior, prior_entries, replaced_entries
 
@@ -83,8 +83,7 @@ def tables(
         paths += [folder / f"{name}.parquet", folder / f"{name}.csv"]
         with replacing(paths[-2]) as temporary:
             table.to_parquet(temporary, index=False, compression="zstd")
-        with replacing(paths[-1]) as temporary:
-            table.to_csv(temporary, index=False, float_format="%.8g")
+        write_csv(paths[-1], table)
     paths += [folder / "lenses.parquet", folder / "injections.parquet"]
     _observables(paths[-2], survey, [(lenses, {"held_out": held})])
     _observables(
