@@ -44,12 +44,14 @@ import lensjax as lj
 from benchmarks.peers import NAMES, at_once, ready, versions
 from classifiers.processor import keep_memory
 from data.preprocess import Preprocess, raw_robust
-from lensjax.rendering import plan
-from lensjax.spreading import padded
+from lensjax.plans import Bounds, fields, plan
 
 HERE = Path(__file__).resolve().parent
 GRID = lj.PixelGrid(101)
 FWHM = (1.3, 1.2, 1.1)
+BOUNDS = Bounds(theta_e=1.5, fwhm=(1.1, 1.3))
+"""What is known of the scenes before: a user states it in the same way."""
+
 OPERATIONS = {"lens": 110, "sersic": 40, "clump": 25, "psf": 1.6e6}
 """For a ray, a ray, a ray and clump, the two rows of weights of a Gaussian PSF."""
 
@@ -102,17 +104,17 @@ def workloads(batch: int, tol: float | str, dtype=jnp.float32) -> dict:
     hosts = 0.01 * jax.random.normal(jax.random.key(2), (batch, GRID.size, GRID.size, 3), dtype)
 
     def image(s):
-        return lj.render(s, GRID, psf, tol)[..., 0]
+        return lj.render(s, GRID, psf, tol, BOUNDS)[..., 0]
 
     def chi2(s, d):
         return jnp.sum((image(s) - d) ** 2)
 
     def injected(s, p, h):
-        return raw_robust(lj.inject(h, lj.render(s, GRID, p, tol))[None], settings)[0]
+        return raw_robust(lj.inject(h, lj.render(s, GRID, p, tol, BOUNDS))[None], settings)[0]
 
     return {
         "W1": over_devices(image, one_band(scene)),
-        "W2": over_devices(lambda s, p: lj.render(s, GRID, p, tol), scene, three),
+        "W2": over_devices(lambda s, p: lj.render(s, GRID, p, tol, BOUNDS), scene, three),
         "W3": over_devices(jax.grad(chi2), one_band(scene), hosts[..., 0]),
         "W4": over_devices(injected, scene, three, hosts),
     }
@@ -149,9 +151,11 @@ def in_turns(runs: dict, rounds: int, least_s: float) -> dict:
 
 def operations(tol: float) -> float:
     """Of one W1 image: rays and PSF."""
-    rays = plan(tol).rays + 5 * (padded(GRID)[0] // 3) ** 2
+    (field,) = fields(lj.Gaussian(1.2), GRID, BOUNDS)
+    counts = plan(tol, field, BOUNDS, cusped=False)
     return (
-        rays * (OPERATIONS["lens"] + OPERATIONS["sersic"] + 3 * OPERATIONS["clump"])
+        counts.traced(field) * OPERATIONS["lens"]
+        + counts.seen(field) * (OPERATIONS["sersic"] + 3 * OPERATIONS["clump"])
         + OPERATIONS["psf"]
     )
 

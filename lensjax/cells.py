@@ -4,25 +4,25 @@ An arc touches a few hundred of a stamp's pixels and its hard part a few dozen: 
 beside a critical curve, cusps of Sersic profiles, images squeezed against the lens's centre. A
 uniform grid of rays spends everything on the rest. Here
 
-    level 0   five rays in each cell of 3 x 3 pixels, over the stamp and MARGIN pixels around it
-    level 1   the `blocks` neediest of these cells: `nodes` x `nodes` rays a pixel
-    level 2   the `pixels` neediest of their pixels, each split into 4 x 4 cells
-    deeper    the neediest of those cells, each split into 4 x 4 again
+    level 0   five rays in each cell of 3 x 3 pixels, over the stamp and the margin around it
+    level 1   the `blocks` neediest of these cells: 2 x 2 rays a pixel
+    level 2   the `pixels` neediest of their pixels, with rays placed where the light is
+    deeper    the neediest of those cells, each split into 4 x 4 cells of the same kind
 
-A cell is needy when the brightest light within its reach exceeds the mean of its rays: reach is
-measured in the source plane, from beta of its rays, so that a source between the rays is not
-missed; a cell with the centre of a lens in it reaches everywhere. The counts are fixed by the
-tolerance, so shapes are static; the choice of cells carries no gradient, the values do. Cells hold
-Gauss-Legendre nodes: a midpoint rule pays where levels meet.
+A cell of the first two levels is needy when the brightest light within its reach exceeds the mean
+of its rays: reach is measured in the source plane, from beta of its rays, so that a source between
+the rays is not missed; a cell with the centre of a lens in it reaches everywhere. Cells of the
+other levels know how wrong they are (`placing.py`). The counts follow from static bounds
+(`plans.py`), so shapes are static; the choice of cells carries no gradient, the values do.
 
-The result is a list of point fluxes, which `spreading.py` spreads over the pixel grid.
+The result is a list of fluxes, which `spreading.py` spreads over the pixel grid.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -32,258 +32,271 @@ from jaxtyping import Array, Complex, Float, Int
 
 from lensjax.apart import apart
 from lensjax.choose import largest
-from lensjax.grid import PixelGrid
+from lensjax.field import BLOCK, HALF, Field
+from lensjax.inparts import with_derivative
 from lensjax.light import Light
-from lensjax.mass import Mass
-from lensjax.once import split
+from lensjax.mass import Mass, trace
+from lensjax.placing import Looked, look, moments, seen
+from lensjax.plans import Plan
 from lensjax.spreading import (
-    BLOCK,
     BLOCK_RULE,
-    EIGHTHS,
-    HALF,
     Rule,
     deposit,
-    eighths,
     gauss,
-    mean,
     midpoints,
+    of_moments,
+    of_points,
     on_pixels,
-    padded,
     spread,
-    without,
 )
 
 _ANYWHERE = 1e3
 """A reach (arcsec) beyond every source."""
 
-_AT_ONCE = 512
-"""Rays that the derivative goes over at a time."""
+_RAYS_AT_ONCE = 512
+_CELLS_AT_ONCE = 32
+"""What the derivative goes over at a time."""
+
+_PIXEL_RULE = gauss(2)
+
+SPLIT = 2
+"""A placed cell is split into SPLIT x SPLIT parts."""
+
+Lensed = tuple[tuple[Mass, ...], Light]
+"""A light profile, `prepared`, behind lenses."""
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Pool:
+    """Cells with placed rays. slot (C,): which of the chosen pixels a cell lies in; kept (C,): 1,
+    or 0 for a cell that its parts replace."""
+
+    looked: Looked
+    slot: Int[Array, " C"]
+    kept: Float[Array, " C"]
 
 
 @dataclass(frozen=True)
-class Plan:
-    """How many cells are refined at each level, and rays (nodes per axis) in a cell of level 1, 2,
-    ..."""
+class Levels:
+    """What was seen of a profile of unit flux, without derivative. direct: blocks, and pixels of
+    the neediest; block, pixel: which of them the next level replaces; pool: cells with placed
+    rays."""
 
-    blocks: int
-    pixels: int
-    deeper: tuple[int, ...]
-    nodes: tuple[int, ...]
-
-    @property
-    def rays(self) -> int:
-        """Rays beyond level 0."""
-        counts = (self.blocks * BLOCK**2, *(16 * c for c in (self.pixels, *self.deeper)))
-        return sum(c * g * g for c, g in zip(counts, self.nodes))
+    direct: list[Cells]
+    block: Int[Array, " B"]
+    pixel: Int[Array, " P"]
+    pools: list[Pool]
 
 
-def nodes(mass: tuple[Mass, ...], light: Light, grid: PixelGrid, plan: Plan) -> Float[Array, "M M"]:
-    """Flux of a unit-flux profile behind `mass`, as B-spline coefficients on the padded pixel grid
-    (`padded`)."""
-    side, first = padded(grid)
-    across = (side - 2 * HALF) // BLOCK
-    view = _View(mass, light)
+def survey(lensed: Lensed, field: Field, plan: Plan) -> Levels:
+    """Looks for the light, from level to level."""
+    lensed = lax.stop_gradient(lensed)
+    scale, dtype = field.grid.scale, jax.tree.leaves(lensed)[0].dtype
     corner = (
-        np.arange(across) * BLOCK - (first - HALF) - (grid.size - 1) / 2 + BLOCK // 2
-    ) * grid.scale
-    bx, by = (jnp.asarray(c.ravel(), view.dtype) for c in np.meshgrid(corner, corner))
+        np.arange(field.across) * BLOCK
+        - (field.first - HALF)
+        - (field.grid.size - 1) / 2
+        + BLOCK // 2
+    ) * scale
+    x, y = (jnp.asarray(c.ravel(), dtype) for c in np.meshgrid(corner, corner))
+    blocks = _directly(lensed, x, y, BLOCK * scale, BLOCK_RULE)
+    block = largest(blocks.need, plan.blocks)
+    x, y = _parts(x[block], y[block], BLOCK * scale, BLOCK)
+    pixels = _directly(lensed, x, y, scale, _PIXEL_RULE)
+    pixel = largest(pixels.need, plan.pixels)
+    pools = _refined(lensed, x[pixel], y[pixel], scale, plan)
+    return Levels([blocks, pixels], block, pixel, pools)
 
-    levels = [view.look(bx, by, BLOCK * grid.scale, 1, BLOCK_RULE)]
-    chosen = [levels[0].neediest(plan.blocks)]
-    block = chosen[0]
-    levels.append(view.look(bx[block], by[block], BLOCK * grid.scale, BLOCK, gauss(plan.nodes[0])))
-    for depth, (count, nodes) in enumerate(zip((plan.pixels, *plan.deeper), plan.nodes[1:])):
-        chosen.append(levels[-1].neediest(count))
-        x, y = levels[-1].x[chosen[-1]], levels[-1].y[chosen[-1]]
-        levels.append(view.look(x, y, grid.scale / 4**depth, 4, gauss(nodes)))
-    blocks, pixels, *finer = view.differentiable(levels)
 
-    row, column = block // across, block % across
-    weight = jnp.asarray(BLOCK_RULE.weight * BLOCK**2, view.dtype)[:, None, None]
-    out = spread(on_pixels(without(blocks, block).reshape(-1, across, across) * weight))
-    out = deposit(
-        out, row * BLOCK, column * BLOCK, without(pixels, chosen[1]), levels[1].rule, BLOCK
+def _refined(
+    lensed: Lensed, x: Float[Array, " P"], y: Float[Array, " P"], scale: float, plan: Plan
+) -> list[Pool]:
+    """Pixels with placed rays; again and again the neediest cells of all sizes are replaced by
+    their parts."""
+    foci = apart(lambda light: light.foci(), lensed[1])
+    size, parts = x.size, SPLIT**2
+    first = look(*lensed, foci, (x, y, jnp.full_like(x, scale)), plan.rule)
+    slot = jnp.arange(size, dtype=x.dtype)
+    table = jnp.stack([x, y, first.placed.side, slot, jnp.ones_like(x), first.need])
+    table = jnp.pad(table, ((0, 0), (0, plan.rounds * plan.split * parts)))
+
+    def turn(table: Array, start: Array) -> tuple[Array, Looked]:
+        chosen = largest(table[-1], plan.split)
+        x, y, side, slot, _, need = table[:, chosen]
+        some = (need > 0).astype(x.dtype)
+        table = table.at[-2:, chosen].multiply(jnp.stack([1 - some, 0 * some]))
+        x, y = _parts(x, y, side, SPLIT)
+        side, slot, some = (jnp.tile(v, parts) for v in (side / SPLIT, slot, some))
+        found = look(*lensed, foci, (x, y, side), plan.rule)
+        new = jnp.stack([x, y, side, slot, some, found.need * some])
+        return lax.dynamic_update_slice(table, new, (0, start)), found
+
+    starts = size + plan.split * parts * jnp.arange(plan.rounds)
+    table, found = lax.scan(turn, table, starts)
+    rest = jax.tree.map(lambda v: jnp.moveaxis(v, 0, -2).reshape(*v.shape[1:-1], -1), found)
+    looked = jax.tree.map(lambda a, b: jnp.concatenate([a, b], -1), first, rest)
+    pool = Pool(replace(looked, need=table[-1]), table[3].astype(int), table[4])
+    if not plan.polished:
+        return [pool]
+    chosen = largest(table[-1], plan.polished)
+    x, y, side, slot, kept, need = table[:, chosen]
+    found = look(*lensed, foci, (x, y, side), plan.polish)
+    pool = replace(
+        pool,
+        kept=pool.kept.at[chosen].set(0.0),
+        looked=replace(pool.looked, need=pool.looked.need.at[chosen].set(0.0)),
     )
-    cell, owner = chosen[1] // block.size, chosen[1] % block.size
-    at = row[owner] * BLOCK + cell // BLOCK, column[owner] * BLOCK + cell % BLOCK
-    out = deposit(
-        out, *at, eighths(finer, [level.rule for level in levels[2:]], chosen[2:]), EIGHTHS, 1
-    )
-    return out * grid.pixel_area
+    return [pool, Pool(found, slot.astype(int), kept)]
+
+
+def nodes(
+    mass: tuple[Mass, ...], light: Light, field: Field, plan: Plan
+) -> Float[Array, "M M"]:
+    """Flux of a unit-flux profile behind `mass`, as B-spline coefficients on the pixels of the
+    field."""
+    lensed = mass, light.prepared(field.grid.scale)
+    levels = survey(lensed, field, plan)
+    blocks, pixels, placed = _differentiable(lensed, levels)
+    block, pixel = levels.block, levels.pixel
+
+    scale, size = field.grid.scale, pixel.size
+    inside = levels.pools[0].looked.placed
+    found = jnp.zeros((4, 4, size), blocks.dtype)
+    for pool, value in zip(levels.pools, placed):
+        cells = replace(pool.looked.placed, weight=pool.looked.placed.weight * pool.kept)
+        x, y = (c[:size][pool.slot] for c in (inside.x, inside.y))
+        found = found.at[:, :, pool.slot].add(moments(cells, value, x, y, scale))
+
+    area, across = field.grid.pixel_area, field.across
+    out = spread(on_pixels(_without(blocks, block).reshape(-1, across, across))) * area
+    row, column = (BLOCK * (block // across), BLOCK * (block % across))
+    stencils = of_points(_without(pixels, pixel) * area, _PIXEL_RULE, BLOCK)
+    out = deposit(out, row, column, stencils)
+    cell, owner = pixel // block.size, pixel % block.size
+    row, column = row[owner] + cell // BLOCK, column[owner] + cell % BLOCK
+    return deposit(out, row, column, of_moments(found))
 
 
 def uniform(
-    mass: tuple[Mass, ...], light: Light, grid: PixelGrid, count: int
+    mass: tuple[Mass, ...], light: Light, field: Field, count: int
 ) -> Float[Array, "M M"]:
     """As `nodes`, by count x count evenly spaced rays in every pixel, their sum put at its centre:
     the simple rule, for comparison."""
-    side, first = padded(grid)
-    size = side - 2 * HALF
-    view = _View(mass, light)
-    axis = (np.arange(size) - (first - HALF) - (grid.size - 1) / 2) * grid.scale
-    x, y = (jnp.asarray(c, view.dtype) for c in np.meshgrid(axis, axis))
-    mass, light = view.once
+    grid = field.grid
+    axis = (
+        np.arange(field.side - 2 * HALF) - (field.first - HALF) - (grid.size - 1) / 2
+    ) * grid.scale
+    lensed = mass, light.prepared(field.grid.scale)
+    dtype = jax.tree.leaves(lensed)[0].dtype
+    x, y = (jnp.asarray(c, dtype) for c in np.meshgrid(axis, axis))
 
     @jax.checkpoint
     def add(total, step):
-        return total + view.shine(light, view.trace(mass, x + step[0], y + step[1])), None
+        return total + _bright(lensed, (x + step[0], y + step[1])), None
 
     rule = midpoints(count)
     total, _ = lax.scan(
-        add, jnp.zeros_like(x), jnp.asarray(np.stack([rule.x, rule.y], 1) * grid.scale, view.dtype)
+        add, jnp.zeros_like(x), jnp.asarray(np.stack([rule.x, rule.y], 1) * grid.scale, dtype)
     )
     return spread(total) * (grid.pixel_area / count**2)
 
 
 @dataclass(frozen=True)
-class _Cells:
-    """S x S cells in each of K squares, in that order: C = S S K. x, y (C,): their centres; rule,
-    step (arcsec): their rays are at x + step rule.x, y + step rule.y; value (P, C): brightness
-    there; need (C,)."""
+class Cells:
+    """C cells with rays at fixed places. rays: x, y (P, C) of them; value (P, C): brightness there;
+    need (C,): by how much the cells' mean brightness may be wrong."""
 
-    x: Float[Array, " C"]
-    y: Float[Array, " C"]
-    rule: Rule
-    step: float
+    rays: tuple[Float[Array, "P C"], Float[Array, "P C"]]
     value: Float[Array, "P C"]
     need: Float[Array, " C"]
 
-    def neediest(self, count: int) -> Int[Array, " N"]:
-        return largest(self.need, count)
 
-    def rays(self) -> tuple[Float[Array, "P C"], Float[Array, "P C"]]:
-        step_x, step_y = (
-            jnp.asarray(r[:, None] * self.step, self.x.dtype) for r in (self.rule.x, self.rule.y)
-        )
-        return self.x + step_x, self.y + step_y
+def _parts(
+    x: Float[Array, " K"], y: Float[Array, " K"], side: Any, split: int
+) -> tuple[Float[Array, " C"], Float[Array, " C"]]:
+    """Centres of the split x split parts of cells around x, y; C = split^2 K, in the order (row,
+    column, K)."""
+    offset = jnp.asarray(((np.arange(split) + 0.5) / split - 0.5)[:, None], x.dtype) * side
 
-
-class _View:
-    """A light profile seen through lenses. once: both, the light `prepared`."""
-
-    def __init__(self, mass: tuple[Mass, ...], light: Light):
-        self.dtype = jax.tree.leaves(light)[0].dtype
-        self.once = mass, light.prepared()
-
-    @staticmethod
-    def trace(mass: tuple[Mass, ...], x: Array, y: Array) -> Complex[Array, "..."]:
-        """beta of the rays at x, y."""
-        bx, by = x, y
-        for m in mass:
-            ax, ay = m.deflection(x, y)
-            bx, by = bx - ax, by - ay
-        return lax.complex(bx, by)
-
-    @staticmethod
-    def shine(light: Light, beta: Complex[Array, "..."]) -> Float[Array, "..."]:
-        """Brightness where they arrive."""
-        return light.brightness(beta.real, beta.imag)
-
-    def _seen(self, once, x: Array, y: Array) -> Array:
-        """Brightness at the rays x, y."""
-        mass, light = once
-        return self.shine(light, self.trace(mass, x, y))
-
-    def look(
-        self, x: Float[Array, " K"], y: Float[Array, " K"], side: float, split: int, rule: Rule
-    ) -> _Cells:
-        """Rays in the split x split cells of squares centred on x, y: the lenses, then the light,
-        each one kernel. Without derivative."""
-        mass, light = lax.stop_gradient(self.once)
-        offset = jnp.asarray(((np.arange(split) + 0.5) / split - 0.5) * side, x.dtype)[:, None]
-        centres = apart(
-            lambda x, y: lax.complex(
-                *jnp.broadcast_arrays((x + offset)[None, :, :], (y + offset)[:, None, :])
-            ),
-            *lax.stop_gradient((x, y)),
-        )
-        cx, cy = centres.real.ravel(), centres.imag.ravel()
-        step = side / split
-        step_x, step_y = (jnp.asarray(r[:, None] * step, x.dtype) for r in (rule.x, rule.y))
-        beta = apart(lambda mass, cx, cy: self.trace(mass, cx + step_x, cy + step_y), mass, cx, cy)
-        value = apart(self.shine, light, beta)
-        return _Cells(
-            cx, cy, rule, step, value, self._need((mass, light), cx, cy, beta, value, step, rule)
+    def placed(x, y, offset):
+        return lax.complex(
+            *jnp.broadcast_arrays((x + offset)[None, :, :], (y + offset)[:, None, :])
         )
 
-    def differentiable(self, levels: list[_Cells]) -> list[Float[Array, "P C"]]:
-        """Brightness at the rays of all levels, with its derivative by the parameters, which goes
-        over the rays of all levels together: it is compiled once instead of for every level."""
+    centres = apart(placed, x, y, offset)
+    return centres.real.ravel(), centres.imag.ravel()
 
-        @jax.custom_jvp
-        def attach(once, values, rays):
-            return values
 
-        @attach.defjvp
-        def attach_jvp(primals, tangents):
-            once, values, rays = primals
-            x, y = (jnp.concatenate([level[axis].ravel() for level in rays]) for axis in (0, 1))
-            d_flat = lax.platform_dependent(
-                once, tangents[0], x, y, cpu=self._change_in_parts, default=self._change
-            )
-            ends = np.cumsum([0] + [value.size for value in values])
-            return values, [
-                d_flat[a:b].reshape(value.shape) for a, b, value in zip(ends, ends[1:], values)
-            ]
+def _bright(lensed: Lensed, rays: tuple[Array, Array]) -> Array:
+    """Brightness at rays x, y."""
+    mass, light = lensed
+    beta = trace(mass, *rays)
+    return light.brightness(beta.real, beta.imag)
 
-        return attach(
-            self.once, [level.value for level in levels], [level.rays() for level in levels]
+
+def _directly(
+    lensed: Lensed, x: Float[Array, " C"], y: Float[Array, " C"], side: float, rule: Rule
+) -> Cells:
+    """Rays in the cells around x, y: the lenses, then the light, each one kernel."""
+    mass, light = lensed
+    step_x, step_y = (jnp.asarray(r[:, None] * side, x.dtype) for r in (rule.x, rule.y))
+    beta = apart(lambda mass, x, y: trace(mass, x + step_x, y + step_y), mass, x, y)
+    value = apart(lambda light, beta: light.brightness(beta.real, beta.imag), light, beta)
+    return Cells(
+        (x + step_x, y + step_y), value, _need(lensed, x, y, beta, value, side, rule)
+    )
+
+
+def _need(
+    lensed: Lensed,
+    cx: Float[Array, " C"],
+    cy: Float[Array, " C"],
+    beta: Complex[Array, "P C"],
+    value: Float[Array, "P C"],
+    side: float,
+    rule: Rule,
+) -> Float[Array, " C"]:
+    """By how much the brightest light within a cell's reach exceeds the mean of its rays. The
+    reach: the largest distance of beta of its rays from the middle of its corners', and as much
+    more as the cell is larger than the square of its rays; without limit in a cell with the
+    centre of a lens, where the deflection jumps."""
+    mass, light = lensed
+    i, j, k, m = rule.corners
+    x, y = (0.25 * (part[i] + part[j] + part[k] + part[m]) for part in (beta.real, beta.imag))
+    reach = jnp.sqrt(
+        reduce(jnp.maximum, [(b.real - x) ** 2 + (b.imag - y) ** 2 for b in beta])
+    ) * (0.5 / max(rule.x[rule.corners[-1]], 1e-3))
+    for centre in (lens.centre for lens in mass):
+        if centre is not None:
+            torn = jnp.maximum(jnp.abs(cx - centre[0]), jnp.abs(cy - centre[1])) <= 0.5 * side
+            reach = jnp.where(torn, _ANYWHERE, reach)
+    mean = sum((w * r for w, r in zip(rule.weight.tolist(), value)), jnp.zeros_like(x))
+    return jnp.maximum(light.bound(x, y, reach), reduce(jnp.maximum, value)) - mean
+
+
+def _differentiable(
+    lensed: Lensed, levels: Levels
+) -> tuple[Float[Array, "5 C"], Float[Array, "4 C"], list[Float[Array, "M N C"]]]:
+    """Brightness at the rays of the blocks, of the pixels and of the placed cells, with its
+    derivative by the parameters."""
+    flat = [jnp.concatenate([c.rays[k].ravel() for c in levels.direct]) for k in (0, 1)]
+    values = jnp.concatenate([c.value.ravel() for c in levels.direct])
+    values = with_derivative(_bright, lensed, tuple(flat), values, _RAYS_AT_ONCE)
+    blocks, pixels = levels.direct
+    placed = [
+        with_derivative(
+            lambda lensed, placed: seen(*lensed, placed),
+            *(lensed, pool.looked.placed, pool.looked.value, _CELLS_AT_ONCE),
         )
-
-    def _change(self, once, tangent, x: Array, y: Array) -> Float[Array, " N"]:
-        """Derivative of the brightness at the rays x, y along `tangent`, of all rays at once: few
-        large kernels, as a graphics card likes them. Their intermediate results are worked out
-        again by the backward pass rather than kept.
-
-        The barrier makes the compiler work the result out once. Without it, every place that uses
-        the rays of a level would work it out again."""
-        return lax.optimization_barrier(jax.checkpoint(_along(self._seen))(once, tangent, x, y))
-
-    def _change_in_parts(self, once, tangent, x: Array, y: Array) -> Float[Array, " N"]:
-        """The same in one loop, _AT_ONCE rays at a time: what it needs then stays in a processor's
-        cache and is never kept. What is the same for all rays is worked out before the loop. The
-        last ray is repeated to fill the last part."""
-        count = x.size
-        x, y = (jnp.pad(r, (0, -count % _AT_ONCE), mode="edge") for r in (x, y))
-        first, rest = split(self._seen, once, x[:_AT_ONCE], y[:_AT_ONCE])
-        same, change = jax.jvp(first, (once,), (tangent,))
-
-        @jax.checkpoint
-        def part(change, start):
-            rays = [lax.dynamic_slice(r, (start,), (_AT_ONCE,)) for r in (x, y)]
-            return _along(rest)(same, change, *rays)
-
-        parts = lax.map(lambda start: part(change, start), jnp.arange(0, x.size, _AT_ONCE))
-        return parts.ravel()[:count]
-
-    def _need(
-        self,
-        once,
-        cx,
-        cy,
-        beta: Complex[Array, "P C"],
-        value: Float[Array, "P C"],
-        side: float,
-        rule: Rule,
-    ) -> Array:
-        """By how much the brightest light within a cell's reach exceeds the mean of its rays. The
-        reach: the largest distance of beta of its rays from the middle of its corners', and as much
-        more as the cell is larger than the square of its rays; without limit in a cell with the
-        centre of a lens, where the deflection jumps."""
-        mass, light = once
-        i, j, k, m = rule.corners
-        x, y = (0.25 * (part[i] + part[j] + part[k] + part[m]) for part in (beta.real, beta.imag))
-        reach = jnp.sqrt(
-            reduce(jnp.maximum, [(b.real - x) ** 2 + (b.imag - y) ** 2 for b in beta])
-        ) * (0.5 / max(rule.x[rule.corners[-1]], 1e-3))
-        for centre in (lens.centre for lens in mass):
-            if centre is not None:
-                torn = jnp.maximum(jnp.abs(cx - centre[0]), jnp.abs(cy - centre[1])) <= 0.5 * side
-                reach = jnp.where(torn, _ANYWHERE, reach)
-        return jnp.maximum(light.bound(x, y, reach), reduce(jnp.maximum, value)) - mean(value, rule)
+        for pool in levels.pools
+    ]
+    end = blocks.value.size
+    shapes = blocks.value.shape, pixels.value.shape
+    return values[:end].reshape(shapes[0]), values[end:].reshape(shapes[1]), placed
 
 
-def _along(f: Callable[..., Array]) -> Callable[..., Array]:
-    """The derivative of f(parameters, x, y) along a change of its parameters, as a function of
-    (parameters, change, x, y)."""
-    return lambda p, change, x, y: jax.jvp(lambda p: f(p, x, y), (p,), (change,))[1]
+def _without(rays: Float[Array, "P C"], chosen: Int[Array, " N"]) -> Float[Array, "P C"]:
+    """Brightness at the rays, 0 in the chosen cells."""
+    return rays * jnp.ones_like(rays[0]).at[chosen].set(0.0)
+

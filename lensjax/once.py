@@ -22,9 +22,10 @@ def split(
     """The steps of f(parameters, *rays) that do not need the rays, and the others.
 
     Returns (first, rest) with rest(first(parameters), *rays) equal to f(parameters, *rays).
-    parameters: a pytree. rays: arrays of one shape. Only the shapes count here: both functions take
-    other values, and both can be differentiated. A step whose result is as large as the rays stays
-    in `rest`, even if it does not need them: to keep it would cost more than to do it again.
+    parameters: a pytree. rays: arrays with one entry for each ray on their last axis. Only the
+    shapes count here: both functions take other values, and both can be differentiated. A step
+    whose result has an entry for each ray stays in `rest`, even if it does not need them: to keep
+    it would cost more than to do it again.
     """
     traced, out = jax.make_jaxpr(f, return_shape=True)(parameters, *rays)
     jaxpr = traced.jaxpr
@@ -33,7 +34,7 @@ def split(
     known = {*jaxpr.constvars, *given}
     early, late = [], []
     for step in jaxpr.eqns:
-        small = all(v.aval.shape != rays[0].shape for v in step.outvars)
+        small = all(v.aval.shape[-1:] != rays[0].shape[-1:] for v in step.outvars)
         if small and all(isinstance(v, Literal) or v in known for v in step.invars):
             known.update(step.outvars)
             early.append(step)

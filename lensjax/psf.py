@@ -16,7 +16,7 @@ this is half the work of the transforms, and a quarter for three bands.
 
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -28,7 +28,7 @@ from lensjax.arrays import Real
 from lensjax.component import POSITIVE, Domain, parameter
 from lensjax.errors import InputError
 from lensjax.grid import PixelGrid
-from lensjax.spreading import MARGIN, SPLINE, padded
+from lensjax.field import SPLINE, Field
 
 FWHM_TO_SIGMA = 1 / 2.3548200450309493
 
@@ -53,95 +53,103 @@ class PSF(Protocol):
         ...
 
 
-def convolve(nodes: Float[Array, "M M"], psf: PSF, grid: PixelGrid) -> Float[Array, "N N B"]:
-    """Image of light given as B-spline coefficients on the padded grid (`cells.nodes`), in the
-    units of the coefficients."""
-    by_fourier = jax.checkpoint(lambda nodes, psf: _by_fourier(nodes, psf, grid))
+def convolve(nodes: Float[Array, "M M"], psf: PSF, field: Field) -> Float[Array, "N N B"]:
+    """Image of light given as B-spline coefficients on the field (`cells.nodes`), in the units of
+    the coefficients."""
+    by_fourier = jax.checkpoint(lambda nodes, psf: _by_fourier(nodes, psf, field))
     if not isinstance(psf, Gaussian):
         return by_fourier(nodes, psf)
     by_lines = jax.checkpoint(
         lambda nodes, psf: jnp.stack(
-            [_across(nodes, line, grid) for line in psf.lines(grid)], -1
+            [_across(nodes, line, field) for line in psf.lines(field.grid)], -1
         ).astype(nodes.dtype)
     )
-    return jax.lax.cond(_everywhere(psf.compact(grid)), by_lines, by_fourier, nodes, psf)
+    return jax.lax.cond(everywhere(psf.compact(field.grid)), by_lines, by_fourier, nodes, psf)
 
 
 @jax.custom_batching.custom_vmap
-def _everywhere(flag: Bool[Array, "..."]) -> Bool[Array, ""]:
+def everywhere(flag: Bool[Array, "..."]) -> Bool[Array, ""]:
     """Whether all flags are true, those of a batch too. A condition on one flag for the whole batch
     stays a choice; on a flag for each item, both sides would be worked out for all."""
     return jnp.all(flag)
 
 
-@_everywhere.def_vmap
+@everywhere.def_vmap
 def _everywhere_of_a_batch(axis_size, in_batched, flag):
-    return _everywhere(flag), False
+    return everywhere(flag), False
 
 
-def _shape(nu: np.ndarray, psf: PSF) -> np.ndarray:
-    """Factor that takes the spline's coefficients to the light at frequency nu (cycles a pixel),
-    and to the integral over the pixel if the PSF does not include it."""
-    return np.sinc(nu) ** (1 - SPLINE if psf.pixel_integrated else -SPLINE)
+def _shape(nu: np.ndarray, psf: PSF, step: int = 1) -> np.ndarray:
+    """Factor that takes the spline's coefficients to the light at frequency nu (cycles a pixel of
+    the field), and to the integral over the stamp's pixel, `step` of the field's, if the PSF does
+    not include it."""
+    pixel = np.sinc(step * nu) if psf.pixel_integrated else 1.0
+    return pixel * np.sinc(nu) ** -SPLINE
 
 
-def _transform_side(psf: PSF, grid: PixelGrid) -> int:
+_INVERSE = 8
+
+
+def _transform_side(psf: PSF, field: Field) -> int:
     """Pixels on a side of the transforms, such that no light leaves the field at one edge and comes
     back at the other: the longest way from a coefficient to a pixel of the stamp, and beyond it the
     PSF's half width. A PSF that does not end (every one without `half_width`) needs twice the
     longest way, whatever its width in pixels."""
-    side, first = padded(grid)
-    longest = max(first + grid.size, side - first) - 1
+    side, first = field.side, field.first
+    longest = max(first + field.grid.size, side - first) - 1
     ends = getattr(psf, "half_width", None)
-    # The inverse of the spline widens a kernel by a few pixels; MARGIN is more than these.
-    beyond = longest if ends is None else min(ends + MARGIN, longest)
+    # The inverse of the spline widens a kernel by a few pixels.
+    beyond = longest if ends is None else min(ends + _INVERSE, longest)
     return fft_size(longest + 1 + max(beyond, side - 1 - longest))
 
 
-def _by_fourier(nodes: Float[Array, "M M"], psf: PSF, grid: PixelGrid) -> Float[Array, "N N B"]:
-    first = padded(grid)[1]
-    full = _transform_side(psf, grid)
+def _by_fourier(nodes: Float[Array, "M M"], psf: PSF, field: Field) -> Float[Array, "N N B"]:
+    full = _transform_side(psf, field)
     fy, fx = (
-        jnp.asarray(_shape(nu, psf), nodes.dtype)
+        jnp.asarray(_shape(nu, psf, field.step), nodes.dtype)
         for nu in (np.fft.fftfreq(full), np.fft.rfftfreq(full))
     )
     spectrum = jnp.fft.rfft2(nodes, s=(full, full)) * (fy[:, None] * fx[None, :])
-    images = jnp.fft.irfft2(psf.transfer(full, grid) * spectrum, s=(full, full))
-    part = slice(first, first + grid.size)
-    return jnp.moveaxis(images[:, part, part], 0, -1).astype(nodes.dtype)
+    images = jnp.fft.irfft2(psf.transfer(full, field.grid) * spectrum, s=(full, full))
+    part = slice(field.first, field.first + field.grid.size, field.step)
+    return jnp.moveaxis(images[:, part, part], 0, -1).astype(nodes.dtype) * field.step**2
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(2,))
 def _across(
-    nodes: Float[Array, "M M"], line: Float[Array, " R"], grid: PixelGrid
+    nodes: Float[Array, "M M"], line: Float[Array, " R"], field: Field
 ) -> Float[Array, "N N"]:
-    """Sum of `line[|i|] line[|j|]` times the nodes i columns and j rows away."""
-    side, first = padded(grid)
-    wide = apart(
-        lambda n: jnp.pad(n, ((REACH - first, REACH + first + grid.size - side),) * 2), nodes
-    )
+    """Sum of `line[|i|] line[|j|]` times the nodes i columns and j rows away, at the stamp's
+    pixels."""
+    size, step = field.grid.size, field.step
+    missing = REACH - field.first, REACH + field.first + size - field.side
+    wide = apart(lambda n: jax.lax.pad(n, jnp.zeros((), n.dtype), [(*missing, 0)] * 2), nodes)
     weights = [(k, abs(k - REACH)) for k in range(2 * REACH + 1)]
     rows = apart(
-        lambda image, line: sum(line[w] * image[k : k + grid.size] for k, w in weights), wide, line
+        lambda image, line: sum(line[w] * image[k : k + size : step] for k, w in weights),
+        wide,
+        line,
     )
     return apart(
-        lambda image, line: sum(line[w] * image[:, k : k + grid.size] for k, w in weights),
+        lambda image, line: (
+            sum(line[w] * image[:, k : k + size : step] for k, w in weights) * step**2
+        ),
         rows,
         line,
     )
 
 
 @_across.defjvp
-def _across_jvp(grid, primals, tangents):
+def _across_jvp(field, primals, tangents):
     """The derivative by matrix products, because a transposed sum of slices would be a sum of
     padded images."""
     (nodes, line), (d_nodes, d_line) = primals, tangents
-    side, first = padded(grid)
-    lag = np.abs(np.arange(grid.size)[:, None] + first - np.arange(side)[None, :])
-    matrix, d_matrix = (jnp.pad(c, (0, side))[lag] for c in (line, d_line))
+    to = np.arange(0, field.grid.size, field.step) + field.first
+    lag = np.abs(to[:, None] - np.arange(field.side)[None, :])
+    matrix, d_matrix = (field.step * jnp.pad(c, (0, field.side))[lag] for c in (line, d_line))
     dot = partial(jnp.matmul, precision="highest")
     turned = dot(d_matrix, dot(nodes, matrix.T)) + dot(matrix, dot(nodes, d_matrix.T))
-    return _across(nodes, line, grid), dot(matrix, dot(d_nodes, matrix.T)) + turned
+    return _across(nodes, line, field), dot(matrix, dot(d_nodes, matrix.T)) + turned
 
 
 def fft_size(least: int) -> int:
@@ -163,6 +171,9 @@ class Gaussian:
 
     fwhm: Real = parameter(POSITIVE)
     pixel_integrated: bool = field(default=False, metadata={"static": True})
+
+    own_pixels_from: ClassVar[float] = 3.0
+    margin: ClassVar[float] = 1.8
 
     def _sigma(self, grid: PixelGrid) -> Float[Array, " B"]:
         """In pixels."""
@@ -219,6 +230,9 @@ class Moffat:
     fwhm: Real = parameter(POSITIVE)
     beta: Real = parameter(Domain(1.0, np.inf, "larger than 1", 3.5, "()"), 3.5)
     pixel_integrated: bool = field(default=False, metadata={"static": True})
+
+    own_pixels_from: ClassVar[float] = 4.5
+    margin: ClassVar[float] = 2.5
 
     def _sample(self, dx: np.ndarray, dy: np.ndarray, grid: PixelGrid) -> Float[Array, "B ..."]:
         """Flux per pixel at offsets in pixels."""

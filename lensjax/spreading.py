@@ -9,7 +9,7 @@ after it is done on one cell a pixel.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import reduce
+from math import comb
 
 import jax.numpy as jnp
 import numpy as np
@@ -17,24 +17,8 @@ from jax import lax
 from jaxtyping import Array, Float, Int
 
 from lensjax.apart import apart
-from lensjax.grid import PixelGrid
-
-MARGIN = 8
-"""Pixels of sky around the stamp whose light may scatter into it."""
-
-SPLINE = 5
-"""Points are spread over SPLINE x SPLINE pixels by the B-spline of that order."""
-
-BLOCK = 3
-
-HALF = SPLINE // 2
-
-
-def padded(grid: PixelGrid) -> tuple[int, int]:
-    """Side of the node grid, and the index of the stamp's first pixel in it."""
-    size = -(-(grid.size + 2 * MARGIN) // BLOCK) * BLOCK
-    return size + 2 * HALF, (size - grid.size) // 2 + HALF
-
+from lensjax.field import BLOCK, HALF, SPLINE
+from lensjax.placing import MONOMIAL, NODES
 
 @dataclass(frozen=True)
 class Rule:
@@ -74,32 +58,6 @@ BLOCK_RULE = Rule(
 """Five of a block's nine pixel centres: like the product of two-point Gauss rules it is exact for
 cubics."""
 
-_NODE = 0.5 / 3**0.5
-"""The nodes of the two-point Gauss rule are at +-_NODE of a cell's side from its centre."""
-
-_HY, _HX, _QY, _QX = (
-    i.ravel() for i in np.meshgrid(*[np.arange(n) for n in (2, 2, 4, 4)], indexing="ij")
-)
-
-EIGHTHS = Rule(
-    (_QX - 1.5 + (2 * _HX - 1) * _NODE) / 4,
-    (_QY - 1.5 + (2 * _HY - 1) * _NODE) / 4,
-    np.full(64, 1 / 64),
-    (0, 0, 0, 0),
-)
-"""The two-point Gauss nodes of a pixel's quarters, in the order of `eighths`."""
-
-
-def two_by_two(rays: Float[Array, "P K"], rule: Rule) -> Float[Array, "4 K"]:
-    """Brightness at a cell's rays gathered on its four two-point Gauss nodes, such that flux and
-    first moments stay exact and a cell of
-    even light keeps its second moments: half-way to the nearest node would be wrong by 6e-4 of the
-    peak."""
-    sx, sy = (np.stack([1 - t / _NODE, 1 + t / _NODE]) / 2 for t in (rule.x, rule.y))
-    w = 4 * rule.weight * (sy[:, None] * sx[None, :]).reshape(4, -1)
-    return jnp.einsum("ap,pk->ak", jnp.asarray(w, rays.dtype), rays, precision="highest")
-
-
 def without(rays: Float[Array, "P C"], chosen: Int[Array, " N"]) -> Float[Array, "P C"]:
     """Brightness at the rays, 0 in the chosen cells."""
     return rays * jnp.ones_like(rays[0]).at[chosen].set(0.0)
@@ -108,23 +66,6 @@ def without(rays: Float[Array, "P C"], chosen: Int[Array, " N"]) -> Float[Array,
 def mean(rays: Float[Array, "P C"], rule: Rule) -> Float[Array, " C"]:
     """Mean brightness in the cells."""
     return sum((w * r for w, r in zip(rule.weight.tolist(), rays)), jnp.zeros_like(rays[0]))
-
-
-def eighths(
-    values: list[Float[Array, "P C"]], rules: list[Rule], chosen: list[Int[Array, " N"]]
-) -> Float[Array, "64 K"]:
-    """Brightness at the points `EIGHTHS` of pixels. The first of the levels are their quarters; of
-    each, `chosen` are the cells that the next one replaces."""
-    rays = two_by_two(values[0], rules[0])
-    fine = None
-    for value, rule, where in reversed(list(zip(values[1:], rules[1:], [*chosen[1:], None]))):
-        own = mean(value, rule)
-        fine = (
-            own if fine is None else own.at[where].set(reduce(jnp.add, fine) / len(fine))
-        ).reshape(16, -1)
-    if fine is not None:
-        rays = rays.at[:, chosen[0]].set(two_by_two(fine, midpoints(4)))
-    return rays.reshape(64, -1)
 
 
 def spline(t: np.ndarray) -> np.ndarray:
@@ -154,34 +95,67 @@ def weights(rule: Rule, split: int) -> Float[np.ndarray, "P S S W W"]:
 
 
 def deposit(
-    out: Float[Array, "M M"],
-    row: Array,
-    column: Array,
-    rays: Float[Array, "P C"],
-    rule: Rule,
-    split: int,
+    out: Float[Array, "M M"], row: Array, column: Array, stencil: Float[Array, "K W W"]
 ) -> Float[Array, "M M"]:
-    """Adds points to the coefficients: split x split pixels from (row, column) (K,) on, each with
-    the points of `rule`."""
-    w = weights(rule, split)
-    stencil = jnp.einsum(
-        "ck,cw->kw",
-        rays.reshape(-1, row.size),
-        jnp.asarray(w.reshape(-1, w.shape[-1] ** 2), out.dtype),
-        precision="highest",
-    )
+    """Adds K stencils to the coefficients, from (row, column) (K,) on."""
     numbers = lax.ScatterDimensionNumbers((1, 2), (), (0, 1))
-    return lax.scatter_add(
-        out, jnp.stack([row, column], -1), stencil.reshape(-1, *w.shape[-2:]), numbers
-    )
+    return lax.scatter_add(out, jnp.stack([row, column], -1), stencil, numbers)
 
 
-def on_pixels(flux: Float[Array, "5 A A"]) -> Float[Array, "P P"]:
-    """The points of BLOCK_RULE in every block as an image: they lie on pixel centres."""
-    zero = jnp.zeros_like(flux[0])
-    rows = [(flux[0], zero, flux[1]), (zero, flux[2], zero), (flux[3], zero, flux[4])]
-    image = jnp.stack([jnp.stack(r, -1) for r in rows], 1)
-    return image.reshape(BLOCK * zero.shape[0], BLOCK * zero.shape[0])
+def of_points(rays: Float[Array, "P C"], rule: Rule, split: int) -> Float[Array, "K W W"]:
+    """Stencils of split x split pixels, each with the points of `rule`."""
+    w = weights(rule, split)
+    return _product(rays.reshape(w.shape[0] * split**2, -1), w.reshape(-1, w.shape[-1] ** 2))
+
+
+def of_moments(moments: Float[Array, "4 4 K"]) -> Float[Array, "K W W"]:
+    """Stencils of pixels whose light is given as moments (`placing.py`): for a point at t the
+    spline's weights are taken as cubic polynomials of t, which are right to 1e-5 of the light."""
+    along = MONOMIAL @ spline(NODES)
+    w = np.einsum("ar,bc->abrc", along, along)
+    return _product(moments.reshape(w.shape[0] ** 2, -1), w.reshape(-1, SPLINE**2))
+
+
+def _product(light: Float[Array, "C K"], w: np.ndarray) -> Float[Array, "K W W"]:
+    wide = round(w.shape[-1] ** 0.5)
+    found = jnp.einsum("ck,cw->kw", light, jnp.asarray(w, light.dtype), precision="highest")
+    return found.reshape(-1, wide, wide)
+
+
+_CHILD = np.array(
+    [
+        [[comb(a, k) * o ** (a - k) / 4**k if k <= a else 0.0 for k in range(4)] for a in range(4)]
+        for o in (np.arange(4) + 0.5) / 4 - 0.5
+    ]
+)
+"""How moments of the parts of a cell, a quarter as long, add up to the moments of the cell."""
+
+
+def gathered(parts: Float[Array, "4 4 C"]) -> Float[Array, "4 4 K"]:
+    """Moments of cells from those of their 4 x 4 parts; C = 16 K, in the order (row, column, K)."""
+    child = jnp.asarray(_CHILD, parts.dtype)
+    parts = parts.reshape(4, 4, 4, 4, -1)
+    rows = jnp.einsum("iak,klijn->aljn", child, parts, precision="highest")
+    return jnp.einsum("jbl,aljn->abn", child, rows, precision="highest")
+
+
+def on_pixels(rays: Float[Array, "5 A A"]) -> Float[Array, "P P"]:
+    """Brightness in every pixel of blocks from the points of BLOCK_RULE: the mean over the pixel of
+    the polynomial 1, x, y, xy, x^2 + y^2 through them. Even light stays even, and the total of a
+    block is the rule's."""
+    x, y = (c.ravel() for c in np.meshgrid(*[np.arange(BLOCK) - BLOCK // 2] * 2))
+    px, py = BLOCK * BLOCK_RULE.x, BLOCK * BLOCK_RULE.y
+    through = np.stack([px**0, px, py, px * py, px**2 + py**2])
+    means = np.stack([x**0, x, y, x * y, x**2 + y**2 + 1 / 6])
+    w = np.linalg.solve(through, means).T.round(12)
+    side = BLOCK * rays.shape[-1]
+
+    def mixed(rays: Array) -> Array:
+        pixels = [sum(float(c) * r for c, r in zip(row, rays) if c) for row in w]
+        rows = [jnp.stack(pixels[BLOCK * k : BLOCK * (k + 1)], -1) for k in range(BLOCK)]
+        return jnp.stack(rows, 1).reshape(side, side)
+
+    return mixed(rays)
 
 
 def spread(image: Float[Array, "P P"]) -> Float[Array, "M M"]:

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 
 from lensjax.arrays import Real
 from lensjax.component import Component
+from lensjax.light.focus import Focus, even
 
 TINY = 1e-12
 """Offset of a squared radius, which keeps derivatives finite on the centre."""
@@ -33,8 +34,20 @@ class Light(Component):
         has to look closely."""
         raise NotImplementedError
 
-    def prepared(self) -> Light:
-        """The light as it is rendered, for example with a smooth middle in place of a steep one, or
+    def foci(self) -> Focus:
+        """Where the brightness is steep, so that the renderer places its rays around. A profile
+        that does not say is taken to change over its own length everywhere alike."""
+        lengths = [getattr(self, f.name) for f in fields(self) if f.metadata.get("size")]
+        return even(lengths[0] if lengths else 1.0)
+
+    @property
+    def cusped(self) -> bool:
+        """Whether much of the light may be very close to one point, as in a steep galaxy: part of a
+        compiled function's shape, because it takes more rays."""
+        return False
+
+    def prepared(self, pixel: float) -> Light:
+        """The light as it is rendered on pixels of that size (arcsec), for example with a smooth middle in place of a steep one, or
         as a spline in place of an image. A few numbers that are the same for every place need not
         be worked out here, see `lensjax.once`."""
         return self
