@@ -33,9 +33,11 @@ if TYPE_CHECKING:
     from lensjax.light import GalaxyImage as GalaxyImage
     from lensjax.light import GaussianLight as GaussianLight
     from lensjax.light import Sersic as Sersic
+    from lensjax.mass import DPIE as DPIE
     from lensjax.mass import EPL as EPL
     from lensjax.mass import NFW as NFW
     from lensjax.mass import SIE as SIE
+    from lensjax.mass import ConvergenceSheet as ConvergenceSheet
     from lensjax.mass import EllipticalNFW as EllipticalNFW
     from lensjax.mass import Multipole as Multipole
     from lensjax.mass import Shear as Shear

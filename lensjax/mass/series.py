@@ -1,5 +1,24 @@
 r"""Analytic functions of the complex ellipticity, as pairs of real and imaginary part.
 
+The elliptical profiles need
+
+$$g_t(w) = {}_2F_1\!\left(1, \tfrac t2; 2 - \tfrac t2; -w\right), \quad
+g_1(w) = \frac{\mathrm{atan}\sqrt w}{\sqrt w} = 1 - \frac w3 + \frac{w^2}5 - \dots$$
+
+in the disc $|w| \le f = (1 - q)/(1 + q)$, next to its cut $w \le -1$. Each is a mean of $1/(1 + w x)$
+over 0 < x < 1 with the weight $x^{t/2 - 1} (1 - x)^{1 - t}$ (DLMF 15.6.1), so a rule of quadrature
+with POLES nodes is a rational function of w. Gauss-Jacobi nodes in x would make it Gauss' continued
+fraction (the diagonal Pade approximant), which spends its accuracy on round lenses. Here the nodes
+are those in y of $x = y (1 + c)^2 / (1 + c y)^2$, which are less crowded at x = 1 and so see the
+cut from farther away (maps of Hale & Trefethen 2008): at q = 0.1 the error falls from 2e-5 to 2e-7
+for the same work. What the deflection is off by, over theta_E, in float64: for the SIE 1e-10 at
+q = 0.7, 2e-9 at q = 0.5, 4e-8 at q = 0.2 and 1.2e-7 at q = 0.1, for other slopes up to three times
+as much. In float32 rounding leaves 3e-7 for the SIE and up to 3e-6 for other slopes.
+
+Numerator and denominator are polynomials in 1 + w, whose coefficients are all positive. In powers
+of w their terms would cancel where w is close to -1, and float32 would keep three digits of a flat
+lens.
+
 A compiler for processors turns arithmetic on pairs into vector instructions, which it does not do
 for complex numbers; so the formulas of the elliptical profiles are written in pairs.
 """
@@ -15,18 +34,20 @@ from jaxtyping import Array
 
 from lensjax.mass.base import Pair
 
+POLES = 6
+
+SPREAD = 0.28
+"""c of the map of the nodes: 0 is Gauss-Jacobi; the larger, the better a flat lens and the worse a
+round one."""
+
+_DEGREE = 14
+"""of the coefficients as polynomials in t - 1: they are smooth in t and are worked out once."""
+
 
 @jax.custom_jvp
 def atan_ratio(wr: Array, wi: Array) -> Pair:
-    r"""$g(w) = \mathrm{atan}(\sqrt w)/\sqrt w = 1 - w/3 + w^2/5 - \dots$ for $|w| < 1$, as its
-    diagonal Pade approximant.
-
-    The denominator of the approximant of order m is $x^m P_m(1/x)$ with the Legendre polynomial
-    $P_m$ (Gauss' continued fraction), so both polynomials have real coefficients and cost two
-    multiply-adds a term at complex w. The relative error of order 12 is below 1e-11 for q >= 0.5,
-    1e-8 at q = 0.3, 3e-6 at q = 0.2 and 1.4e-4 at q = 0.1.
-    """
-    return quotient(polynomial(_NUMERATOR, wr, wi), polynomial(_DENOMINATOR, wr, wi))
+    r"""$g_1(w) = \mathrm{atan}(\sqrt w)/\sqrt w$ at w = wr + i wi."""
+    return quotient(polynomial(_NUMERATOR, 1 + wr, wi), polynomial(_DENOMINATOR, 1 + wr, wi))
 
 
 @atan_ratio.defjvp
@@ -34,14 +55,26 @@ def atan_ratio_jvp(primals, tangents):
     """g' = (N' - g D')/D. Running the recurrences backwards instead would keep every step of them,
     and a gradient of an image would take twice the time."""
     g = atan_ratio(*primals)
-    nr, ni = polynomial(_NUMERATOR_SLOPE, *primals)
-    dr, di = polynomial(_DENOMINATOR_SLOPE, *primals)
+    at = 1 + primals[0], primals[1]
+    nr, ni = polynomial(_NUMERATOR_SLOPE, *at)
+    dr, di = polynomial(_DENOMINATOR_SLOPE, *at)
     sr, si = quotient(
-        (nr - g[0] * dr + g[1] * di, ni - g[0] * di - g[1] * dr),
-        polynomial(_DENOMINATOR, *primals),
+        (nr - g[0] * dr + g[1] * di, ni - g[0] * di - g[1] * dr), polynomial(_DENOMINATOR, *at)
     )
     tr, ti = tangents
     return g, (sr * tr - si * ti, sr * ti + si * tr)
+
+
+def power_ratio(t: Array, wr: Array, wi: Array) -> Pair:
+    """$g_t(w)$ at w = wr + i wi, for t between 0 and 2."""
+    s = jnp.asarray(t, jnp.result_type(t, float)) - 1
+    table = jnp.asarray(_TABLE, s.dtype)
+    table = table.reshape(*table.shape, *[1] * s.ndim)
+    row = table[-1]
+    for k in range(_DEGREE - 1, -1, -1):
+        row = table[k] + s * row
+    numerator, denominator = list(row[:POLES]), list(row[POLES:])
+    return quotient(polynomial(numerator, 1 + wr, wi), polynomial(denominator, 1 + wr, wi))
 
 
 def quotient(n: Pair, d: Pair) -> Pair:
@@ -59,18 +92,56 @@ def polynomial(coefficients: Sequence | np.ndarray, wr: Array, wi: Array) -> Pai
     return coefficients[0] + wr * b1 + r * b2, wi * b1
 
 
-def _pade(order: int) -> tuple[np.ndarray, np.ndarray]:
-    """Numerator and denominator, in ascending powers of w, of the [order - 1 / order] approximant
-    of g."""
-    legendre = np.polynomial.legendre.leg2poly([0] * order + [1])
-    # x^m P_m(i/x)/i^m has the powers of w = x^2 in the coefficients of P_m, the highest first.
-    denominator = np.abs(legendre[::-1][::2])
-    series = (-1.0) ** np.arange(order) / (2 * np.arange(order) + 1)
-    numerator = np.convolve(series, denominator)[: (order + 1) // 2]
-    return numerator / denominator[0], denominator / denominator[0]
+def _fraction(t: float) -> tuple[np.ndarray, np.ndarray]:
+    """Numerator and denominator of the rational function for t, in ascending powers of 1 + w."""
+    x, share = _rule(t)
+    factors = np.stack([1 - x, x], 1)  # 1 + w x = (1 - x) + x (1 + w)
+    numerator, denominator = np.zeros(1), np.ones(1)
+    for a, factor in zip(share, factors):
+        numerator = np.convolve(numerator, factor)
+        numerator[: denominator.size] += a * denominator
+        denominator = np.convolve(denominator, factor)
+    return numerator[:POLES], denominator
 
 
-_NUMERATOR, _DENOMINATOR = _pade(12)
+def _rule(t: float) -> tuple[np.ndarray, np.ndarray]:
+    """Nodes x and their shares, which add up to 1 within the rule's own error."""
+    y, share = _gauss_jacobi(POLES, 1 - t, t / 2 - 1)
+    c, below = SPREAD, 1 + SPREAD * y
+    x = y * ((1 + c) / below) ** 2
+    # dx = (1 + c)^2 (1 - c y) / (1 + c y)^3 dy, and 1 - x = (1 - y) (1 - c^2 y) / (1 + c y)^2
+    weight = ((1 + c) / below) ** (t - 2) * ((1 - c * c * y) / below**2) ** (1 - t)
+    return x, share * weight * (1 + c) ** 2 * (1 - c * y) / below**3
+
+
+def _gauss_jacobi(n: int, a: float, b: float) -> tuple[np.ndarray, np.ndarray]:
+    """Nodes and shares of the Gauss rule with the weight (1 - y)^a y^b on (0, 1), from the
+    eigenvalues of the Jacobi matrix (Golub & Welsch 1969; its entries from DLMF 18.9.2)."""
+    k, s = np.arange(1, n), a + b
+    middle = np.append(
+        (b - a) / (s + 2), (b * b - a * a) / ((2 * k + s) * (2 * k + s + 2))
+    )
+    k = k[1:]
+    beside = np.append(
+        4 * (1 + a) * (1 + b) / ((2 + s) ** 2 * (3 + s)),
+        4 * k * (k + a) * (k + b) * (k + s) / ((2 * k + s) ** 2 * ((2 * k + s) ** 2 - 1)),
+    )
+    off = np.diag(np.sqrt(beside), 1)
+    nodes, vectors = np.linalg.eigh(np.diag(middle) + off + off.T)
+    return (1 + nodes) / 2, vectors[0] ** 2
+
+
+def _table() -> np.ndarray:
+    """Coefficients (power of t - 1, those of the numerator and then of the denominator)."""
+    at = np.cos(np.pi * (np.arange(_DEGREE + 1) + 0.5) / (_DEGREE + 1))
+    rows = np.array([np.concatenate(_fraction(1 + s)) for s in at])
+    chebyshev = np.polynomial.chebyshev
+    fitted = chebyshev.chebfit(at, rows, _DEGREE)
+    return np.stack([chebyshev.cheb2poly(column) for column in fitted.T], 1)
+
+
+_NUMERATOR, _DENOMINATOR = _fraction(1.0)
 _NUMERATOR_SLOPE, _DENOMINATOR_SLOPE = (
     c[1:] * np.arange(1, c.size) for c in (_NUMERATOR, _DENOMINATOR)
 )
+_TABLE = _table()
