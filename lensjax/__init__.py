@@ -22,6 +22,8 @@ except PackageNotFoundError:  # a checkout that was never installed
 
 if TYPE_CHECKING:
     from lensjax.checks import valid as valid
+    from lensjax.cosmology import Cosmology as Cosmology
+    from lensjax.cosmology import theta_e_from_sigma_v as theta_e_from_sigma_v
     from lensjax.errors import InputError as InputError
     from lensjax.grid import PixelGrid as PixelGrid
     from lensjax.injection import arc_snr as arc_snr
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from lensjax.mass import ConvergenceSheet as ConvergenceSheet
     from lensjax.mass import EllipticalNFW as EllipticalNFW
     from lensjax.mass import Multipole as Multipole
+    from lensjax.mass import Planes as Planes
     from lensjax.mass import Shear as Shear
     from lensjax.noise import arc_noise as arc_noise
     from lensjax.noise import fine_sky_sigma as fine_sky_sigma
@@ -64,7 +67,7 @@ if TYPE_CHECKING:
 
 _HOMES = (
     *("component", "errors", "grid", "mass", "light", "scene", "psf", "psfex", "rendering"),
-    *("prior", "injection", "noise", "photometry", "checks"),
+    *("prior", "injection", "noise", "photometry", "checks", "cosmology"),
 )
 """Modules whose public names are names of lensjax, in the order in which they are looked
 through."""

@@ -23,6 +23,7 @@ from lensjax.mass.epl import EPL as EPL
 from lensjax.mass.multipole import Multipole as Multipole
 from lensjax.mass.nfw import NFW as NFW
 from lensjax.mass.nfw import EllipticalNFW as EllipticalNFW
+from lensjax.mass.planes import Planes as Planes
 from lensjax.mass.shear import Shear as Shear
 from lensjax.mass.sheet import ConvergenceSheet as ConvergenceSheet
 from lensjax.mass.sie import SIE as SIE

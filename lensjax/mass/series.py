@@ -5,8 +5,8 @@ The elliptical profiles need
 $$g_t(w) = {}_2F_1\!\left(1, \tfrac t2; 2 - \tfrac t2; -w\right), \quad
 g_1(w) = \frac{\mathrm{atan}\sqrt w}{\sqrt w} = 1 - \frac w3 + \frac{w^2}5 - \dots$$
 
-in the disc $|w| \le f = (1 - q)/(1 + q)$, next to its cut $w \le -1$. Each is a mean of $1/(1 + w x)$
-over 0 < x < 1 with the weight $x^{t/2 - 1} (1 - x)^{1 - t}$ (DLMF 15.6.1), so a rule of quadrature
+in the disc $|w| \le f = (1 - q)/(1 + q)$, next to their cut $w \le -1$. Each is a mean of
+$1/(1 + w x)$ over 0 < x < 1 with the weight $x^{t/2 - 1} (1 - x)^{1 - t}$ (DLMF 15.6.1), so a rule of quadrature
 with POLES nodes is a rational function of w. Gauss-Jacobi nodes in x would make it Gauss' continued
 fraction (the diagonal Pade approximant), which spends its accuracy on round lenses. Here the nodes
 are those in y of $x = y (1 + c)^2 / (1 + c y)^2$, which are less crowded at x = 1 and so see the
@@ -83,7 +83,7 @@ def quotient(n: Pair, d: Pair) -> Pair:
     return (n[0] * d[0] + n[1] * d[1]) * norm, (n[1] * d[0] - n[0] * d[1]) * norm
 
 
-def polynomial(coefficients: Sequence | np.ndarray, wr: Array, wi: Array) -> Pair:
+def polynomial(coefficients: Sequence, wr: Array, wi: Array) -> Pair:
     """sum c_k w^k for real c_k at w = wr + i wi, by Goertzel's recurrence."""
     p, r = 2 * wr, -(wr * wr + wi * wi)
     b1, b2 = coefficients[-1] + jnp.zeros_like(wr), jnp.zeros_like(wr)
@@ -118,9 +118,7 @@ def _gauss_jacobi(n: int, a: float, b: float) -> tuple[np.ndarray, np.ndarray]:
     """Nodes and shares of the Gauss rule with the weight (1 - y)^a y^b on (0, 1), from the
     eigenvalues of the Jacobi matrix (Golub & Welsch 1969; its entries from DLMF 18.9.2)."""
     k, s = np.arange(1, n), a + b
-    middle = np.append(
-        (b - a) / (s + 2), (b * b - a * a) / ((2 * k + s) * (2 * k + s + 2))
-    )
+    middle = np.append((b - a) / (s + 2), (b * b - a * a) / ((2 * k + s) * (2 * k + s + 2)))
     k = k[1:]
     beside = np.append(
         4 * (1 + a) * (1 + b) / ((2 + s) ** 2 * (3 + s)),
@@ -140,8 +138,9 @@ def _table() -> np.ndarray:
     return np.stack([chebyshev.cheb2poly(column) for column in fitted.T], 1)
 
 
-_NUMERATOR, _DENOMINATOR = _fraction(1.0)
+# Plain numbers, which take on the precision of what they are multiplied with.
+_NUMERATOR, _DENOMINATOR = (c.tolist() for c in _fraction(1.0))
 _NUMERATOR_SLOPE, _DENOMINATOR_SLOPE = (
-    c[1:] * np.arange(1, c.size) for c in (_NUMERATOR, _DENOMINATOR)
+    [k * c for k, c in enumerate(row) if k] for row in (_NUMERATOR, _DENOMINATOR)
 )
 _TABLE = _table()
