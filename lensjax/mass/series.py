@@ -6,10 +6,10 @@ $$g_t(w) = {}_2F_1\!\left(1, \tfrac t2; 2 - \tfrac t2; -w\right), \quad
 g_1(w) = \frac{\mathrm{atan}\sqrt w}{\sqrt w} = 1 - \frac w3 + \frac{w^2}5 - \dots$$
 
 in the disc $|w| \le f = (1 - q)/(1 + q)$, next to their cut $w \le -1$. Each is a mean of
-$1/(1 + w x)$ over 0 < x < 1 with the weight $x^{t/2 - 1} (1 - x)^{1 - t}$ (DLMF 15.6.1), so a rule of quadrature
-with POLES nodes is a rational function of w. Gauss-Jacobi nodes in x would make it Gauss' continued
-fraction (the diagonal Pade approximant), which spends its accuracy on round lenses. Here the nodes
-are those in y of $x = y (1 + c)^2 / (1 + c y)^2$, which are less crowded at x = 1 and so see the
+$1/(1 + w x)$ over 0 < x < 1 with the weight $x^{t/2 - 1} (1 - x)^{1 - t}$ (DLMF 15.6.1), so a
+rule of quadrature with POLES nodes is a rational function of w. Gauss-Jacobi nodes in x would make
+it Gauss' continued fraction (the diagonal Pade approximant), which spends its accuracy on round
+lenses. Here the nodes are those in y of $x = y (1 + c)^2 / (1 + c y)^2$, which are less crowded at x = 1 and so see the
 cut from farther away (maps of Hale & Trefethen 2008): at q = 0.1 the error falls from 2e-5 to 2e-7
 for the same work. What the deflection is off by, over theta_E, in float64: for the SIE 1e-10 at
 q = 0.7, 2e-9 at q = 0.5, 4e-8 at q = 0.2 and 1.2e-7 at q = 0.1, for other slopes up to three times
