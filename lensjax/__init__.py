@@ -22,6 +22,9 @@ except PackageNotFoundError:  # a checkout that was never installed
 
 if TYPE_CHECKING:
     from lensjax.checks import valid as valid
+    from lensjax.coolest import CoolestModel as CoolestModel
+    from lensjax.coolest import from_coolest as from_coolest
+    from lensjax.coolest import to_coolest as to_coolest
     from lensjax.cosmology import Cosmology as Cosmology
     from lensjax.cosmology import theta_e_from_sigma_v as theta_e_from_sigma_v
     from lensjax.errors import InputError as InputError
@@ -67,7 +70,7 @@ if TYPE_CHECKING:
 
 _HOMES = (
     *("component", "errors", "grid", "mass", "light", "scene", "psf", "psfex", "rendering"),
-    *("prior", "injection", "noise", "photometry", "checks", "cosmology"),
+    *("prior", "injection", "noise", "photometry", "checks", "cosmology", "coolest"),
 )
 """Modules whose public names are names of lensjax, in the order in which they are looked
 through."""

@@ -9,11 +9,12 @@ in the disc $|w| \le f = (1 - q)/(1 + q)$, next to their cut $w \le -1$. Each is
 $1/(1 + w x)$ over 0 < x < 1 with the weight $x^{t/2 - 1} (1 - x)^{1 - t}$ (DLMF 15.6.1), so a
 rule of quadrature with POLES nodes is a rational function of w. Gauss-Jacobi nodes in x would make
 it Gauss' continued fraction (the diagonal Pade approximant), which spends its accuracy on round
-lenses. Here the nodes are those in y of $x = y (1 + c)^2 / (1 + c y)^2$, which are less crowded at x = 1 and so see the
-cut from farther away (maps of Hale & Trefethen 2008): at q = 0.1 the error falls from 2e-5 to 2e-7
-for the same work. What the deflection is off by, over theta_E, in float64: for the SIE 1e-10 at
-q = 0.7, 2e-9 at q = 0.5, 4e-8 at q = 0.2 and 1.2e-7 at q = 0.1, for other slopes up to three times
-as much. In float32 rounding leaves 3e-7 for the SIE and up to 3e-6 for other slopes.
+lenses. Here the nodes are those in y of $x = y (1 + c)^2 / (1 + c y)^2$, which are less crowded at
+x = 1 and so see the cut from farther away (maps of Hale & Trefethen 2008): at q = 0.1 the error
+falls from 2e-5 to 1e-7 for the same work. What the deflection is off by, over theta_E, in float64:
+for the SIE 1e-10 at q = 0.7, 2e-9 at q = 0.5, 4e-8 at q = 0.2 and 1.2e-7 at q = 0.1, for other
+slopes up to three times as much. In float32 rounding leaves 3e-7 for the SIE and up to 3e-6 for
+other slopes.
 
 Numerator and denominator are polynomials in 1 + w, whose coefficients are all positive. In powers
 of w their terms would cancel where w is close to -1, and float32 would keep three digits of a flat

@@ -210,7 +210,10 @@ def test_a_wrong_registry_is_refused_by_name(place, change, message):
 @pytest.mark.parametrize(
     "change, message",
     [
-        ({"lens": {"SIS": {}}}, "prior 'mine', lens: there is no Mass 'SIS'; there are ConvergenceSheet, DPIE, "),
+        (
+            {"lens": {"SIS": {}}},
+            "prior 'mine', lens: there is no Mass 'SIS'; there are ConvergenceSheet, DPIE, ",
+        ),
         ({"lens": {"Sersic": {}}}, "there is no Mass 'Sersic'"),
         ({"source": {}}, "no source"),
         ({"shear": {}}, "unknown block 'shear'; there are lens, source, lens_light"),
