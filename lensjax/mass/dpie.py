@@ -79,13 +79,14 @@ class DPIE(Mass):
         q, root = jnp.asarray(self.q), jnp.sqrt(self.q)
         core, cut = self.r_core / root, self.r_cut / root
         inner, outer = self._reach(u, v, self.r_core), self._reach(u, v, self.r_cut)
-        m = u * u + v * v + core * core * (1 + q * q) + 2 * inner * core + CORE**2
+        soft = self._soft()
+        m = u * u + v * v + core * core * (1 + q * q) + 2 * inner * core + soft
         # (M_t - M_c) / (s_t - s_c)
         slope = (core + cut) * (1 + q * q + 2 * core * q * q / (inner + outer)) + 2 * outer
         apart = slope / (root * m) * _log_ratio((cut - core) * slope / m)
         # M_t in units of its value at the centre, without the cancellation
-        middle = (cut * (1 + q)) ** 2 + CORE**2
-        square = q * q * u * u + v * v + CORE**2
+        middle = jnp.maximum((cut * (1 + q)) ** 2, CORE**2)
+        square = q * q * u * u + v * v + soft
         rise = u * u + v * v + 2 * cut * square / (outer + root * self.r_cut)
         logs = jnp.log1p(rise / middle) + self.r_core * apart
         return u * au + v * av + 0.5 * self.theta_e * self.r_cut * logs
@@ -96,10 +97,16 @@ class DPIE(Mass):
         dx, dy = x - jnp.asarray(self.x), y - jnp.asarray(self.y)
         return cos * dx + sin * dy, cos * dy - sin * dx, cos, sin
 
+    def _soft(self) -> Array:
+        """What is added to |Z|^2: nothing to a lens with a core, which is smooth, and to one
+        without what keeps the direction at its centre from being none."""
+        return jnp.maximum(CORE**2 - self.q * jnp.asarray(self.r_core) ** 2, 0.0)
+
     def _reach(self, u: Array, v: Array, radius: Real) -> Array:
         """psi of one of the two radii."""
         q = jnp.asarray(self.q)
-        return jnp.sqrt(q * q * u * u + v * v + q * jnp.asarray(radius) ** 2 + CORE**2)
+        square = q * q * u * u + v * v + self._soft()
+        return jnp.sqrt(square + q * jnp.asarray(radius) ** 2)
 
     def _bent(self, u: Array, v: Array) -> Pair:
         """Deflection along and across the major axis."""
