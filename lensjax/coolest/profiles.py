@@ -98,7 +98,9 @@ def _read_sersic(values: Values) -> Sersic:
 
 
 def _area(n: float, radius: float) -> float:
-    """Flux of a Sersic profile over I_eff, arcsec^2: Graham & Driver 2005, equation 4."""
+    """Flux of a Sersic profile over I_eff, arcsec^2: Graham & Driver 2005, equation 4. The axis
+    ratio is not in it: the standard's ellipses keep their area. (Its page on light profiles has a q
+    in the total magnitude, which does not fit the profile above it.)"""
     b = _linear_b(n)
     return 2 * math.pi * n * radius**2 * math.exp(b + math.lgamma(2 * n) - 2 * n * math.log(b))
 

@@ -21,6 +21,7 @@ E = \frac{Z}{P_c P_t + f Z^2} \left(1 + \sqrt q\, \frac{r_c + r_t}{\psi_c + \psi
 \alpha = \theta_E r_t \frac{2 q}{1 + q}\, E\, g(f D^2).$$
 
 Nothing is divided by $r_t - r_c$, so that the two radii may be equal, or in the other order.
+The deflection is right to 1e-10 of theta_E in float64, for every q from 0.1 (`series.py`).
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from jaxtyping import Array, Float
 from lensjax.arrays import Real
 from lensjax.component import LENS_AXIS_RATIO, NOT_NEGATIVE, POSITIVE, parameter
 from lensjax.mass.base import CORE, Mass, Pair
-from lensjax.mass.series import atan_ratio, quotient
+from lensjax.mass.series import halved_atan_ratio, quotient
 
 _SMALL = 0.03
 """|x| below which ln(1 + x)/x is taken from its power series, whose derivatives do not cancel."""
@@ -119,7 +120,7 @@ class DPIE(Mass):
         below = product + f * (zr * zr - zi * zi), 2 * f * zr * zi
         er, ei = quotient((both * zr, both * zi), below)
         square = f * q * (self.r_cut - jnp.asarray(self.r_core)) ** 2
-        gr, gi = atan_ratio(square * (er * er - ei * ei), 2 * square * er * ei)
+        gr, gi = halved_atan_ratio(square * (er * er - ei * ei), 2 * square * er * ei)
         scale = self.theta_e * self.r_cut * 2 * q / (1 + q)
         return scale * (er * gr - ei * gi), scale * (er * gi + ei * gr)
 
