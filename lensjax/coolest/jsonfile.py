@@ -10,6 +10,9 @@ from typing import Any
 
 from lensjax.errors import InputError, some
 
+MOST = 1e30
+"""Size of a number that is read at most."""
+
 
 @dataclass(frozen=True)
 class Node:
@@ -48,7 +51,7 @@ class Node:
         return [Node(self.file, f"{self.place}[{i}]", v) for i, v in enumerate(self.value)]
 
     def number(self) -> float:
-        """Its value as a finite number."""
+        """Its value as a finite number, which single precision can hold too."""
         if isinstance(self.value, bool) or not isinstance(self.value, int | float):
             raise self.fail(f"should be a number, not {_kind(self.value)}")
         try:
@@ -57,6 +60,8 @@ class Node:
             found = math.inf
         if not math.isfinite(found):
             raise self.fail("should be a finite number")
+        if abs(found) > MOST:
+            raise self.fail(f"is {found:g}: it should be between -{MOST:g} and {MOST:g}")
         return found
 
     def choice(self, known: tuple[str, ...]) -> str:

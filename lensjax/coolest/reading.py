@@ -69,7 +69,7 @@ def from_coolest(path: str | Path) -> CoolestModel:
     z_source = _one(behind, "lensed lights")
     if z_source is None:
         raise behind[0].node.fail("redshift is missing")
-    unit = 10 ** (0.4 * (ZERO_POINT - observation["mag_zero_point"].number()))
+    unit = 10 ** (0.4 * (ZERO_POINT - _zero_point(observation["mag_zero_point"])))
     lens = tuple(_mass(m, middle) for m in masses)
     # A shear is about the origin of the file's coordinates. About the middle of the field it
     # deflects by as much less as it does there, for which the source moves.
@@ -182,6 +182,13 @@ def _grid(pixels: Node, size: Node) -> tuple[PixelGrid, tuple[float, float]]:
     except InputError as error:
         raise pixels.fail(str(error)) from None
     return grid, (middle[0], middle[1])
+
+
+def _zero_point(node: Node) -> float:
+    found = node.number()
+    if abs(found) > 100:
+        raise node.fail(f"is {found:g}: it should be between -100 and 100 mag")
+    return found
 
 
 def _psf(node: Node) -> Gaussian | None:

@@ -35,7 +35,7 @@ def found(tmp_path_factory):
         ("EPL, 0.1 ≤ q < 0.5", 1e-4, 2e-5, 1e-2, 1e-2),
         ("SIE + SIE + shear", 1e-5, 1e-6, 5e-4, 5e-4),
         ("DPIE, 0.5 ≤ q < 1", 1e-8, 1e-8, 5e-4, 2e-3),
-        ("DPIE, 0.1 ≤ q < 0.5", 1e-8, 3e-8, 5e-4, 2e-3),
+        ("DPIE, 0.1 ≤ q < 0.5", 1e-8, 1e-8, 5e-4, 2e-3),
         ("convergence sheet", 1e-8, 1e-8, 1e-8, 1e-8),
         ("DPIEs in three planes", 1e-8, None, 1e-5, 1e-4),
     ],

@@ -259,6 +259,14 @@ BAD = {
         lambda d: d["observation"].update(mag_zero_point=None),
         "mag_zero_point: should be a number, not null",
     ),
+    "a zero point of another world": (
+        lambda d: d["observation"].update(mag_zero_point=-1e3),
+        "mag_zero_point: is -1000: it should be between -100 and 100",
+    ),
+    "an angle without end": (
+        lambda d: _at(d, *PEMD, "parameters", "phi", "point_estimate").update(value=-1e200),
+        r"phi.point_estimate.value: is -1e\+200: it should be between -1e\+30",
+    ),
     "a field without extent": (
         lambda d: _at(d, "observation", "pixels").update(field_of_view_x=[0, 0]),
         "field_of_view_x: should be two numbers, the smaller one first",
@@ -284,6 +292,31 @@ def test_bad_files_are_refused_with_their_name_and_the_place(case, tmp_path):
     with pytest.raises(lj.InputError, match=said) as raised:
         lj.from_coolest(path)
     assert str(path) in str(raised.value) and "\n" not in str(raised.value)
+
+
+def _places(value, place=()):
+    """Every place in a JSON document, from the outermost."""
+    inner = {dict: lambda: value.items(), list: lambda: enumerate(value)}.get(type(value), list)
+    for key, part in inner():
+        yield (*place, key)
+        yield from _places(part, (*place, key))
+
+
+@pytest.mark.parametrize("wrong", [None, [], -1e308, 1e29], ids=str)
+def test_whatever_stands_at_any_place_is_read_as_finite_numbers_or_refused(wrong, tmp_path):
+    path, refused = tmp_path / "changed.json", 0
+    for *outer, last in _places(json.loads(BY_HAND)):
+        document = json.loads(BY_HAND)
+        _at(document, *outer)[last] = wrong
+        path.write_text(json.dumps(document))
+        try:
+            found = lj.from_coolest(path)
+        except lj.InputError as error:
+            assert str(path) in str(error) and "\n" not in str(error)
+            refused += 1
+        else:
+            assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(found.scene))
+    assert refused > 40
 
 
 HOSTILE = {
