@@ -1,0 +1,197 @@
+"""Images of a point source: closed forms, lenstronomy, derivatives. benchmarks/images.py counts
+failures over thousands of scenes."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from lenstronomy.LensModel.lens_model import LensModel
+from lenstronomy.LensModel.Solver.lens_equation_solver import LensEquationSolver
+
+import lensjax as lj
+from lensjax.mass import deflection
+from tests.quick_compilation import OPTIONS
+
+GRID = lj.PixelGrid(32, 0.25)
+
+
+def lens(p):
+    return lj.SIE(p[0], p[1], p[2], p[3], p[4]), lj.Shear(p[5], p[6])
+
+
+@pytest.fixture(scope="module")
+def solve():
+    """(9,) parameters of an SIE, a shear and the source -> images, double precision, compiled."""
+    with jax.enable_x64(True):
+        run = jax.jit(
+            lambda p: lj.point_images(lens(p), p[7], p[8], GRID), compiler_options=OPTIONS
+        )
+
+        def images(*p):
+            with jax.enable_x64(True):
+                return jax.tree.map(np.asarray, run(jnp.asarray(p, float)))
+
+        yield images
+
+
+def places(images):
+    found = np.stack([images.x, images.y], -1)[images.found]
+    return found[np.lexsort(found.T)]
+
+
+@pytest.mark.parametrize(("beta", "theta_e"), [(0.3, 1.5), (0.001, 1.0), (0.95, 1.0), (0.8, 0.5)])
+def test_images_of_an_isothermal_sphere(solve, beta, theta_e):
+    """theta = beta +- theta_E, magnified theta_E/beta +- 1; behind the second one there is none."""
+    turn = 0.7
+    c, s = np.cos(turn), np.sin(turn)
+    images = solve(theta_e, 1.0, 0.3, 0.1, -0.2, 0.0, 0.0, 0.1 + beta * c, -0.2 + beta * s)
+    both = np.array([beta + theta_e, beta - theta_e][: 1 + (beta < theta_e)])
+    assert images.found.sum() == len(both)
+    radius = ((images.x - 0.1) * c + (images.y + 0.2) * s)[: len(both)]
+    # the core moves the image at r by theta_E CORE^2 / (2 r^2)
+    np.testing.assert_allclose(radius, both, atol=2e-5)
+    np.testing.assert_allclose(images.magnification[: len(both)], both / beta, rtol=1e-3)
+    np.testing.assert_allclose(
+        images.arrival[: len(both)], 0.5 * theta_e**2 - theta_e * np.abs(both), atol=1e-5
+    )
+    assert not images.x[~images.found].any() and not images.magnification[~images.found].any()
+
+
+def test_places_and_magnifications_are_those_of_lenstronomy(solve):
+    model = LensModel(["SIE", "SHEAR"])
+    solver = LensEquationSolver(model)
+    rng = np.random.default_rng(4)
+    counts = []
+    for _ in range(30):
+        theta_e, q, phi = rng.uniform(0.7, 1.8), rng.uniform(0.4, 0.95), rng.uniform(0, np.pi)
+        g1, g2, x, y = *rng.normal(0, 0.04, 2), *rng.normal(0, 0.2, 2)
+        images = solve(theta_e, q, phi, 0.05, 0.02, g1, g2, x, y)
+        f = (1 - q) / (1 + q)
+        sie = {"theta_E": theta_e, "center_x": 0.05, "center_y": 0.02}
+        sie |= {"e1": f * np.cos(2 * phi), "e2": f * np.sin(2 * phi)}
+        kwargs = [sie, {"gamma1": g1, "gamma2": g2, "ra_0": 0, "dec_0": 0}]
+        tx, ty = solver.image_position_from_source(
+            x, y, kwargs, solver="analytical", magnification_limit=1e-3
+        )
+        truth = np.stack([tx, ty], -1)
+        counts.append(len(truth))
+        np.testing.assert_allclose(places(images), truth[np.lexsort(truth.T)], atol=1e-4)
+        order = np.argsort(images.arrival[images.found])
+        np.testing.assert_array_equal(order, np.arange(len(truth)))
+        np.testing.assert_allclose(
+            images.magnification[images.found],
+            model.magnification(images.x[images.found], images.y[images.found], kwargs),
+            rtol=2e-3,
+        )
+    assert {2, 4} <= set(counts)
+
+
+def test_a_pair_about_to_merge_is_found_and_gone_beyond_the_caustic(solve):
+    """Across a fold two images of opposite parity meet: their distance goes with the root of the
+    source's, to some thousandths of an arcsec."""
+    shape = (1.0, 0.6, 0.0, 0.0, 0.0, 0.0, 0.0)
+    low, high = 0.0, 0.4  # the fold along a diagonal
+    for _ in range(40):
+        middle = 0.5 * (low + high)
+        four = solve(*shape, middle, 0.5 * middle).found.sum() == 4
+        low, high = (middle, high) if four else (low, middle)
+    for inside, apart in ((1e-3, 0.2), (1e-5, 0.02)):
+        images = solve(*shape, low - inside, 0.5 * (low - inside))
+        assert images.found.sum() == 4
+        place = np.stack([images.x, images.y], -1)[:4]
+        gap = np.hypot(*(place[:, None] - place[None]).transpose(2, 0, 1)) + 9 * np.eye(4)
+        assert gap.min() < apart
+        first, second = np.unravel_index(gap.argmin(), gap.shape)
+        assert images.magnification[first] * images.magnification[second] < 0
+    assert solve(*shape, low + 1e-3, 0.5 * (low + 1e-3)).found.sum() == 2
+
+
+CASES = {
+    "four images": (1.2, 0.6, 0.4, 0.02, -0.03, 0.03, -0.02, 0.03, 0.05),
+    "two images of a sphere": (1.2, 1.0, 0.4, 0.0, 0.0, 0.0, 0.0, 0.3, 0.1),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_derivatives_are_those_of_the_implicit_function_theorem(solve, case):
+    """First and second derivatives in lens and source against finite differences, and the matrix
+    d theta/d beta against the inverse of A."""
+    p = np.array(CASES[case])
+    with jax.enable_x64(True):
+        seen = lambda p: _numbers(lj.point_images(lens(p), p[7], p[8], GRID, most=4))
+        first = jax.jit(jax.jacfwd(seen), compiler_options=OPTIONS)
+        count = solve(*p).found.sum()
+        slopes = np.asarray(first(jnp.asarray(p)))
+        for i in range(p.size):
+            # the sphere's ellipticity has no other side
+            h = np.where(np.arange(p.size) == i, -1e-5 if p[i] == 1 else 1e-5, 0.0)
+            low, high = (_numbers(solve(*(p + k * h)))[:, :4] for k in (-(p[i] != 1), 1))
+            atol = 2e-3 if p[i] == 1 else 1e-6
+            width = h[i] * (1 + (p[i] != 1))
+            np.testing.assert_allclose(slopes[..., i], (high - low) / width, atol=atol, rtol=1e-4)
+        assert not slopes[:, count:].any()
+        images = solve(*p)
+        for k in range(count):
+            by = jax.jacfwd(lambda t: t - jnp.stack(deflection(lens(p), t[0], t[1])))
+            a = by(jnp.array([images.x[k], images.y[k]]))
+            np.testing.assert_allclose(slopes[:2, k, 7:] @ a, np.eye(2), atol=1e-6)
+
+
+def _numbers(images):
+    return jnp.stack([images.x, images.y, images.magnification])
+
+
+def test_reverse_derivatives_and_second_ones_agree_with_forward():
+    with jax.enable_x64(True):
+        p = jnp.asarray(np.array(CASES["four images"]))
+        total = lambda p: jnp.sum(
+            jnp.abs(_numbers(lj.point_images(lens(p), p[7], p[8], GRID, most=4))[2])
+        )
+        gradient = jax.jit(jax.grad(total), compiler_options=OPTIONS)
+        slope = lambda p: jax.jvp(total, (p,), (jnp.eye(9)[7],))[1]
+        value, along, second = jax.jit(
+            lambda p: (total(p), *jax.jvp(slope, (p,), (jnp.eye(9)[0],))), compiler_options=OPTIONS
+        )(p)
+        assert float(value) > 4
+        np.testing.assert_allclose(gradient(p)[7], along, rtol=1e-9)
+        h = 1e-6 * np.eye(9)[0]
+        low, high = (float(gradient(p + k * h)[7]) for k in (-1, 1))
+        np.testing.assert_allclose(second, (high - low) / 2e-6, rtol=1e-4)
+
+
+def test_a_source_right_behind_the_lens_and_batches_are_finite_in_single_precision():
+    """A sphere with the source on its centre has a ring for an image: nothing is NaN. Of a batch
+    every source is as it is alone."""
+    x = jnp.array([0.0, 0.0, 0.2], jnp.float32)
+
+    def seen(theta_e, x):
+        return _numbers(lj.point_images(lj.SIE(theta_e, 1.0, 0.0), x, 0.0 * x, GRID)).sum(-1)
+
+    run = jax.jit(
+        jax.vmap(jax.value_and_grad(lambda t, x: seen(t, x).sum()), (None, 0)),
+        compiler_options=OPTIONS,
+    )
+    values, slopes = run(jnp.float32(1.0), x)
+    assert np.isfinite(values).all() and np.isfinite(slopes).all()
+    images = jax.jit(
+        lambda x: lj.point_images(lj.SIE(1.0, 1.0, 0.0), x, 0.0, GRID), compiler_options=OPTIONS
+    )(x[2])
+    assert images.x.dtype == jnp.float32 and images.found.sum() == 2
+    np.testing.assert_allclose(values[2], _numbers(images).sum(), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"most": 0}, "most = 0"),
+        ({"grid": 32}, "grid = 32"),
+        ({"x": np.zeros(3)}, r"x has shape \(3,\)"),
+        ({"y": np.nan}, "y = nan"),
+        ({"faintest": -1.0}, "faintest = -1"),
+        ({"mass": (lj.GaussianLight(1.0, 1.0),)}, "GaussianLight"),
+    ],
+)
+def test_bad_input_is_refused(arguments, said):
+    usual = {"mass": lj.SIE(1.0, 0.7, 0.0), "x": 0.1, "y": 0.0, "grid": GRID}
+    with pytest.raises(lj.InputError, match=said):
+        lj.point_images(**usual | arguments)
