@@ -148,9 +148,7 @@ def test_a_quasar_has_the_flux_of_its_magnified_images():
     )
     found, slope = seen(1.5)
     np.testing.assert_allclose(found.sum((0, 1)), 10 * flux, rtol=2e-3)
-    both = closed(
-        [1.8, -1.2], [0.0, 0.0], np.outer([6.0, 4.0], flux), np.array([0.8, 0.7]), grid
-    )
+    both = closed([1.8, -1.2], [0.0, 0.0], np.outer([6.0, 4.0], flux), np.array([0.8, 0.7]), grid)
     np.testing.assert_allclose(found, both, atol=2e-4 * both.max())
     np.testing.assert_allclose(slope.sum((0, 1)), 2 / 0.3 * flux, rtol=5e-3)
 
