@@ -13,6 +13,7 @@ fast.
 
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 try:
@@ -80,7 +81,8 @@ through."""
 
 
 def __getattr__(name: str):
-    if not name.startswith("_"):
+    # A module in the making may ask for another one: that is no reason to load all of them.
+    if not name.startswith("_") and find_spec(f"lensjax.{name}") is None:
         for home in _HOMES:
             found = getattr(import_module(f"lensjax.{home}"), name, None)
             if _ours(found):

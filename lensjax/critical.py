@@ -84,7 +84,7 @@ def cuts(mass: Mass | tuple[Mass, ...], points: int = 256) -> list[Curve]:
         turn = np.linspace(0, 2 * np.pi, points + 1)
         ring = np.stack([np.cos(turn), np.sin(turn)], -1)
         here, half = (
-            np.stack(deflection(part, x + r * ring[:, 0], y + r * ring[:, 1]), -1)
+            np.stack(deflection(part, *jnp.asarray([[x], [y]] + r * ring.T)), -1)
             for r in (CENTRE, 0.5 * CENTRE)
         )
         if np.abs(here - half).max() < JUMP * np.abs(here).max():
@@ -114,7 +114,7 @@ def _length(curve: Curve) -> float:
 
 
 def _traced(parts: tuple[Mass, ...], curve: Curve) -> Curve:
-    ax, ay = deflection(parts, curve[:, 0], curve[:, 1])
+    ax, ay = deflection(parts, *jnp.asarray(curve.T))
     return np.asarray(curve - np.stack([ax, ay], -1), float)
 
 

@@ -8,8 +8,9 @@ always looked at, and cells on a critical curve are, from which two images may c
 of the last level Newton's method goes on with the Jacobian A. Solutions of the same parity and the
 same place are one image.
 
-Nothing is differentiated through the search. The derivatives of its result are those of the implicit
-function theorem, $\mathrm{d}\theta = A^{-1} (\mathrm{d}\beta + \partial_p \alpha\, \mathrm{d}p)$.
+Nothing is differentiated through the search. The derivatives of its result are those of the
+implicit function theorem,
+$\mathrm{d}\theta = A^{-1} (\mathrm{d}\beta + \partial_p \alpha\, \mathrm{d}p)$.
 
 How often it fails: see `point_images`.
 """
@@ -90,18 +91,19 @@ def point_images(
     begins with; images outside of it are not found. most (static): K, the number of places in the
     result; of more images the last to arrive are missing. faintest: images of a smaller absolute
     magnification are left out, among them the one at the softened centre of an isothermal lens,
-    whose magnification is below 1e-6. Those below 1e-2 are within some 0.01" of such a centre, where
-    the softening moves them by more than 1e-4".
+    whose magnification is below 1e-6. Those below 1e-2 are within some 0.01" of such a centre,
+    where the softening moves them by more than 1e-4".
 
     Differentiable in the lens and in x, y, forward and reverse; the derivative of a place that
     holds no image is 0. Whether an image is found has no derivative.
 
-    Wrong for 1 of 4,000 random scenes (SIE and shear, sources inside of the caustics and outside)
-    in double precision, and in single: a wrong number of images, or a place off by more than 1e-3".
-    (An image was as faint as `faintest`.) Measured by benchmarks/images.py. Images closer than 1e-3" to their twin across a critical curve merge with
-    it, and more than CELLS cells along an almost complete ring may hide some.
+    Wrong for 1 of 4,000 random scenes (SIE and shear, sources inside of the caustics and outside),
+    in double precision and in single: a wrong number of images, or a place off by more than 1e-3".
+    The one had an image right at the limit `faintest`. Measured by benchmarks/images.py. More than
+    CELLS cells along an almost complete ring may hide images.
 
-    Raises InputError for a value outside its domain (outside of jit), and if nothing could be held.
+    Raises InputError for what is no mass or grid, `most` outside of its range, and (outside of jit)
+    a source that is not finite.
     """
     if isinstance(most, bool) or int(most) != most or not 1 <= most <= CELLS:
         raise InputError(f"most = {most!r}: give the number of images, from 1 to {CELLS}")
@@ -131,7 +133,7 @@ def _point_images(
 ) -> PointImages:
     place, found = lax.stop_gradient(_search(*lax.stop_gradient((mass, source)), grid, faintest))
     order = jnp.argsort(jnp.where(found, _arrival(mass, source, place), jnp.inf))[:most]
-    return at_places(mass, source, tuple(c[order] for c in place), found[order])
+    return at_places(mass, source, (place[0][order], place[1][order]), found[order])
 
 
 def at_places(
@@ -160,7 +162,7 @@ def _solution_jvp(primals: tuple, tangents: tuple) -> tuple[Pair, Pair]:
     left = lambda mass, source: tuple(s - b for s, b in zip(source, _traced(mass, place)))
     _, (dx, dy) = jax.jvp(left, (mass, source), tangents[:2])
     shift = _undone(jacobian(mass, *place), dx, dy, found)
-    return place, tuple(d.astype(c.dtype) for d, c in zip(shift, place))
+    return place, (shift[0].astype(place[0].dtype), shift[1].astype(place[1].dtype))
 
 
 def _search(
@@ -179,7 +181,8 @@ def _search(
             (cells.y[:, None] + oy).ravel(),
         )
         side /= SPLIT
-    place: Pair = tuple(_promising(mass, source, cells, side))
+    cells = _promising(mass, source, cells, side)
+    place: Pair = (cells.x, cells.y)
 
     def step(_: int, place: Pair) -> Pair:
         dx, dy = _newton(mass, source, place)
