@@ -57,7 +57,7 @@ def critical_curves(mass: Mass | tuple[Mass, ...], grid: PixelGrid) -> list[Curv
     for cx, cy in _centres(parts):
         values[np.hypot(x - cx, y - cy) < CENTRE] = -1.0
     lines = [np.asarray(line) for line in contour_generator(axis, axis, values).lines(0.0)]
-    curves = [_on_curve(parts, line, grid.scale) for line in lines]
+    curves = _on_curves(parts, lines, grid.scale)
     kept = [c for c in curves if not any(_within(c, centre) for centre in _centres(parts))]
     return sorted(kept, key=_length, reverse=True)
 
@@ -65,7 +65,8 @@ def critical_curves(mass: Mass | tuple[Mass, ...], grid: PixelGrid) -> list[Curv
 def caustics(mass: Mass | tuple[Mass, ...], grid: PixelGrid) -> list[Curve]:
     """The critical curves in the source plane, in the order of `critical_curves`, point for point.
     The caustic of a sphere is a point."""
-    return [_traced(_parts(mass), curve) for curve in critical_curves(mass, grid)]
+    parts, curves = _parts(mass), critical_curves(mass, grid)
+    return _apart(_traced(parts, _together(curves)), curves)
 
 
 def cuts(mass: Mass | tuple[Mass, ...], points: int = 256) -> list[Curve]:
@@ -83,10 +84,8 @@ def cuts(mass: Mass | tuple[Mass, ...], points: int = 256) -> list[Curve]:
         x, y = (float(c) for c in part.centre)
         turn = np.linspace(0, 2 * np.pi, points + 1)
         ring = np.stack([np.cos(turn), np.sin(turn)], -1)
-        here, half = (
-            np.stack(deflection(part, *jnp.asarray([[x], [y]] + r * ring.T)), -1)
-            for r in (CENTRE, 0.5 * CENTRE)
-        )
+        rings = [[x, y] + r * ring for r in (CENTRE, 0.5 * CENTRE)]
+        here, half = (place - _traced((part,), place) for place in rings)
         if np.abs(here - half).max() < JUMP * np.abs(here).max():
             found.append(_traced(parts, [x, y] + CENTRE * ring))
     return found
@@ -113,9 +112,33 @@ def _length(curve: Curve) -> float:
     return float(np.hypot(*np.diff(curve, axis=0).T).sum())
 
 
-def _traced(parts: tuple[Mass, ...], curve: Curve) -> Curve:
-    ax, ay = deflection(parts, *jnp.asarray(curve.T))
-    return np.asarray(curve - np.stack([ax, ay], -1), float)
+def _together(curves: list[Curve]) -> Curve:
+    return np.concatenate([*curves, np.zeros((0, 2))])
+
+
+def _apart(points: Curve, curves: list[Curve]) -> list[Curve]:
+    """Points of all curves, those of each one again."""
+    return np.split(points, np.cumsum([len(c) for c in curves]))[: len(curves)]
+
+
+def _padded(points: Curve) -> Array:
+    """x and y (2, n), the last point repeated up to a power of two, so that the functions below are
+    compiled for few shapes."""
+    more = (1 << (max(len(points), 128) - 1).bit_length()) - len(points)
+    return jnp.asarray(np.pad(points, ((0, more), (0, 0)), "edge").T)
+
+
+def _traced(parts: tuple[Mass, ...], points: Curve) -> Curve:
+    """The points in the source plane."""
+    if not len(points):
+        return points
+    deflected = np.asarray(_deflection(parts, *_padded(points)), float).T
+    return points - deflected[: len(points)]
+
+
+@jax.jit
+def _deflection(parts: tuple[Mass, ...], x: Array, y: Array) -> Float[Array, "2 n"]:
+    return jnp.stack(deflection(parts, x, y))
 
 
 @jax.jit
@@ -125,22 +148,26 @@ def _determinant(parts: tuple[Mass, ...], x: Array, y: Array) -> Float[Array, ".
 
 
 @jax.jit
-def _value_and_slope(parts: tuple[Mass, ...], x: Array, y: Array) -> tuple[Array, Array, Array]:
-    one, none = jnp.ones_like(x), jnp.zeros_like(x)
-    along = lambda dx, dy: jax.jvp(lambda x, y: _determinant(parts, x, y), (x, y), (dx, dy))
-    value, by_x = along(one, none)
-    return value, by_x, along(none, one)[1]
+def _newton(parts: tuple[Mass, ...], place: Float[Array, "2 n"], pixel: float) -> Array:
+    """The points after STEPS steps along the gradient of the determinant."""
+    axes = jnp.broadcast_to(jnp.eye(2, dtype=place.dtype)[..., None], (2, *place.shape))
+
+    def step(_: int, place: Array) -> Array:
+        along = lambda axis: jax.jvp(lambda p: _determinant(parts, p[0], p[1]), (place,), (axis,))
+        value, slope = jax.vmap(along, out_axes=(None, 0))(axes)
+        move = -value / jnp.maximum(jnp.sum(slope**2, 0), 1e-12) * slope
+        size = jnp.hypot(move[0], move[1])
+        return place + (move * jnp.minimum(1.0, pixel / jnp.maximum(size, 1e-12)))
+
+    return jax.lax.fori_loop(0, STEPS, step, place)
 
 
-def _on_curve(parts: tuple[Mass, ...], line: Curve, pixel: float) -> Curve:
-    """The line with every point moved onto the curve; one that Newton's method takes more than two
+def _on_curves(parts: tuple[Mass, ...], lines: list[Curve], pixel: float) -> list[Curve]:
+    """The lines with every point moved onto the curve; one that Newton's method takes more than two
     pixels away stays where the contour had it."""
-    at = np.array(line)
-    for _ in range(STEPS):
-        value, sx, sy = (np.asarray(a, float) for a in _value_and_slope(parts, *jnp.asarray(at.T)))
-        rate = -value / np.maximum(sx**2 + sy**2, 1e-12)
-        step = np.stack([rate * sx, rate * sy], -1)
-        size = np.hypot(*step.T)[:, None]
-        at = at + step * np.minimum(1.0, pixel / np.maximum(size, 1e-12))
-    lost = np.hypot(*(at - line).T) > 2 * pixel
-    return np.where(lost[:, None], line, at)
+    start = _together(lines)
+    if not len(start):
+        return []
+    at = np.asarray(_newton(parts, _padded(start), pixel), float).T[: len(start)]
+    lost = np.hypot(*(at - start).T) > 2 * pixel
+    return _apart(np.where(lost[:, None], start, at), lines)

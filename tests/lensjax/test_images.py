@@ -164,10 +164,10 @@ def test_derivatives_of_every_order_are_those_of_the_closed_form():
             np.testing.assert_allclose(found, true, atol=2e-6)
 
 
-def test_a_source_right_behind_the_lens_and_batches_are_finite_in_single_precision():
-    """A sphere with the source on its centre has a ring for an image: nothing is NaN. Of a batch
-    every source is as it is alone."""
-    x = jnp.array([0.0, 0.0, 0.2], jnp.float32)
+def test_a_source_right_behind_the_lens_is_finite_and_a_batch_is_single_sources():
+    """A sphere with the source on its centre has a ring for an image: nothing is NaN, in single
+    precision. Of a batch every source is as it is alone."""
+    x = jnp.array([0.0, 0.2, 0.8], jnp.float32)
 
     def seen(theta_e, x):
         return _numbers(lj.point_images(lj.SIE(theta_e, 1.0, 0.0), x, 0.0 * x, GRID)).sum(-1)
@@ -178,11 +178,9 @@ def test_a_source_right_behind_the_lens_and_batches_are_finite_in_single_precisi
     )
     values, slopes = run(jnp.float32(1.0), x)
     assert np.isfinite(values).all() and np.isfinite(slopes).all()
-    images = jax.jit(
-        lambda x: lj.point_images(lj.SIE(1.0, 1.0, 0.0), x, 0.0, GRID), compiler_options=OPTIONS
-    )(x[2])
-    assert images.x.dtype == jnp.float32 and images.found.sum() == 2
-    np.testing.assert_allclose(values[2], _numbers(images).sum(), rtol=1e-5)
+    assert values.dtype == slopes.dtype == jnp.float32
+    # images at x + 1 and x - 1, magnified 1/x + 1 and -(1/x - 1)
+    np.testing.assert_allclose(values[1:], [[2 * b, 0, 2] for b in x[1:]], atol=1e-4)
 
 
 @pytest.mark.parametrize(

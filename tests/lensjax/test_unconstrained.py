@@ -43,8 +43,12 @@ def test_a_scene_comes_back_and_every_coordinate_has_a_name():
     assert restore.names[:14] == names
     # all of space is in the domain
     far = np.random.default_rng(0).normal(0, 4, (200, z.size))
-    scenes, log_dets = jax.vmap(restore)(jnp.asarray(far))
-    assert jax.vmap(lj.valid)(scenes).all() and np.isfinite(log_dets).all()
+
+    def checked(z):
+        scene, log_det = restore(z)
+        return lj.valid(scene) & jnp.isfinite(log_det)
+
+    assert jax.jit(jax.vmap(checked), compiler_options=OPTIONS)(jnp.asarray(far)).all()
 
 
 def test_the_log_determinant_is_that_of_the_jacobian():
@@ -63,8 +67,9 @@ def test_the_log_determinant_is_that_of_the_jacobian():
             out += [jnp.atleast_1d(v) for v in values.values()]
         return jnp.concatenate(out)
 
+    jacobian = jax.jit(jax.jacfwd(plain), compiler_options=OPTIONS)
     for shift in (0.0, 0.7):
-        _, log_det = jnp.linalg.slogdet(jax.jacfwd(plain)(z + shift))
+        _, log_det = np.linalg.slogdet(jacobian(z + shift))
         np.testing.assert_allclose(restore(z + shift)[1], log_det, atol=1e-9)
 
 
@@ -86,23 +91,27 @@ def test_every_kind_of_domain(ends):
 def test_a_round_component_is_no_boundary():
     """It starts a hair from round, so that a gradient can take it anywhere; at z = 0 everything is
     finite in single precision as well."""
-    z, restore = lj.unconstrain(scene(q=1.0))
+    sphere = lj.Scene(lj.SIE(1.3, 1.0, 0.3, 0.01, -0.02))
+    z, restore = lj.unconstrain(sphere)
     assert 0.9997 < restore(z)[0].lens[0].q < 1
     place = restore.names.index("lens[0].e1")
     with jax.enable_x64(False):
-        z, restore = lj.unconstrain(scene(q=1.0))
+        z, restore = lj.unconstrain(sphere)
+        lens = lambda z: lj.mass.deflection(restore(z)[0].lens, jnp.float32(0.9), 0.7)
+        slope = jax.jit(jax.grad(lambda z: restore(z)[1]), compiler_options=OPTIONS)
+        bend = jax.jit(jax.jacrev(lens), compiler_options=OPTIONS)
         for at in (z, z.at[place : place + 2].set(0.0)):
-            lens = lambda z: lj.mass.deflection(restore(z)[0].lens, jnp.float32(0.9), 0.7)
-            by = jax.jit(jax.jacrev(lens), compiler_options=OPTIONS)(at)
+            by = bend(at)
             assert at.dtype == jnp.float32 and all(np.isfinite(b).all() for b in by)
-            assert np.isfinite(jax.grad(lambda z: restore(z)[1])(at)).all()
+            assert np.isfinite(slope(at)).all()
     # the ellipticity's derivative does not depend on the side from which it is round
     with jax.enable_x64(True):
-        z, restore = lj.unconstrain(scene(q=1.0))
+        z, restore = lj.unconstrain(sphere)
         bent = lambda e: lj.mass.deflection(
-            restore(z.at[place : place + 2].set(e))[0].lens, 0.9, 0.7
+            restore(z.astype(e.dtype).at[place : place + 2].set(e))[0].lens, 0.9, 0.7
         )[0]
-        slopes = [jax.grad(bent)(1e-4 * jnp.array([np.cos(t), np.sin(t)])) for t in range(6)]
+        around = 1e-4 * jnp.array([[np.cos(t), np.sin(t)] for t in range(6)])
+        slopes = jax.jit(jax.vmap(jax.grad(bent)), compiler_options=OPTIONS)(around)
         np.testing.assert_allclose(slopes, np.mean(slopes, 0)[None].repeat(6, 0), atol=1e-3)
 
 
@@ -114,7 +123,7 @@ def test_images_and_held_parameters_stay_and_batches_are_coordinates_too():
     batch = jax.tree.map(lambda leaf: jnp.stack([jnp.asarray(leaf)] * 3), scene())
     z, restore = lj.unconstrain(batch)
     assert "lens[0].theta_e[2]" in restore.names and "lens[0].e2[1]" in restore.names
-    same(batch, restore(z)[0])
+    same(batch, restore(z)[0], atol=3e-4)  # what is round starts a hair from round
 
 
 def test_what_has_no_coordinate_is_refused():
