@@ -10,15 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.quick_compilation import FLAGS
-
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "fitting.md"
 SHORT = {
     "source = lj.Sersic(jnp.array([5.0]), r_eff=0.25, n=1.2, ":
     "source = lj.GaussianLight(jnp.array([5.0]), sigma=0.2, ",
     "jnp.array([0.4])), 1e-3": 'jnp.array([0.4])), "4x4"',
-    "num_warmup=100, num_samples=500": "num_warmup=10, num_samples=80",
+    "PixelGrid(31, 0.15)": "PixelGrid(21, 0.2)",
+    "num_warmup=100, num_samples=500": "num_warmup=5, num_samples=50",
 }  # fmt: skip
 """What makes the page's code quick to compile and to run: a simpler source and rule, fewer draws."""
 REPORT = """
@@ -44,7 +43,7 @@ def run(changes, flags):
 @pytest.mark.parametrize(
     ("changes", "flags"),
     [
-        pytest.param(SHORT, FLAGS, id="short"),
+        pytest.param(SHORT, "--xla_backend_optimization_level=1", id="short"),
         pytest.param({}, "", id="as it stands", marks=pytest.mark.stress),
     ],
 )
