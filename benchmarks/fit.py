@@ -85,7 +85,7 @@ def drawn(rng: np.random.Generator) -> lj.Scene:
         x=x + radius * np.cos(turn),
         y=y + radius * np.sin(turn),
     )
-    return lj.Scene((lens, lj.Shear(*rng.normal(0, 0.03, 2))), source)
+    return lj.Scene((lens, lj.Shear(*rng.normal(0, 0.03, 2))), (source,))
 
 
 def fitter(restore: Callable, memory: int = 20, most: int = 400) -> Callable[..., Fit]:
@@ -104,7 +104,7 @@ def fitter(restore: Callable, memory: int = 20, most: int = 400) -> Callable[...
             return optax.apply_updates(z, change), state, optax.tree.norm(slope), count + 1
 
         goes_on = lambda carry: (carry[2] > 0.3) & (carry[3] < most)
-        begin = (start, solver.init(start), jnp.inf, 0)
+        begin = (start, solver.init(start), jnp.asarray(jnp.inf), jnp.asarray(0))
         z, _, slope, steps = jax.lax.while_loop(goes_on, step, begin)
 
         def pixels(z):
@@ -124,14 +124,20 @@ def measured(count: int, seed: int = 0) -> dict[str, Any]:
     _, restore = lj.unconstrain(drawn(rng))
     fit = fitter(restore)
     bad = chi2.isf(1e-6, GRID.size**2 - len(restore.names))
-    pulls, joint, squares, starts, steps, seconds = [], [], [], [], [], []
+    pulls: list[np.ndarray] = []
+    joint: list[float] = []
+    squares: list[float] = []
+    starts: list[int] = []
+    steps: list[int] = []
+    seconds: list[float] = []
     for _ in track(range(count)):
         scene = drawn(rng)
         true = lj.unconstrain(scene)[0]
         clean = np.asarray(draw(scene))
         sigma = jnp.asarray(clean.max() / PEAK)
         image = jnp.asarray(clean + sigma * rng.normal(size=clean.shape), jnp.float32)
-        begin, tries = time.perf_counter(), []
+        begin = time.perf_counter()
+        tries: list[Fit] = []
         while len(tries) < STARTS and not (tries and min(t.chi2 for t in tries) < bad):
             start = true + jnp.asarray(0.15 * rng.normal(size=true.shape), jnp.float32)
             tries.append(jax.tree.map(np.asarray, fit(start, image, sigma)))

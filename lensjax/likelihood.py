@@ -6,9 +6,8 @@ over the pixels i of all bands that count, with the constant, so that models of 
 be compared.
 
 The renderer chooses where to look closely, and its derivatives do not see this choice. So ln L has
-steps where the choice changes. They are as small as the renderer's errors: with `tol` = 1e-3 some
-1e-3 of the peak in a few pixels, small against 1 in ln L up to a signal-to-noise ratio of a few
-hundred in the brightest pixel. docs/fitting.md measures what they do to a fit.
+steps where the choice changes, of some 1e-3 at a signal-to-noise ratio of 50 in the brightest pixel
+(docs/fitting.md).
 """
 
 from __future__ import annotations

@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks import fit
+
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "fitting.md"
 SHORT = {
@@ -19,7 +21,7 @@ SHORT = {
     "PixelGrid(31, 0.15)": "PixelGrid(21, 0.2)",
     "num_warmup=100, num_samples=500": "num_warmup=5, num_samples=50",
 }  # fmt: skip
-"""What makes the page's code quick to compile and to run: a simpler source and rule, fewer draws."""
+"""What makes the page's code quick: a simpler source and rule, fewer pixels and draws."""
 REPORT = """
 import json
 names = ("z_true", "z_best", "start", "covariance", "samples", "theta_e")
@@ -60,3 +62,30 @@ def test_the_code_finds_the_truth_within_its_errors(changes, flags):
     shift = (samples.mean(0) - found["z_best"]) / errors
     assert np.abs(shift).max() < 0.7 and np.abs(np.log(samples.std(0) / errors)).max() < 0.5
     assert abs(found["theta_e"].mean() - 1.2) < 3.5 * found["theta_e"].std()
+
+
+def test_the_table_and_the_links_of_the_page_are_those_of_the_results():
+    text, found = PAGE.read_text(), json.loads(fit.RESULTS.read_text())
+    assert text.split(fit.START)[1].split(fit.END)[0] == fit.table(found)
+    assert f"Of {found['mocks']} mocks" in text
+    for target in re.findall(r"\]\((?!http)([^)#]+)\)", text):
+        assert (PAGE.parent / target).exists(), target
+    assert set(fit.LABELS.values()) < set(fit.coverage(found))
+    assert len(found["pulls"][0]) == len(found["names"])
+
+
+def test_intervals_hold_the_truth_as_often_as_they_say():
+    """As the results have it: within three standard errors, those of a binomial at least."""
+    found = json.loads(fit.RESULTS.read_text())
+    assert found["mocks"] >= 100 and found["not_fitted"] <= 0.02 * found["mocks"]
+    rows = fit.coverage(found)
+    for label in ("all parameters", "all together, one ellipsoid"):
+        for level, (share, error) in zip(fit.LEVELS, rows[label]):
+            error = max(error, np.sqrt(level * (1 - level) / found["mocks"]))
+            assert abs(share - level) < 3 * error, (label, level)
+
+
+@pytest.mark.stress
+def test_the_benchmark_fits_mocks():
+    found = fit.measured(3, seed=1)
+    assert found["not_fitted"] == 0 and max(found["joint"]) < 50
