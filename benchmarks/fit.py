@@ -6,9 +6,9 @@ Mock lenses with random parameters, noise and starting points are fitted as docs
 L-BFGS in the coordinates of `lensjax.unconstrained`, errors by Laplace's approximation with the
 Jacobian of the model. Of every parameter's interval (in its coordinate; all but the ellipticities
 are monotonic functions of one parameter) and of the joint ellipsoid it is counted how often it
-holds the truth. A fit starts within 15 % or 0.15" of the truth; if it ends with a chi^2 that noise
-alone would have once in a million fits, it starts anew, at most STARTS times, and counts whatever
-comes of it.
+holds the truth. A fit starts some 15 % or 0.15" off the truth; in the centre of the lens, which its
+own light shows, and in the shear 0.05. If it ends with a chi^2 that noise alone would have once in
+a thousand fits, it starts anew, at most STARTS times, and the best counts, whatever it is.
 
 Writes benchmarks/results/fit.json, docs/images/fit.png, and the table of docs/fitting.md.
 """
@@ -39,7 +39,7 @@ TRUE_TOL = 5e-4
 PEAK = 50.0
 """Signal-to-noise ratio of the brightest pixel."""
 
-STARTS = 5
+STARTS = 8
 LEVELS = (0.68, 0.95)
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "fitting.md"
@@ -77,7 +77,7 @@ def drawn(rng: np.random.Generator) -> lj.Scene:
     radius, turn = 0.3 * theta_e * np.sqrt(rng.uniform()), rng.uniform(0, 2 * np.pi)
     lens = lj.SIE(theta_e, rng.uniform(0.5, 0.95), rng.uniform(0, np.pi), x, y)
     source = lj.Sersic(
-        flux=np.array([5.0]),  # arbitrary, as the noise follows the peak
+        flux=jnp.array([5.0]),  # arbitrary, as the noise follows the peak
         r_eff=rng.uniform(0.1, 0.4),
         n=rng.uniform(0.7, 3.0),
         q=rng.uniform(0.4, 0.95),
@@ -88,9 +88,10 @@ def drawn(rng: np.random.Generator) -> lj.Scene:
     return lj.Scene((lens, lj.Shear(*rng.normal(0, 0.03, 2))), (source,))
 
 
-def fitter(restore: Callable, memory: int = 20, most: int = 400) -> Callable[..., Fit]:
+def fitter(restore: Callable, memory: int = 20, most: int = 250) -> Callable[..., Fit]:
     """fit(start, image, sigma), compiled."""
-    solver = optax.lbfgs(memory_size=memory)
+    search = optax.scale_by_zoom_linesearch(max_linesearch_steps=10, initial_guess_strategy="one")
+    solver = optax.lbfgs(memory_size=memory, linesearch=search)
 
     def fit(start: Array, image: Array, sigma: Array) -> Fit:
         def loss(z):
@@ -118,19 +119,26 @@ def fitter(restore: Callable, memory: int = 20, most: int = 400) -> Callable[...
     return jax.jit(fit)
 
 
+def _scatter(names: tuple[str, ...]) -> Float[np.ndarray, " D"]:
+    """Standard deviation of the start about the truth."""
+    near = ("lens[0].x", "lens[0].y", "lens[1]")
+    return np.array([0.05 if name.startswith(near) else 0.15 for name in names])
+
+
 def measured(count: int, seed: int = 0) -> dict[str, Any]:
-    rng = np.random.default_rng(seed)
     draw = jax.jit(lambda scene: lj.render(scene, GRID, PSF, TRUE_TOL))
-    _, restore = lj.unconstrain(drawn(rng))
+    _, restore = lj.unconstrain(drawn(np.random.default_rng(seed)))
+    scatter = _scatter(restore.names)
     fit = fitter(restore)
-    bad = chi2.isf(1e-6, GRID.size**2 - len(restore.names))
+    bad = chi2.isf(1e-3, GRID.size**2 - len(restore.names))
     pulls: list[np.ndarray] = []
     joint: list[float] = []
     squares: list[float] = []
     starts: list[int] = []
     steps: list[int] = []
     seconds: list[float] = []
-    for _ in track(range(count)):
+    for i in track(range(count)):
+        rng = np.random.default_rng([seed, i])
         scene = drawn(rng)
         true = lj.unconstrain(scene)[0]
         clean = np.asarray(draw(scene))
@@ -139,14 +147,14 @@ def measured(count: int, seed: int = 0) -> dict[str, Any]:
         begin = time.perf_counter()
         tries: list[Fit] = []
         while len(tries) < STARTS and not (tries and min(t.chi2 for t in tries) < bad):
-            start = true + jnp.asarray(0.15 * rng.normal(size=true.shape), jnp.float32)
+            start = true + jnp.asarray(scatter * rng.normal(size=true.shape), jnp.float32)
             tries.append(jax.tree.map(np.asarray, fit(start, image, sigma)))
         seconds.append(time.perf_counter() - begin)
         best = min(tries, key=lambda t: np.nan_to_num(t.chi2, nan=np.inf))
         off = np.asarray(best.z - true, float)
         covariance = np.asarray(best.covariance, float)
         pulls.append(off / np.sqrt(np.diag(covariance)))
-        joint.append(off @ np.linalg.solve(covariance, off))
+        joint.append(float(off @ np.linalg.solve(covariance, off)))
         squares.append(float(best.chi2))
         starts.append(len(tries))
         steps.append(int(best.steps))
