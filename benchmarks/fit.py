@@ -247,7 +247,8 @@ def main() -> None:
     print(table(found))
     if args.dry:
         return
-    RESULTS.write_text(json.dumps(found, indent=1) + "\n")
+    lines = [f"{json.dumps(key)}: {json.dumps(value)}" for key, value in found.items()]
+    RESULTS.write_text("{\n" + ",\n".join(lines) + "\n}\n")
     figure(found, FIGURE)
     before, rest = PAGE.read_text().split(START)
     PAGE.write_text(before + START + table(found) + END + rest.split(END, 1)[1])
