@@ -222,7 +222,7 @@ class _View:
                 once, tangents[0], x, y, cpu=self._change_in_parts, default=self._change
             )
             ends = np.cumsum([0] + [value.size for value in values])
-            return values, [
+            return attach(once, values, rays), [
                 d_flat[a:b].reshape(value.shape) for a, b, value in zip(ends, ends[1:], values)
             ]
 
