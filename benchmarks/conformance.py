@@ -1,17 +1,17 @@
 """Does lensjax see what lenstronomy sees?
 
-    python benchmarks/conformance.py                            500 draws of everything, float64:
+    python -m benchmarks.conformance                            500 draws of everything, float64:
     two minutes; writes
                                                                 benchmarks/results/conformance.json
                                                                 and the table of docs/conformance.md
-    python benchmarks/conformance.py --images 40 --out F.json   fewer images, the numbers only into
+    python -m benchmarks.conformance --images 40 --out F.json   fewer images, the numbers only into
     F.json
 
-Rays: deflection, potential, Jacobian and magnification at random places behind random lenses.
-Light: Sersic profiles. Images, of scenes
-drawn from both prior presets: lenstronomy's own image (4 x 4 rays a pixel, PSF at native pixels)
-against the rule of the same name, and its rays and profiles integrated adaptively to convergence
-(lensjax.reference) against `render`, pixel by pixel and in total flux.
+Rays: deflection, potential, Jacobian and magnification at random places behind random lenses
+(conformance_rays.py). Light: Sersic profiles. Images, of scenes drawn from both prior presets:
+lenstronomy's own image (4 x 4 rays a pixel, PSF at native pixels) against the rule of the same
+name, and its rays and profiles integrated adaptively to convergence (lensjax.reference) against
+`render`, pixel by pixel and in total flux.
 
 Both sides are given the same scene: R_sersic = r_eff sqrt(q), times (b_lenstronomy / b_n)^n because
 lenstronomy's b_n is linear in n, and amp from lenstronomy's own total flux. The row "half-light"
@@ -45,48 +45,14 @@ from lenstronomy.LightModel.Profiles.sersic import SersicElliptic
 from scipy.special import erf, gammaincinv
 
 import lensjax as lj
+from benchmarks.conformance_rays import ellipticity, largest, rays
+from benchmarks.conformance_rays import mass_arguments as mass_arguments
 from lensjax.light import sersic_b, surface_brightness
-from lensjax.mass import deflection, jacobian, potential
 from lensjax.reference import converged_points
 
 HERE = Path(__file__).resolve().parent
-MASSES = {
-    "SIE, q = 1": (1.0, 1.0),
-    "SIE, 0.5 ≤ q < 1": (0.5, 1.0),
-    "SIE, 0.2 ≤ q < 0.5": (0.2, 0.5),
-    "EPL, 0.5 ≤ q < 1": (0.5, 1.0),
-    "SIE + SIE + shear": (0.5, 1.0),
-}
-"""Kinds of lens, and the range of their axis ratios."""
-
 PRESETS = ("raw_notes", "arclike")
 LENSTRONOMY = SersicElliptic()
-
-
-def ellipticity(q, phi) -> tuple:
-    """lenstronomy's e1, e2."""
-    f = (1 - q) / (1 + q)
-    return f * np.cos(2 * phi), f * np.sin(2 * phi)
-
-
-def mass_arguments(mass) -> dict:
-    """lenstronomy's arguments for one SIE, EPL or Shear."""
-    if isinstance(mass, lj.Shear):
-        return {
-            "gamma1": float(mass.gamma1),
-            "gamma2": float(mass.gamma2),
-            "ra_0": 0.0,
-            "dec_0": 0.0,
-        }
-    e1, e2 = ellipticity(float(mass.q), float(mass.phi))
-    same = {
-        "theta_E": float(mass.theta_e),
-        "e1": e1,
-        "e2": e2,
-        "center_x": float(mass.x),
-        "center_y": float(mass.y),
-    }
-    return same | {"gamma": float(mass.slope)} if isinstance(mass, lj.EPL) else same
 
 
 def light_arguments(source: lj.Sersic) -> tuple[list[str], list[dict]]:
@@ -123,71 +89,6 @@ def light_arguments(source: lj.Sersic) -> tuple[list[str], list[dict]]:
                     {"amp": share, "sigma": radius * r_eff, "center_x": cx, "center_y": cy}
                 )
     return names, arguments
-
-
-def masses(kind: str, draws: int, r: np.random.Generator) -> tuple:
-    """A tuple of batched masses, and the places to look at: 0.1 to 6 arcsec from the first one's
-    centre, 0.3 where there are two."""
-    low, high = MASSES[kind]
-
-    def sie(scale):
-        shape = r.uniform(low, high, draws) if high > low else np.full(draws, high)
-        x, y = r.normal(0, 0.05, (2, draws))
-        return {
-            "theta_e": scale * r.uniform(0.5, 3, draws),
-            "q": shape,
-            "phi": r.uniform(0, np.pi, draws),
-            "x": x,
-            "y": y,
-        }
-
-    p = sie(1.0)
-    nearest = 0.3 if "+" in kind else 0.1
-    radius, angle = (
-        np.exp(r.uniform(np.log(nearest), np.log(6), draws)),
-        r.uniform(0, 2 * np.pi, draws),
-    )
-    x, y = p["x"] + radius * np.cos(angle), p["y"] + radius * np.sin(angle)
-    if kind.startswith("EPL"):
-        return (lj.EPL(slope=r.uniform(1.6, 2.4, draws), **p),), x, y
-    if "shear" in kind:
-        return (lj.SIE(**p), lj.SIE(**sie(0.2)), lj.Shear(*r.normal(0, 0.05, (2, draws)))), x, y
-    return (lj.SIE(**p),), x, y
-
-
-def rays(draws: int) -> dict:
-    """Largest differences over the draws of every kind of lens."""
-    r, out = np.random.default_rng(3), {}
-    for kind in MASSES:
-        parts, x, y = masses(kind, draws, r)
-        ours = np.array([*deflection(parts, x, y), potential(parts, x, y), *jacobian(parts, x, y)])
-        model = LensModel([type(m).__name__.upper() for m in parts])
-        theirs = np.empty_like(ours)
-        for i in range(draws):
-            k = [mass_arguments(jax.tree.map(lambda leaf, i=i: leaf[i], m)) for m in parts]
-            fxx, fxy, fyx, fyy = model.hessian(x[i], y[i], k)
-            theirs[:, i] = [
-                *model.alpha(x[i], y[i], k),
-                model.potential(x[i], y[i], k),
-                1 - fxx,
-                -fxy,
-                -fyx,
-                1 - fyy,
-            ]
-        scale = np.asarray(parts[0].theta_e)
-        mu = [1 / (a[3] * a[6] - a[4] * a[5]) for a in (ours, theirs)]
-        usual = np.abs(mu[1]) < 100  # nearer to a critical curve the difference is one of place
-        out[kind] = {
-            "deflection / θ_E": largest(np.hypot(*(ours[:2] - theirs[:2])) / scale),
-            "potential / θ_E²": largest((ours[2] - theirs[2]) / scale**2),
-            "Jacobian": largest(ours[3:] - theirs[3:]),
-            "magnification, relative (−100 < μ < 100)": largest((mu[0] / mu[1] - 1)[usual]),
-        }
-    return out
-
-
-def largest(difference) -> float:
-    return float(np.abs(difference).max())
 
 
 def light(draws: int) -> dict:
@@ -334,7 +235,9 @@ def table(found: dict) -> list[str]:
         "|---" * (len(columns) + 1) + "|",
     ]
     rows += [
-        f"| {kind} | " + " | ".join(f"{v:.1e}" for v in numbers.values()) + " |"
+        f"| {kind} | "
+        + " | ".join("—" if v is None else f"{v:.1e}" for v in numbers.values())
+        + " |"
         for kind, numbers in found["rays"].items()
     ]
     rows += ["", "| Sérsic, 0.5 ≤ n ≤ 4, 0.2 ≤ q ≤ 1 | largest difference |", "|---|---|"]

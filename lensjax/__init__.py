@@ -13,6 +13,7 @@ fast.
 
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 try:
@@ -22,8 +23,18 @@ except PackageNotFoundError:  # a checkout that was never installed
 
 if TYPE_CHECKING:
     from lensjax.checks import valid as valid
+    from lensjax.coolest import CoolestModel as CoolestModel
+    from lensjax.coolest import from_coolest as from_coolest
+    from lensjax.coolest import to_coolest as to_coolest
+    from lensjax.cosmology import Cosmology as Cosmology
+    from lensjax.cosmology import theta_e_from_sigma_v as theta_e_from_sigma_v
+    from lensjax.critical import caustics as caustics
+    from lensjax.critical import critical_curves as critical_curves
+    from lensjax.critical import cuts as cuts
     from lensjax.errors import InputError as InputError
     from lensjax.grid import PixelGrid as PixelGrid
+    from lensjax.images import PointImages as PointImages
+    from lensjax.images import point_images as point_images
     from lensjax.injection import arc_snr as arc_snr
     from lensjax.injection import degrade as degrade
     from lensjax.injection import inject as inject
@@ -33,11 +44,16 @@ if TYPE_CHECKING:
     from lensjax.light import GalaxyImage as GalaxyImage
     from lensjax.light import GaussianLight as GaussianLight
     from lensjax.light import Sersic as Sersic
+    from lensjax.mass import DPIE as DPIE
+    from lensjax.likelihood import gaussian_log_likelihood as gaussian_log_likelihood
+    from lensjax.likelihood import log_likelihood as log_likelihood
     from lensjax.mass import EPL as EPL
     from lensjax.mass import NFW as NFW
     from lensjax.mass import SIE as SIE
+    from lensjax.mass import ConvergenceSheet as ConvergenceSheet
     from lensjax.mass import EllipticalNFW as EllipticalNFW
     from lensjax.mass import Multipole as Multipole
+    from lensjax.mass import Planes as Planes
     from lensjax.mass import Shear as Shear
     from lensjax.noise import arc_noise as arc_noise
     from lensjax.noise import fine_sky_sigma as fine_sky_sigma
@@ -50,6 +66,8 @@ if TYPE_CHECKING:
     from lensjax.photometry import magnitudes as magnitudes
     from lensjax.photometry import nanomaggies as nanomaggies
     from lensjax.photometry import psfdepth_from_m5 as psfdepth_from_m5
+    from lensjax.points import lensed_point as lensed_point
+    from lensjax.points import point_sources as point_sources
     from lensjax.prior import prior_from as prior_from
     from lensjax.prior import priors as priors
     from lensjax.psf import PSF as PSF
@@ -59,17 +77,20 @@ if TYPE_CHECKING:
     from lensjax.psfex import PsfEx as PsfEx
     from lensjax.rendering import render as render
     from lensjax.scene import Scene as Scene
+    from lensjax.unconstrained import unconstrain as unconstrain
 
 _HOMES = (
     *("component", "errors", "grid", "mass", "light", "scene", "psf", "psfex", "rendering"),
-    *("prior", "injection", "noise", "photometry", "checks"),
+    *("prior", "injection", "noise", "photometry", "checks", "cosmology", "coolest"),
+    *("images", "points", "critical", "likelihood", "unconstrained"),
 )
 """Modules whose public names are names of lensjax, in the order in which they are looked
 through."""
 
 
 def __getattr__(name: str):
-    if not name.startswith("_"):
+    # A module in the making may ask for another one: that is no reason to load all of them.
+    if not name.startswith("_") and find_spec(f"lensjax.{name}") is None:
         for home in _HOMES:
             found = getattr(import_module(f"lensjax.{home}"), name, None)
             if _ours(found):

@@ -55,6 +55,8 @@ NOT_NEGATIVE = Domain(0.0, np.inf, "0 or larger")
 POSITIVE = Domain(0.0, np.inf, "larger than 0", 1.0, "()")
 FRACTION = Domain(0.0, 1.0, "between 0 and 1")
 AXIS_RATIO = Domain(0.0, 1.0, "larger than 0 and at most 1", 1.0, "(]")
+LENS_AXIS_RATIO = Domain(0.1, 1.0, "between 0.1 and 1", 1.0)
+"""of a mass: where the rational functions of `mass/series.py` hold their accuracy."""
 
 
 def parameter(

@@ -19,11 +19,14 @@ from lensjax.mass.base import CORE as CORE
 from lensjax.mass.base import Mass as Mass
 from lensjax.mass.base import Pair as Pair
 from lensjax.mass.base import trace as trace
+from lensjax.mass.dpie import DPIE as DPIE
 from lensjax.mass.epl import EPL as EPL
 from lensjax.mass.multipole import Multipole as Multipole
 from lensjax.mass.nfw import NFW as NFW
 from lensjax.mass.nfw import EllipticalNFW as EllipticalNFW
+from lensjax.mass.planes import Planes as Planes
 from lensjax.mass.shear import Shear as Shear
+from lensjax.mass.sheet import ConvergenceSheet as ConvergenceSheet
 from lensjax.mass.sie import SIE as SIE
 
 

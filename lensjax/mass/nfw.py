@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from lensjax.arrays import Real
-from lensjax.component import AXIS_RATIO, NOT_NEGATIVE, POSITIVE, parameter
+from lensjax.component import LENS_AXIS_RATIO, NOT_NEGATIVE, POSITIVE, parameter
 from lensjax.mass.base import CORE, Mass, Pair
 
 _NEAR = 0.1
@@ -63,12 +63,12 @@ class EllipticalNFW(Mass):
     $e = (1 - q^2)/(1 + q^2)$ and u along the major axis phi (radians).
 
     theta_e and r_s (arcsec) are those of the spherical halo. The surface density turns dumb-bell
-    shaped far from the centre for q below about 0.6.
+    shaped far from the centre for q below about 0.6, and negative in places for q below about 0.4.
     """
 
     theta_e: Real = parameter(NOT_NEGATIVE)
     r_s: Real = parameter(POSITIVE)
-    q: Real = parameter(AXIS_RATIO)
+    q: Real = parameter(LENS_AXIS_RATIO)
     phi: Real = parameter()
     x: Real = parameter(default=0.0)
     y: Real = parameter(default=0.0)

@@ -8,7 +8,7 @@ $$\alpha = \theta_E \frac{2\sqrt q}{1 + q}\, z\, g(f z^2), \quad z = \frac{q u +
 \quad f = \frac{1 - q}{1 + q}, \quad g(w) = \frac{\mathrm{atan}\sqrt w}{\sqrt w}$$
 
 with u along the major axis. There is no branch and no transcendental function; at q = 1 it is
-$\theta_E z$.
+$\theta_E z$. The function g is a rational one, see `series.py`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from lensjax.arrays import Real
-from lensjax.component import AXIS_RATIO, NOT_NEGATIVE, parameter
+from lensjax.component import LENS_AXIS_RATIO, NOT_NEGATIVE, parameter
 from lensjax.mass.base import CORE, Mass, Pair
 from lensjax.mass.series import atan_ratio
 
@@ -31,11 +31,11 @@ class SIE(Mass):
     """Singular isothermal ellipsoid.
 
     theta_e (arcsec) is in the intermediate-axis normalisation of lenstronomy's SIE: the area inside
-    the critical curve is pi theta_e^2. q = b/a in (0, 1], phi (radians) of the major axis,
-    counter-clockwise from +x, centre x, y (arcsec)."""
+    the critical curve is pi theta_e^2. q = b/a from 0.1 to 1, phi (radians) of the major
+    axis, counter-clockwise from +x, centre x, y (arcsec)."""
 
     theta_e: Real = parameter(NOT_NEGATIVE)
-    q: Real = parameter(AXIS_RATIO)
+    q: Real = parameter(LENS_AXIS_RATIO)
     phi: Real = parameter()
     x: Real = parameter(default=0.0)
     y: Real = parameter(default=0.0)

@@ -17,11 +17,12 @@ from lensjax.mass import Mass
 
 @dataclass(frozen=True)
 class Entry:
-    """A component, its counterpart in lenstronomy, and values at the edges of its domain."""
+    """A component, its counterpart in lenstronomy (one profile, or several that add, each with its
+    arguments), and values at the edges of its domain."""
 
     component: Any
-    lenstronomy: str
-    arguments: dict[str, float]
+    lenstronomy: str | tuple[str, ...]
+    arguments: dict[str, Any] | tuple[dict[str, Any], ...]
     edges: tuple[dict[str, float], ...] = ()
 
 
@@ -33,18 +34,21 @@ def _shape(q: float, phi: float) -> dict[str, float]:
 CENTRE = {"x": 0.11, "y": -0.07}
 THERE = {"center_x": 0.11, "center_y": -0.07}
 NFW = lj.NFW(1.2, 3.0, **CENTRE)
+_SHARE = 4.0 / (4.0 - 0.3)
+"""Of a DPIE with r_core = 0.3 and r_cut = 4: how much stronger the isothermal ellipsoids are whose
+difference it is."""
 MASSES = {
     "SIE": Entry(
         lj.SIE(1.3, 0.7, 0.4, **CENTRE),
         "SIE",
         {"theta_E": 1.3, **_shape(0.7, 0.4), **THERE},
-        ({"q": 1.0}, {"theta_e": 0.0}),
+        ({"q": 1.0}, {"q": 0.1}, {"theta_e": 0.0}),
     ),
     "EPL": Entry(
         lj.EPL(1.3, 2.2, 0.7, 0.4, **CENTRE),
         "EPL",
         {"theta_E": 1.3, "gamma": 2.2, **_shape(0.7, 0.4), **THERE},
-        ({"q": 1.0}, {"slope": 2.0}, {"q": 0.05}, {"theta_e": 0.0}),
+        ({"q": 1.0}, {"slope": 2.0}, {"q": 0.1}, {"q": 0.1, "slope": 2.8}, {"theta_e": 0.0}),
     ),
     "NFW": Entry(
         NFW,
@@ -58,6 +62,23 @@ MASSES = {
         {"Rs": 3.0, "alpha_Rs": None, **_shape(0.8, 0.4), **THERE},
         ({"q": 1.0}, {"r_s": 1.2}, {"theta_e": 0.0}),
     ),
+    "DPIE": Entry(
+        lj.DPIE(1.3, 0.3, 4.0, 0.7, 0.4, **CENTRE),
+        ("NIE", "NIE"),
+        tuple(
+            {"theta_E": theta_e, "s_scale": radius, **_shape(0.7, 0.4), **THERE}
+            for theta_e, radius in ((1.3 * _SHARE, 0.3), (-1.3 * _SHARE, 4.0))
+        ),
+        (
+            *({"q": 1.0}, {"q": 0.1}, {"theta_e": 0.0}, {"r_core": 0.0}, {"r_cut": 1e4}),
+            *({"r_cut": 0.3}, {"r_core": 0.0, "q": 0.1, "r_cut": 1e-3}, {"r_core": 0.0, "q": 1.0}),
+        ),
+    ),
+    "DPIE, round": Entry(
+        lj.DPIE(1.3, 0.3, 4.0, 1.0, 0.4, **CENTRE),
+        "PJAFFE",
+        {"sigma0": 1.3 / 0.6, "Ra": 0.3, "Rs": 4.0, **THERE},
+    ),
     "Multipole": Entry(
         lj.Multipole(0.03, 0.4, **CENTRE, m=4),
         "MULTIPOLE",
@@ -68,6 +89,12 @@ MASSES = {
         lj.Multipole(0.03, 0.4, **CENTRE, m=3),
         "MULTIPOLE",
         {"m": 3, "a_m": 0.03, "phi_m": 0.4, **THERE},
+    ),
+    "ConvergenceSheet": Entry(
+        lj.ConvergenceSheet(0.04, **CENTRE),
+        "CONVERGENCE",
+        {"kappa": 0.04, "ra_0": 0.11, "dec_0": -0.07},
+        ({"kappa": 0.0}, {"kappa": -0.1}),
     ),
     "Shear": Entry(
         lj.Shear(0.03, -0.02),
@@ -89,11 +116,12 @@ LIGHTS: dict[str, Any] = {
 
 
 def missing() -> set[str]:
-    """Components of lensjax that have no entry."""
+    """Components of lensjax that have no entry. The inner form of an image needs none, and those of
+    several planes are in test_planes.py."""
     ours = {
         name: cls
         for base in (Mass, Light)
         for name, cls in known(base).items()
-        if cls.__module__.startswith("lensjax.") and name != "SplineImage"
+        if cls.__module__.startswith("lensjax.") and name not in ("SplineImage", "Planes")
     }
     return set(ours) - {type(e.component).__name__ for e in MASSES.values()} - set(LIGHTS)

@@ -37,23 +37,25 @@ def test_deflections_and_potentials_are_lenstronomys(name, monkeypatch):
     from lenstronomy.LensModel.lens_model import LensModel
 
     entry = catalogue.MASSES[name]
-    arguments = dict(entry.arguments)
-    for module in ("sie", "epl", "nfw", "multipole"):
+    several = isinstance(entry.lenstronomy, tuple)
+    names = list(entry.lenstronomy) if several else [entry.lenstronomy]
+    given = [dict(a) for a in (entry.arguments if several else (entry.arguments,))]
+    for module in ("sie", "epl", "nfw", "multipole", "dpie"):
         monkeypatch.setattr(f"lensjax.mass.{module}.CORE", 0.0)
     jax.clear_caches()
-    if "alpha_Rs" in arguments:
+    if "alpha_Rs" in given[0]:
         halo = lj.NFW(entry.component.theta_e, entry.component.r_s)
-        arguments["alpha_Rs"] = float(halo.alpha_rs())
+        given[0]["alpha_Rs"] = float(halo.alpha_rs())
         ring = deflection(halo, jnp.float64(halo.theta_e), jnp.float64(0.0))
         assert float(ring[0]) == pytest.approx(halo.theta_e, rel=1e-12)
-    theirs = LensModel([entry.lenstronomy])
+    theirs = LensModel(names)
     ax, ay = deflection(entry.component, X, Y)
-    bx, by = theirs.alpha(X, Y, [arguments])
+    bx, by = theirs.alpha(X, Y, given)
     # lenstronomy's SIE is an EPL whose own softening and series leave 1e-7.
     limit = 2e-7 if name in ("SIE", "EPL") else 1e-8
     np.testing.assert_allclose(ax, bx, atol=limit)
     np.testing.assert_allclose(ay, by, atol=limit)
-    psi, theirs_psi = potential(entry.component, X, Y), theirs.potential(X, Y, [arguments])
+    psi, theirs_psi = potential(entry.component, X, Y), theirs.potential(X, Y, given)
     difference = np.asarray(psi) - theirs_psi
     np.testing.assert_allclose(difference - difference[0], 0, atol=5 * limit)
     jax.clear_caches()
@@ -135,20 +137,26 @@ def test_a_light_is_made_brighter_and_larger_about_its_own_place():
     assert [float(b.flux[0]) for b in both] == [1.2] * len(both)
 
 
-@pytest.mark.parametrize("q", [0.5, 0.1, 0.05])
-@pytest.mark.parametrize("slope", [1.6, 2.4])
+@pytest.mark.parametrize("q", [0.5, 0.2, 0.1])
+@pytest.mark.parametrize("slope", [1.2, 2.0, 2.8])
 def test_a_flat_power_law_is_its_series_summed_to_the_end(q, slope):
-    """Tessore & Metcalf 2015, equation 29; an SIE is one too, to the renderer's tolerance."""
-    z = q * X + 1j * Y
+    """Tessore & Metcalf 2015, equation 29, to 1e-6 of theta_E where the core does not matter, and
+    what rounding leaves of that in single precision."""
+    x, y = np.cos(PHI), np.sin(PHI)
+    z = q * x + 1j * y
     r, t, f = abs(z), slope - 1, (1 - q) / (1 + q)
     e = z / r
     term, total = np.ones_like(e), np.ones_like(e)
-    for k in range(1, 20_000 if q < 0.2 else 200):
+    for k in range(1, 200):
         term = term * -f * (2 * k - (2 - t)) / (2 * k + (2 - t)) * e * e
         total = total + term
     exact = 2 * np.sqrt(q) / (1 + q) * (np.sqrt(q) / r) ** (t - 1) * e * total
-    ax, ay = deflection(lj.EPL(1.0, slope, q, 0.0), X, Y)
-    np.testing.assert_allclose(np.asarray(ax) + 1j * np.asarray(ay), exact, atol=1e-4)
-    ax, ay = deflection(lj.SIE(1.0, q, 0.0), X, Y)
-    bx, by = deflection(lj.EPL(1.0, 2.0, q, 0.0), X, Y)
-    np.testing.assert_allclose(np.hypot(ax - bx, ay - by), 0, atol=5e-4)
+    for dtype, limit in ((jnp.float64, 1e-6), (jnp.float32, 4e-6)):
+        cast = lambda v, dtype=dtype: jnp.asarray(v, dtype)
+        lenses = [lj.EPL(*map(cast, (1.0, slope, q, 0.0, 0.0, 0.0)))]
+        if slope == 2.0:
+            lenses.append(lj.SIE(*map(cast, (1.0, q, 0.0, 0.0, 0.0))))
+        for lens in lenses:
+            ax, ay = (np.asarray(a, float) for a in deflection(lens, cast(x), cast(y)))
+            softened = 2 * (CORE / r) ** 2
+            assert (abs(ax + 1j * ay - exact) < limit + softened).all()
