@@ -150,13 +150,9 @@ def _refined(
     return [pool, Pool(found, slot.astype(int), kept)]
 
 
-def nodes(
-    mass: tuple[Mass, ...], light: Light, field: Field, plan: Plan
-) -> Float[Array, "M M"]:
-    """Flux of a unit-flux profile behind `mass`, as B-spline coefficients on the pixels of the
-    field."""
-    lensed = mass, light.prepared(field.grid.scale)
-    levels = survey(lensed, field, plan)
+def nodes(lensed: Lensed, levels: Levels, field: Field) -> Float[Array, "M M"]:
+    """Flux of a unit-flux profile behind lenses, as B-spline coefficients on the pixels of the
+    field. levels: what `survey` saw of it; the derivative is attached here."""
     blocks, pixels, placed = _differentiable(lensed, levels)
     block, pixel = levels.block, levels.pixel
 
@@ -170,24 +166,55 @@ def nodes(
 
     area, across = field.grid.pixel_area, field.across
     out = spread(on_pixels(_without(blocks, block).reshape(-1, across, across))) * area
-    row, column = (BLOCK * (block // across), BLOCK * (block % across))
     stencils = of_points(_without(pixels, pixel) * area, _PIXEL_RULE, BLOCK)
-    out = deposit(out, row, column, stencils)
+    out = deposit(out, BLOCK * (block // across), BLOCK * (block % across), stencils)
+    return deposit(out, *_pixels(levels, field), of_moments(found))
+
+
+def doubts(levels: Levels, field: Field) -> Float[Array, "M M"]:
+    """Squared errors of the fluxes of `nodes`, as coefficients in the same way.
+
+    A placed cell says itself how wrong it may be. Of the cells with rays at fixed places those with
+    little light between bright neighbours are the dangerous ones: where the brightest light within
+    reach is only a little more than the mean, the light is smooth, and the rules are exact up to
+    the third order."""
+    blocks, pixels = (_doubt(cells) for cells in levels.direct)
+    size, across = levels.pixel.size, field.across
+    area = field.grid.pixel_area
+    found = jnp.zeros(size, blocks.dtype)
+    for pool in levels.pools:
+        found = found.at[pool.slot].add((pool.looked.need * pool.kept) ** 2)
+    squares = (area * blocks.at[levels.block].set(0.0)) ** 2 * BLOCK**2
+    out = spread(jnp.repeat(jnp.repeat(squares.reshape(across, across), BLOCK, 0), BLOCK, 1))
+    squares = (area * pixels.at[levels.pixel].set(0.0)) ** 2
+    row, column = levels.block // across, levels.block % across
+    stencils = of_points(squares[None], midpoints(1), BLOCK)
+    out = deposit(out, BLOCK * row, BLOCK * column, stencils)
+    moments = jnp.zeros((4, 4, size), found.dtype).at[0, 0].set(found)
+    return deposit(out, *_pixels(levels, field), of_moments(moments))
+
+
+def _pixels(levels: Levels, field: Field) -> tuple[Int[Array, " P"], Int[Array, " P"]]:
+    """Row and column of the chosen pixels."""
+    block, pixel = levels.block, levels.pixel
     cell, owner = pixel // block.size, pixel % block.size
-    row, column = row[owner] + cell // BLOCK, column[owner] + cell % BLOCK
-    return deposit(out, row, column, of_moments(found))
+    row, column = BLOCK * (block // field.across), BLOCK * (block % field.across)
+    return row[owner] + cell // BLOCK, column[owner] + cell % BLOCK
 
 
-def uniform(
-    mass: tuple[Mass, ...], light: Light, field: Field, count: int
-) -> Float[Array, "M M"]:
+def _doubt(cells: Cells) -> Float[Array, " C"]:
+    """By how much the mean brightness of cells with rays at fixed places may be wrong."""
+    brightest = cells.need + jnp.mean(cells.value, 0)
+    return cells.need * (cells.need / (brightest + 1e-30)) ** 3
+
+
+def uniform(lensed: Lensed, field: Field, count: int) -> Float[Array, "M M"]:
     """As `nodes`, by count x count evenly spaced rays in every pixel, their sum put at its centre:
     the simple rule, for comparison."""
     grid = field.grid
     axis = (
         np.arange(field.side - 2 * HALF) - (field.first - HALF) - (grid.size - 1) / 2
     ) * grid.scale
-    lensed = mass, light.prepared(field.grid.scale)
     dtype = jax.tree.leaves(lensed)[0].dtype
     x, y = (jnp.asarray(c, dtype) for c in np.meshgrid(axis, axis))
 
@@ -243,9 +270,7 @@ def _directly(
     step_x, step_y = (jnp.asarray(r[:, None] * side, x.dtype) for r in (rule.x, rule.y))
     beta = apart(lambda mass, x, y: trace(mass, x + step_x, y + step_y), mass, x, y)
     value = apart(lambda light, beta: light.brightness(beta.real, beta.imag), light, beta)
-    return Cells(
-        (x + step_x, y + step_y), value, _need(lensed, x, y, beta, value, side, rule)
-    )
+    return Cells((x + step_x, y + step_y), value, _need(lensed, x, y, beta, value, side, rule))
 
 
 def _need(
@@ -264,9 +289,9 @@ def _need(
     mass, light = lensed
     i, j, k, m = rule.corners
     x, y = (0.25 * (part[i] + part[j] + part[k] + part[m]) for part in (beta.real, beta.imag))
-    reach = jnp.sqrt(
-        reduce(jnp.maximum, [(b.real - x) ** 2 + (b.imag - y) ** 2 for b in beta])
-    ) * (0.5 / max(rule.x[rule.corners[-1]], 1e-3))
+    reach = jnp.sqrt(reduce(jnp.maximum, [(b.real - x) ** 2 + (b.imag - y) ** 2 for b in beta])) * (
+        0.5 / max(rule.x[rule.corners[-1]], 1e-3)
+    )
     for centre in (lens.centre for lens in mass):
         if centre is not None:
             torn = jnp.maximum(jnp.abs(cx - centre[0]), jnp.abs(cy - centre[1])) <= 0.5 * side
@@ -299,4 +324,3 @@ def _differentiable(
 def _without(rays: Float[Array, "P C"], chosen: Int[Array, " N"]) -> Float[Array, "P C"]:
     """Brightness at the rays, 0 in the chosen cells."""
     return rays * jnp.ones_like(rays[0]).at[chosen].set(0.0)
-

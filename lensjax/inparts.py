@@ -55,9 +55,7 @@ def change_of_all(f: Formula, parameters: Any, change: Any, places: Any) -> Arra
     return lax.optimization_barrier(jax.checkpoint(_along(f))(parameters, change, places))
 
 
-def change_in_parts(
-    f: Formula, parameters: Any, change: Any, places: Any, at_once: int
-) -> Array:
+def change_in_parts(f: Formula, parameters: Any, change: Any, places: Any, at_once: int) -> Array:
     """The same in one loop, at_once places at a time. What is the same for all places is worked out
     before the loop. The last place is repeated to fill the last part."""
     leaves, tree = jax.tree.flatten(places)

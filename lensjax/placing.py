@@ -106,9 +106,7 @@ def _horner(coefficients: list[Any], t: Any) -> Any:
 
 def _lines(cells: Complex[Array, "A B C"], line: Float[Array, "M C"]) -> Complex[Array, "B M C"]:
     """Coefficients of t^b of beta along the lines at u."""
-    return jnp.stack(
-        [_horner([cells[a, b][None] for a in range(_N)], line) for b in range(_N)]
-    )
+    return jnp.stack([_horner([cells[a, b][None] for a in range(_N)], line) for b in range(_N)])
 
 
 def _ordered(cells: Array, turned: Bool[Array, " C"]) -> Array:
@@ -280,9 +278,7 @@ def _need(
         return _highest(of_lines, 0) + jnp.sum(_highest(flux, 1), 0), jnp.sum(of_lines, 0)
 
     tail, total = apart(tails, value, placed.weight)
-    reach = apart(
-        lambda s, c: 0.5 * (size(s.along) + size(s.across)) + _bent(c), straight, cells
-    )
+    reach = apart(lambda s, c: 0.5 * (size(s.along) + size(s.across)) + _bent(c), straight, cells)
     bound = apart(light.bound, straight.middle.real, straight.middle.imag, reach)
     centres = [lens.centre for lens in mass if lens.centre is not None]
 

@@ -30,7 +30,9 @@ class Bounds:
 
     def __post_init__(self):
         if not 0 <= self.theta_e < math.inf:
-            raise InputError(f"Bounds theta_e = {self.theta_e}: give an angle in arcsec, at least 0")
+            raise InputError(
+                f"Bounds theta_e = {self.theta_e}: give an angle in arcsec, at least 0"
+            )
         if self.fwhm is not None and not 0 < self.fwhm[0] <= self.fwhm[1] < math.inf:
             raise InputError(
                 f"Bounds fwhm = {self.fwhm}: give (smallest, largest) in arcsec, above 0"

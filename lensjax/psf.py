@@ -27,8 +27,8 @@ from lensjax.apart import apart
 from lensjax.arrays import Real
 from lensjax.component import POSITIVE, Domain, parameter
 from lensjax.errors import InputError
-from lensjax.grid import PixelGrid
 from lensjax.field import SPLINE, Field
+from lensjax.grid import PixelGrid
 
 FWHM_TO_SIGMA = 1 / 2.3548200450309493
 

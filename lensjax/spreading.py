@@ -20,6 +20,7 @@ from lensjax.apart import apart
 from lensjax.field import BLOCK, HALF, SPLINE
 from lensjax.placing import MONOMIAL, NODES
 
+
 @dataclass(frozen=True)
 class Rule:
     """A cell's rays: x, y (P,) in units of its side from its centre, weights (P,) that sum to one,
@@ -57,6 +58,7 @@ BLOCK_RULE = Rule(
 )
 """Five of a block's nine pixel centres: like the product of two-point Gauss rules it is exact for
 cubics."""
+
 
 def without(rays: Float[Array, "P C"], chosen: Int[Array, " N"]) -> Float[Array, "P C"]:
     """Brightness at the rays, 0 in the chosen cells."""
