@@ -44,9 +44,9 @@ if TYPE_CHECKING:
     from lensjax.light import GalaxyImage as GalaxyImage
     from lensjax.light import GaussianLight as GaussianLight
     from lensjax.light import Sersic as Sersic
-    from lensjax.mass import DPIE as DPIE
     from lensjax.likelihood import gaussian_log_likelihood as gaussian_log_likelihood
     from lensjax.likelihood import log_likelihood as log_likelihood
+    from lensjax.mass import DPIE as DPIE
     from lensjax.mass import EPL as EPL
     from lensjax.mass import NFW as NFW
     from lensjax.mass import SIE as SIE
