@@ -140,7 +140,7 @@ def _refined(
     if not plan.polished:
         return [pool]
     chosen = largest(table[-1], plan.polished)
-    x, y, side, slot, kept, need = table[:, chosen]
+    x, y, side, slot, kept, _ = table[:, chosen]
     found = look(*lensed, foci, (x, y, side), plan.polish)
     pool = replace(
         pool,
@@ -311,7 +311,7 @@ def _differentiable(
     blocks, pixels = levels.direct
     placed = [
         with_derivative(
-            lambda lensed, placed: seen(*lensed, placed),
+            lambda lensed, placed: seen(lensed[0], lensed[1], placed),
             *(lensed, pool.looked.placed, pool.looked.value, _CELLS_AT_ONCE),
         )
         for pool in levels.pools

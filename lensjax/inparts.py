@@ -38,8 +38,8 @@ def with_derivative(f: Formula, parameters: Any, places: Any, values: Array, at_
             parameters,
             tangents[0],
             places,
-            cpu=lambda *a: change_in_parts(f, *a, at_once),
-            default=lambda *a: change_of_all(f, *a),
+            cpu=lambda p, d, places: change_in_parts(f, p, d, places, at_once),
+            default=lambda p, d, places: change_of_all(f, p, d, places),
         )
         return attach(parameters, values, places), change
 

@@ -13,8 +13,8 @@ for beta in between. The light is evaluated at `lines` x `rays` points:
 * The nodes and weights in s are those of Gauss and Legendre. So the rule converges for any profile,
   wherever beta really goes; the straight lines only say where to look.
 
-A cell's result are its moments: sums of flux t^a u^b, a and b up to 3, from the middle of its pixel.
-`spreading.py` spreads them over the pixels.
+A cell's result are its moments: sums of flux t^a u^b, a and b up to 3, measured from the middle of
+its pixel. `spreading.py` spreads them over the pixels.
 """
 
 from __future__ import annotations
@@ -304,13 +304,13 @@ def _highest(flux: Float[Array, "*rest P C"], axis: int) -> Array:
     """Size of the two highest Legendre coefficients along an axis of Gauss-Legendre points."""
     count = flux.shape[axis]
     x = _legendre(count)[0]
-    square = 0.0
+    squares = []
     for order in (count - 1, count - 2):
         shape = [1] * flux.ndim
         shape[axis] = count
         p = np.polynomial.legendre.legval(x, np.eye(count)[order]) * np.sqrt(2 * order + 1)
-        square = square + jnp.sum(flux * jnp.asarray(p.reshape(shape), flux.dtype), axis) ** 2
-    return jnp.sqrt(square)
+        squares.append(jnp.sum(flux * jnp.asarray(p.reshape(shape), flux.dtype), axis) ** 2)
+    return jnp.sqrt(squares[0] + squares[1])
 
 
 def moments(

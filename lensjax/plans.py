@@ -130,7 +130,7 @@ _MARGINS = (8, 11, 14, 17, 20, 26, 32, 48, 64, 96, 128)
 def fields(psf: Any, grid: PixelGrid, bounds: Bounds) -> tuple[Field, ...]:
     """The pixels that light is put on: one field if the PSF's width is known, else two, for a wide
     and for a narrow one."""
-    if not hasattr(psf, "fwhm"):
+    if not hasattr(psf, "own_pixels_from"):
         step = getattr(psf, "oversampling", 1)
         half = getattr(psf, "half_width", None)
         wide = _widest(grid) / grid.scale if half is None else 1e9

@@ -105,7 +105,9 @@ def sie_deflection(x: Array, y: Array, theta_e: float, q: float, phi: float) -> 
     return c * au - s * av, s * au + c * av
 
 
-def epl_deflection(theta_e: float, slope: float, q: float, phi: float) -> Function:
+def epl_deflection(
+    theta_e: float, slope: float, q: float, phi: float
+) -> Callable[[Array, Array], tuple[Array, Array]]:
     """Deflection (arcsec) of an elliptical power law at the origin as a function of x, y (arcsec);
     lenstronomy's theta_e, slope gamma. The angular part (Tessore & Metcalf 2015, equation 23) is
     summed at 8,192 angles, with quintic splines in between: right to 1e-12."""

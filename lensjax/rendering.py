@@ -16,7 +16,7 @@ from lensjax.grid import PixelGrid
 from lensjax.light import Light
 from lensjax.mass import Mass
 from lensjax.plans import Bounds, fields, plan, tolerance
-from lensjax.psf import PSF, convolve, everywhere
+from lensjax.psf import PSF, Gaussian, Moffat, convolve, everywhere
 from lensjax.scene import Scene
 
 
@@ -92,8 +92,9 @@ def _render(
     if len(forms) == 1:
         return forms[0](scene, psf)
     wide, narrow = forms
+    assert isinstance(psf, Gaussian | Moffat)
     least = psf.own_pixels_from * sampling.fields[0].stamp.scale
-    return lax.cond(everywhere(psf.fwhm >= least), wide, narrow, scene, psf)
+    return lax.cond(everywhere(jnp.asarray(psf.fwhm) >= least), wide, narrow, scene, psf)
 
 
 def _image(

@@ -47,9 +47,9 @@ class Light(Component):
         return False
 
     def prepared(self, pixel: float) -> Light:
-        """The light as it is rendered on pixels of that size (arcsec), for example with a smooth middle in place of a steep one, or
-        as a spline in place of an image. A few numbers that are the same for every place need not
-        be worked out here, see `lensjax.once`."""
+        """The light as it is rendered on pixels of that size (arcsec), for example with a smooth
+        middle in place of a steep one, or as a spline in place of an image. A few numbers that are
+        the same for every place need not be worked out here, see `lensjax.once`."""
         return self
 
 

@@ -123,7 +123,8 @@ class Sersic(Light):
         numbers = self.r_eff, self.n, self.q
         if not self.steep:
             return replace(self, curve=apart(_curve, *numbers))
-        return replace(self, curve=apart(lambda *v: _with_core(*v, pixel), *numbers))
+        curve = apart(lambda r_eff, n, q: _with_core(r_eff, n, q, pixel), *numbers)
+        return replace(self, curve=curve)
 
     def brightness(self, x: Real, y: Real) -> Float[Array, "..."]:
         """Surface brightness (arcsec^-2) of unit flux at x, y (arcsec)."""
