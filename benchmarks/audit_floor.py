@@ -13,8 +13,7 @@ import numpy as np
 import lensjax as lj
 from benchmarks.audit_card import AROUND
 from classifiers import weights
-from lensjax.rendering import plan
-from lensjax.spreading import padded
+from lensjax.plans import Bounds, fields, plan
 
 if TYPE_CHECKING:
     from classifiers.audit.campaign import Campaign
@@ -72,9 +71,10 @@ def network_needs(finder: Frozen, side: int, batch: int) -> dict[str, float]:
 def floor(finder: Frozen, c: Campaign, side: int) -> dict[str, float]:
     """What one injection cannot do without. Beside the network: rays and PSFs, and the host read,
     the stamp written and read."""
-    bands, rule = len(c.survey.bands), plan(1e-3)
+    bands, bounds = len(c.survey.bands), Bounds(fwhm=(1.0, 1.5))
     needs = network_needs(finder, side, c.batch)
-    rays = rule.rays + 5 * (padded(lj.PixelGrid(side))[0] // 3) ** 2
+    (field,) = fields(lj.Gaussian(1.2), lj.PixelGrid(side), bounds)
+    rays = plan(1e-3, field, bounds, cusped=False).seen(field)
     return {
         "network_parameters": needs["parameters"],
         "network_operations": needs["operations"],

@@ -72,6 +72,8 @@ _LEVELS: dict[float, tuple[float, int]] = {1e-2: (1.1, 3), 1e-3: (2.2, 4), 5e-4:
 """For each tolerance: pixels of the second level for a pixel of an Einstein ring's length, and
 rounds."""
 
+TOLERANCES = tuple(_LEVELS)
+
 UNIFORM = {"4x4": 4, "8x8": 8}
 """The fixed rules of earlier simulations, by name: for comparison with them, not for use."""
 

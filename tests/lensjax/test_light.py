@@ -114,7 +114,7 @@ def test_the_flux_of_a_steep_core_is_kept_wherever_it_lies(n, size):
     from scipy.special import gammainc, gammaincinv
 
     grid, b = lj.PixelGrid(61), gammaincinv(2 * n, 0.5)
-    seen = np.array([0.5 * grid.size, (0.5 * grid.size + 8) * 2**0.5]) * grid.scale
+    seen = np.array([0.5 * grid.size, (0.5 * grid.size + 11) * 2**0.5]) * grid.scale
     low, high = gammainc(2 * n, b * (seen / size) ** (1 / n))
     x = jnp.array([0.0, 0.03, 0.05, 0.131])
 
@@ -131,7 +131,9 @@ def test_the_flux_of_a_steep_core_is_kept_wherever_it_lies(n, size):
 def test_profiles_without_a_steep_core_are_rendered_as_they_are(n):
     galaxy = lj.Sersic(1.0, 0.1, n, 0.7, 0.3)
     x = jnp.linspace(-0.3, 0.3, 101)
-    np.testing.assert_array_equal(galaxy.prepared().brightness(x, 0.01), galaxy.brightness(x, 0.01))
+    np.testing.assert_array_equal(
+        galaxy.prepared(0.262).brightness(x, 0.01), galaxy.brightness(x, 0.01)
+    )
 
 
 def test_a_galaxy_said_not_to_be_steep_is_the_same_without_core_and_its_index_is_checked():
@@ -139,7 +141,8 @@ def test_a_galaxy_said_not_to_be_steep_is_the_same_without_core_and_its_index_is
     image = lambda n, steep: lj.render(
         lj.Scene(source=lj.Sersic(jnp.ones(1), 0.2, n, 0.7, 0.3, steep=steep)), grid, psf
     )
-    np.testing.assert_allclose(image(2.4, False), image(2.4, True), rtol=1e-6)
+    smooth, steep = image(2.4, False), image(2.4, True)
+    np.testing.assert_allclose(smooth, steep, atol=1e-3 * float(steep.max()))
     with pytest.raises(lj.InputError, match="n = 3: .*between 0.4 and 2.5 where steep is false"):
         image(3.0, False)
     valid = jax.jit(jax.vmap(lambda n: lj.valid(lj.Sersic(1.0, 0.2, n, 0.7, 0.3, steep=False))))
@@ -150,7 +153,7 @@ def test_gradients_through_a_steep_core_are_finite_and_right():
     with jax.enable_x64(True):
 
         def middle(p):
-            galaxy = lj.Sersic(1.0, p[0], p[1], p[2], 0.3, p[3], 0.0).prepared()
+            galaxy = lj.Sersic(1.0, p[0], p[1], p[2], 0.3, p[3], 0.0).prepared(5.0)
             return galaxy.brightness(jnp.array([0.0, 0.004, 0.02]), 0.0).sum()
 
         for p in ([0.12, 4.0, 0.8, 0.001], [1.0, 8.0, 1.0, 0.0], [0.1, 2.5, 0.8, 0.0]):

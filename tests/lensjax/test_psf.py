@@ -7,8 +7,8 @@ import pytest
 from scenes import GRID, PSF, sie_scene
 
 import lensjax as lj
+from lensjax.field import Field
 from lensjax.psf import convolve
-from lensjax.spreading import padded
 
 STAR = lj.Scene(source=lj.GaussianLight(jnp.ones(3), 0.01, 1.0, 0.0, 0.0, 0.0))
 
@@ -32,10 +32,11 @@ KERNEL = np.exp(-0.5 * (np.arange(-10, 11)[:, None] ** 2 + np.arange(-10, 11) **
 )
 def test_flux_is_conserved_where_the_psf_fits(psf):
     with jax.enable_x64(True):
-        side, first = padded(GRID)
+        field = Field(GRID)
+        side, first = field.side, field.first
         nodes = jnp.zeros((side, side)).at[first + 50, first + 50].set(1.0)
         psf = jax.tree.map(lambda leaf: jnp.asarray(leaf, float), psf)
-        np.testing.assert_allclose(convolve(nodes, psf, GRID).sum((0, 1)), 1.0, atol=1e-6)
+        np.testing.assert_allclose(convolve(nodes, psf, field).sum((0, 1)), 1.0, atol=1e-6)
         np.testing.assert_allclose(lj.flux_loss(psf, GRID), 0.0, atol=1e-6)
 
 
