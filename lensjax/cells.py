@@ -115,27 +115,28 @@ def _refined(
     """Pixels with placed rays; again and again the neediest cells of all sizes are replaced by
     their parts."""
     foci = apart(lambda light: light.foci(), lensed[1])
-    size, parts = x.size, SPLIT**2
-    first = look(*lensed, foci, (x, y, jnp.full_like(x, scale)), plan.rule)
-    slot = jnp.arange(size, dtype=x.dtype)
-    table = jnp.stack([x, y, first.placed.side, slot, jnp.ones_like(x), first.need])
-    table = jnp.pad(table, ((0, 0), (0, plan.rounds * plan.split * parts)))
+    size, parts, step = x.size, SPLIT**2, plan.split * SPLIT**2
+    one = jnp.ones_like(x)
+    table = jnp.stack([x, y, scale * one, jnp.arange(size, dtype=x.dtype), one, 0 * one])
+    table = jnp.pad(table, ((0, 0), (0, plan.rounds * step)))
 
     def turn(table: Array, start: Array) -> tuple[Array, Looked]:
+        """Looks at the pixels that stand there, and once these are through at the parts of the
+        neediest cells: one loop for both, because it is compiled once."""
         chosen = largest(table[-1], plan.split)
         x, y, side, slot, _, need = table[:, chosen]
-        some = (need > 0).astype(x.dtype)
-        table = table.at[-2:, chosen].multiply(jnp.stack([1 - some, 0 * some]))
+        some = ((need > 0) & (start >= size)).astype(x.dtype)
+        table = table.at[-2:, chosen].multiply(1 - some)
         x, y = _parts(x, y, side, SPLIT)
-        side, slot, some = (jnp.tile(v, parts) for v in (side / SPLIT, slot, some))
-        found = look(*lensed, foci, (x, y, side), plan.rule)
-        new = jnp.stack([x, y, side, slot, some, found.need * some])
+        split = jnp.stack([x, y, *(jnp.tile(v, parts) for v in (side / SPLIT, slot, some))])
+        given = lax.dynamic_slice(table, (0, start), (5, step))
+        cells = jnp.where(start < size, given, split)
+        found = look(*lensed, foci, (cells[0], cells[1], cells[2]), plan.rule)
+        new = jnp.concatenate([cells, (found.need * cells[4])[None]])
         return lax.dynamic_update_slice(table, new, (0, start)), found
 
-    starts = size + plan.split * parts * jnp.arange(plan.rounds)
-    table, found = lax.scan(turn, table, starts)
-    rest = jax.tree.map(lambda v: jnp.moveaxis(v, 0, -2).reshape(*v.shape[1:-1], -1), found)
-    looked = jax.tree.map(lambda a, b: jnp.concatenate([a, b], -1), first, rest)
+    table, found = lax.scan(turn, table, jnp.arange(0, table.shape[1], step))
+    looked = jax.tree.map(lambda v: jnp.moveaxis(v, 0, -2).reshape(*v.shape[1:-1], -1), found)
     pool = Pool(replace(looked, need=table[-1]), table[3].astype(int), table[4])
     if not plan.polished:
         return [pool]

@@ -100,7 +100,7 @@ def plan(tol: float, field: Field, bounds: Bounds, cusped: bool) -> Plan:
     split = _vectors((2 if cusped else 1) * (8 + ring / 12))
     return Plan(
         blocks=min(_vectors(48 + 1.5 * (ring + smooth)), field.across**2),
-        pixels=_vectors(24 + per_pixel * ring),
+        pixels=4 * split * math.ceil((24 + per_pixel * ring) / (4 * split)),
         rounds=rounds,
         split=split,
         rule=(6, 8) if cusped else (4, 6),
