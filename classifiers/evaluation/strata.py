@@ -3,11 +3,13 @@ false positives by kind of confuser."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float, Int, Shaped
 
 from classifiers.evaluation import figures
 from classifiers.evaluation.settings import EvaluateSettings
@@ -57,51 +59,56 @@ def columns(scores: pd.DataFrame, survey: Survey) -> dict[str, np.ndarray]:
 
 
 def table(scores: pd.DataFrame, s: EvaluateSettings, survey: Survey) -> pd.DataFrame:
+    """`broken_down` by the survey's strata, at the threshold that words are about."""
+    blocks = scores["healpix_128"].to_numpy() if s.bootstrap == "healpix" else None
+    label, score = scores["label"].to_numpy(), scores["score"].to_numpy()
+    threshold, known = operating(s.thresholds), columns(scores, survey)
+    return broken_down(label, score, known, threshold, s.minimum, s.resamples, s.seed, blocks)
+
+
+def broken_down(
+    label: Int[np.ndarray, " n"],
+    score: Float[np.ndarray, " n"],
+    strata: Mapping[str, Shaped[np.ndarray, " n"]],
+    threshold: float,
+    minimum: int,
+    resamples: int,
+    seed: int,
+    blocks: np.ndarray | None = None,
+) -> pd.DataFrame:
     """A row for every stratum, bin and metric: value, lo68 ... hi95, lenses, others, status, and
     for proportions p_value and q_value.
 
-    p_value is that of Fisher's exact test of the bin against the rest of the sample, q_value that
-    of Benjamini & Hochberg over all rows with a p_value. A bin that has one kind of object only
-    has no AUC and no calibration.
+    strata: stratum -> name of the bin of each object. blocks: the cell of each object, where whole
+    cells are drawn. p_value is that of Fisher's exact test of the bin against the rest of the
+    sample, q_value that of Benjamini & Hochberg over all rows with a p_value. A bin that has one
+    kind of object only has no AUC and no calibration.
     """
-    label, score = scores["label"].to_numpy(), scores["score"].to_numpy()
-    blocks = scores["healpix_128"].to_numpy() if s.bootstrap == "healpix" else None
-    middle = operating(s.thresholds)
+    passed = score > threshold
     rows: list[dict[str, Any]] = []
-    for stratum, bins in columns(scores, survey).items():
+    for stratum, bins in strata.items():
         for name in sorted(set(bins)):
             inside = bins == name
             y, p = label[inside], score[inside]
-            base = {
-                "stratum": stratum,
-                "bin": name,
-                "lenses": int(y.sum()),
-                "others": int((1 - y).sum()),
-            }
-            passed = score > middle
+            base = {"stratum": stratum, "bin": name}
+            base |= {"lenses": int(y.sum()), "others": int((1 - y).sum())}
             for metric, kind, what in (
                 ("recall", 1, "lenses"),
                 ("false_positive_rate", 0, "non-lenses"),
             ):
                 among = label == kind
-                figure = figures.proportion(
-                    int((passed & inside & among).sum()),
-                    int((inside & among).sum()),
-                    s.minimum,
-                    what,
-                )
-                test = {
-                    "p_value": _fisher(passed, inside, among) if figure["status"] == "ok" else None
-                }
-                rows.append({**base, "metric": f"{metric}_at_{middle:g}", **figure, **test})
-            functions = {k: v for k, v in figures.ranking(y, p).items() if k in ("roc_auc", "ece")}
+                k, n = int((passed & inside & among).sum()), int((inside & among).sum())
+                figure = figures.proportion(k, n, minimum, what)
+                known = figure["status"] == "ok"
+                test = {"p_value": _fisher(passed, inside, among) if known else None}
+                rows.append({**base, "metric": f"{metric}_at_{threshold:g}", **figure, **test})
             cells = None if blocks is None else blocks[inside]
             for metric, figure in figures.estimated(
-                functions, y, p, s.minimum, s.resamples, s.seed, cells
+                y, p, minimum, resamples, seed, cells, ("roc_auc", "ece")
             ).items():
                 rows.append({**base, "metric": metric, **figure, "p_value": None})
     found = pd.DataFrame(rows)
-    found["q_value"] = _benjamini_hochberg(found["p_value"].to_numpy(float))
+    found["q_value"] = figures.q_values(found["p_value"].to_numpy(float))
     return found
 
 
@@ -112,16 +119,6 @@ def _fisher(passed: np.ndarray, inside: np.ndarray, among: np.ndarray) -> float 
         return None
     counts = [[int((among & a & b).sum()) for b in (passed, ~passed)] for a in (inside, ~inside)]
     return float(fisher_exact(counts).pvalue)
-
-
-def _benjamini_hochberg(p: np.ndarray) -> np.ndarray:
-    from scipy.stats import false_discovery_control
-
-    known = np.isfinite(p)
-    q = np.full(len(p), np.nan)
-    if known.any():
-        q[known] = false_discovery_control(p[known])
-    return q
 
 
 def confusers(scores: pd.DataFrame, s: EvaluateSettings) -> pd.DataFrame:
