@@ -18,6 +18,8 @@ from classifiers.intervals import jeffreys
 from lensjax.errors import InputError, some
 
 LENS = "lens"
+UNSEEN = 0.1
+"""Part of a list that a kind of which it has no example may make up, at 95 %."""
 
 
 def at_budgets(
@@ -36,9 +38,11 @@ def at_budgets(
     if wrong := [k for k in budgets if not 1 <= k <= n]:
         raise InputError(f"budgets are {wrong}; the table has {n} objects, so 1 to {n} fit")
     sample = metrics.Sample.of(label, score)
-    functions: dict[str, bootstrap.Metric] = {
-        str(k): (lambda d, share=k / n: metrics.purity(d.curve, share)) for k in budgets
-    }
+
+    def first(share: float) -> bootstrap.Metric:
+        return lambda d: metrics.purity(d.curve, share)
+
+    functions = {str(k): first(k / n) for k in budgets}
     spread = bootstrap.replicates(functions, sample, resamples, seed, blocks)
     itself, rows = bootstrap.Draws.of(sample), []
     for k in budgets:
@@ -95,12 +99,13 @@ def of_top(
     kind: of each object that is no lens; lenses are the kind "lens". scenarios: as `checked` wants
     them. objects: of the survey, N. An object of a kind with share s and n examples stands for
     N s / n objects; equal scores that straddle the end are shared out.
-    First table: scenario, budget, threshold, purity, lo68 ... hi95, lenses, recall, seen (examples
-    of non-lenses in the list), status. Intervals are over resamples, in which every kind keeps its
-    share; a purity that fewer than `minimum` examples of non-lenses stand behind is insufficient.
-    Second table: scenario, budget, kind, share, examples, seen, number (expected in the list), lo95,
-    hi95 (Jeffreys, for this threshold), fraction, status. Raises InputError as `checked` does, for
-    a kind without examples, and for budgets that are not from 1 to N.
+    First table: scenario, budget, threshold, seen (examples of non-lenses in the list), recall,
+    purity, lo68 ... hi95, status. Intervals are over resamples, in which every kind keeps its
+    share. A purity is insufficient with fewer than `minimum` examples of non-lenses behind it, and
+    where a kind without an example in the list may make up a tenth of it.
+    Second table: scenario, budget, kind, share, examples, seen, number (expected in the list), lo95
+    and hi95 (Jeffreys, for this threshold), fraction, status. Raises InputError as `checked` does,
+    and for budgets that are not from 1 to N.
     """
     kind = np.where(np.asarray(label) == 1, LENS, np.asarray(kind, str))
     if (np.asarray(label)[kind == LENS] == 0).any():
@@ -110,63 +115,89 @@ def of_top(
         raise InputError(f"budgets are {wrong}; the survey has {objects:g} objects")
     sample = metrics.Sample.of(label, score)
     names, number = np.unique(kind[sample.order], return_inverse=True)
-    rows, parts = [], []
+    cell = None if blocks is None else np.asarray(blocks)[sample.order]
+    lists, parts = [], []
     for scenario, own in table.groupby("scenario", sort=False):
         share = own.set_index("kind")["share"][names].to_numpy(np.float64)
-        weigh = lambda counts, share=share: _weights(counts, number, share)
         spread: dict[int, list[np.ndarray]] = {k: [] for k in budgets}
-        cell = None if blocks is None else np.asarray(blocks)[sample.order]
         for counts in bootstrap.resamples(len(number), resamples, seed, cell):
-            c = sample.curve(weigh(counts))
+            c = sample.curve(_weights(counts, number, share))
             for k in budgets:
                 spread[k].append(metrics.purity(c, k / objects))
-        weight = weigh(np.ones(len(number)))
-        c = sample.curve(weight)
         for k in budgets:
-            inside = _inside(sample.score, weight, k / objects)
-            seen = np.bincount(number, inside, len(names))
-            examples = np.bincount(number, minlength=len(names))
-            expected = objects * share * seen / examples
-            others = float(seen[names != LENS].sum())
-            value = float(metrics.purity(c, k / objects))
-            status = "ok"
-            if others < minimum:
-                status = f"insufficient: {others:.3g} examples of non-lenses in the list, at least "
-                status += f"{minimum} needed"
-            ends = bootstrap.interval(np.concatenate(spread[k]))
             of = {"scenario": scenario, "budget": k}
-            figure = {"purity": value, **ends, "status": status}
-            if status != "ok":
-                figure = {"purity": None, **dict.fromkeys(figures.BOUNDS), "status": status}
-            rows.append(
-                {
-                    **of,
-                    "threshold": float(sample.score[np.flatnonzero(inside > 0)[-1]]),
-                    "lenses": value * k,
-                    "recall": float(inside[sample.label == 1].mean()),
-                    "seen": others,
-                    **figure,
-                }
+            inside = _inside(
+                sample.score, _weights(np.ones(len(number)), number, share), k / objects
             )
-            low, high = jeffreys(seen, examples, 0.95)
-            for i, name in enumerate(names):
-                enough = examples[i] >= minimum
-                why = f"insufficient: {examples[i]} examples, at least {minimum} needed"
-                parts.append(
-                    {
-                        **of,
-                        "kind": name,
-                        "share": share[i],
-                        "examples": int(examples[i]),
-                        "seen": float(seen[i]),
-                        "number": float(expected[i]) if enough else None,
-                        "lo95": float(objects * share[i] * low[i]),
-                        "hi95": float(objects * share[i] * high[i]),
-                        "fraction": float(expected[i] / k) if enough else None,
-                        "status": "ok" if enough else why,
-                    }
-                )
-    return pd.DataFrame(rows), pd.DataFrame(parts)
+            kinds = _kinds(inside, number, names, share, objects, k, minimum)
+            parts.append(kinds.assign(**of))
+            lists.append(of | _list(sample, inside, kinds, np.concatenate(spread[k]), k, minimum))
+    columns = ["scenario", "budget"]
+    composed = pd.concat(parts, ignore_index=True)
+    return pd.DataFrame(lists), composed[[*columns, *composed.columns.drop(columns)]]
+
+
+def _kinds(
+    inside: Float[np.ndarray, " n"],
+    number: Int[np.ndarray, " n"],
+    names: np.ndarray,
+    share: Float[np.ndarray, " k"],
+    objects: float,
+    budget: int,
+    minimum: int,
+) -> pd.DataFrame:
+    """The rows of one list's second table, a kind each."""
+    seen, examples = np.bincount(number, inside, len(names)), np.bincount(number)
+    low, high = jeffreys(np.minimum(seen, examples), examples, 0.95)
+    enough = examples >= minimum
+    expected = np.where(enough, objects * share * seen / examples, np.nan)
+    why = [f"insufficient: {n} examples, at least {minimum} needed" for n in examples]
+    return pd.DataFrame(
+        {
+            "kind": names,
+            "share": share,
+            "examples": examples,
+            "seen": seen,
+            "number": expected,
+            "lo95": objects * share * low,
+            "hi95": objects * share * high,
+            "fraction": expected / budget,
+            "status": np.where(enough, "ok", why),
+        }
+    )
+
+
+def _list(
+    sample: metrics.Sample,
+    inside: Float[np.ndarray, " n"],
+    kinds: pd.DataFrame,
+    spread: Float[np.ndarray, " r"],
+    budget: int,
+    minimum: int,
+) -> dict[str, Any]:
+    """The row of one list's first table."""
+    rest = kinds[kinds["kind"] != LENS]
+    lenses = kinds.loc[kinds["kind"] == LENS].iloc[0]
+    seen = float(rest["seen"].sum())
+    hidden = rest[(rest["seen"] < 1) & (rest["hi95"] > UNSEEN * budget)]
+    status = "ok"
+    if lenses["status"] != "ok":
+        status = f"insufficient: {lenses['examples']} lenses, at least {minimum} needed"
+    elif seen < minimum:
+        status = f"insufficient: {seen:.3g} examples of non-lenses in the list, at least "
+        status += f"{minimum} needed"
+    elif len(hidden):
+        said = some([f"{k} (up to {h:.3g})" for k, h in zip(hidden["kind"], hidden["hi95"])])
+        status = f"insufficient: no example is in the list of {said}"
+    row: dict[str, Any] = {
+        "threshold": float(sample.score[np.flatnonzero(inside > 0)[-1]]),
+        "seen": seen,
+        "recall": float(inside[sample.label == 1].mean()),
+    }
+    if status != "ok":
+        return row | {"purity": None, **dict.fromkeys(figures.BOUNDS), "status": status}
+    purity = float(lenses["number"]) / budget
+    return row | {"purity": purity, **bootstrap.interval(spread), "status": "ok"}
 
 
 def _weights(
@@ -174,9 +205,7 @@ def _weights(
 ) -> Float[np.ndarray, "*r n"]:
     """Weights by which every kind has its share, whatever the resample has of it; a kind that the
     resample lost has none."""
-    order = np.argsort(number, kind="stable")
-    starts = np.searchsorted(number[order], np.arange(len(share)))
-    have = np.add.reduceat(counts[..., order], starts, axis=-1)
+    have = counts @ (number[:, None] == np.arange(len(share))).astype(np.float64)
     return counts * (share / np.where(have > 0, have, 1))[..., number]
 
 

@@ -57,6 +57,10 @@ class Predictions:
             cell=None if self.cell is None else self.cell[which],
         )
 
+    def keeping(self, columns: Sequence[str]) -> Predictions:
+        """The table with these columns only."""
+        return replace(self, columns={name: self.columns[name] for name in columns})
+
     def only(self, column: str, value: str) -> Predictions:
         """The objects with this value in a column. Raises InputError when the column was not read,
         or no object has the value, or those are of one class."""
