@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -84,10 +85,10 @@ def work(argv: list[str]) -> int:
         raise InputError("scenarios need --kind, --objects (at least 1) and --budgets")
     extra = [name for name in (asked.kind, asked.split) if name]
     kept = tuple(dict.fromkeys([*asked.columns, *extra]))
-    names = {"output": asked.output, "id": asked.id, "label": asked.label}
-    table = predictions.read(asked.table, asked.scores, columns=kept, cell=asked.cell, **names)
+    read = partial(predictions.read, output=asked.output, id=asked.id, label=asked.label)
+    table = read(asked.table, asked.scores, columns=kept, cell=asked.cell)
     if asked.other is not None:
-        second = predictions.read(asked.other, asked.other_scores or asked.scores, **names)
+        second = read(asked.other, asked.other_scores or asked.scores)
         table = predictions.together(table, second)
     test = table.only(asked.split, asked.test) if asked.split else table
     q = judging.Question(asked.threshold, asked.budgets, asked.minimum, asked.resamples, asked.seed)
