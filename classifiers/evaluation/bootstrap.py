@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from classifiers.evaluation.drawing import Drawing
 from classifiers.evaluation.metrics import Curve, Sample
 
 CELLS = 1_000_000
@@ -51,15 +52,14 @@ def resamples(
     blocks: the cell of each object; cells are drawn whole. The numbers drawn depend on the seed
     only.
     """
-    rng = np.random.default_rng(seed)
+    draw = Drawing(np.random.default_rng(seed))
     cell = None if blocks is None else np.unique(np.asarray(blocks), return_inverse=True)[1]
     cells = n if cell is None else int(cell.max()) + 1 if n else 0
     chunk = max(1, CELLS // max(n, 1))
     for start in range(0, number if n else 0, chunk):
         counts = np.empty((min(chunk, number - start), cells))
         for row in counts:
-            drawn = rng.integers(0, cells, cells, dtype=np.uint32)  # twice as fast as 64 bits
-            row[:] = np.bincount(drawn.astype(np.intp), minlength=cells)
+            row[:] = draw(cells)
         yield counts if cell is None else counts[:, cell]
 
 

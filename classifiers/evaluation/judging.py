@@ -32,9 +32,10 @@ def judged(table: Predictions, q: Question) -> dict[str, pd.DataFrame]:
     """Tables of every finder, with its name in the column `finder`: figures, thresholds, roc,
     precision_recall, reliability, strata (where the table has columns) and budgets (where there are
     any); and comparison, of every pair, with more than one finder. Raises InputError for a budget
-    that the table is too short for."""
+    that the table is too short for, and as `strata.grouped` does."""
     found: dict[str, list[pd.DataFrame]] = {}
     y, sure = table.label, (q.minimum, q.resamples, q.seed)
+    columns = {name: strata.grouped(name, values) for name, values in table.columns.items()}
     for finder, score in table.scores.items():
         own = figures.estimated(y, score, *sure, table.cell) | figures.before(y, score, q.minimum)
         at = figures.at_thresholds(y, score, (q.threshold,), q.minimum)[f"{q.threshold:g}"]
@@ -45,10 +46,8 @@ def judged(table: Predictions, q: Question) -> dict[str, pd.DataFrame]:
             "precision_recall": diagrams.precision_recall(y, score, q.minimum),
             "reliability": diagrams.reliability(y, score, q.minimum),
         }
-        if table.columns:
-            tables["strata"] = strata.broken_down(
-                y, score, table.columns, q.threshold, *sure, table.cell
-            )
+        if columns:
+            tables["strata"] = strata.broken_down(y, score, columns, q.threshold, *sure, table.cell)
         if q.budgets:
             tables["budgets"] = composition.at_budgets(y, score, q.budgets, *sure, table.cell)
         for name, part in tables.items():

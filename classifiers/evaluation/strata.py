@@ -17,8 +17,11 @@ from classifiers.evaluation.thresholds import operating
 from data.photometry import depth_m5
 from data.selection import CATEGORIES
 from data.survey import Survey
+from lensjax.errors import InputError, some
 
 PLAIN = "none"
+WHOLE, MOST = 12, 100
+"""Different values up to which numbers are not binned, and above which texts are no strata."""
 QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
 """of the survey's own observing conditions, where the bins of seeing, depth and dust meet"""
 
@@ -43,6 +46,26 @@ def binned(values: np.ndarray, edges: tuple[float, ...]) -> np.ndarray:
     labels = [f"< {edges[0]:g}", *(f"{a:g}-{b:g}" for a, b in pairwise(edges)), f">= {edges[-1]:g}"]
     names = np.array(labels)[np.searchsorted(edges, np.nan_to_num(values), side="right")]
     return np.where(np.isfinite(values), names, "unknown")
+
+
+def grouped(name: str, values: Shaped[np.ndarray, " n"]) -> Shaped[np.ndarray, " n"]:
+    """Bins of a column of any table: its values as they are, or fifths of the objects where they
+    are numbers and more than `WHOLE` different ones. "unknown" stays. Raises InputError for a
+    column of more than `MOST` different texts, whose bins would hold next to nothing."""
+    different = set(values) - {"unknown"}
+    if len(different) <= WHOLE:
+        return values
+    numbers = pd.to_numeric(pd.Series(values).replace("unknown", None), errors="coerce").to_numpy()
+    numbers = np.asarray(numbers, np.float64)
+    if np.isfinite(numbers[values != "unknown"]).all():
+        inner = np.quantile(numbers[np.isfinite(numbers)], (0.2, 0.4, 0.6, 0.8))
+        return binned(numbers, tuple(np.unique(inner).tolist()))
+    if len(different) > MOST:
+        raise InputError(
+            f"column {name!r} has {len(different)} different values, for example "
+            f"{some(sorted(different))}; at most {MOST} make strata"
+        )
+    return values
 
 
 def columns(scores: pd.DataFrame, survey: Survey) -> dict[str, np.ndarray]:

@@ -3,11 +3,11 @@ and classes tiny; and whether intervals hold the truth."""
 
 import numpy as np
 import pytest
-from scipy.stats import norm
+from scipy.stats import binom, chisquare, norm
 from sklearn import metrics as sk
 from sklearn.calibration import calibration_curve
 
-from classifiers.evaluation import bootstrap, calibration, figures, metrics
+from classifiers.evaluation import bootstrap, calibration, drawing, figures, metrics
 
 RNG = np.random.default_rng(0)
 MANY = (RNG.random(300) < 0.2).astype(int)
@@ -178,3 +178,20 @@ def test_cells_hold_the_truth_of_clustered_objects_where_single_objects_do_not()
             ends = bootstrap.interval(bootstrap.replicates(function, sample, 200, i, blocks)["auc"])
             held[name] += ends["lo95"] <= within <= ends["hi95"]
     assert held["cells"] >= 0.9 * 150 and held["objects"] < held["cells"] - 8
+
+
+@pytest.mark.parametrize("n", [10, drawing.FEW - 1, drawing.FEW, 20_001])
+def test_counts_are_those_of_draws_with_replacement(n):
+    """Their law is binomial, and any part of the objects has a binomial number of draws."""
+    draw = drawing.Drawing(np.random.default_rng(8))
+    counts = np.stack([draw(n) for _ in range(max(60, 30_000 // n))])
+    assert (counts.sum(1) == n).all() and (counts >= 0).all() and (counts % 1 == 0).all()
+    seen = np.bincount(counts.astype(int).ravel(), minlength=8)
+    expected = binom(n, 1 / n).pmf(np.arange(7)) * counts.size
+    expected = np.append(expected, counts.size - expected.sum())
+    assert chisquare(np.append(seen[:7], seen[7:].sum()), expected).pvalue > 1e-3
+    third = counts[:, : n // 3].sum(1)
+    share = (n // 3) / n
+    z = (third.mean() - n * share) / np.sqrt(n * share * (1 - share) / len(third))
+    assert abs(z) < 3.5
+    assert third.var() / (n * share * (1 - share)) == pytest.approx(1, abs=0.45)

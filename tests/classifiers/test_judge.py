@@ -8,6 +8,8 @@ import pytest
 from scipy.special import expit
 from sklearn.metrics import roc_auc_score
 
+from benchmarks import evaluation
+from classifiers.evaluation import strata
 from classifiers.evaluation.judge_verb import command
 from lensjax.errors import InputError
 
@@ -80,3 +82,22 @@ def test_two_tables_become_figures_probabilities_comparison_and_lists(folder, ca
 def test_choices_that_do_not_fit_are_refused(folder, arguments, words):
     with pytest.raises(InputError, match=words):
         command([str(folder / "a.parquet"), *arguments])
+
+
+def test_columns_of_numbers_are_cut_into_fifths_and_endless_texts_refused():
+    numbers = np.arange(100).astype(str)
+    numbers[7] = "unknown"
+    bins = strata.grouped("depth", numbers)
+    found, sizes = np.unique(bins, return_counts=True)
+    assert len(found) == 6 and "unknown" in found and sorted(sizes)[1:] == [19, 20, 20, 20, 20]
+    few = np.array(["a", "b", "unknown"])
+    assert (strata.grouped("type", few) == few).all()
+    with pytest.raises(InputError, match="column 'name' has 101 different values, for example g0"):
+        strata.grouped("name", np.array([f"g{i}" for i in range(101)]))
+
+
+def test_the_benchmark_measures_both_ways_on_the_same_resamples(tmp_path):
+    q = evaluation.Question(3000, 300, 30, loop=5, out=tmp_path / "found.json")
+    found = evaluation.main(q)
+    assert found["largest_difference"]["roc_auc"] < 1e-12 and (tmp_path / "found.json").is_file()
+    assert found["largest_difference"]["recall_at_fpr_1e-3"] < 1e-12
