@@ -112,23 +112,23 @@ def mce(
     return binned.mce(_ordered(weight, binned.order))
 
 
-def ece_of_chance(
+def by_chance(
     score: Float[np.ndarray, " n"],
     weight: Float[np.ndarray, " n"] | None = None,
     bins: int = BINS,
     number: int = 200,
     seed: int = 0,
-) -> float:
-    """Mean ECE that perfectly calibrated scores would have in a sample of this size: an ECE is
-    never negative, and what is not above this says nothing against the finder."""
+) -> dict[str, Float[np.ndarray, " r"]]:
+    """ECE and MCE (`ece`, `mce`) that perfectly calibrated scores would have in `number` samples of
+    these: errors are never negative, and what is not above these says nothing against a finder."""
     score = np.asarray(score, np.float64)
     binned = Binned.of(np.zeros(len(score)), score, bins)
     weight, ordered = _ordered(weight, binned.order), score[binned.order]
     rng, found = np.random.default_rng(seed), []
     for _ in range(number):
-        residual = (rng.random(len(score)) < ordered) - ordered
-        found.append(Binned(binned.order, binned.starts, residual).ece(weight))
-    return float(np.mean(found))
+        drawn = Binned(binned.order, binned.starts, (rng.random(len(score)) < ordered) - ordered)
+        found.append((drawn.ece(weight), drawn.mce(weight)))
+    return dict(zip(("ece", "mce"), np.array(found).T))
 
 
 def brier(

@@ -113,7 +113,22 @@ def estimated(
             if np.isfinite(value)
             else nothing("undefined for this sample")
         )
+    if {"ece", "mce"} & set(found):
+        for name, chance in calibration.by_chance(sample.score, seed=seed).items():
+            if name in found:
+                found[name] = reaching_zero(found[name], chance)
     return {name: found[name] for name in NAMES if name in found}
+
+
+def reaching_zero(figure: Figure, chance: Float[np.ndarray, " r"]) -> Figure:
+    """A calibration error whose interval begins at 0 where perfectly calibrated scores would have
+    as large a one: the resamples' errors are all above 0, whatever the truth. chance: errors of
+    calibrated scores (`calibration.by_chance`); their mean is added as `by_chance`."""
+    found = figure | {"by_chance": float(chance.mean())}
+    for name, level in (("lo68", 84), ("lo95", 97.5)):
+        if figure["value"] <= np.percentile(chance, level):
+            found[name] = 0.0
+    return found
 
 
 def before(

@@ -18,7 +18,7 @@ from jaxtyping import Float, Int
 from classifiers.audit.axes import Axis
 from classifiers.audit.completeness import cells_along
 from classifiers.audit.injectionset import InjectionSet
-from classifiers.evaluation.calibration import brier, ece, ece_of_chance, edges
+from classifiers.evaluation.calibration import brier, by_chance, ece, edges
 from classifiers.intervals import weighted
 from classifiers.selection.emulator import Emulator
 from classifiers.selection.fitting import Data
@@ -83,7 +83,7 @@ def _errors(
     return {
         "brier": float(np.average(brier(found, p), weights=weight)),
         "ece": float(ece(found, p, weight, BINS)),
-        "ece_of_chance": ece_of_chance(p, weight, BINS),
+        "ece_of_chance": float(by_chance(p, weight, BINS)["ece"].mean()),
     }
 
 

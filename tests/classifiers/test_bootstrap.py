@@ -96,9 +96,12 @@ def test_chance_explains_the_calibration_error_of_honest_scores_and_not_of_other
     rng = np.random.default_rng(3)
     p = rng.random(2000)
     y = (rng.random(2000) < p).astype(int)
-    chance = calibration.ece_of_chance(p)
-    assert calibration.ece(y, p) == pytest.approx(chance, rel=0.5)
-    assert calibration.ece(y, p**2) > 3 * calibration.ece_of_chance(p**2)
+    chance = calibration.by_chance(p)
+    assert calibration.ece(y, p) == pytest.approx(chance["ece"].mean(), rel=0.5)
+    assert calibration.mce(y, p) < chance["mce"].max()
+    assert calibration.ece(y, p**2) > 3 * calibration.by_chance(p**2)["ece"].mean()
+    honest, hot = (figures.estimated(y, s, 10, 100, 0, names=("ece",))["ece"] for s in (p, p**2))
+    assert honest["lo95"] == 0 < honest["hi95"] and hot["lo95"] > hot["by_chance"] > 0
 
 
 def test_purity_of_equal_scores_is_the_mean_over_their_orders():
