@@ -83,6 +83,7 @@ def compare(
     label, a, b = table.label, table.scores[first], table.scores[second]
     lenses, others = int(label.sum()), int((1 - label).sum())
     status = figures.lacking(minimum, lenses, others)
+    status = figures.few_cells(table.cell) if status == "ok" else status
     nothing = {"first": None, "second": None, "difference": None, "p_value": None}
     empty = lambda why: {**nothing, **dict.fromkeys(figures.BOUNDS), "status": why}
     short = {

@@ -48,8 +48,9 @@ def at_budgets(
     for k in budgets:
         value = float(functions[str(k)](itself))
         row: dict[str, Any] = {"budget": k, "lenses": value * k, "purity": value}
-        if k < minimum:
-            why = f"insufficient: {k} objects, at least {minimum} needed"
+        why = figures.few_cells(blocks)
+        why = why if k >= minimum else f"insufficient: {k} objects, at least {minimum} needed"
+        if why != "ok":
             rows.append({**row, "purity": None, **dict.fromkeys(figures.BOUNDS), "status": why})
         else:
             rows.append({**row, **bootstrap.interval(spread[str(k)]), "status": "ok"})
@@ -131,7 +132,10 @@ def of_top(
             )
             kinds = _kinds(inside, number, names, share, objects, k, minimum)
             parts.append(kinds.assign(**of))
-            lists.append(of | _list(sample, inside, kinds, np.concatenate(spread[k]), k, minimum))
+            row = _list(sample, inside, kinds, np.concatenate(spread[k]), k, minimum)
+            if (why := figures.few_cells(blocks)) != "ok" and row["status"] == "ok":
+                row |= {"purity": None, **dict.fromkeys(figures.BOUNDS), "status": why}
+            lists.append(of | row)
     columns = ["scenario", "budget"]
     composed = pd.concat(parts, ignore_index=True)
     return pd.DataFrame(lists), composed[[*columns, *composed.columns.drop(columns)]]

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 
 from classifiers.evaluation import bootstrap, calibration, metrics
 from classifiers.evaluation.thresholds import insufficient
-from classifiers.intervals import jeffreys
+from classifiers.intervals import FEW_GROUPS, jeffreys
 
 Figure = dict[str, Any]
 BOUNDS = ("lo68", "hi68", "lo95", "hi95")
@@ -39,6 +39,15 @@ def lacking(minimum: int, lenses: int | None = None, others: int | None = None) 
         + " and ".join(f"{n} {what}" for n, what in short)
         + f", at least {minimum} needed"
     )
+
+
+def few_cells(blocks: np.ndarray | None) -> str:
+    """ "ok", or that there are fewer cells than tell how much cells differ: with one cell every
+    resample is the sample."""
+    cells = FEW_GROUPS if blocks is None else len(np.unique(blocks))
+    if cells >= FEW_GROUPS:
+        return "ok"
+    return f"insufficient: {cells} cells of the sky, at least {FEW_GROUPS} needed to draw them"
 
 
 def nothing(status: str) -> Figure:
@@ -90,9 +99,10 @@ def estimated(
 ) -> dict[str, Figure]:
     """Each metric of `ranking`, or those named, with its bootstrap intervals, or the reason why
     there is none: too few lenses or non-lenses, or fewer than `minimum` false positives expected at
-    the rate it is for. blocks: the cell of each object, where whole cells are drawn."""
+    the rate it is for, or fewer than ten cells. blocks: the cell of each object, where whole cells are
+    drawn."""
     status = lacking(minimum, int(label.sum()), int((1 - label).sum()))
-    if status != "ok":
+    if (status := few_cells(blocks) if status == "ok" else status) != "ok":
         return {name: nothing(status) for name in names or NAMES}
     sample = metrics.Sample.of(label, score)
     functions = {k: f for k, f in ranking(sample).items() if not names or k in names}

@@ -137,6 +137,9 @@ def test_rates_that_the_sample_cannot_carry_are_insufficient():
     assert found["recall_at_fpr_1e-3"]["status"].startswith("insufficient: 5 false positives")
     assert found["recall_at_fpr_1e-4"]["value"] is None
     assert list(found) == list(figures.NAMES)
+    for cells, status in ((9, "insufficient: 9 cells of the sky, at least 10 needed"), (10, "ok")):
+        one = figures.estimated(y, p, 10, 20, 0, np.arange(5050) % cells, ("roc_auc",))["roc_auc"]
+        assert one["status"].startswith(status)
     few = figures.before(y[45:], p[45:], 10)
     assert few["tpr0"]["status"] == "insufficient: 5 lenses, at least 10 needed"
 
