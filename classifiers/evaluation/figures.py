@@ -99,8 +99,8 @@ def estimated(
 ) -> dict[str, Figure]:
     """Each metric of `ranking`, or those named, with its bootstrap intervals, or the reason why
     there is none: too few lenses or non-lenses, or fewer than `minimum` false positives expected at
-    the rate it is for, or fewer than ten cells. blocks: the cell of each object, where whole cells are
-    drawn."""
+    the rate it is for, or fewer than ten cells. blocks: the cell of each object, where whole cells
+    are drawn."""
     status = lacking(minimum, int(label.sum()), int((1 - label).sum()))
     if (status := few_cells(blocks) if status == "ok" else status) != "ok":
         return {name: nothing(status) for name in names or NAMES}

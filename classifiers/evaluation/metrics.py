@@ -74,7 +74,7 @@ class Sample:
     @classmethod
     def of(cls, label: Int[np.ndarray, " n"], score: Float[np.ndarray, " n"]) -> Sample:
         """label: 1 for a lens, 0 for anything else. score: higher is more lens-like."""
-        label, score = np.asarray(label), np.asarray(score, np.float64)
+        label, score = np.asarray(label, np.int64), np.asarray(score, np.float64)
         order = np.lexsort((-label, -score))
         label, score = label[order], score[order]
         begins = np.append(True, np.diff(score) != 0)
