@@ -60,7 +60,7 @@ def resamples(
         counts = np.empty((min(chunk, number - start), cells))
         for row in counts:
             row[:] = draw(cells)
-        yield counts if cell is None else counts[:, cell]
+        yield counts if cell is None else counts.take(cell, axis=1)
 
 
 def draws(
@@ -74,8 +74,9 @@ def draws(
     order = samples[0].order
     place = np.argsort(order)
     cell = None if blocks is None else np.asarray(blocks)[order]
+    places = [place[s.order] for s in samples[1:]]
     for counts in resamples(len(order), number, seed, cell):
-        others = (Draws.of(s, counts[:, place[s.order]]) for s in samples[1:])
+        others = (Draws.of(s, counts.take(p, axis=1)) for s, p in zip(samples[1:], places))
         yield (Draws.of(samples[0], counts), *others)
 
 

@@ -66,7 +66,8 @@ def fit(
     1999, with the targets (k + 1) / (k + 2) and 1 / (m + 2) for k lenses and m others, so that
     separable classes have a finite fit. beta: Kull, Silva Filho & Flach 2017, Electronic Journal of
     Statistics 11, 5052, equation 6, with a, b >= 0 and the same targets. isotonic: Zadrozny & Elkan
-    2002; equal scores stay equal. Raises InputError for one class or an unknown method.
+    2002; equal scores stay equal. Scores that rank the wrong way get a constant (temperature: T of
+    100). Raises InputError for one class or an unknown method.
     """
     label, logits = np.asarray(label), np.asarray(logits, np.float64)
     if not 0 < label.sum() < len(label):
