@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 
 from lensjax.arrays import Real
 from lensjax.component import Component
+from lensjax.light.focus import Focus, even
 
 TINY = 1e-12
 """Offset of a squared radius, which keeps derivatives finite on the centre."""
@@ -32,6 +33,12 @@ class Light(Component):
         """About the largest brightness within `reach` (arcsec) of x, y: tells the renderer where it
         has to look closely."""
         raise NotImplementedError
+
+    def foci(self) -> Focus:
+        """Where the brightness is steep, so that the renderer places its rays around. A profile
+        that does not say is taken to change over its own length everywhere alike."""
+        lengths = [getattr(self, f.name) for f in fields(self) if f.metadata.get("size")]
+        return even(lengths[0] if lengths else 1.0)
 
     def prepared(self) -> Light:
         """The light as it is rendered, for example with a smooth middle in place of a steep one, or

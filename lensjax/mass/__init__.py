@@ -18,6 +18,7 @@ from lensjax.arrays import Real
 from lensjax.mass.base import CORE as CORE
 from lensjax.mass.base import Mass as Mass
 from lensjax.mass.base import Pair as Pair
+from lensjax.mass.base import trace as trace
 from lensjax.mass.dpie import DPIE as DPIE
 from lensjax.mass.epl import EPL as EPL
 from lensjax.mass.multipole import Multipole as Multipole

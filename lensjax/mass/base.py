@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from jaxtyping import Array, Float
+from jax import lax
+from jaxtyping import Array, Complex, Float
 
 from lensjax.arrays import Real
 from lensjax.component import Component
@@ -38,3 +39,12 @@ class Mass(Component):
         closely; None for a lens that is smooth everywhere."""
         own = vars(self)
         return (own["x"], own["y"]) if "x" in own else None
+
+
+def trace(masses: tuple[Mass, ...], x: Real, y: Real) -> Complex[Array, "..."]:
+    """beta (arcsec) of rays at x, y behind thin lenses in one plane, any one shape."""
+    bx, by = x, y
+    for mass in masses:
+        ax, ay = mass.deflection(x, y)
+        bx, by = bx - ax, by - ay
+    return lax.complex(bx, by)
