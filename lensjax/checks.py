@@ -98,10 +98,12 @@ def check_scene(scene: Any, grid: PixelGrid) -> None:
     for name in ("lens", "source", "lens_light"):
         for i, component in enumerate(getattr(scene, name)):
             component.check(_numbered(name, i, len(getattr(scene, name))))
+    _check_bands(scene)
 
 
 def _check_values(thing: Any) -> None:
-    for leaf in _leaves((thing,)):
+    """Refuses values outside their domains, and images and kernels that cannot be normalised."""
+    for leaf in _leaves(thing):
         check_value(leaf.label, leaf.value, leaf.domain)
         total = _total(leaf.value) if leaf.normalised else 1.0
         if not isinstance(total, jax.core.Tracer) and not (np.asarray(total) > 0).all():
@@ -111,12 +113,14 @@ def _check_values(thing: Any) -> None:
             )
 
 
-def _check_bands(scene: Any, psf: Any) -> None:
+def _check_bands(scene: Any, psf: Any = None) -> None:
     """Every band needs its own flux and PSF, or one for all."""
-    names = [f.name for f in _dynamic(psf)]
+    names = [] if psf is None else [f.name for f in _dynamic(psf)]
     bands = {name: np.shape(getattr(psf, name)) for name in names}
     lights = (*scene.source, *scene.lens_light)
-    bands |= {f"{type(light).__name__} flux": np.shape(light.flux) for light in lights}
+    for i, light in enumerate(lights):
+        name = _numbered(type(light).__name__, i, len(lights))
+        bands[f"{name} flux"] = np.shape(light.flux)
     for name, shape in bands.items():
         if len(shape) > (3 if name == "kernel" else 1):
             raise InputError(

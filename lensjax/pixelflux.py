@@ -33,9 +33,9 @@ def pixel_flux(scene: Scene, grid: PixelGrid) -> Float[Array, "N N B"]:
     """Flux (nanomaggies) of a scene in every pixel of a stamp, without PSF; batches by `jax.vmap`.
 
     Differentiable in every leaf of `scene`. Right to 1e-4 of the brightest pixel for Sersic indices
-    up to 2.5. Steeper ones have a smooth core (`Sersic.prepared`), which leaves the total as it is
-    and moves up to 3 % of the brightest pixel to its neighbours. Raises InputError as `render`
-    does.
+    up to 2.5. Steeper ones have a smooth core (`Sersic.prepared`). It leaves the total as it is,
+    but some light is in the pixel beside its own: 3 % of the brightest pixel for n = 8 and
+    r_eff = 0.1". Raises InputError as `render` does.
     """
     check_scene(scene, grid)
     dtype = jnp.result_type(*jax.tree.leaves(scene), jnp.float32)

@@ -13,8 +13,7 @@ for beta in between. The light is evaluated at `lines` x `rays` points:
 * The nodes and weights in s are those of Gauss and Legendre. So the rule converges for any profile,
   wherever beta really goes; the straight lines only say where to look.
 
-A cell's result are its moments: sums of flux t^a u^b, a and b up to 3, measured from the middle of
-its pixel. `pixelflux.py` makes images before any PSF of them.
+`pixelflux.py` makes images before any PSF of such cells.
 """
 
 from __future__ import annotations
@@ -110,7 +109,7 @@ def _lines(cells: Complex[Array, "A B C"], line: Float[Array, "M C"]) -> Complex
 
 
 def _ordered(cells: Array, turned: Bool[Array, " C"]) -> Array:
-    """Coefficients or moments (4, 4, C) with the axes of the cells that are turned exchanged."""
+    """Coefficients (4, 4, C) with the axes of the cells that are turned exchanged."""
     return jnp.where(turned, jnp.swapaxes(cells, 0, 1), cells)
 
 
@@ -311,30 +310,3 @@ def _highest(flux: Float[Array, "*rest P C"], axis: int) -> Array:
         p = np.polynomial.legendre.legval(x, np.eye(count)[order]) * np.sqrt(2 * order + 1)
         squares.append(jnp.sum(flux * jnp.asarray(p.reshape(shape), flux.dtype), axis) ** 2)
     return jnp.sqrt(squares[0] + squares[1])
-
-
-def moments(
-    placed: Placed, value: Float[Array, "M N C"], x: Array, y: Array, scale: float
-) -> Float[Array, "4 4 C"]:
-    """Flux times u^a t^b summed over the rays of each cell, u along y and t along x, both from the
-    place x, y (C,) in units of `scale` (arcsec): the pixel in which the cell lies."""
-    size = placed.side / scale
-    u, t = (placed.y - y) / scale, (placed.x - x) / scale
-    u, t = jnp.where(placed.turned, t, u), jnp.where(placed.turned, u, t)
-
-    def along(value: Array, weight: Array, ray: Array) -> Array:
-        flux, found = value * weight, []
-        for _ in range(_N):
-            found.append(jnp.sum(flux, 1))
-            flux = flux * ray
-        return jnp.stack(found)
-
-    def across(of_lines: Array, line: Array) -> Array:
-        found = []
-        for _ in range(_N):
-            found.append(jnp.sum(of_lines, 1))
-            of_lines = of_lines * line
-        return jnp.stack(found)
-
-    of_lines = apart(along, value, placed.weight, t + size * placed.ray)
-    return _ordered(apart(across, of_lines, u + size * placed.line), placed.turned)

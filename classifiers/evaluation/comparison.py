@@ -91,9 +91,9 @@ def compare(
         for rate in {*rates, *figures.RATES.values()}
     }
     rows = []
-    functions = [figures.ranking(metrics.Sample.of(label, s)) for s in (a, b)]
-    spread: dict[str, list[np.ndarray]] = {name: [] for name in functions[0]}
     samples = [metrics.Sample.of(label, s) for s in (a, b)]
+    functions = [figures.ranking(sample) for sample in samples]
+    spread: dict[str, list[np.ndarray]] = {name: [] for name in figures.NAMES}
     if status == "ok":
         for one, two in bootstrap.draws(samples, resamples, seed, table.cell):
             for name in spread:

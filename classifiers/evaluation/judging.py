@@ -53,7 +53,7 @@ def judged(table: Predictions, q: Question) -> dict[str, pd.DataFrame]:
         for name, part in tables.items():
             found.setdefault(name, []).append(part.assign(finder=finder))
     for first, second in combinations(table.scores, 2):
-        part = compare(table, first, second, (0.01, 0.001), *sure)
+        part = compare(table, first, second, minimum=q.minimum, resamples=q.resamples, seed=q.seed)
         found.setdefault("comparison", []).append(part.assign(finder=first, other=second))
     return {name: pd.concat(parts, ignore_index=True) for name, parts in found.items()}
 
@@ -124,10 +124,10 @@ def lines(figure: pd.DataFrame) -> list[str]:
         if row["status"] != "ok":
             said.append(f"{name}: {row['metric']} {row['status']}")
             continue
-        p = row.get("p_value", np.nan)
-        p = "" if p is None or not np.isfinite(p) else f", p = {p:.2g}, q = {row['q_value']:.2g}"
+        p = row.get("p_value")
+        known = p is not None and np.isfinite(p)
         said.append(
             f"{name}: {row['metric']} {value:.4f} (95 %: {row['lo95']:.4f} to {row['hi95']:.4f})"
-            + str(p)
+            + (f", p = {p:.2g}, q = {row['q_value']:.2g}" if known else "")
         )
     return said

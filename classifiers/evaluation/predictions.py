@@ -18,10 +18,10 @@ import pandas as pd
 from jaxtyping import Bool, Float, Int, Shaped
 
 from classifiers.evaluation.calibration import EPS
+from data.tables import NOTHING
 from lensjax.errors import InputError, some
 
 Output = Literal["score", "logit"]
-EMPTY = ("", "nan", "null", "none", "na", "n/a", "--")
 
 
 @dataclass(frozen=True)
@@ -95,6 +95,8 @@ def read(
     only, scores that are no numbers, NaN, infinite, or outside 0 to 1 (which logits are), and
     logits that all lie in 0 to 1 (which probabilities do).
     """
+    from scipy.special import expit
+
     path = Path(path)
     position = ("ra", "dec") if cell == "healpix" else (cell,) if cell else ()
     wanted = list(dict.fromkeys([id, label, *scores, *columns, *position]))
@@ -129,7 +131,7 @@ def read(
     said.end()
     integers = labels.astype(np.int64)
     _both_classes(integers, f"{path}: its objects")
-    as_score = {n: v if output == "score" else _sigmoid(v) for n, v in values.items()}
+    as_score = {n: v if output == "score" else expit(v) for n, v in values.items()}
     as_logit = {n: v if output == "logit" else logit(v) for n, v in values.items()}
     kept = {name: _text(frame[name], "unknown").to_numpy(str) for name in columns}
     where = _cells(places) if cell == "healpix" else None
@@ -170,14 +172,9 @@ def together(first: Predictions, second: Predictions) -> Predictions:
 
 def logit(score: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
     """log(p / (1 - p)) of probabilities, which are kept a rounding error away from 0 and 1."""
-    p = np.clip(np.asarray(score, np.float64), EPS, 1 - EPS)
-    return np.log(p) - np.log1p(-p)
+    from scipy import special
 
-
-def _sigmoid(logits: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-    from scipy.special import expit
-
-    return np.asarray(expit(logits), np.float64)
+    return special.logit(np.clip(np.asarray(score, np.float64), EPS, 1 - EPS))
 
 
 class _Said:
@@ -256,7 +253,7 @@ def _text(column: pd.Series, nothing: str) -> pd.Series:
     if column.dtype.kind == "f" and (column[known] % 1 == 0).all():
         column = column.astype("Int64")  # an integer with gaps, which was read as floats
     text = column.astype(str).str.strip()
-    return text.where(known & ~text.str.lower().isin(EMPTY), nothing)
+    return text.where(known & ~text.str.lower().isin(NOTHING), nothing)
 
 
 def _numbers(column: pd.Series) -> Float[np.ndarray, " n"]:
