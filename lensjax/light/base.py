@@ -35,10 +35,10 @@ class Light(Component):
         raise NotImplementedError
 
     def foci(self) -> Focus:
-        """Where the brightness is steep, so that the renderer places its rays around. A profile
-        that does not say is taken to change over its own length everywhere alike."""
-        lengths = [getattr(self, f.name) for f in fields(self) if f.metadata.get("size")]
-        return even(lengths[0] if lengths else 1.0)
+        """Where the brightness is steep, so that rays are placed around it (`placing.py`). A
+        profile that does not say is taken to change over its own length everywhere alike."""
+        lengths = _lengths(self)
+        return even(getattr(self, lengths[0]) if lengths else 1.0)
 
     @property
     def cusped(self) -> bool:
@@ -65,8 +65,12 @@ def larger(light: Any, factor: Real) -> Any:
     half-light radius of a Sersic profile, the pixel of a galaxy image. Flux and place stay."""
     if isinstance(light, tuple):
         return tuple(larger(part, factor) for part in light)
-    lengths = [f.name for f in fields(light) if f.metadata.get("size")]
-    return replace(light, **{name: getattr(light, name) * factor for name in lengths})
+    return replace(light, **{name: getattr(light, name) * factor for name in _lengths(light)})
+
+
+def _lengths(light: Light) -> list[str]:
+    """Fields that make the light larger or smaller."""
+    return [f.name for f in fields(light) if f.metadata.get("size")]
 
 
 def surface_brightness(light: Light, x: Real, y: Real) -> Float[Array, "..."]:

@@ -1,4 +1,4 @@
-"""Where a profile is steep: what tells the renderer how to place rays."""
+"""Where a profile is steep, which says how rays are best placed (`placing.py`)."""
 
 from __future__ import annotations
 

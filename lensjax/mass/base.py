@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Complex, Float
 
@@ -39,6 +40,16 @@ class Mass(Component):
         closely; None for a lens that is smooth everywhere."""
         own = vars(self)
         return (own["x"], own["y"]) if "x" in own else None
+
+
+def deflection(mass: Mass | tuple[Mass, ...], x: Real, y: Real) -> Pair:
+    """Deflection (arcsec) at x, y (arcsec) of one component or the sum of several."""
+    x, y = jnp.asarray(x), jnp.asarray(y)
+    ax, ay = jnp.zeros_like(x), jnp.zeros_like(y)
+    for m in mass if isinstance(mass, tuple) else (mass,):
+        bx, by = m.deflection(x, y)
+        ax, ay = ax + bx, ay + by
+    return ax, ay
 
 
 def trace(masses: tuple[Mass, ...], x: Real, y: Real) -> Complex[Array, "..."]:
