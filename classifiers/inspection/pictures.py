@@ -1,0 +1,171 @@
+"""What a grader sees of an object: the same stamp in several pictures, as PNG.
+
+- colour at three stretches: for faint light, as in the report, and for the bright core
+- every band alone
+- colour of what is left when the central galaxy is taken away, by the median of elliptical rings
+  (`classifiers.audit.realism.azimuthal`)
+- where a finder looks, if there is one: `saliency`
+
+North is up as in the stamp: its first row is at the bottom.
+"""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from classifiers.audit.realism import azimuthal
+from classifiers.report.images import MISSING, rgb
+from data.survey import Survey
+from lensjax.errors import InputError
+
+FAINT, BRIGHT = 0.25, 5.0
+"""stretches, in units of the survey's"""
+DARKEST, LIGHTEST = -2.0, 99.7
+"""Of a single band: what is black, in sigma of the sky, and the percentile that is white."""
+SOFTENING = 3.0
+"""sky sigmas up to which a single band is shown nearly linearly"""
+KEPT = 64
+"""objects whose pictures are kept in memory"""
+SALIENCY = "saliency"
+
+Stamp = Float[np.ndarray, "h w b"]
+Picture = UInt8[np.ndarray, "h w 3"]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """name: in addresses. title: short, for sighted people. description: what the picture shows,
+    for those who do not see it."""
+
+    name: str
+    title: str
+    description: str
+
+
+def panels(survey: Survey, saliency: bool = False) -> tuple[Panel, ...]:
+    """The pictures of an object, in order."""
+    colours = ", ".join(survey.rgb.bands)
+    found = [
+        Panel("colour", "Colour", f"Colour picture of bands {colours}"),
+        Panel("faint", "Faint light", f"Colour picture of bands {colours}, faint light raised"),
+        Panel("residual", "Galaxy subtracted", "Colour picture without the central galaxy's rings"),
+        Panel("bright", "Bright core", f"Colour picture of bands {colours}, for the bright core"),
+    ]
+    found += [Panel(f"band-{b}", f"Band {b}", f"Picture of band {b} alone") for b in survey.bands]
+    if saliency:
+        what = "Colour picture, marked where the finder's score depends on the pixels"
+        found.append(Panel(SALIENCY, "Where the finder looks", what))
+    return tuple(found)
+
+
+def stretched(survey: Survey, factor: float) -> Survey:
+    """The survey with another stretch of its colour pictures; more is darker."""
+    return replace(survey, rgb=replace(survey.rgb, stretch=survey.rgb.stretch * factor))
+
+
+def residual(stamp: Stamp, survey: Survey) -> Stamp:
+    """The stamp without its central galaxy, nanomaggies."""
+    outer = survey.pixel_scale * stamp.shape[0] / 2
+    found = azimuthal.subtracted(
+        stamp[None], survey.pixel_scale, outer, survey.typical_fwhm, survey.place
+    )
+    return found.residual[0]
+
+
+def one_band(image: Float[np.ndarray, "h w"]) -> Picture:
+    """A band in grey with an asinh stretch between the sky and its brightest pixels."""
+    sky, sigma = (float(v[0, 0]) for v in azimuthal.background(image[None, :, :, None]))
+    missing = ~np.isfinite(image)
+    if not sigma > 0 or missing.all():
+        sky, sigma = 0.0, 1.0
+    value = np.arcsinh((np.nan_to_num(image, nan=sky) - sky) / sigma / SOFTENING)
+    low = np.arcsinh(DARKEST / SOFTENING)
+    high = max(float(np.percentile(value, LIGHTEST)), low + 1.0)
+    grey = (255 * np.clip((value - low) / (high - low), 0, 1)).astype(np.uint8)
+    picture = np.repeat(grey[..., None], 3, axis=-1)
+    picture[missing] = MISSING
+    return picture[::-1]
+
+
+def marked(picture: Picture, weight: Float[np.ndarray, "h w"]) -> Picture:
+    """A picture in grey, with red where the weight (0 to 1, as `saliency` gives it) is high."""
+    grey = np.repeat(picture.mean(-1, keepdims=True), 3, axis=-1)
+    share = 0.75 * weight[::-1, :, None]
+    red = np.array([255.0, 70.0, 30.0])
+    return np.asarray(np.clip((1 - share) * grey + share * red, 0, 255), np.uint8)
+
+
+def png(picture: Picture) -> bytes:
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(picture)).save(buffer, "PNG", compress_level=3)
+    return buffer.getvalue()
+
+
+class Pictures:
+    """The pictures of objects, made when they are asked for and kept for a while. May be asked from
+    several threads, of which one makes pictures at a time."""
+
+    def __init__(
+        self,
+        stamp: Callable[[str], Stamp],
+        survey: Survey,
+        saliency: Callable[[Stamp], Float[np.ndarray, "h w"]] | None = None,
+    ) -> None:
+        self.panels = panels(survey, saliency is not None)
+        self._stamp, self._survey, self._saliency = stamp, survey, saliency
+        self._faint, self._bright = stretched(survey, FAINT), stretched(survey, BRIGHT)
+        self._kept: OrderedDict[str, dict[str, bytes]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def of(self, id: str, panel: str) -> bytes:
+        """One picture, PNG. Raises InputError when the object has no stamp, or a stamp of another
+        number of bands, and when there is no such picture."""
+        if panel not in [p.name for p in self.panels]:
+            raise InputError(f"no picture {panel!r}")
+        with self._lock:
+            if id not in self._kept:
+                self._kept[id] = self._all(id)
+                while len(self._kept) > KEPT:
+                    self._kept.popitem(last=False)
+            self._kept.move_to_end(id)
+            made = self._kept[id]
+            if panel not in made and self._saliency is not None:
+                stamp = self._checked(id)
+                made[panel] = png(marked(rgb(stamp, self._survey), self._saliency(stamp)))
+            return made[panel]
+
+    def problem(self, id: str) -> str:
+        """Why an object has no pictures; empty where it has."""
+        try:
+            self.of(id, self.panels[0].name)
+        except InputError as error:
+            return str(error)
+        return ""
+
+    def _checked(self, id: str) -> Stamp:
+        stamp, bands = self._stamp(id), len(self._survey.bands)
+        if stamp.ndim != 3 or stamp.shape[0] != stamp.shape[1] or stamp.shape[2] != bands:
+            raise InputError(f"stamp of shape {stamp.shape}, expected a square of {bands} bands")
+        return stamp
+
+    def _all(self, id: str) -> dict[str, bytes]:
+        """Everything but the saliency, which takes longer."""
+        stamp, survey = self._checked(id), self._survey
+        made = {
+            "colour": rgb(stamp, survey),
+            "faint": rgb(stamp, self._faint),
+            "bright": rgb(stamp, self._bright),
+            "residual": rgb(residual(stamp, survey), self._faint),
+        }
+        for i, band in enumerate(survey.bands):
+            made[f"band-{band}"] = one_band(stamp[..., i])
+        return {name: png(picture) for name, picture in made.items()}
