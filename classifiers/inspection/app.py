@@ -72,14 +72,13 @@ class _Page:
         self.show = tuple(store.session.get("show", ()))
 
     def session(self, request: Request) -> Response:
-        """What stays the same: grades, number of objects, pictures; and the graders so far."""
-        panels = [{"name": p.name, "title": p.title} for p in self.pictures.panels]
+        """What stays the same: grades, number of objects, arcsec per pixel; and the graders so far."""
         return JSONResponse(
             {
                 "title": self.store.session.get("title", "Inspection"),
                 "count": self.store.count,
                 "grades": GRADES,
-                "panels": panels,
+                "pixel_scale": self.pictures.pixel_scale,
                 "graders": list(self.store.progress()),
             }
         )

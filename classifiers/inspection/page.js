@@ -82,6 +82,7 @@ async function show(number) {
   location.replace(`#${number}`);
   only("work");
   counted(found.graded);
+  at("across").textContent = "";
   at("object").textContent = `Object ${number}`;
   at("about").replaceChildren(...Object.entries(found.about).map(([name, value]) => {
     const pair = element("div");
@@ -100,7 +101,13 @@ async function show(number) {
 
 function panel({ title, alt, src }) {
   const made = element("button", undefined, { type: "button", title: "Enlarge" });
-  made.append(element("img", undefined, { src, alt, decoding: "async" }), element("span", title));
+  const own = element("img", undefined, { alt, decoding: "async" });
+  own.addEventListener("load", () => {
+    const width = own.naturalWidth * state.session.pixel_scale;
+    at("across").textContent = `${width.toPrecision(3)}″ across`;
+  });
+  own.src = src;
+  made.append(own, element("span", title));
   made.addEventListener("click", () => {
     const [picture, words] = at("large").querySelectorAll("img, figcaption");
     Object.assign(picture, { src, alt });

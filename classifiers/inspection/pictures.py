@@ -1,6 +1,6 @@
 """What a grader sees of an object: the same stamp in several pictures, as PNG.
 
-- colour at three stretches: for faint light, as in the report, and for the bright core
+- colour at three stretches: for faint light (smoothed), as in the report, and for the bright core
 - every band alone
 - colour of what is left when the central galaxy is taken away, by the median of elliptical rings
   (`classifiers.audit.realism.azimuthal`)
@@ -25,8 +25,11 @@ from classifiers.report.images import MISSING, rgb
 from data.survey import Survey
 from lensjax.errors import InputError
 
-FAINT, BRIGHT = 0.25, 5.0
+FAINT, BRIGHT = 0.4, 5.0
 """stretches, in units of the survey's"""
+SMOOTHING = 0.35
+"""sigma of the Gaussian by which pictures of faint light are smoothed, in units of the survey's PSF
+FWHM: the noise of single pixels, raised with it, would hide it"""
 DARKEST, LIGHTEST = -2.0, 99.7
 """Of a single band: what is black, in sigma of the sky, and the percentile that is white."""
 SOFTENING = 3.0
@@ -52,16 +55,18 @@ class Panel:
 def panels(survey: Survey, saliency: bool = False) -> tuple[Panel, ...]:
     """The pictures of an object, in order."""
     colours = ", ".join(survey.rgb.bands)
+    what = f"Colour picture of bands {colours}"
+    raised = "faint light raised and smoothed"
     found = [
-        Panel("colour", "Colour", f"Colour picture of bands {colours}"),
-        Panel("faint", "Faint light", f"Colour picture of bands {colours}, faint light raised"),
-        Panel("residual", "Galaxy subtracted", "Colour picture without the central galaxy's rings"),
-        Panel("bright", "Bright core", f"Colour picture of bands {colours}, for the bright core"),
+        Panel("colour", "Colour", what),
+        Panel("faint", "Faint light", f"{what}, {raised}"),
+        Panel("residual", "Galaxy subtracted", f"{what}, {raised}, without the central galaxy"),
+        Panel("bright", "Bright core", f"{what}, for the bright core"),
     ]
     found += [Panel(f"band-{b}", f"Band {b}", f"Picture of band {b} alone") for b in survey.bands]
     if saliency:
-        what = "Colour picture, marked where the finder's score depends on the pixels"
-        found.append(Panel(SALIENCY, "Where the finder looks", what))
+        where = "Grey picture, red where the finder's score depends on the pixels"
+        found.append(Panel(SALIENCY, "Where the finder looks", where))
     return tuple(found)
 
 
@@ -77,6 +82,18 @@ def residual(stamp: Stamp, survey: Survey) -> Stamp:
         stamp[None], survey.pixel_scale, outer, survey.typical_fwhm, survey.place
     )
     return found.residual[0]
+
+
+def smoothed(stamp: Stamp, survey: Survey) -> Stamp:
+    """The stamp smoothed for pictures of faint light; a missing pixel stays missing, and takes no
+    part in its neighbours."""
+    from scipy.ndimage import gaussian_filter
+
+    width = survey.pixels(SMOOTHING * survey.typical_fwhm)
+    known = np.isfinite(stamp)
+    values = gaussian_filter(np.where(known, stamp, 0.0), (width, width, 0))
+    share = gaussian_filter(known.astype(np.float64), (width, width, 0))
+    return np.where(known, values / np.where(known, share, 1.0), np.nan)
 
 
 def one_band(image: Float[np.ndarray, "h w"]) -> Picture:
@@ -121,6 +138,7 @@ class Pictures:
         saliency: Callable[[Stamp], Float[np.ndarray, "h w"]] | None = None,
     ) -> None:
         self.panels = panels(survey, saliency is not None)
+        self.pixel_scale = survey.pixel_scale
         self._stamp, self._survey, self._saliency = stamp, survey, saliency
         self._faint, self._bright = stretched(survey, FAINT), stretched(survey, BRIGHT)
         self._kept: OrderedDict[str, dict[str, bytes]] = OrderedDict()
@@ -162,9 +180,9 @@ class Pictures:
         stamp, survey = self._checked(id), self._survey
         made = {
             "colour": rgb(stamp, survey),
-            "faint": rgb(stamp, self._faint),
+            "faint": rgb(smoothed(stamp, survey), self._faint),
             "bright": rgb(stamp, self._bright),
-            "residual": rgb(residual(stamp, survey), self._faint),
+            "residual": rgb(smoothed(residual(stamp, survey), survey), self._faint),
         }
         for i, band in enumerate(survey.bands):
             made[f"band-{band}"] = one_band(stamp[..., i])
