@@ -55,7 +55,9 @@ def fleiss(
         number = times.sum(-1)
         share = times @ (counts / m[:, None]) / number[..., None]
         expected = (share**2).sum(-1)
-        return np.where(expected < 1, (times @ agreeing / number - expected) / (1 - expected), np.nan)
+        return np.where(
+            expected < 1, (times @ agreeing / number - expected) / (1 - expected), np.nan
+        )
 
 
 def table(grades: pd.DataFrame, level: float = 0.95, seed: int = 0) -> pd.DataFrame:

@@ -27,6 +27,8 @@ from lensjax.errors import InputError
 if TYPE_CHECKING:
     import pandas as pd
 
+NO_PICTURE = "There is no picture of this object."
+"""What exactly is wrong with its file may name the object."""
 LARGEST_BODY = 16_384
 """bytes of a request"""
 STATIC = {
@@ -112,14 +114,15 @@ class _Page:
                 "grade": given[0] if given else None,
                 "note": given[1] if given else "",
                 "panels": [] if problem else panels,
-                # What is wrong with a file may name the object.
-                "problem": "There is no picture of this object." if problem else "",
+                "problem": NO_PICTURE if problem else "",
                 "graded": sum(self.store.progress().get(grader, {}).values()),
             }
         )
 
     def picture(self, request: Request) -> Response:
         found = self.store.object(request.path_params["number"])
+        if self.pictures.problem(found.id):
+            raise InputError(NO_PICTURE)
         content = self.pictures.of(found.id, request.path_params["panel"])
         kept = {"cache-control": "private, max-age=600"}
         return Response(content, media_type="image/png", headers=kept)
@@ -190,5 +193,3 @@ async def _body(request: Request) -> dict[str, Any]:
 def _download(content: bytes, kind: str, file: str) -> Response:
     headers = {"content-disposition": f'attachment; filename="{file}"'}
     return Response(content, media_type=kind, headers=headers)
-
-

@@ -89,9 +89,7 @@ class Store:
         takes its name when it is whole."""
         from data.files import replacing
 
-        rows = (
-            (o.number, o.id, int(o.calibration), o.truth, json.dumps(o.about)) for o in objects
-        )
+        rows = ((o.number, o.id, int(o.calibration), o.truth, json.dumps(o.about)) for o in objects)
         with replacing(path) as temporary:
             db = sqlite3.connect(temporary)
             with db:
@@ -123,10 +121,10 @@ class Store:
 
     def object(self, number: int) -> Object:
         """Raises InputError when there is none of that number."""
-        rows = self._rows("SELECT * FROM objects WHERE number = ?", number)
-        if not rows:
+        if not 1 <= number <= self.count:
             raise InputError(f"object {number}: there are 1 to {self.count}")
-        number, id, calibration, truth, about = rows[0]
+        row = self._rows("SELECT * FROM objects WHERE number = ?", number)[0]
+        number, id, calibration, truth, about = row
         return Object(number, id, bool(calibration), truth, json.loads(about))
 
     def grade(self, grader: str, number: int, grade: str, note: str, key: str) -> None:
@@ -134,7 +132,7 @@ class Store:
         InputError for names, notes and keys that are too long, empty or hold control characters,
         and for a grade or a number that there is not."""
         grader, note, key = name(grader), text(note, "note", LONGEST_NOTE), _key(key)
-        if grade not in GRADES:
+        if not isinstance(grade, str) or grade not in GRADES:
             raise InputError(f"grade {grade!r} is not one of {', '.join(GRADES)}")
         self.object(number)
         with self._writing() as db:

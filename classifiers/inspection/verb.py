@@ -181,10 +181,14 @@ def _may_show(show: tuple[str, ...], made: list[Object], mixed: bool) -> None:
     if mixed and "id" in show:
         raise InputError("show: ids would tell calibration items; leave id out")
     for name in show if mixed else ():
-        if any(o.about.get(name) is None for o in made if o.calibration):
+        known_for = {
+            kind: {o.about.get(name) is not None for o in made if o.calibration is kind}
+            for kind in (False, True)
+        }
+        if known_for != {False: {True}, True: {True}}:
             raise InputError(
-                f"show: {name} is missing for calibration items, which would tell them; fill it "
-                "in, or do not show it"
+                f"show: {name} is not known for all objects, which may tell calibration items; "
+                "fill it in, or do not show it"
             )
 
 
