@@ -74,7 +74,7 @@ class _Page:
         self.show = tuple(store.session.get("show", ()))
 
     def session(self, request: Request) -> Response:
-        """What stays the same: grades, number of objects, arcsec per pixel; and the graders so far."""
+        """What stays the same: grades, number of objects, arcsec per pixel; the graders so far."""
         return JSONResponse(
             {
                 "title": self.store.session.get("title", "Inspection"),
@@ -115,7 +115,7 @@ class _Page:
                 "note": given[1] if given else "",
                 "panels": [] if problem else panels,
                 "problem": NO_PICTURE if problem else "",
-                "graded": sum(self.store.progress().get(grader, {}).values()),
+                "graded": self.store.number(grader),
             }
         )
 
@@ -133,8 +133,8 @@ class _Page:
         number = said.get("number")
         if not isinstance(number, int) or isinstance(number, bool):
             raise InputError("number: expected one")
-        values = (said.get(k) for k in ("grade", "note", "key"))
-        await run_in_threadpool(self.store.grade, said.get("grader"), number, *values)
+        who, letter, note, key = (said.get(k) for k in ("grader", "grade", "note", "key"))
+        await run_in_threadpool(self.store.grade, who, number, letter, note, key)
         return JSONResponse({"saved": True})
 
     async def undo(self, request: Request) -> Response:

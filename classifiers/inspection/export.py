@@ -28,7 +28,7 @@ def parquet(table: pd.DataFrame) -> bytes:
     """A table as Parquet, every text as it is. A column of numbers and texts becomes text, because
     Arrow has one type a column."""
     plain, buffer = table.copy(), io.BytesIO()
-    for column in plain.columns[plain.dtypes == object]:
+    for column in plain.select_dtypes(include=["object"]).columns:
         if plain[column].dropna().map(type).nunique() > 1:
             plain[column] = plain[column].map(lambda v: v if v is None else str(v))
     plain.to_parquet(buffer, index=False)

@@ -28,9 +28,9 @@ import numpy as np
 from jaxtyping import Bool
 
 from classifiers.audit.axes import stem_of
-from classifiers.intervals import Shares, jeffreys, weighted
 from classifiers.inspection.objects import LENSES, OTHERS
 from classifiers.inspection.store import GRADES
+from classifiers.intervals import Shares, jeffreys, weighted
 from classifiers.selection.axis import KNOWN
 from lensjax.errors import InputError, some
 
@@ -191,7 +191,9 @@ def _known(grades: pd.DataFrame, question: Question) -> pd.DataFrame:
     wanted = [*question.axes, *([question.host] if question.host else [])]
     wanted += [question.found[0]] if question.found else []
     if missing := [name for name in wanted if name not in known]:
-        raise InputError(f"no column {missing[0]!r}; the tables have {some(list(known), 12)}")
+        raise InputError(
+            f"no column {missing[0]!r}; the tables have {some([str(c) for c in known], 12)}"
+        )
     if question.found:
         known = known[_numbers(known[question.found[0]]) > question.found[1]]
     return known

@@ -35,7 +35,7 @@ DARKEST, LIGHTEST = -2.0, 99.7
 SOFTENING = 3.0
 """sky sigmas up to which a single band is shown nearly linearly"""
 KEPT = 64
-"""objects whose pictures are kept in memory"""
+"""objects whose pictures are kept in memory, those made last"""
 SALIENCY = "saliency"
 
 Stamp = Float[np.ndarray, "h w b"]
@@ -142,23 +142,24 @@ class Pictures:
         self._stamp, self._survey, self._saliency = stamp, survey, saliency
         self._faint, self._bright = stretched(survey, FAINT), stretched(survey, BRIGHT)
         self._kept: OrderedDict[str, dict[str, bytes]] = OrderedDict()
-        self._lock = threading.Lock()
+        self._making = threading.Lock()
 
     def of(self, id: str, panel: str) -> bytes:
         """One picture, PNG. Raises InputError when the object has no stamp, or a stamp of another
         number of bands, and when there is no such picture."""
         if panel not in [p.name for p in self.panels]:
             raise InputError(f"no picture {panel!r}")
-        with self._lock:
-            if id not in self._kept:
-                self._kept[id] = self._all(id)
-                while len(self._kept) > KEPT:
-                    self._kept.popitem(last=False)
-            self._kept.move_to_end(id)
-            made = self._kept[id]
+        if (found := self._kept.get(id, {}).get(panel)) is not None:
+            return found
+        with self._making:
+            made = self._kept.get(id) or self._all(id)
             if panel not in made and self._saliency is not None:
                 stamp = self._checked(id)
                 made[panel] = png(marked(rgb(stamp, self._survey), self._saliency(stamp)))
+            self._kept[id] = made
+            self._kept.move_to_end(id)
+            while len(self._kept) > KEPT:
+                self._kept.popitem(last=False)
             return made[panel]
 
     def problem(self, id: str) -> str:

@@ -127,10 +127,10 @@ class Store:
         number, id, calibration, truth, about = row
         return Object(number, id, bool(calibration), truth, json.loads(about))
 
-    def grade(self, grader: str, number: int, grade: str, note: str, key: str) -> None:
-        """Notes a grade, which takes the place of an earlier one of the same grader. Raises
-        InputError for names, notes and keys that are too long, empty or hold control characters,
-        and for a grade or a number that there is not."""
+    def grade(self, grader: Any, number: int, grade: Any, note: Any, key: Any) -> None:
+        """Notes a grade, which takes the place of an earlier one of the same grader. Grader, grade,
+        note and key should be text. Raises InputError for names, notes and keys that are too long,
+        empty or hold control characters, and for a grade or a number that there is not."""
         grader, note, key = name(grader), text(note, "note", LONGEST_NOTE), _key(key)
         if not isinstance(grade, str) or grade not in GRADES:
             raise InputError(f"grade {grade!r} is not one of {', '.join(GRADES)}")
@@ -145,7 +145,7 @@ class Store:
                 values = (grader, number, made.lastrowid)
                 db.execute("INSERT OR REPLACE INTO current VALUES (?, ?, ?)", values)
 
-    def undo(self, grader: str, key: str) -> int | None:
+    def undo(self, grader: Any, key: Any) -> int | None:
         """Takes back the latest grade of a grader that still stands, and returns its object's
         number; the grade before it, if any, holds again. None where there is nothing to undo.
         Raises InputError as `grade` does."""
@@ -154,7 +154,8 @@ class Store:
             if done := db.execute("SELECT number FROM events WHERE key = ?", (key,)).fetchone():
                 return int(done[0])
             last = db.execute(
-                f"SELECT e.seq, e.number FROM events e WHERE {STANDING} ORDER BY e.seq DESC LIMIT 1",
+                f"SELECT e.seq, e.number FROM events e WHERE {STANDING} "
+                "ORDER BY e.seq DESC LIMIT 1",
                 (grader,),
             ).fetchone()
             if last is None:
@@ -184,6 +185,10 @@ class Store:
             number,
         )
         return (str(rows[0][0]), str(rows[0][1])) if rows else None
+
+    def number(self, grader: str) -> int:
+        """How many objects a grader has graded."""
+        return int(self._rows("SELECT count(*) FROM current WHERE grader = ?", grader)[0][0])
 
     def next(self, grader: str, after: int = 0) -> int | None:
         """The first object behind `after` without a grade of this grader; at the end it begins

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -195,20 +196,23 @@ def _may_show(show: tuple[str, ...], made: list[Object], mixed: bool) -> None:
 def pictures_of(asked: Serve) -> Pictures:
     """Pictures of the candidates and of the calibration items."""
     from classifiers.inspection.pictures import Pictures
+    from classifiers.inspection.stamps import Stamps
     from classifiers.inspection.stamps import opened as stamps_of
 
     own = stamps_of(asked.images, asked.survey, asked.files, asked.size)
-    stamp = own
+    stamp: Stamps = own
     if asked.calibration_images is not None:
         more = stamps_of(asked.calibration_images, asked.survey, asked.files, asked.size)
         if more.survey.bands != own.survey.bands:
             raise InputError(f"{asked.calibration_images}: of other bands than {asked.images}")
 
-        def stamp(id: str) -> Any:
+        def either(id: str) -> Any:
             try:
                 return own(id)
             except InputError:
                 return more(id)
+
+        stamp = either
 
     saliency = None
     if asked.finder:
@@ -293,13 +297,13 @@ def _edges(axes: dict[str, str]) -> dict[str, tuple[float, ...]]:
         raise InputError(f"axes: {error}; give edges as 0.5,1,1.5") from None
 
 
-def _kappa(line: dict[str, Any]) -> str:
+def _kappa(line: Mapping[Any, Any]) -> str:
     if line["status"] != "sufficient":
         return f"insufficient ({line['objects']} objects)"
     return f"{line['kappa']:.2f} ({line['lower']:.2f} to {line['upper']:.2f})"
 
 
-def _share(line: dict[str, Any]) -> str:
+def _share(line: Mapping[Any, Any]) -> str:
     found = f"{line['k']} of {line['n']}, 95 %: {line['lo95']:.2f} to {line['hi95']:.2f}"
     return found if line["status"] == "sufficient" else f"{found}, insufficient"
 

@@ -1,5 +1,7 @@
 """What graders miss, and how far they agree, is measured as it was put in."""
 
+from itertools import pairwise
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -64,7 +66,7 @@ def inspected(rng, n=400, others=200, people=3):
 def audited(rng, n=2000):
     """The completeness table of an audit of the finder: n injections in every bin."""
     lines = []
-    for low, high in zip(EDGES, EDGES[1:]):
+    for low, high in pairwise(EDGES):
         found = rng.random(n) < finds(rng.uniform(low, high, n), rng.normal(size=n))
         line = {"theta_e": (low + high) / 2, "theta_e_lo": low, "theta_e_hi": high}
         line |= {"threshold_name": "0.5", "threshold": 0.5, "n": n, "k": int(found.sum())}
@@ -76,7 +78,7 @@ def test_a_simulated_inspection_gives_back_what_was_put_in():
     """Completeness of the team and its false-positive rate, in 40 inspections: the 95 % intervals
     hold the truth as often as they should."""
     rng = np.random.default_rng(0)
-    cells = list(zip(EDGES, EDGES[1:]))
+    cells = list(pairwise(EDGES))
     true = [mean(lambda t, b: team(likes(t, b)), *cell) for cell in cells]
     wrong = team(0.05)
     held, false, parts = [], [], []
@@ -99,7 +101,7 @@ def test_finder_times_graders_is_what_both_let_through_if_graders_are_judged_on_
     what people would say of those that it finds: without them the product is right, with them it
     is too low."""
     rng = np.random.default_rng(1)
-    cells = list(zip(EDGES, EDGES[1:]))
+    cells = list(pairwise(EDGES))
     centres = np.array([(a + b) / 2 for a, b in cells])
     true = np.array([mean(lambda t, b: finds(t, b) * team(likes(t, b)), *c) for c in cells])
     held, values = [], {True: [], False: []}
