@@ -120,6 +120,7 @@ def main(q: Question) -> dict[str, Any]:
         },
         "cores": os.cpu_count(),
         "load": os.getloadavg()[0],
+        "niceness": os.getpriority(os.PRIO_PROCESS, 0),
         "versions": record.versions(),
         "commit": record.commit(),
     }

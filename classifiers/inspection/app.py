@@ -67,7 +67,7 @@ async def _refused(request: Request, error: Exception) -> Response:
 
 
 class _Page:
-    """The answers, each in a thread of its own."""
+    """The answers. What is not `async` runs in a thread of its own."""
 
     def __init__(self, store: Store, pictures: Pictures) -> None:
         self.store, self.pictures = store, pictures
@@ -119,13 +119,20 @@ class _Page:
             }
         )
 
-    def picture(self, request: Request) -> Response:
+    async def picture(self, request: Request) -> Response:
+        """One that is made already needs no thread, which is most of the time of an answer."""
+        panel = request.path_params["panel"]
         found = self.store.object(request.path_params["number"])
-        if self.pictures.problem(found.id):
-            raise InputError(NO_PICTURE)
-        content = self.pictures.of(found.id, request.path_params["panel"])
+        content = self.pictures.ready(found.id, panel)
+        if content is None:
+            content = await run_in_threadpool(self._made, found, panel)
         kept = {"cache-control": "private, max-age=600"}
         return Response(content, media_type="image/png", headers=kept)
+
+    def _made(self, found: Object, panel: str) -> bytes:
+        if self.pictures.problem(found.id):
+            raise InputError(NO_PICTURE)
+        return self.pictures.of(found.id, panel)
 
     async def grade(self, request: Request) -> Response:
         """Notes a grade. The answer comes when it is on the disk."""

@@ -123,7 +123,7 @@ def png(picture: Picture) -> bytes:
     from PIL import Image
 
     buffer = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(picture)).save(buffer, "PNG", compress_level=3)
+    Image.fromarray(np.ascontiguousarray(picture)).save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()
 
 
@@ -149,7 +149,7 @@ class Pictures:
         number of bands, and when there is no such picture."""
         if panel not in [p.name for p in self.panels]:
             raise InputError(f"no picture {panel!r}")
-        if (found := self._kept.get(id, {}).get(panel)) is not None:
+        if (found := self.ready(id, panel)) is not None:
             return found
         with self._making:
             made = self._kept.get(id) or self._all(id)
@@ -161,6 +161,10 @@ class Pictures:
             while len(self._kept) > KEPT:
                 self._kept.popitem(last=False)
             return made[panel]
+
+    def ready(self, id: str, panel: str) -> bytes | None:
+        """A picture that is made already, PNG; None where it is not."""
+        return self._kept.get(id, {}).get(panel)
 
     def problem(self, id: str) -> str:
         """Why an object has no pictures; empty where it has."""

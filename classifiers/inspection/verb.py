@@ -238,7 +238,9 @@ def token_of(out: Path) -> str:
 
 def _bound(port: int) -> socket.socket:
     """A socket of this machine alone. Raises InputError when the port is taken."""
-    bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    # asyncio sends small answers at once only where a socket says that it is TCP; else each waits
+    # 40 ms for the other side's acknowledgement.
+    bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         bound.bind((LOOPBACK, port))
