@@ -30,10 +30,13 @@ Stamps = Callable[[str], Float32[np.ndarray, "h w b"]]
 
 
 class Source(Protocol):
-    """Stamps of one survey."""
+    """Stamps of one survey, all of the same side (pixels)."""
 
     @property
     def survey(self) -> Survey: ...
+
+    @property
+    def side(self) -> int: ...
 
     def __call__(self, id: str) -> Float32[np.ndarray, "h w b"]: ...
 
@@ -61,7 +64,8 @@ class Shards:
         listed = shards.index(folder)
         shards.agree(listed, survey, folder / shards.INDEX)
         self.survey, self.folder = survey, folder
-        self._shape = (listed["size"], listed["size"], len(listed["bands"]))
+        self.side = int(listed["size"])
+        self._shape = (self.side, self.side, len(listed["bands"]))
         self._kinds = {"galaxy_id": str}
         self._place: dict[str, tuple[str, int, int]] = {}
         for entry in listed["shards"]:
@@ -109,7 +113,7 @@ class Cutouts:
         """files: name of an object's file with {id} and, where there is one file a band, {band};
         empty: the usual names are tried (`data.folder.GUESSES`). size: side of the stamps,
         pixels."""
-        self.survey, self.folder, self.size = survey, folder, size
+        self.survey, self.folder, self.side = survey, folder, size
         self.patterns: Sequence[str] = (files,) if files else GUESSES
 
     def __call__(self, id: str) -> Float32[np.ndarray, "h w b"]:
@@ -121,5 +125,5 @@ class Cutouts:
             names = [pattern.replace("{id}", name).replace("{band}", band) for band in bands]
             if all(inside(self.folder, n, "file").is_file() for n in names):
                 row = {"galaxy_id": name, "files": names, "row": name, "ra": None, "dec": None}
-                return read_stamp(self.folder, row, Folder(), self.survey, self.size)[0]
+                return read_stamp(self.folder, row, Folder(), self.survey, self.side)[0]
         raise InputError(f"no image of {id!r} in {self.folder.name}")

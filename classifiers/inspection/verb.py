@@ -205,6 +205,11 @@ def pictures_of(asked: Serve) -> Pictures:
         more = stamps_of(asked.calibration_images, asked.survey, asked.files, asked.size)
         if more.survey.bands != own.survey.bands:
             raise InputError(f"{asked.calibration_images}: of other bands than {asked.images}")
+        if more.side != own.side:
+            raise InputError(
+                f"{asked.calibration_images}: stamps of {more.side} pixels, and those of the "
+                f"candidates have {own.side}, which would tell them apart; cut them alike"
+            )
 
         def either(id: str) -> Any:
             try:

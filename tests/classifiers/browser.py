@@ -57,7 +57,7 @@ class Browser:
         moves = [{"type": kind, "value": value} for kind in ("keyDown", "keyUp")]
         self._ask("POST", "/actions", {"actions": [{"type": "key", "id": "k", "actions": moves}]})
 
-    def until(self, script: str, wanted: Any, seconds: float = 15.0) -> None:
+    def until(self, script: str, wanted: Any, seconds: float = 30.0) -> None:
         """Waits until an expression has a value."""
         end, found = time.monotonic() + seconds, None
         while time.monotonic() < end:

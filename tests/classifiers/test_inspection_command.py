@@ -1,8 +1,10 @@
 """`lensjax inspect`: what is started goes on, and what came of it is written."""
 
 import json
+import socket
 import stat
 
+import galaxies
 import numpy as np
 import pandas as pd
 import pytest
@@ -56,6 +58,16 @@ def test_columns_that_would_tell_calibration_items_are_not_shown(tmp_path, show,
         verb.opened(asked(tmp_path, show=show))
 
 
+def test_calibration_items_of_another_size_are_refused(tmp_path):
+    run = galaxies.survey(tmp_path / "run", galaxies.table(4), galaxies.stamps(np.zeros(4), SIDE))
+    alike = verb.pictures_of(asked(tmp_path, calibration_images=run))
+    assert alike.problem("0010p000_1") == alike.problem("c0") == ""
+    with pytest.raises(
+        InputError, match="stamps of 32 pixels, and those of the candidates have 40"
+    ):
+        verb.pictures_of(asked(tmp_path, calibration_images=run, size=40))
+
+
 def test_the_token_is_kept_secret_and_kept(tmp_path):
     token = verb.token_of(tmp_path / "out")
     assert len(token) >= 32 and verb.token_of(tmp_path / "out") == token
@@ -65,6 +77,8 @@ def test_the_token_is_kept_secret_and_kept(tmp_path):
 
 def test_a_port_that_is_taken_is_refused_by_number():
     bound = verb._bound(0)
+    assert bound.getsockname()[0] == "127.0.0.1"
+    assert bound.proto == socket.IPPROTO_TCP  # or every answer takes 40 ms
     bound.listen()
     with pytest.raises(InputError, match=f"port {bound.getsockname()[1]} cannot be used"):
         verb._bound(bound.getsockname()[1])
