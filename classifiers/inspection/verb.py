@@ -113,6 +113,9 @@ def serve(asked: Serve) -> int:
 
     pictures = pictures_of(asked)
     store = opened(asked)
+    # What is imported and compiled for pictures is so before anybody waits for them.
+    if store.count and not pictures.problem(first := store.object(1).id):
+        pictures.of(first, pictures.panels[-1].name)
     bound = _bound(asked.port)
     port = bound.getsockname()[1]
     token = token_of(asked.out)
