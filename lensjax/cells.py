@@ -36,7 +36,7 @@ from lensjax.field import BLOCK, HALF, Field
 from lensjax.inparts import with_derivative
 from lensjax.light import Light
 from lensjax.mass import Mass, trace
-from lensjax.placing import Looked, look, moments, seen
+from lensjax.placing import Looked, look, moments
 from lensjax.plans import Plan
 from lensjax.spreading import (
     BLOCK_RULE,
@@ -54,7 +54,6 @@ _ANYWHERE = 1e3
 """A reach (arcsec) beyond every source."""
 
 _RAYS_AT_ONCE = 512
-_CELLS_AT_ONCE = 32
 """What the derivative goes over at a time."""
 
 _PIXEL_RULE = gauss(2)
@@ -306,20 +305,17 @@ def _differentiable(
 ) -> tuple[Float[Array, "5 C"], Float[Array, "4 C"], list[Float[Array, "M N C"]]]:
     """Brightness at the rays of the blocks, of the pixels and of the placed cells, with its
     derivative by the parameters."""
-    flat = [jnp.concatenate([c.rays[k].ravel() for c in levels.direct]) for k in (0, 1)]
-    values = jnp.concatenate([c.value.ravel() for c in levels.direct])
-    values = with_derivative(_bright, lensed, tuple(flat), values, _RAYS_AT_ONCE)
-    blocks, pixels = levels.direct
-    placed = [
-        with_derivative(
-            lambda lensed, placed: seen(lensed[0], lensed[1], placed),
-            *(lensed, pool.looked.placed, pool.looked.value, _CELLS_AT_ONCE),
-        )
-        for pool in levels.pools
-    ]
-    end = blocks.value.size
-    shapes = blocks.value.shape, pixels.value.shape
-    return values[:end].reshape(shapes[0]), values[end:].reshape(shapes[1]), placed
+    rays = [c.rays for c in levels.direct] + [pool.looked.placed.rays() for pool in levels.pools]
+    seen = [c.value for c in levels.direct] + [pool.looked.value for pool in levels.pools]
+    flat = [jnp.concatenate([r[k].ravel() for r in rays]) for k in (0, 1)]
+    values = with_derivative(
+        _bright, lensed, tuple(flat), jnp.concatenate([v.ravel() for v in seen]), _RAYS_AT_ONCE
+    )
+    ends = np.cumsum([v.size for v in seen])
+    blocks, pixels, *placed = (
+        part.reshape(v.shape) for part, v in zip(jnp.split(values, ends[:-1]), seen)
+    )
+    return blocks, pixels, placed
 
 
 def _without(rays: Float[Array, "P C"], chosen: Int[Array, " N"]) -> Float[Array, "P C"]:

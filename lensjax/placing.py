@@ -68,6 +68,12 @@ class Placed:
     ray: Float[Array, "M N C"]
     weight: Float[Array, "M N C"]
 
+    def rays(self) -> tuple[Float[Array, "M N C"], Float[Array, "M N C"]]:
+        """Their places x, y (arcsec)."""
+        line = jnp.broadcast_to(self.line[:, None], self.ray.shape)
+        along = jnp.where(self.turned, line, self.ray), jnp.where(self.turned, self.ray, line)
+        return self.x + self.side * along[0], self.y + self.side * along[1]
+
 
 def _powers(values: list[Any]) -> list[Any]:
     """Coefficients of the polynomial of one axis through the values at the nodes."""
