@@ -18,6 +18,7 @@ calibrators scores into probabilities, fitted on validation objects
 comparison  two finders on the same objects
 composition what a list for inspection will hold
 judging     all of it
+plots       its tables drawn
 judge_verb  the verb `judge`
 """
 

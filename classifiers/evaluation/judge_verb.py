@@ -60,7 +60,7 @@ class Table:
     resamples: int = 10_000
     seed: int = 42
     out: Path | None = None
-    """folder for the tables, one CSV each, and calibrators.json"""
+    """folder for the tables, one CSV each, their figures (PDF, PNG), and calibrators.json"""
 
 
 def work(argv: list[str]) -> int:
@@ -68,7 +68,7 @@ def work(argv: list[str]) -> int:
     choice that cannot be used."""
     import pandas as pd
 
-    from classifiers.evaluation import judging, predictions
+    from classifiers.evaluation import judging, plots, predictions
     from data.files import write_csv, write_json
     from lensjax.errors import InputError
 
@@ -112,6 +112,7 @@ def work(argv: list[str]) -> int:
     if asked.out is not None:
         for name, found in tables.items():
             write_csv(asked.out / f"{name}.csv", found)
+        plots.draw(tables, asked.out)
         print(f"judge: {asked.out}")
     return 0
 

@@ -59,6 +59,9 @@ def test_two_tables_become_figures_probabilities_comparison_and_lists(folder, ca
     auc = tables["figures"].query("finder == 'score' and metric == 'roc_auc'")["value"].item()
     assert auc == pytest.approx(roc_auc_score(test["label"], test["score"]), abs=1e-7)
     assert set(tables["strata"]["stratum"]) == {"depth"}
+    drawn = {path.stem for path in out.glob("*.pdf")}
+    assert drawn == {path.stem for path in out.glob("*.png")} and drawn < set(tables)
+    assert drawn >= {"roc", "precision_recall", "budgets", "composition"}
     listed = tables["calibrated"]
     assert listed["id"].tolist() == test["id"].tolist()
     assert listed["score_in_survey"].mean() < 0.1 < listed["score_probability"].mean()
