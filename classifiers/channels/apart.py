@@ -16,9 +16,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
-from threadpoolctl import threadpool_limits
 
-from classifiers.channels.chosen import by_folds
+from classifiers.channels.chosen import by_folds, one_thread
 from classifiers.channels.parent import Parent
 from classifiers.evaluation import bootstrap, figures, metrics
 
@@ -33,7 +32,6 @@ def balanced(right: Float[np.ndarray, " n"], d: bootstrap.Draws) -> Float[np.nda
     return np.asarray(np.mean(shares, axis=0))
 
 
-@threadpool_limits.wrap(limits=1)
 def told_apart(
     parent: Parent, minimum: int = 30, resamples: int = 2000, seed: int = 42
 ) -> pd.DataFrame:
@@ -57,7 +55,8 @@ def told_apart(
             nothing = dict.fromkeys(("accuracy", *figures.BOUNDS))
             rows.append({**row, **nothing, "status": why})
             continue
-        p, _ = by_folds(parent, label.astype(bool), which, none, seed)
+        with one_thread():
+            p, _ = by_folds(parent, label.astype(bool), which, none, seed)
         # The share of the second channel is not 1/2: a coin that knows it is the threshold.
         right = (p > label.mean()) == (label == 1)
         sample = metrics.Sample.of(label, p)

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float, Int
-from threadpoolctl import threadpool_limits
 
 from classifiers.channels.parent import Parent
 from classifiers.ensembles import folds
@@ -90,8 +89,15 @@ def by_folds(
     return found, models
 
 
-# Fits this small are slower on two threads than on one, many times so on a busy machine.
-@threadpool_limits.wrap(limits=1)
+def one_thread() -> Any:
+    """A context in which trees use one thread: fits this small are slower on two, on a busy machine
+    a hundred times. The library that it limits has to be loaded before."""
+    import sklearn.ensemble  # noqa: F401
+    from threadpoolctl import threadpool_limits
+
+    return threadpool_limits(1)
+
+
 def chosen(
     parent: Parent,
     wanted: Mapping[str, int] | None = None,
@@ -104,12 +110,12 @@ def chosen(
     wanted: sign of the slope of features, -1 or 1, where one is imposed. First table: channel,
     selected, others, metric (`MEASURES`, out of fold), value, lo68 ... hi95, status; an AUC of 0.5
     says that the features have no part in the choice. Second: channel, feature, at (a number, or a
-    text), probability (the mean over objects, at most 1000, with this feature at the value and the others as
-    they are, Friedman 2001, Annals of Statistics 29, 1189, section 8.2), low and high (the range of
-    the folds' fits). Features go together: it says what the fit does, not what causes it. Third:
-    ra, dec, the features, and for every channel whether it has the object and the out-of-fold
-    probability. Channels with fewer than `minimum` selected or other objects have no fit and say
-    so. Raises InputError as `slopes` and `folds.of_groups` do.
+    text), probability (the mean over at most 1000 objects with this feature at the value and the
+    others as they are, Friedman 2001, Annals of Statistics 29, 1189, section 8.2), low and high
+    (the range of the folds' fits). Features go together: it says what the fit does, not what causes
+    it. Third: ra, dec, the features, and for every channel whether it has the object and the
+    out-of-fold probability. Channels with fewer than `minimum` selected or other objects have no
+    fit and say so. Raises InputError as `slopes` and `folds.of_groups` do.
     """
     slope = slopes(parent, wanted or {})
     rows = np.arange(len(parent))
@@ -128,12 +134,13 @@ def chosen(
             words = why.replace("non-lenses", "others").replace("lenses", "selected objects")
             measured += [{**of, "metric": m, **figures.nothing(words)} for m in MEASURES]
             continue
-        p, models = by_folds(parent, inside, rows, slope, seed)
+        with one_thread():
+            p, models = by_folds(parent, inside, rows, slope, seed)
+            last = trees(parent, inside, rows, slope, seed)
+            curves.append(_dependence(parent, last, models).assign(channel=name))
         objects[name], objects[f"{name}_probability"] = label, p
         found = figures.estimated(label, p, 10, resamples, seed, parent.cell, MEASURES)
         measured += [{**of, "metric": m, **f} for m, f in found.items()]
-        last = trees(parent, inside, rows, slope, seed)
-        curves.append(_dependence(parent, last, models).assign(channel=name))
     columns = ["channel", "feature", "at", "probability", "low", "high"]
     curve = pd.concat(curves)[columns] if curves else pd.DataFrame(columns=columns)
     return pd.DataFrame(measured), curve, objects

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -26,21 +26,17 @@ def draw(tables: Mapping[str, pd.DataFrame], out: Path) -> list[Path]:
     files."""
     files = upset(tables["combinations"], out / "combinations")
     names = list(tables["combinations"].columns[2:])
-    height = 1.3 + 0.3 * len(names)
-    if len(names) > 1:
-        own = tables["overlap"]
-        panels = [
-            _matrix(own, names, "value", "Jaccard's index, all objects"),
-            _matrix(own, names, "shared_sky", "Jaccard's index, shared sky"),
-        ]
-        files += save(out / "overlap", panels, height)
+    own = tables["overlap"]
+    shares = {"value": "Jaccard's index in %", "shared_sky": "the same, of the shared sky"}
+    panels = [_matrix(own, names, column, title) for column, title in shares.items()]
+    files += save(out / "overlap", panels, _height(names), 1)
     if "dependence" in tables and len(tables["dependence"]):
-        files += save(out / "dependence", _dependence(tables["dependence"]), 2.6)
+        files += save(out / "dependence", *_dependence(tables["dependence"]))
     if "apart" in tables and (tables["apart"]["status"] == "ok").any():
-        own = tables["apart"]
+        own = tables["apart"][tables["apart"]["status"] == "ok"]
         there = [n for n in names if n in {*own["first"], *own["second"]}]
-        panel = _matrix(own, there, "accuracy", "accuracy of telling apart (coin: 0.5)", 0.5)
-        files += save(out / "apart", [panel], height, 1)
+        panel = _matrix(own, there, "accuracy", "accuracy in % (coin: 50)", 0.5)
+        files += save(out / "apart", [panel], _height(there), 1)
     return files
 
 
@@ -116,42 +112,46 @@ def _dots(axes: Axes, shown: pd.DataFrame, names: list[str]) -> None:
         axes.spines[side].set_visible(False)
 
 
-def _matrix(table: pd.DataFrame, names: list[str], value: str, title: str, low: float = 0) -> Draw:
-    from matplotlib import colormaps
+def _height(names: list[str]) -> float:
+    """Of a matrix, inches."""
+    return 0.9 + 0.17 * len(names)
 
-    found = {}
-    for row in table.to_dict("records"):
-        found[row["first"], row["second"]] = found[row["second"], row["first"]] = row[value]
-    known = [v for v in found.values() if v is not None and np.isfinite(v)]
-    top = max([*known, low + 1e-9])
+
+def _matrix(table: pd.DataFrame, names: list[str], value: str, title: str, low: float = 0) -> Draw:
+    """A triangle of percentages, a cell for each pair; a dash where there are too few objects.
+    Columns have the numbers of the rows."""
+    from matplotlib import colormaps
+    from matplotlib.patches import Rectangle
+
+    numbers = pd.to_numeric(table[value], errors="coerce").to_numpy(np.float64)
+    top = max(np.nanmax(np.append(numbers, low)), low + 1e-9)
 
     def draw(axes: Axes) -> None:
-        for (a, b), v in found.items():
-            i, j = names.index(a), names.index(b)
-            if v is None or not np.isfinite(v):
-                axes.text(i, j, "few", ha="center", va="center", fontsize=6, color=PRINT.faint)
-                continue
-            part = min(max((v - low) / (top - low), 0), 1)
-            cell: Any = pyplot_rectangle(i, j, colormaps["cividis"](0.05 + 0.95 * part))
-            axes.add_patch(cell)
-            colour = "#ffffff" if part < 0.55 else "#000000"
-            axes.text(i, j, f"{v:.2g}", ha="center", va="center", fontsize=6.5, color=colour)
-        axes.set(xlim=(-0.5, len(names) - 0.5), ylim=(-0.5, len(names) - 0.5), title=title)
-        axes.set_xticks(range(len(names)), names, rotation=60, ha="right", fontsize=7)
-        axes.set_yticks(range(len(names)), names, fontsize=7)
+        for first, second, v in zip(table["first"], table["second"], numbers):
+            i, j = sorted((names.index(first), names.index(second)))
+            text, colour = "–", PRINT.faint
+            if np.isfinite(v):
+                part = min(max((v - low) / (top - low), 0), 1)
+                face = colormaps["cividis"](0.05 + 0.95 * part)
+                axes.add_patch(
+                    Rectangle((i - 0.5, j - 0.5), 1, 1, facecolor=face, edgecolor="#ffffff")
+                )
+                text = "0" if v == 0 else "<1" if v < 0.005 else f"{100 * v:.0f}"
+                colour = "#ffffff" if part < 0.55 else "#000000"
+            axes.text(i, j, text, ha="center", va="center", fontsize=5.5, color=colour)
+        axes.set_xlim(-0.5, len(names) - 1.5)
+        axes.set_title(title, fontsize=8)
+        axes.set_xticks(range(len(names) - 1), [str(i) for i in range(1, len(names))], fontsize=6)
+        axes.set_yticks(range(len(names)), [f"{n} {i}" for i, n in enumerate(names, 1)], fontsize=6)
+        axes.set_ylim(len(names) - 0.5, -0.5)
         axes.tick_params(length=0)
 
     return draw
 
 
-def pyplot_rectangle(i: int, j: int, colour: Any) -> Any:
-    """The cell of a matrix."""
-    from matplotlib.patches import Rectangle
+def _dependence(table: pd.DataFrame) -> tuple[list[Draw], float, int]:
+    """Panels, a row for each feature; their height; how many are in a row."""
 
-    return Rectangle((i - 0.5, j - 0.5), 1, 1, facecolor=colour, edgecolor="#ffffff")
-
-
-def _dependence(table: pd.DataFrame) -> list[Draw]:
     def panel(feature: str, lot: list[str]) -> Draw:
         def draw(axes: Axes) -> None:
             own = table[table["feature"] == feature]
@@ -177,4 +177,5 @@ def _dependence(table: pd.DataFrame) -> list[Draw]:
 
     names = list(dict.fromkeys(table["channel"]))
     lots = [names[i : i + MOST] for i in range(0, len(names), MOST)]
-    return [panel(f, lot) for f in dict.fromkeys(table["feature"]) for lot in lots]
+    panels = [panel(f, lot) for f in dict.fromkeys(table["feature"]) for lot in lots]
+    return panels, 2.4, len(lots)
