@@ -44,6 +44,7 @@ def test_two_tables_become_figures_probabilities_comparison_and_lists(folder, ca
     out = folder / "out"
     arguments = [str(folder / "a.parquet"), "--other", str(folder / "b.csv"), "--other-scores", "b"]
     arguments += ["--split", "split", "--calibrate", "platt", "--prevalence", "0.001"]
+    arguments += ["--coverage", "0.9", "--false-discovery", "0.1"]
     arguments += ["--scenarios", str(folder / "scenarios.csv"), "--kind", "kind"]
     arguments += ["--objects", "1e5", "--budgets", "300", "--columns", "depth", "--cell", "cell"]
     assert command([*arguments, "--resamples", "60", "--out", str(out)]) == 0
@@ -53,7 +54,7 @@ def test_two_tables_become_figures_probabilities_comparison_and_lists(folder, ca
     assert set(tables) == {
         *("figures", "thresholds", "roc", "precision_recall", "reliability", "strata", "budgets"),
         *("comparison", "calibration", "calibrated_reliability", "calibrated"),
-        *("lists", "composition"),
+        *("lists", "composition", "conformal", "conformal_sets"),
     }
     test = pd.read_parquet(folder / "a.parquet").query("split == 'test'")
     auc = tables["figures"].query("finder == 'score' and metric == 'roc_auc'")["value"].item()
