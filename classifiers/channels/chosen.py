@@ -68,7 +68,7 @@ def trees(
 def probability(model: Any, x: Float[np.ndarray, "m f"]) -> Float[np.ndarray, " m"]:
     """Of the class 1; the one class of a fit to a single one has it all."""
     found = model.predict_proba(x)
-    return found[:, 1] if found.shape[1] == 2 else np.full(len(x), float(model.classes_[0]))
+    return found[:, -1] if found.shape[1] == 2 else np.full(len(x), float(model.classes_[0]))
 
 
 def by_folds(

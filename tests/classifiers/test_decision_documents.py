@@ -30,7 +30,7 @@ COMMANDS = [
 def files(tmp_path_factory):
     """The files that the pages' code reads."""
     out, rng = tmp_path_factory.mktemp("documents"), np.random.default_rng(0)
-    n = 2400
+    n = 600
     y = (rng.random(n) < 0.3).astype(int)
     own = {name: 1 / (1 + np.exp(1 - 3 * y - rng.normal(size=n))) for name in range(4)}
     table = pd.DataFrame({"id": np.arange(n), "label": y, "split": np.arange(n) % 2})
