@@ -26,7 +26,7 @@ def errors(label, score, own):
     bins = np.searchsorted(ends, score)
     number = np.bincount(bins, minlength=len(ends) + 1)
     gaps = np.abs(np.bincount(bins, label - score, minlength=len(number)))
-    return gaps.sum() / len(score), (gaps / number).max()
+    return gaps.sum() / len(score), (gaps / np.maximum(number, 1)).max()
 
 
 def shares(world, method, samples, n=1500, resamples=200):
