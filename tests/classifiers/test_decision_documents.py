@@ -13,10 +13,16 @@ import tyro
 from classifiers.channels.verb import Lists
 from classifiers.ensembles import verb as ensemble
 from classifiers.evaluation import judge_verb
+from classifiers.shortcuts.verb import Shortcuts
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 PAGES = {name: (DOCS / f"{name}.md").read_text() for name in ("metrics", "ensembles", "channels")}
-SETTINGS = {"judge": judge_verb.Table, "ensemble": ensemble.Table, "channels": Lists}
+SETTINGS = {
+    "judge": judge_verb.Table,
+    "ensemble": ensemble.Table,
+    "channels": Lists,
+    "shortcuts": Shortcuts,
+}
 COMMANDS = [
     line
     for text in PAGES.values()
