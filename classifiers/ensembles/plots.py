@@ -118,13 +118,14 @@ def gallery(suspects: pd.DataFrame, manifest: pd.DataFrame, run: Path, out: Path
     rows = -(-len(first) // ACROSS)
     if not rows:
         return 0
-    figure, grid = pyplot.subplots(rows, ACROSS, figsize=(ACROSS, 1.2 * rows), squeeze=False)
+    figure, grid = pyplot.subplots(
+        rows, ACROSS, figsize=(ACROSS, 1.3 * rows), squeeze=False, layout="constrained"
+    )
     for axes in grid.ravel():
         axes.set_axis_off()
     for axes, row in zip(grid.ravel(), first.to_dict("records")):
         axes.imshow(rgb(read_npz(run / paths[row["id"]])[0], s))
-        axes.set_title(f"{row['id']}\n{row['probability']:.2f}, {row['action']}", fontsize=4.5)
-    figure.tight_layout(pad=0.3)
+        axes.set_title(f"{row['id']}\n{row['probability']:.2f}, {row['action']}", fontsize=5)
     with replacing(out / "suspects.png") as temporary:
         figure.savefig(temporary, format="png", dpi=200, metadata={"Software": None})
     pyplot.close(figure)
