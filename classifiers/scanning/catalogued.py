@@ -22,6 +22,9 @@ from data.photometry import magnitude
 from data.survey import Survey
 from lensjax.errors import InputError
 
+CUTS = ("outside_dec_limits", "not_primary", "not_of_type", "fainter")
+"""Why a row is not asked for, in this order: the survey's limits of declination (both exclusive),
+BRICK_PRIMARY, and the two settings."""
 NAMELESS = "no position, or no brick and number that can be a name"
 """Why a row of a catalogue is refused before its brick is opened."""
 
@@ -37,9 +40,9 @@ class Chosen:
     on_bad_file: str = "stop"
 
     def __call__(self, path: tuple[Path, str], temporary: Path) -> dict[str, Any]:
-        """Writes the rows of a file (folder, name in it) and returns counts: rows, not_primary,
-        not_of_type, fainter, nameless (which are written, to be refused), bricks (name and rows, in
-        order). Raises InputError for a file that cannot be read or lacks a column."""
+        """Writes the rows of a file (folder, name in it) and returns counts: rows, those of `CUTS`,
+        nameless (which are written, to be refused), bricks (name and rows, in order). Raises
+        InputError for a file that cannot be read or lacks a column."""
         import pyarrow.parquet as pq
 
         folder, name = path
@@ -83,7 +86,9 @@ class Chosen:
 
     def _cuts(self, found: catalogue.Columns) -> dict[str, Bool[np.ndarray, " n"]]:
         """The rows that pass each cut, by the name of its counter."""
-        cuts = {}
+        low, high = self.survey.catalogue.dec
+        # A position that is NaN passes, and is refused as one.
+        cuts = {"outside_dec_limits": ~((found["dec"] <= low) | (found["dec"] >= high))}
         if "brick_primary" in found:
             cuts["not_primary"] = np.asarray(np.ma.filled(found["brick_primary"], True), bool)
         if self.types:
@@ -120,9 +125,7 @@ def _column(own: catalogue.Columns, field: Any, order: np.ndarray) -> Any:
     return pa.array(plain, type=field.type, mask=catalogue.missing(values))
 
 
-def parts(
-    folder: Path, entries: Sequence[dict[str, Any]], rows_per_part: int
-) -> list[stamps.Part]:
+def parts(folder: Path, entries: Sequence[dict[str, Any]], rows_per_part: int) -> list[stamps.Part]:
     """Parts of whole bricks with about so many rows. folder: of the job's files. entries: what
     `data.jobs.run` returned of them."""
     made = []

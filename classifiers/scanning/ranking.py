@@ -83,8 +83,9 @@ def tables(folder: Path, columns: Sequence[str] | None = None) -> Iterator[pa.Ta
     scan has not finished."""
     import pyarrow.parquet as pq
 
+    chosen = None if columns is None else list(columns)
     for path in jobs.outputs(folder / "parts"):
-        yield pq.read_table(path, columns=columns, partitioning=None)
+        yield pq.read_table(path, columns=chosen, partitioning=None)
 
 
 def best(parts: Iterable[pa.Table], ranked: Ranked, number: int, minimum: float = 0.0) -> pa.Table:

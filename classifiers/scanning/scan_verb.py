@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from classifiers import finders
+from classifiers.evaluation.verb import PROVENANCE
 from classifiers.scanning import ranking, sources
 from classifiers.scanning.progress import Rows
 from classifiers.scanning.readahead import ahead
@@ -102,7 +103,10 @@ def scan(
         "unreadable": plan.unreadable,
         "parts": len(entries),
         "ranked_by": s.ranked_by,
-        "finders": {n: {"name": f.name, "info": dict(f.info)} for n, f in loaded.items()},
+        "finders": {
+            name: {"name": f.name, "info": {k: f.info[k] for k in PROVENANCE if k in f.info}}
+            for name, f in loaded.items()
+        },
         "doubled_ids": len(doubled),
         "doubled": doubled[:100],
     }

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32, Float
+from jaxtyping import Float, Float32
 
 from classifiers import finders
 from classifiers.finders import Finder, scored
@@ -99,7 +99,7 @@ def answers(
     while waiting:
         rows = waiting.pop()
         try:
-            found = scored(finder, images[rows], [ids[i] for i in rows], size)
+            found = scored(finder, images[rows], [ids[int(i)] for i in rows], size)
         except InputError as error:
             first = first or error
             if len(rows) > 1:

@@ -100,9 +100,7 @@ def read_from(s: ScanSettings, out: Path) -> Iterable[Path]:
         yield from sorted(where.rglob("*.npz"))
 
 
-def planned(
-    s: ScanSettings, out: Path, of: Survey, mapper: jobs.Mapper = jobs.loop
-) -> Planned:
+def planned(s: ScanSettings, out: Path, of: Survey, mapper: jobs.Mapper = jobs.loop) -> Planned:
     """The source and its parts. Catalogues of bricks are read here, into out/scan/objects."""
     where, side = root(s, out), s.size or of.stamp
     if s.source == "shards":
@@ -118,7 +116,7 @@ def planned(
     items = [(key, (where, name)) for key, name in zip(catalogued.names(names), names)]
     entries = jobs.run(folder, items, work, ".parquet", "catalogues", mapper)
     counts: list[dict[str, Any]] = [entry["counters"] for entry in entries]
-    cuts = [k for k in ("not_primary", "not_of_type", "fainter") if any(k in c for c in counts)]
+    cuts = [k for k in catalogued.CUTS if any(c.get(k) for c in counts)]
     return Planned(
         Bricks(where, of, side, s.on_bad_file),
         catalogued.parts(folder, entries, s.rows_per_part),

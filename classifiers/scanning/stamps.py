@@ -113,6 +113,8 @@ def schema(survey: Survey, finders: Sequence[str]) -> Any:
         pa.field(name, kinds[kind], metadata={"unit": unit} if unit else None)
         for name, (kind, unit) in columns(survey).items()
     ]
-    fields += [pa.field(f"{kind}_{f}", pa.float64()) for f in finders for kind in ("logit", "score")]
+    fields += [
+        pa.field(f"{kind}_{f}", pa.float64()) for f in finders for kind in ("logit", "score")
+    ]
     fields.append(pa.field("refused", pa.string()))
     return pa.schema(fields, metadata={"survey": survey.name, "finders": ",".join(finders)})
