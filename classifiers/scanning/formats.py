@@ -1,9 +1,9 @@
 """The list of candidates as CSV, ECSV, FITS, VOTable, DS9 regions and Parquet.
 
-Astropy's writers of ECSV and VOTable go through a table cell by cell, which takes minutes for a
-million rows. Here astropy or a few lines make the header, and the body is written column by column:
-ECSV by Arrow's writer of CSV, and VOTable in its binary form (BINARY2, VOTable 1.4, section 5.4),
-whose rows are those of a numpy structure. Tests read everything back with astropy.
+Astropy's writers go through a table cell by cell, or through its texts several times, which takes
+minutes for a million rows. Here astropy or a few lines make the header, and the body is written
+column by column: ECSV by Arrow's writer of CSV, and FITS and VOTable (in its binary form, BINARY2,
+VOTable 1.4, section 5.4) as rows of a numpy structure. Tests read everything back with astropy.
 
 CSV is what people open in a spreadsheet: a text that would be taken for a formula gets an
 apostrophe in front (`data.names.as_text`), and numbers stay numbers.
@@ -14,6 +14,8 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.sax.saxutils import escape, quoteattr
@@ -31,6 +33,8 @@ LONGEST = 400
 """characters of a text in FITS and VOTable"""
 RADIUS = 3.0
 """arcsec of the circle around a candidate in DS9"""
+BLOCK = 2880
+"""bytes of which a FITS file has a whole number"""
 MISSING = -1
 """stands for a missing whole number; none of ours is negative"""
 CHUNK = 3 << 18
@@ -42,10 +46,21 @@ def write(table: pa.Table, about: Mapping[str, Any], folder: Path, name: str, ki
     ECSV, FITS, VOTable and Parquet as JSON."""
     import json
 
-    text = json.dumps(about, sort_keys=True, default=str)
+    text, listed = json.dumps(about, sort_keys=True, default=str), _List(table)
     for kind in kinds:
         with replacing(folder / f"{name}.{kind}") as temporary:
-            WRITERS[kind](table, text, temporary)
+            WRITERS[kind](listed, text, temporary)
+
+
+@dataclass(frozen=True)
+class _List:
+    """A table that is packed once for FITS and VOTable."""
+
+    table: pa.Table
+
+    @cached_property
+    def packed(self) -> np.ndarray:
+        return _packed(self.table)
 
 
 def _texts(table: pa.Table) -> list[str]:
@@ -54,22 +69,23 @@ def _texts(table: pa.Table) -> list[str]:
     return [field.name for field in table.schema if pa.types.is_string(field.type)]
 
 
-def _csv(table: pa.Table, text: str, path: Path) -> None:
+def _csv(listed: _List, text: str, path: Path) -> None:
     import pyarrow.compute as pc
     from pyarrow import csv
 
+    table = listed.table
     for name in _texts(table):
         safe = pc.replace_substring_regex(table[name], FORMULA, r"'\1")
         table = table.set_column(table.column_names.index(name), name, safe)
     csv.write_csv(table, path)
 
 
-def _ecsv(table: pa.Table, text: str, path: Path) -> None:
+def _ecsv(listed: _List, text: str, path: Path) -> None:
     from astropy.table import Table
     from pyarrow import csv
 
     empty = Table(meta={"lensjax": text})
-    for field in table.schema:
+    for field in listed.table.schema:
         kind = {"string": str, "double": float, "int64": np.int64}[str(field.type)]
         about = field.metadata or {}
         empty[field.name] = np.empty(0, kind)
@@ -79,7 +95,7 @@ def _ecsv(table: pa.Table, text: str, path: Path) -> None:
     empty.write(header, format="ascii.ecsv", delimiter=",")
     with open(path, "wb") as handle:
         handle.write(header.getvalue().encode())
-        csv.write_csv(table, handle, csv.WriteOptions(include_header=False))
+        csv.write_csv(listed.table, handle, csv.WriteOptions(include_header=False))
 
 
 def _bytes(column: pa.ChunkedArray) -> np.ndarray:
@@ -92,20 +108,17 @@ def _bytes(column: pa.ChunkedArray) -> np.ndarray:
     return found.astype(f"S{min(max(found.dtype.itemsize, 1), LONGEST)}", copy=False)
 
 
-def _packed(table: pa.Table, flags: bool = False) -> np.ndarray:
+def _packed(table: pa.Table) -> np.ndarray:
     """The rows as FITS and VOTable store them: one after the other, big-endian, texts of one
-    length; a missing whole number is `MISSING`, another NaN. flags: with the bits of the missing
-    values of each row in front (field `missing`)."""
-    arrays: dict[str, np.ndarray] = {}
-    kinds: list[tuple[str, str]] = []
-    if flags:
-        bits = np.zeros((len(table), -(-table.num_columns // 8)), np.uint8)
-        for i, name in enumerate(table.column_names):
-            if table[name].null_count:
-                absent = table[name].is_null().to_numpy().astype(np.uint8)
-                bits[:, i // 8] |= absent << (7 - i % 8)
-        arrays["missing"] = bits
-        kinds.append(("missing", f"({bits.shape[1]},)u1"))
+    length; a missing whole number is `MISSING`, another NaN. In front of each row (field
+    `missing`) are VOTable's bits of the missing values."""
+    bits = np.zeros((len(table), -(-table.num_columns // 8)), np.uint8)
+    for i, name in enumerate(table.column_names):
+        if table[name].null_count:
+            absent = table[name].is_null().to_numpy().astype(np.uint8)
+            bits[:, i // 8] |= absent << (7 - i % 8)
+    arrays: dict[str, np.ndarray] = {"missing": bits}
+    kinds: list[tuple[str, str]] = [("missing", f"({bits.shape[1]},)u1")]
     for field in table.schema:
         own = table[field.name]
         if str(field.type) == "string":
@@ -123,10 +136,14 @@ def _packed(table: pa.Table, flags: bool = False) -> np.ndarray:
     return rows
 
 
-def _fits(table: pa.Table, text: str, path: Path) -> None:
+def _fits(listed: _List, text: str, path: Path) -> None:
     from astropy.io import fits
+    from numpy.lib.recfunctions import repack_fields
 
-    made = fits.BinTableHDU(_packed(table), name="CANDIDATES")
+    table = listed.table
+    rows = repack_fields(listed.packed[table.column_names])
+    made = fits.BinTableHDU(rows[:0], name="CANDIDATES")
+    made.header["NAXIS2"] = len(rows)
     for i, field in enumerate(table.schema, start=1):
         about = {k.decode(): v.decode() for k, v in (field.metadata or {}).items()}
         if about.get("unit"):
@@ -136,11 +153,16 @@ def _fits(table: pa.Table, text: str, path: Path) -> None:
         if str(field.type) == "int64":
             made.header[f"TNULL{i}"] = MISSING
     made.header["LENSJAX"] = text.encode("ascii", "backslashreplace").decode()
-    made.writeto(path, output_verify="exception", overwrite=True)
+    with open(path, "wb") as handle:
+        for header in (fits.PrimaryHDU().header, made.header):
+            handle.write(header.tostring().encode("ascii"))
+        handle.write(rows.tobytes())
+        handle.write(bytes(-handle.tell() % BLOCK))
 
 
-def _votable(table: pa.Table, text: str, path: Path) -> None:
-    rows, fields = _packed(table, flags=True), []
+def _votable(listed: _List, text: str, path: Path) -> None:
+    table, rows = listed.table, listed.packed
+    fields = []
     for field in table.schema:
         about = {k.decode(): v.decode() for k, v in (field.metadata or {}).items()}
         datatype = {"int64": 'datatype="long"', "double": 'datatype="double"'}.get(str(field.type))
@@ -165,11 +187,12 @@ def _votable(table: pa.Table, text: str, path: Path) -> None:
         handle.write(b"</STREAM></BINARY2></DATA>\n</TABLE>\n</RESOURCE>\n</VOTABLE>\n")
 
 
-def _regions(table: pa.Table, text: str, path: Path) -> None:
+def _regions(listed: _List, text: str, path: Path) -> None:
     """A circle for each candidate that has a position, with its rank and name; known lenses are
     green."""
     import pyarrow.compute as pc
 
+    table = listed.table
     good = table.filter(pc.and_(pc.is_valid(table["ra"]), pc.is_valid(table["dec"])))
     names = pc.replace_substring_regex(good["galaxy_id"].fill_null(""), r"[^A-Za-z0-9_.+-]", "?")
     known: list[Any] = [None] * len(good)
@@ -186,10 +209,12 @@ def _regions(table: pa.Table, text: str, path: Path) -> None:
         handle.writelines(lines)
 
 
-def _parquet(table: pa.Table, text: str, path: Path) -> None:
+def _parquet(listed: _List, text: str, path: Path) -> None:
     import pyarrow.parquet as pq
 
-    pq.write_table(table.replace_schema_metadata({"lensjax": text}), path, compression="zstd")
+    pq.write_table(
+        listed.table.replace_schema_metadata({"lensjax": text}), path, compression="zstd"
+    )
 
 
 WRITERS: Mapping[str, Callable[[Any, str, Path], None]] = {

@@ -66,14 +66,24 @@ def table(
     found["ebv"] = (number("ebv"), "mag", "E(B-V)")
     found["type"] = (rows["type"], "", "morphological type in the catalogue")
     found["brickname"] = (rows["brickname"], "", "brick of the object")
-    own = rows["split"].to_pylist()
-    split = [o or splits.get(n) for o, n in zip(own, rows["galaxy_id"].to_pylist())]
-    found["split"] = (split, "", "part that the object has in the training of the run's finder")
+    found["split"] = (
+        _split(rows, splits),
+        "",
+        "part that the object has in the training of the run's finder",
+    )
     found["label"] = (rows["label"], "", "1 for a lens in that training's labels, 0 for others")
     found["viewer"] = (links(survey, number("ra"), number("dec")), "", "where to look at it")
     found["source"] = (rows["source"], "", "file that the row came from")
     found["row"] = (rows["row"], "", "its row or record in that file")
     return _arrow(found)
+
+
+def _split(rows: pa.Table, splits: Mapping[str, str]) -> Any:
+    """The split of every row: its own, else that of its name."""
+    if not splits:
+        return rows["split"]
+    own, names = rows["split"].to_pylist(), rows["galaxy_id"].to_pylist()
+    return [split or splits.get(name) for split, name in zip(own, names)]
 
 
 def _scores(
@@ -131,15 +141,25 @@ def _known(
 ) -> dict[str, Column]:
     if not len(known):
         return {}
+    import pyarrow as pa
+
     index, apart = lenses.nearest_within(known, ra, dec, radius)
     within = index >= 0
-    name, grading = (np.where(within, values[index], "") for values in (known.name, known.grading))
+    at = pa.array(index, mask=~within)
+    name, grading = (
+        pa.array(values.astype(object)).take(at) for values in (_named(known), known.grading)
+    )
     text = f"within {radius:g} arcsec"
     return {
-        "known_lens": (np.where(within & (name == ""), "unnamed", name), "", f"known lens {text}"),
+        "known_lens": (name, "", f"known lens {text}"),
         "known_grading": (grading, "", "its grading in the list"),
         "known_separation": (np.where(within, apart, np.nan), "arcsec", "its distance"),
     }
+
+
+def _named(known: lenses.Lenses) -> np.ndarray:
+    """Names of lenses; those without one are still lenses."""
+    return np.where(known.name == "", "unnamed", known.name)
 
 
 def _expected(answer: Answer | None) -> dict[str, Column]:
