@@ -33,12 +33,21 @@ from data.files import write_json
 from data.survey import default
 from lensjax.cli import prepared
 
+MODELS: dict[str, tuple[str, dict[str, Any]]] = {
+    "resnet18": ("resnet18", {}),
+    "shielded_resnet": ("shielded_resnet", {}),
+    "shielded_resnet_stride_2": ("shielded_resnet", {"stem_stride": 2}),
+}
+"""Network and what differs from its defaults: the published shielded network, and the same with a
+stem of stride 2, which has a quarter of the operations."""
+
 
 @dataclass(frozen=True)
 class Question:
     """What is measured."""
 
-    models: tuple[str, ...] = ("shielded_resnet", "resnet18")
+    models: tuple[str, ...] = ("resnet18", "shielded_resnet", "shielded_resnet_stride_2")
+    """names of `MODELS`"""
     stamps: int = 2048
     """cutouts in the shards"""
     crop: int = 101
@@ -52,7 +61,7 @@ class Question:
 def case(folder: Path, model: str, q: Question) -> dict[str, Any]:
     """Rates of a model, alone and in a scan, by turns."""
     out = folder / model
-    frozen.save(out / "finder", frozen.untrained(model, {}, crop=q.crop))
+    frozen.save(out / "finder", frozen.untrained(*MODELS[model], crop=q.crop))
     s = ScanSettings(
         source="shards",
         root=str(folder),
