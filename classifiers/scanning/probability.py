@@ -95,7 +95,7 @@ class Maps:
 
     def probability(self, name: str, logit: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
         """Of a lens, in a sample like the one that the map is fitted to."""
-        return self.maps[name](logit)
+        return self.maps[name](_finite(logit))
 
     def in_survey(
         self, probability: Float[np.ndarray, " n"], prevalence: float
@@ -117,7 +117,7 @@ def fitted(sample: Validation, ranked: ranking.Ranked, method: Method, minimum: 
     }
     lacking = figures.lacking(minimum, lenses, others)
     why = {**sample.why}
-    logit = dict(sample.logit)
+    logit = {name: _finite(x) for name, x in sample.logit.items()}
     names = [*ranked.finders] if ranked.by == ranking.MEAN else [ranked.by]
     if missing := [name for name in names if name not in logit]:
         why[RANKED] = f"{missing[0]}: {why.get(missing[0], 'no validation scores')}"
@@ -129,6 +129,13 @@ def fitted(sample: Validation, ranked: ranking.Ranked, method: Method, minimum: 
     maps = {name: calibrators.fit(sample.label, x, method) for name, x in logit.items()}
     about["maps"] = {name or "ranked": found.state() for name, found in maps.items()}
     return Maps(maps, lenses / (lenses + others), why, about)
+
+
+def _finite(logit: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    """Logits within those of probabilities that are a rounding error away from 0 and 1. A finder
+    that answers exactly 0 or 1 has infinite ones."""
+    low, high = predictions.logit(np.array([0.0, 1.0]))
+    return np.clip(logit, low, high)
 
 
 def ranked_logit(logits: Sequence[Float[np.ndarray, " n"]]) -> Float[np.ndarray, " n"]:

@@ -16,6 +16,8 @@ from lensjax.errors import InputError
 if TYPE_CHECKING:
     import pyarrow as pa
 
+FAR = 1e3
+"""a logit beyond which scores are 0 or 1"""
 ORDER = [
     *(("score", "descending"), ("logit", "descending")),
     *(("galaxy_id", "ascending"), ("source", "ascending"), ("row", "ascending")),
@@ -40,7 +42,8 @@ class Ranked:
         names = self.finders if self.by == MEAN else [self.by]
         for kind in ("logit", "score"):
             own = [np.asarray(table[f"{kind}_{name}"], np.float64) for name in names]
-            values = np.mean(own, axis=0) if len(own) > 1 else own[0]
+            # A score of exactly 0 or 1 has an infinite logit, of which there is no mean.
+            values = np.mean(np.clip(own, -FAR, FAR), axis=0) if len(own) > 1 else own[0]
             table = table.add_column(0, kind, [values])
         return table
 
