@@ -12,6 +12,7 @@ from astropy.io import fits
 from astropy.table import Table
 from astropy.wcs import WCS
 
+from classifiers.scanning import ScanSettings
 from data import survey as surveys
 
 SMALL = replace(surveys.load("ls_dr10"), name="small", title="Stamps of 32 pixels", stamp=32)
@@ -106,3 +107,8 @@ def digests(folder: Path) -> dict[str, str]:
         for p in sorted(folder.rglob("*"))
         if p.is_file()
     }
+
+
+def settings(folder: Path, *names: str, **more: object) -> ScanSettings:
+    """Of a scan with some of the finders, eight stamps a batch."""
+    return ScanSettings(finders=finders(folder, *names), batch=8, **more)  # type: ignore[arg-type]
