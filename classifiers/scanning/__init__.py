@@ -44,7 +44,7 @@ scan = Verb(
     summary="Scores the cutouts of shards, a folder or coadds with one or several finders.",
     settings=ScanSettings,
     after=("simulate", "survey", "train"),
-    owns=("scan",),
+    # It owns scan/, and empties it itself: some settings change what is ranked, not what is scored.
     reads="classifiers.scanning.scan_verb:reads",
     work="classifiers.scanning.scan_verb:work",
     description=ScanSettings.__doc__ or "",

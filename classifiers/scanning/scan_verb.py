@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
+import hashlib
+import json
 import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -27,6 +30,9 @@ from lensjax.errors import InputError, some
 if TYPE_CHECKING:
     import pyarrow as pa
 
+LATER = ("top", "rank", "on_bad_file", "ahead")
+"""Settings that do not change scores: with others, a scan goes on where it was."""
+QUESTION = "question.json"
 FOLDER, SUMMARY, TOP, REFUSED = "scan", "summary.json", "top.parquet", "refused.csv"
 
 
@@ -36,12 +42,14 @@ def reads(s: ScanSettings, out: Path) -> Reads:
     after = [] if s.root else [sources.MAKES[s.source]]
     after += ["train"] if "" in s.named.values() else []
     files = [path for text in s.named.values() for path in finders.files(text, out)]
-    return Reads(after, [*files, *sources.read_from(s, out)])
+    return Reads(after, [*files, *(sources.read_from(s, out) if s.root else ())])
 
 
 def work(call: Invocation[ScanSettings]) -> Done:
     """The step `scan`."""
-    found, rate = scan(call.settings, call.out)
+    if call.force:
+        shutil.rmtree(call.out / FOLDER, ignore_errors=True)
+    found, rate = scan(call.settings, call.out, another="replace")
     shutil.rmtree(call.out / FOLDER / "objects", ignore_errors=True)
     names = (SUMMARY, TOP, REFUSED, "parts/_job.json")
     lines = [
@@ -59,17 +67,22 @@ def work(call: Invocation[ScanSettings]) -> Done:
 
 
 def scan(
-    s: ScanSettings, out: Path, mapper: jobs.Mapper | None = None
+    s: ScanSettings,
+    out: Path,
+    mapper: jobs.Mapper | None = None,
+    another: Literal["refuse", "replace"] = "refuse",
 ) -> tuple[dict[str, Any], float]:
     """Scores everything that is not scored yet, ranks, and writes scan/ of a run; returns
     summary.json and rows a second (0 where nothing was left to do).
 
     mapper: who works on the parts (`spark.jobs.distributed`); this process, with a thread that
-    reads ahead, if None. Raises InputError as `sources.planned` and `finders.load` do; for a file
+    reads ahead, if None. another: what happens to a scan of something else that is there.
+    Raises InputError as `sources.planned` and `finders.load` do; for a file
     that cannot be read, once everything else is scored; and where no row has a score.
     """
     survey, folder = sources.survey(s, out), out / FOLDER
     loaded = {name: finders.load(text, out) for name, text in s.named.items()}
+    _claim(folder, _question(s, out, loaded), another)
     plan = sources.planned(s, out, survey, mapper or jobs.loop)
     _whole(plan)
     rows = Rows(sum(part.rows for part in plan.parts))
@@ -112,6 +125,34 @@ def scan(
     }
     write_json(folder / SUMMARY, found)
     return found, rate
+
+
+def _question(s: ScanSettings, out: Path, loaded: Mapping[str, finders.Finder]) -> dict[str, Any]:
+    """What the scores depend on: settings without those of `LATER`, finders, and the input's files
+    by size and time of their last change."""
+    stats = [(str(path), path.stat()) for path in sources.read_from(s, out)]
+    files = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
+    return {
+        "settings": {k: v for k, v in dataclasses.asdict(s).items() if k not in LATER},
+        "finders": {name: dict(finder.info) for name, finder in loaded.items()},
+        "files_sha256": hashlib.sha256(json.dumps(files).encode()).hexdigest(),
+    }
+
+
+def _claim(folder: Path, question: dict[str, Any], another: Literal["refuse", "replace"]) -> None:
+    """Makes a folder that of a scan. Raises InputError when it is that of another one, unless this
+    is to be replaced."""
+    path, text = folder / QUESTION, json.dumps(question, sort_keys=True, default=str)
+    if folder.is_dir():
+        there = json.loads(path.read_text()) if path.is_file() else None
+        if there != json.loads(text):
+            if another == "refuse":
+                raise InputError(
+                    f"{folder}: holds a scan with other settings, finders or catalogues; remove it "
+                    "or choose another folder"
+                )
+            shutil.rmtree(folder)
+    write_json(path, question)
 
 
 def _whole(plan: sources.Planned) -> None:
@@ -169,8 +210,6 @@ def _write_refused(folder: Path) -> None:
 
 def summary(out: Path) -> Mapping[str, Any]:
     """What a finished scan says of itself. Raises InputError when there is none."""
-    import json
-
     path = out / FOLDER / SUMMARY
     try:
         return dict(json.loads(path.read_text()))

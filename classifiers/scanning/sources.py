@@ -82,10 +82,8 @@ def catalogues(s: ScanSettings, where: Path) -> list[str]:
 
 
 def read_from(s: ScanSettings, out: Path) -> Iterable[Path]:
-    """Files outside the run that a scan depends on. Of bricks these are the catalogues, not the
-    images, of which there are too many to look at before every start."""
-    if not s.root:
-        return
+    """Files that a scan depends on. Of bricks these are the catalogues, not the images, of which
+    there are too many to look at before every start."""
     where = root(s, out)
     if (where / DEFINITION).is_file():
         yield where / DEFINITION

@@ -19,6 +19,7 @@ from scannable import BRICKS, SMALL, bricks, digests, scores, settings
 
 from classifiers import finders as doors
 from classifiers.scanning import ScanSettings, progress, ranking, scan_verb
+from classifiers.scanning import scan as command
 from classifiers.scanning.readahead import ahead
 from classifiers.scanning.scan_verb import scan
 from classifiers.scanning.stamps import Part, Stamp, batches
@@ -276,6 +277,29 @@ def test_batches_keep_refused_rows_in_their_places():
 def test_settings_that_cannot_be_are_refused(more, words):
     with pytest.raises(ValueError, match=words):
         ScanSettings(**more)
+
+
+def test_scores_are_kept_while_only_the_ranking_changes(world, tmp_path, monkeypatch):
+    """And never taken for those of another finder."""
+    s = settings(tmp_path, "bright", "red", root=str(world[0]), rows_per_part=10)
+    out = tmp_path / "out"
+    assert scan(s, out)[1] > 0
+    for other in (replace(s, types=("SER",)), replace(s, finders={"red": s.finders["bright"]})):
+        with pytest.raises(InputError, match="holds a scan with other settings"):
+            scan(other, out)
+    found, rate = scan(replace(s, rank="red", top=5, on_bad_file="quarantine"), out)
+    top = pq.read_table(out / "scan" / "top.parquet")
+    assert rate == 0 and found["ranked_by"] == "red" and top["score"] == top["score_red"]
+    words = ["--out", str(out), "--root", str(world[0]), "--finders", "red", s.finders["red"]]
+    assert command([*words, "--batch", "8"]) == 0
+    assert "score_bright" not in scores(out).column_names
+    before = digests(out / "scan" / "parts")
+    monkeypatch.setattr(scan_verb.Scoring, "__call__", lambda *_: 1 / 0)
+    assert command([*words, "--batch", "8", "--top", "3"]) == 0
+    assert digests(out / "scan" / "parts") == before
+    assert pq.read_table(out / "scan" / "top.parquet").num_rows == 3
+    with pytest.raises(ZeroDivisionError):
+        command([*words, "--batch", "8", "--force"])
 
 
 def test_another_survey_than_the_run_s_is_refused(world, tmp_path):
