@@ -11,6 +11,7 @@ from astropy.table import Table
 from listable import HOSTILE, rows
 from scannable import SMALL, digests
 
+from benchmarks.scan import million
 from classifiers.scanning import formats, listing, probability, ranking
 from data import lenses
 from data.names import as_text
@@ -81,3 +82,9 @@ def test_a_name_cannot_end_the_text_of_a_region(written):
 def test_the_same_list_has_the_same_bytes(table, written, tmp_path):
     formats.write(table, {"name": "</DESCRIPTION>é"}, tmp_path, "list", [*formats.WRITERS])
     assert digests(tmp_path) == digests(written)
+
+
+def test_the_benchmark_makes_a_list_of_every_format():
+    found = million(300)
+    assert found["rows"] == 300 and set(found["seconds"]) == {"ranking", "columns", "six formats"}
+    assert found["total_seconds"] == pytest.approx(sum(found["seconds"].values()))
