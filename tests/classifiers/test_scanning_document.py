@@ -20,7 +20,8 @@ from data.loader import load_split
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "scanning.md"
 TEXT = PAGE.read_text()
-COMMANDS = [line for b in re.findall(r"```sh\n(.*?)```", TEXT, re.S) for line in b.splitlines()]
+BLOCKS = "".join(re.findall(r"```sh\n(.*?)```", TEXT, re.S)).replace("\\\n", "")
+COMMANDS = BLOCKS.splitlines()
 
 
 @dataclass(frozen=True)
