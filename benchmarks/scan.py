@@ -54,6 +54,8 @@ class Question:
     crop: int = 101
     batch: int = 256
     repeats: int = 3
+    ahead: int = 3
+    """batches that are read ahead"""
     listed: int = 1_000_000
     """rows of the list of candidates; 0: none"""
     out: Annotated[Path, tyro.conf.arg(help="default benchmarks/results/scan-cpu.json")] = Path("")
@@ -68,6 +70,7 @@ def case(folder: Path, model: str, q: Question) -> dict[str, Any]:
         root=str(folder),
         finders={"it": str(out / "finder")},
         batch=q.batch,
+        ahead=q.ahead,
     )
     finder = finders.load(s.finders["it"], out)
     batch = np.random.default_rng(0).normal(0, 0.02, (q.batch, 101, 101, 3)).astype(np.float32)
@@ -92,6 +95,7 @@ def case(folder: Path, model: str, q: Question) -> dict[str, Any]:
         "model": model,
         "crop": q.crop,
         "batch": q.batch,
+        "ahead": q.ahead,
         "stamps": q.stamps,
         "bare_per_second": max(bare),
         "scan_per_second": max(inside),

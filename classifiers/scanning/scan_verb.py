@@ -89,7 +89,7 @@ def scan(
     tick = rows.tick if mapper is None else None  # which cannot be sent to another process
     job = Scoring(plan.source, s.named, out, s.batch, tick)
     items = [(part.name, part) for part in plan.parts]
-    local = ahead(plan.source, s.batch, s.ahead)
+    local = ahead(plan.source, s.batch, s.ahead) if s.ahead else jobs.loop
 
     def counted(left: Any, task: jobs.Task, advance: Any) -> list[dict[str, Any]]:
         rows.start(rows.total - sum(part.rows for _, part in left))

@@ -99,7 +99,8 @@ def answers(
     while waiting:
         rows = waiting.pop()
         try:
-            found = scored(finder, images[rows], [ids[int(i)] for i in rows], size)
+            own = images if len(rows) == len(images) else images[rows]
+            found = scored(finder, own, [ids[int(i)] for i in rows], size)
         except InputError as error:
             first = first or error
             if len(rows) > 1:

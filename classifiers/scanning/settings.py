@@ -62,8 +62,8 @@ class ScanSettings:
     """cutouts that are scored together"""
     rows_per_part: Annotated[int, Field(ge=1)] = 4096
     """rows of one file of scores, about: a shard or a brick is never cut"""
-    ahead: Annotated[int, Field(ge=1)] = 3
-    """batches that are read ahead"""
+    ahead: Annotated[int, Field(ge=0)] = 3
+    """batches that are read ahead; 0: reading and scoring take turns"""
 
     @model_validator(mode="after")
     def _can_be_columns(self) -> ScanSettings:

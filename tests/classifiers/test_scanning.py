@@ -157,8 +157,10 @@ def test_workers_in_any_order_give_the_same_bytes_as_one_process(whole, world, t
         advance(len(items))
         return [found[i] for i in range(len(items))]
 
-    scan(s, tmp_path, mapper=shuffled)
-    assert digests(tmp_path / "scan") == digests(out / "scan")
+    scan(s, tmp_path / "sent", mapper=shuffled)
+    scan(replace(s, ahead=0), tmp_path / "turns")
+    for other in ("sent", "turns"):
+        assert digests(tmp_path / other / "scan") == digests(out / "scan")
 
 
 def test_the_ranking_does_not_depend_on_the_order_or_the_size_of_parts():
