@@ -21,7 +21,7 @@ from jaxtyping import Bool, Float
 from pydantic import Field, model_validator
 
 from data import photometry
-from data.catalogue import Columns, file_name, missing, require, take
+from data.catalogue import Columns, Lazy, at, file_name, missing, require, take
 from data.config import settings
 from data.sky import SkyTree, galactic_latitude
 from data.survey import Survey, default
@@ -164,11 +164,14 @@ def select(
 class _Rows:
     """Some rows of a catalogue; a column is taken when it is asked for, without its mask."""
 
-    def __init__(self, columns: Columns, rows: np.ndarray):
+    def __init__(self, columns: Columns | Lazy, rows: np.ndarray):
         self._columns, self._rows = columns, rows
 
+    def __len__(self) -> int:
+        return len(self._rows)
+
     def __getitem__(self, name: str) -> np.ndarray:
-        return np.ma.getdata(self._columns[name])[self._rows]
+        return np.ma.getdata(at(self._columns, name, self._rows))
 
 
 def judged(
@@ -182,9 +185,29 @@ def judged(
     be used: (row, counted from 1; reason)."""
     survey = survey or default()
     s = completed(s, survey)
+    alive, counters, refused = passing(columns, s, lenses, where, survey)
+    merger = merging(columns, alive, s, survey) if s.merger else None
+    kept, more = sorted_out(take(columns, alive), s, merger, survey)
+    return kept, counters | more, refused
+
+
+def passing(
+    columns: Columns | Lazy,
+    s: Selection,
+    lenses: SkyTree | None,
+    where: str | Path,
+    survey: Survey,
+) -> tuple[np.ndarray, dict[str, int], list[tuple[int, str]]]:
+    """The rows that pass every cut, ascending; the counters up to `kept`; and the rows refused, as
+    `judged` gives them.
+
+    s: completed. A row is looked at cut by cut until the first that it fails, because the counters
+    say that one. So a column is read in no more rows than the counters need, and of the columns
+    that no cut needs nothing is read.
+    """
     option = ("ebv",) if s.ebv_max is not None else ()
     require(columns, needed(survey) + option, where, "the negative pool", survey)
-    n = len(columns["ra"])
+    n = columns.rows if isinstance(columns, Lazy) else len(columns["ra"])
     counters: dict[str, int] = {"rows": n}
     alive = np.arange(n)
     refused: list[tuple[int, str]] = []
@@ -197,13 +220,13 @@ def judged(
         return lost
 
     def unknown(name: str, *needs: str) -> None:
-        absent = np.stack([missing(columns[k][alive]) for k in needs])
+        absent = np.stack([missing(at(columns, k, alive)) for k in needs])
         gone = np.asarray(absent.any(axis=0))
         first = np.argmax(absent[:, gone], axis=0)
         for row, which in zip(cut(f"{name}_unknown", lambda c: ~gone), first, strict=True):
             refused.append((int(row) + 1, f"no {file_name(survey, needs[which])}"))
 
-    every = lambda c: np.ones(len(c["ra"]), bool)
+    every = lambda c: np.ones(len(c), bool)
     band, bands = survey.selection_band, survey.bands
     flux = f"flux_{band}"
     if "brick_primary" in columns:
@@ -237,25 +260,36 @@ def judged(
     cut(
         "near_lens",
         lambda c: (
-            lenses.separation(c["ra"], c["dec"]) > s.lens_radius if lenses is not None else every(c)
+            ~lenses.within(c["ra"], c["dec"], s.lens_radius) if lenses is not None else every(c)  # type: ignore[arg-type]
         ),
     )
     for row in cut("nameless", lambda c: c["galaxy_id"] != ""):
-        brick = str(columns["brickname"][row]) if "brickname" in columns else ""
+        one = np.array([row])
+        brick = str(at(columns, "brickname", one)[0]) if "brickname" in columns else ""
         refused.append((int(row) + 1, f"brick {brick[:80]!r} and its number cannot name a file"))
-    kept = take(columns, alive)
     counters["kept"] = len(alive)
-    category = categories(kept, s, merging(columns, alive, s, survey) if s.merger else None, survey)
+    return alive, counters, sorted(refused)
+
+
+def sorted_out(
+    kept: Columns, s: Selection, merger: Bool[np.ndarray, " n"] | None, survey: Survey
+) -> tuple[Columns, dict[str, int]]:
+    """The kept rows with bins, pool and category, and a counter for each pool and category.
+
+    s: completed. merger: rows with a comparable neighbour (`merging`).
+    """
+    kept, band = dict(kept), survey.selection_band
+    category = categories(kept, s, merger, survey)
     separate = np.isin(kept["type"], s.separate_types) & ~np.isin(kept["type"], s.types)  # type: ignore[arg-type]
     kept["pool"] = np.where(separate, kept["type"], np.where(category == "", "N1", "N2"))
     kept["confuser_category"] = np.where(separate, "", category)
     kept[f"nobs_{band}_bin"] = nobs_bin(np.ma.getdata(kept[f"nobs_{band}"]))
     kept["type_bin"] = type_bin(kept["type"])
-    counters |= {
+    counters = {
         pool: int((kept["pool"] == pool).sum()) for pool in ("N1", "N2", *s.separate_types)
     }
     counters |= {name: int((kept["confuser_category"] == name).sum()) for name in CATEGORIES}
-    return kept, counters, sorted(refused)
+    return kept, counters
 
 
 def categories(
