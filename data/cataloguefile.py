@@ -65,13 +65,13 @@ def _read_fits(path: Path, wanted: dict[str, str]) -> Raw:
                 )
             present = {name.lower(): name for name in reversed(found.columns.names)}
             return {
-                key: _fits_column(found, present[name])
+                key: _fits_column(path, found, present[name])
                 for name, key in wanted.items()
                 if name in present
             }
 
 
-def _fits_column(hdu: Any, name: str) -> tuple[np.ndarray, np.ndarray | None]:
+def _fits_column(path: Path, hdu: Any, name: str) -> tuple[np.ndarray, np.ndarray | None]:
     """Values of a column of a table, and which of them are missing.
 
     TNULL is compared with what is stored, before TSCAL and TZERO, as the FITS standard says.
@@ -80,8 +80,8 @@ def _fits_column(hdu: Any, name: str) -> tuple[np.ndarray, np.ndarray | None]:
     column = hdu.columns[name]
     if str(column.format).lstrip("01")[:1] in ("P", "Q"):
         raise InputError(
-            f"column {name} has arrays of variable length, expected one value a row; write it as a "
-            "column of single values"
+            f"{path}: column {name} has arrays of variable length, expected one value a row; write "
+            "it as a column of single values"
         )
     stored = hdu.data.view(np.ndarray)[name]
     unknown = None

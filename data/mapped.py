@@ -1,8 +1,8 @@
 """A FITS binary table as a memory map: some columns of some rows, without reading the others.
 
     table = opened(path, {"ra": "ra", "flux_z": "flux_z"})     # None: not an ordinary table
-    values, unknown = table.at("ra", rows)                     # native byte order
-    sums = table.sum_of(start, stop)                           # part of DATASUM
+    view, found, part_of_datasum = table.read(start, stop, ["ra"])
+    values, unknown = table.values("flux_z", view["flux_z"][rows])
 
 Only the ordinary case is handled: one value a row, as FITS stores it. A file that is damaged, a
 column that is scaled, has several values a row or arrays of variable length, gives None, and
@@ -17,12 +17,12 @@ from __future__ import annotations
 import math
 import re
 import warnings
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from jaxtyping import Int
 
 BLOCK = 2880
 """bytes; FITS pads headers and data to a multiple of it"""
@@ -30,8 +30,8 @@ WORD = 4
 """bytes that a checksum adds at a time"""
 ALL_ONES = 2**32 - 1
 """a sum in ones' complement that stands for zero"""
-_CHUNK = 1 << 15
-"""pairs of words that are summed at a time, so that they stay in the processor's cache"""
+BLOCK_BYTES = 1 << 18
+"""bytes that are looked at together, so that they stay in the processor's cache"""
 _FORMATS = {"L": "S1", "B": "u1", "I": ">i2", "J": ">i4", "K": ">i8", "E": ">f4", "D": ">f8"}
 _SIZES = {**{"L": 1, "B": 1, "I": 2, "J": 4, "K": 8, "A": 1, "E": 4, "D": 8}, "C": 8, "M": 16}
 _DESCRIPTORS = {"P": 8, "Q": 16}
@@ -66,33 +66,50 @@ class Mapped:
     dtype: np.dtype
     logical: frozenset[str]
     nulls: dict[str, int]
-    first: int = 0
 
     @property
     def names(self) -> tuple[str, ...]:
         """Columns that there are."""
         return tuple(self.dtype.names or ())
 
-    def between(self, start: int, stop: int) -> Mapped:
-        """The same table with only the rows start to stop."""
-        return replace(self, first=self.first + start, rows=stop - start)
+    def read(
+        self, start: int, stop: int, first: Iterable[str]
+    ) -> tuple[np.ndarray, dict[str, np.ndarray], int]:
+        """The rows start to stop: their view, a map of the file; copies of the columns `first`,
+        (rows,) each in native byte order; and the sum of their words, 0 where the file has no
+        checksums. Every page is looked at once.
 
-    def view(self) -> np.ndarray:
-        """The wanted columns of the rows, (rows,) structured, as a map of the file."""
-        if not self.rows:
-            return np.empty(0, self.dtype)
-        at = self.part.data + self.first * self.width
-        return np.memmap(self.path, self.dtype, "r", at, (self.rows,)).view(np.ndarray)
-
-    def sum_of(self, start: int, stop: int) -> int:
-        """Sum of the words of the data from row `start` to row `stop`; what follows the last row,
-        the heap and the padding, belongs to it. Words are whole: a word on a border belongs to the
-        later range, so that the sums of ranges that make up the table add up to that of its data.
+        What follows the table's last row, the heap and the padding, belongs to it. A word on a
+        border belongs to the later range, so that the sums of ranges that make up the table add up
+        to that of its data.
         """
+        end = self.part.end - self.part.data
         a = start * self.width // WORD * WORD
-        size = self.part.end - self.part.data
-        b = size if stop == self.rows else stop * self.width // WORD * WORD
-        return checksum(self.path, self.part.data + a, self.part.data + b)
+        b = end if stop == self.rows else stop * self.width // WORD * WORD
+        rows = stop - start
+        ahead = start * self.width - a
+        size = max(b - a, ahead + rows * self.width)
+        if not size:
+            return np.empty(0, self.dtype), {}, 0
+        place = self.part.data + a
+        bytes_ = np.memmap(self.path, np.uint8, "r", place, (size,)).view(np.ndarray)
+        view = bytes_[ahead : ahead + rows * self.width].view(self.dtype)
+        found = {n: np.empty(rows, self.dtype[n].newbyteorder("=")) for n in first}
+        summed = self.part.datasum is not None or self.part.checksum
+        total, step = 0, max(1, BLOCK_BYTES // max(self.width, 1))
+        for at in range(0, rows, step):
+            block = slice(at, min(at + step, rows))
+            if summed:
+                total += _sum(bytes_[self._word(start + at, a) : self._word(start + block.stop, a)])
+            for name, column in found.items():
+                column[block] = view[name][block]
+        if summed and stop == self.rows:
+            total += _sum(bytes_[self._word(stop, a) :])
+        return view, found, total % ALL_ONES
+
+    def _word(self, row: int, begin: int) -> int:
+        """Where the words of a row begin, counted from `begin`."""
+        return row * self.width // WORD * WORD - begin
 
     def damaged(self, datasum: int) -> str:
         """What a checksum says is wrong with the table, whose data has this sum; "" if nothing."""
@@ -117,22 +134,16 @@ class Mapped:
         return False
 
 
-def values_at(
-    data: np.ndarray, table: Mapped, name: str, rows: Int[np.ndarray, " k"]
-) -> tuple[np.ndarray, np.ndarray | None]:
-    """Values of a column in some rows of the view, (k,) in native byte order, and which of them are
-    missing (None: none, or the values themselves say). TNULL is compared with what is stored."""
-    column = data[name]
-    stored = column if len(rows) == len(data) else column[rows]
-    if name in table.logical:
-        byte = np.ascontiguousarray(stored).view(np.uint8)
-        true = byte == ord("T")
-        unknown = ~(true | (byte == ord("F")))
-        return true, unknown if unknown.any() else None
-    value = stored.astype(stored.dtype.newbyteorder("="))
-    if name in table.nulls:
-        return value, value == table.nulls[name]
-    return value, None
+    def values(self, name: str, stored: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Values of a column in native byte order, and which of them are missing (None: none, or
+        the values themselves say). TNULL is compared with what is stored."""
+        if name in self.logical:
+            byte = np.ascontiguousarray(stored).view(np.uint8)
+            true = byte == ord("T")
+            unknown = ~(true | (byte == ord("F")))
+            return true, unknown if unknown.any() else None
+        value = stored.astype(stored.dtype.newbyteorder("="), copy=False)
+        return value, value == self.nulls[name] if name in self.nulls else None
 
 
 def opened(path: Path, wanted: dict[str, str]) -> Mapped | None:
@@ -159,18 +170,21 @@ def opened(path: Path, wanted: dict[str, str]) -> Mapped | None:
 def checksum(path: Path, start: int, stop: int) -> int:
     """Sum of the 32-bit words of a file from offset start to stop, as FITS counts it: between 0 and
     2^32 - 1."""
-    if stop <= start:
-        return 0
-    count = (stop - start) // WORD
-    words = np.memmap(path, ">u4", "r", start, (count,)).view(np.ndarray)
-    pairs = words[: count // 2 * 2].view(">u8")
-    total = int(words[-1]) if count % 2 else 0
-    for at in range(0, len(pairs), _CHUNK):
-        pair = pairs[at : at + _CHUNK].astype(np.uint64)
-        # The sum of pairs wraps at 2^64, but that of their lower halves does not reach it.
-        high, both = int((pair >> np.uint64(32)).sum()), int(pair.sum())
-        total += high + (both - (high << 32)) % 2**64
+    total = 0
+    for at in range(start, stop, BLOCK_BYTES):
+        size = min(BLOCK_BYTES, stop - at)
+        total += _sum(np.memmap(path, np.uint8, "r", at, (size,)).view(np.ndarray))
     return total % ALL_ONES or (ALL_ONES if total else 0)
+
+
+def _sum(content: np.ndarray) -> int:
+    """Sum of the 32-bit words in some bytes, a multiple of four, up to multiples of 2^32 - 1."""
+    words = content.view(">u4")
+    pair = words[: len(words) // 2 * 2].view(">u8").astype(np.uint64)
+    # The sum of pairs wraps at 2^64, but that of their lower halves does not reach it.
+    high, both = int((pair >> np.uint64(32)).sum()), int(pair.sum())
+    odd = int(words[-1]) if len(words) % 2 else 0
+    return high + (both - (high << 32)) % 2**64 + odd
 
 
 def _parts(handle: BinaryIO) -> list[tuple[Any, Part]]:

@@ -17,6 +17,7 @@ its own is a few columns of its rows, and all columns of the rows that are kept.
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -53,13 +54,18 @@ def count(path: Path, range_bytes: int = RANGE_BYTES) -> int:
     return max(1, -(-path.stat().st_size // range_bytes))
 
 
-def opened(path: Path, i: int, n: int, survey: Survey) -> Range | None:
-    """Range i of n of a file; None for a file, or a range, that has to be read whole."""
+def opened(
+    path: Path, i: int, n: int, survey: Survey, first: Iterable[str] = ()
+) -> Range | None:
+    """Range i of n of a file; None for a file, or a range, that has to be read whole.
+
+    first: columns that will be asked for in most rows; they are read in one pass with the checksum.
+    """
     found: Range | None
     if path.name.lower().endswith(".parquet"):
         found = ParquetRange.of(path, i, n, survey)
     else:
-        found = FitsRange.of(path, i, n, survey)
+        found = FitsRange.of(path, i, n, survey, first)
     if found is None or not all(name in found for name in _DIRECT):
         return None
     if "release" in found and "maskbits" in found:
@@ -77,6 +83,7 @@ class Range(Lazy):
         self.path, self.survey, self.start, self.rows = path, survey, start, rows
         self._kinds = {**table.types(survey, "catalogue"), **BESIDE}
         self._present = frozenset(present)
+        self._read: dict[str, np.ndarray] = {}  # columns that were asked for in every row
         self._named: tuple[np.ndarray, np.ndarray] = np.empty(0, int), np.empty(0, "<U1")
 
     @abstractmethod
@@ -92,10 +99,16 @@ class Range(Lazy):
     def at(self, name: str, rows: np.ndarray) -> np.ndarray:
         if name == "galaxy_id":
             return self._names_at(rows)
+        every = len(rows) == self.rows
+        if name in self._read:
+            return self._read[name] if every else self._read[name][rows]
         value, unknown = self.raw(name, rows)
         shown = file_name(self.survey, name)
         value = cataloguefile.checked(self.path, shown, value, unknown, self._kinds[name])
-        return in_nanomaggies(self.survey, name, value)
+        value = in_nanomaggies(self.survey, name, value)
+        if every:
+            self._read[name] = value
+        return value
 
     def _names_at(self, rows: np.ndarray) -> np.ndarray:
         """galaxy_id of some rows. The last answer is kept: the selection asks for the names, and
@@ -111,29 +124,30 @@ class Range(Lazy):
 
 
 class FitsRange(Range):
-    """Rows of a mapped FITS table. file: the whole table, with its checksums."""
+    """Rows of a mapped FITS table. file: the whole table. data_sum: what the rows contribute to the
+    checksum of its data."""
 
-    def __init__(self, file: mapped.Mapped, survey: Survey, start: int, stop: int):
+    def __init__(
+        self, file: mapped.Mapped, survey: Survey, start: int, stop: int, first: Iterable[str]
+    ):
         super().__init__(file.path, survey, file.names, start, stop - start)
-        self.file, self._data = file, file.between(start, stop).view()
+        self.file = file
+        there = [name for name in first if name in file.names]
+        self._data, self._first, self.data_sum = file.read(start, stop, there)
 
     @staticmethod
-    def of(path: Path, i: int, n: int, survey: Survey) -> FitsRange | None:
+    def of(
+        path: Path, i: int, n: int, survey: Survey, first: Iterable[str] = ()
+    ) -> FitsRange | None:
         """Range i of n; None where the table cannot be mapped."""
         file = mapped.opened(path, wanted(survey))
         if file is None:
             return None
-        return FitsRange(file, survey, file.rows * i // n, file.rows * (i + 1) // n)
+        return FitsRange(file, survey, file.rows * i // n, file.rows * (i + 1) // n, first)
 
     def raw(self, name: str, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        return mapped.values_at(self._data, self.file, name, rows)
-
-    def data_sum(self) -> int:
-        """This range's part of the checksum of the table's data; 0 where the file has none."""
-        part = self.file.part
-        if part.datasum is None and not part.checksum:
-            return 0
-        return self.file.sum_of(self.start, self.start + self.rows)
+        stored = self._first[name] if name in self._first else self._data[name]
+        return self.file.values(name, stored if len(rows) == self.rows else stored[rows])
 
 
 class ParquetRange(Range):
@@ -168,13 +182,13 @@ class ParquetRange(Range):
         import pyarrow as pa
 
         if name not in self._held:
-            self._held[name] = self._read(self._chosen[name])
+            self._held[name] = self._load(self._chosen[name])
         column = self._held[name]
         if len(rows) < self.rows:
             column = column.take(pa.array(rows))
         return cataloguefile.parquet_column(column)
 
-    def _read(self, name: str) -> pa.ChunkedArray:
+    def _load(self, name: str) -> pa.ChunkedArray:
         import pyarrow as pa
         import pyarrow.parquet as pq
 

@@ -129,6 +129,18 @@ def needed(survey: Survey) -> tuple[str, ...]:
     )
 
 
+def of_cuts(s: Selection, survey: Survey) -> tuple[str, ...]:
+    """Columns that the cuts, the names and the neighbours need in most rows."""
+    plain = ("release", "brickname", "objid", "type", "ra", "dec", "maskbits", "brick_primary")
+    flux = (f"flux_{band}" for band in survey.bands if band in _of_flux(s, survey))
+    option = ("ebv",) if s.ebv_max is not None else ()
+    return (*plain, *survey.per_band("nobs"), *flux, *option)
+
+
+def _of_flux(s: Selection, survey: Survey) -> set[str]:
+    return {survey.selection_band, *((survey.reference,) if s.merger else ())}
+
+
 def counters_of(survey: Survey) -> tuple[str, ...]:
     """Counters of `select` in the order of the cuts; pools of separate types come after them."""
     band = survey.selection_band

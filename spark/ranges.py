@@ -23,7 +23,15 @@ import pyarrow.compute as pc
 
 from data import catalogue, columns, mapped, ranges
 from data.catalogue import ONE_OBJECT, OWN_RELEASE, missing
-from data.selection import CATEGORIES, Selection, completed, merging, passing, sorted_out
+from data.selection import (
+    CATEGORIES,
+    Selection,
+    completed,
+    merging,
+    of_cuts,
+    passing,
+    sorted_out,
+)
 from data.sky import Sieve, SkyTree, separation, unit_vectors
 from data.survey import Survey
 from lensjax.errors import InputError
@@ -62,13 +70,13 @@ def cut(
     is out of the ordinary or because it is to be refused: whoever reads it whole says why."""
     s = completed(s, survey)
     try:
-        found = ranges.opened(path, i, n, survey)
+        found = ranges.opened(path, i, n, survey, of_cuts(s, survey))
         if found is None:
             return None
         fits = isinstance(found, ranges.FitsRange)
         if fits and i == 0 and found.file.damaged_beside():
             return None
-        data_sum = found.data_sum() if fits else 0
+        data_sum = found.data_sum if fits else 0
         alive, counters, refused = passing(found, s, lenses, path, survey)
         kept, more = sorted_out(catalogue.take(found, alive), s, None, survey)
         every = np.arange(found.rows)
@@ -186,6 +194,8 @@ def _words(text: np.ndarray) -> Iterable[np.ndarray]:
     """A text column as 64-bit numbers, (n,) each, without blanks around the text."""
     if text.dtype.kind == "O":
         text = text.astype(str)
+    if not len(text):
+        return ()
     code = np.ascontiguousarray(text)
     blank = code.view(np.uint8) == ord(" ")
     if blank.any():
