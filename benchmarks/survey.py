@@ -32,6 +32,7 @@ from data.lenses import read as read_lenses
 from data.ranges import RANGE_BYTES
 from data.selection import Selection, completed
 from data.survey import default
+from lensjax.units import ZERO_POINT
 
 BRIGHT = "GRIZ"
 INFRARED = ("W1", "W2", "W3", "W4")
@@ -127,11 +128,10 @@ def with_astropy(path: Path, out: Path) -> int:
     s, names = completed(Selection(), default()), _columns()
     with fits.open(path) as hdus:
         data = hdus[1].data
-        frame = pd.DataFrame({n: np.asarray(data[n]) for n in names if n not in _TEXT})
-        frame = frame.astype({n: frame[n].dtype.newbyteorder("=") for n in frame})
+        frame = pd.DataFrame({n: _native(data[n]) for n in names if n not in _TEXT})
         for name in _TEXT:
             frame[name] = np.asarray(data[name]).astype(str)
-    kept = frame[_passes(frame, frame["TYPE"].isin(s.types), s)]
+    kept = frame[_passes(frame, frame["TYPE"].isin(s.types or ()), s)]
     kept.to_parquet(out, compression="zstd")
     return len(kept)
 
@@ -146,16 +146,27 @@ def with_a_map(path: Path, out: Path) -> int:
         start, rows = hdus[1].fileinfo()["datLoc"], hdus[1].header["NAXIS2"]
     data = np.memmap(path, layout(), "r", start, (rows,)).view(np.ndarray)
     flux = data["FLUX_Z"].astype(float)
-    at = np.flatnonzero(flux > 10 ** (0.4 * (22.5 - s.magnitude_max)))
-    at = at[np.isin(data["TYPE"][at], np.array(s.types, "S3"))]
+    at = np.flatnonzero(flux > _faintest(s))
+    at = at[np.isin(data["TYPE"][at], np.array(s.types or (), "S3"))]
     first = {n: data[n][at] for n in ("DEC", "MASKBITS", "NOBS_G", "NOBS_R", "NOBS_Z", "FLUX_Z")}
     at = at[_passes(first, np.ones(len(at), bool), s)]
     frame = pd.DataFrame(
-        {n: data[n][at].astype(data.dtype[n].newbyteorder("=")) for n in names if n not in _TEXT}
+        {n: _native(data[n][at]) for n in names if n not in _TEXT}
         | {n: data[n][at].astype(str) for n in _TEXT}
     )
     frame.to_parquet(out, compression="zstd")
     return len(frame)
+
+
+def _native(column: Any) -> np.ndarray:
+    """A column in this machine's byte order, as pandas wants it."""
+    value = np.asarray(column)
+    return value.astype(value.dtype.newbyteorder("="))
+
+
+def _faintest(s: Selection) -> float:
+    """Flux (nanomaggies) of the magnitude limit."""
+    return float(10 ** (0.4 * (ZERO_POINT - (s.magnitude_max or 0.0))))
 
 
 _TEXT = ("BRICKNAME", "TYPE")
@@ -181,22 +192,27 @@ def _passes(c: Any, kind: Any, s: Selection) -> Any:
         & ((c["MASKBITS"] & bits) == 0)
         & enough
         & (c["NOBS_Z"] >= s.nobs_min)
-        & (c["FLUX_Z"] > 10 ** (0.4 * (22.5 - s.magnitude_max)))
+        & (c["FLUX_Z"] > _faintest(s))
     )
 
 
-def timed(work: Callable[[Path], int], folder: Path, repeats: int) -> tuple[list[float], int]:
-    """Seconds of each try, and what it kept."""
-    seconds, kept = [], 0
+def timed(
+    work: Callable[[Path], int], folder: Path, repeats: int
+) -> tuple[list[float], list[float], int]:
+    """Seconds of each try, those that this process had a processor in each, and what was kept."""
+    seconds, processor, kept = [], [], 0
     for i in range(repeats):
-        start = time.perf_counter()
+        start, used = time.perf_counter(), time.process_time()
         kept = work(folder / f"{work.__name__}-{i}")
         seconds.append(time.perf_counter() - start)
-    return seconds, kept
+        processor.append(time.process_time() - used)
+    return seconds, processor, kept
 
 
 def main(q: Question) -> dict[str, Any]:
     """Measures, and writes the JSON file."""
+    import pandas as pd
+
     from spark.pool import negative_pool
     from spark.session import session
 
@@ -210,17 +226,20 @@ def main(q: Question) -> dict[str, Any]:
         lenses = _lenses(root)
         size = (root / "one.fits").stat().st_size
 
-        def pool(files: list[str], out: Path) -> int:
+        def pool(files: list[str], out: Path, engine: Any = spark) -> int:
             negative_pool(
-                *(spark, out, root, files, lenses, Selection()), range_bytes=q.range_mib * 2**20
+                *(engine, out, root, files, lenses, Selection()), range_bytes=q.range_mib * 2**20
             )
-            return int((out / "counts" / "pool.csv").read_text().splitlines()[-1].split(",")[-9])
+            return int(pd.read_csv(out / "counts" / "pool.csv")["kept"].iloc[-1])
 
         def astropy_and_pandas(out: Path) -> int:
             return with_astropy(root / "one.fits", out)
 
         def memory_map(out: Path) -> int:
             return with_a_map(root / "one.fits", out)
+
+        def pool_in_one_process(out: Path) -> int:
+            return pool(["one.fits"], out, None)
 
         def pool_of_one_file(out: Path) -> int:
             return pool(["one.fits"], out)
@@ -229,13 +248,15 @@ def main(q: Question) -> dict[str, Any]:
             return pool(many, out)
 
         pool(many[:1], root / "warm")  # Java and Python start
-        for work in (astropy_and_pandas, memory_map, pool_of_one_file, pool_of_many_files):
-            seconds, kept = timed(work, root, q.repeats)
+        alone = (astropy_and_pandas, memory_map, pool_in_one_process)
+        for work in (*alone, pool_of_one_file, pool_of_many_files):
+            seconds, processor, kept = timed(work, root, q.repeats)
             middle = statistics.median(seconds)
             lines.append(
                 {
                     "what": work.__name__,
                     "seconds": [round(s, 3) for s in seconds],
+                    "processor_seconds": [round(s, 3) for s in processor if work in alone],
                     "rows_per_second": round(q.rows / middle),
                     "kept": kept,
                     "load": round(os.getloadavg()[0], 2),

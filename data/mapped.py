@@ -33,7 +33,7 @@ ALL_ONES = 2**32 - 1
 BLOCK_BYTES = 1 << 18
 """bytes that are looked at together, so that they stay in the processor's cache"""
 _FORMATS = {"L": "S1", "B": "u1", "I": ">i2", "J": ">i4", "K": ">i8", "E": ">f4", "D": ">f8"}
-_SIZES = {**{"L": 1, "B": 1, "I": 2, "J": 4, "K": 8, "A": 1, "E": 4, "D": 8}, "C": 8, "M": 16}
+_SIZES = {"L": 1, "B": 1, "I": 2, "J": 4, "K": 8, "A": 1, "E": 4, "D": 8, "C": 8, "M": 16}
 _DESCRIPTORS = {"P": 8, "Q": 16}
 
 
@@ -132,7 +132,6 @@ class Mapped:
             ):
                 return True
         return False
-
 
     def values(self, name: str, stored: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """Values of a column in native byte order, and which of them are missing (None: none, or

@@ -54,9 +54,7 @@ def count(path: Path, range_bytes: int = RANGE_BYTES) -> int:
     return max(1, -(-path.stat().st_size // range_bytes))
 
 
-def opened(
-    path: Path, i: int, n: int, survey: Survey, first: Iterable[str] = ()
-) -> Range | None:
+def opened(path: Path, i: int, n: int, survey: Survey, first: Iterable[str] = ()) -> Range | None:
     """Range i of n of a file; None for a file, or a range, that has to be read whole.
 
     first: columns that will be asked for in most rows; they are read in one pass with the checksum.
@@ -77,7 +75,13 @@ def opened(
 
 
 class Range(Lazy):
-    """Some rows of a catalogue file. start: the first one, counted from 0."""
+    """Some rows of a catalogue file.
+
+    start: the first one, counted from 0. data_sum: what the rows contribute to the checksum of the
+    table's data, 0 where there is none.
+    """
+
+    data_sum = 0
 
     def __init__(self, path: Path, survey: Survey, present: tuple[str, ...], start: int, rows: int):
         self.path, self.survey, self.start, self.rows = path, survey, start, rows
@@ -89,6 +93,10 @@ class Range(Lazy):
     @abstractmethod
     def raw(self, name: str, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """Values of a column in some rows, and which are missing, as `cataloguefile.read`."""
+
+    def damaged_beside(self) -> bool:
+        """Whether a checksum of another part of the file is wrong."""
+        return False
 
     def __contains__(self, name: object) -> bool:
         return name == "galaxy_id" or name in self._present
@@ -124,8 +132,7 @@ class Range(Lazy):
 
 
 class FitsRange(Range):
-    """Rows of a mapped FITS table. file: the whole table. data_sum: what the rows contribute to the
-    checksum of its data."""
+    """Rows of a mapped FITS table. file: the whole table."""
 
     def __init__(
         self, file: mapped.Mapped, survey: Survey, start: int, stop: int, first: Iterable[str]
@@ -144,6 +151,9 @@ class FitsRange(Range):
         if file is None:
             return None
         return FitsRange(file, survey, file.rows * i // n, file.rows * (i + 1) // n, first)
+
+    def damaged_beside(self) -> bool:
+        return self.file.damaged_beside()
 
     def raw(self, name: str, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         stored = self._first[name] if name in self._first else self._data[name]

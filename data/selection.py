@@ -297,9 +297,7 @@ def sorted_out(
     kept["confuser_category"] = np.where(separate, "", category)
     kept[f"nobs_{band}_bin"] = nobs_bin(np.ma.getdata(kept[f"nobs_{band}"]))
     kept["type_bin"] = type_bin(kept["type"])
-    counters = {
-        pool: int((kept["pool"] == pool).sum()) for pool in ("N1", "N2", *s.separate_types)
-    }
+    counters = {pool: int((kept["pool"] == pool).sum()) for pool in ("N1", "N2", *s.separate_types)}
     counters |= {name: int((kept["confuser_category"] == name).sum()) for name in CATEGORIES}
     return kept, counters
 

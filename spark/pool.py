@@ -55,11 +55,16 @@ def negative_pool(
     that it refused, (path, reason). `refused_rows` tells the rows.
 
     paths: relative to `root`. lenses: every listed lens, whatever its grading. survey: the default
-    survey if none. range_bytes: of a file that one task reads. Raises InputError when a file is refused and on_bad_file is "stop", or when
-    every file is refused.
+    survey if none. range_bytes: of a file that one task reads. Raises InputError when a file is
+    refused and on_bad_file is "stop", or when every file is refused.
     """
     survey = survey or default()
-    shared = {"root": root, "selection": selection, "lenses": lenses, "survey": survey}
+    shared: dict[str, Any] = {
+        "root": root,
+        "selection": selection,
+        "lenses": lenses,
+        "survey": survey,
+    }
     items = list(zip(unique_names(paths), paths, strict=True))
     cuts = cut_ranges(spark, out / "pool", items, shared, range_bytes)
     files = [(name, (path, cuts.get(path, []))) for name, path in items]
@@ -112,7 +117,7 @@ def cut_ranges(
     done = finished(pool, ".parquet")
     root = known["root"]
     tasks = [
-        (f"{name[: LONGEST - 12]}-{f}-{i}", (path, i, n))
+        (f"{name[: LONGEST - 30]}-{f}-{i}-of-{n}", (path, i, n))
         for f, (name, path) in enumerate(items)
         if name not in done and (n := count(root / path, range_bytes)) > 1
         for i in range(n)
@@ -138,9 +143,7 @@ def _cut_range(
     survey: Survey,
 ) -> dict[str, Any]:
     path, i, n = task
-    return ranges.write(
-        temporary, ranges.cut(root / path, i, n, selection, lenses.tree(), survey)
-    )
+    return ranges.write(temporary, ranges.cut(root / path, i, n, selection, lenses.tree(), survey))
 
 
 def _select_file(task: tuple[str, Ranges], temporary: Path, **shared: Any) -> dict[str, Any]:

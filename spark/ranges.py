@@ -2,8 +2,9 @@
 
 A range is cut by itself (`cut`). What depends on the whole file is done when its ranges are put
 together (`joined`): neighbours that make a merger, names that stand at two places, and checksums.
-For that a range hands on, beside the rows that it keeps, the name's hash, position and flux of every
-row, 32 bytes each. So the pool of a file has the same bytes however many ranges it was cut into.
+For that a range hands on, beside the rows that it keeps, every row's position, flux and a hash of
+its name, 32 bytes in all. So the pool of a file has the same bytes however many ranges it was cut
+into.
 
 Putting together takes 8 bytes a row of the file, the file's part of the pool, and the neighbours
 near it; what the ranges hand on is mapped from disk.
@@ -73,10 +74,8 @@ def cut(
         found = ranges.opened(path, i, n, survey, of_cuts(s, survey))
         if found is None:
             return None
-        fits = isinstance(found, ranges.FitsRange)
-        if fits and i == 0 and found.file.damaged_beside():
+        if i == 0 and found.damaged_beside():
             return None
-        data_sum = found.data_sum if fits else 0
         alive, counters, refused = passing(found, s, lenses, path, survey)
         kept, more = sorted_out(catalogue.take(found, alive), s, None, survey)
         every = np.arange(found.rows)
@@ -88,7 +87,7 @@ def cut(
             [(row + found.start, reason) for row, reason in refused[:LISTED]],
             len(refused),
             int(release.max()) if len(release) else None,
-            data_sum,
+            found.data_sum,
         )
     except InputError:
         return None
@@ -253,9 +252,7 @@ def _with_mergers(
         passed = np.flatnonzero(sieve.passes(others[0], others[1]))
         near.append(tuple(c[passed] for c in others))
     names = ("ra", "dec", name)
-    every = dict(
-        zip(names, (np.concatenate(c) for c in zip(*near, (ra, dec, flux), strict=True)))
-    )
+    every = dict(zip(names, (np.concatenate(c) for c in zip(*near, (ra, dec, flux), strict=True))))
     rows = np.arange(len(every["ra"]) - len(plain), len(every["ra"]))
     merger = np.zeros(kept.num_rows, bool)
     merger[plain] = merging(every, rows, s, survey)

@@ -1,11 +1,13 @@
 """Columns and checksums of a mapped FITS table are those that astropy gives."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from astropy.io import fits
 
 from data import mapped
-from data.sky import SkyTree, Sieve, unit_vectors
+from data.sky import Sieve, SkyTree, unit_vectors
 
 FORMS = {"B": np.uint8, "I": np.int16, "J": np.int32, "K": np.int64, "E": np.float32, "D": float}
 
@@ -36,7 +38,7 @@ def test_values_and_sums_are_those_of_astropy(tmp_path, extra):
         assert int(hdus[1].header["DATASUM"]) == mapped.checksum(
             path, table.part.data, table.part.end
         )
-        for start, stop in zip(cuts, cuts[1:], strict=False):
+        for start, stop in pairwise(cuts):
             view, first, part = table.read(start, stop, ["CI", "text"])
             total += part
             for name in table.names:

@@ -1,4 +1,4 @@
-"""A pool has the same bytes however its files are cut into ranges, and every row is accounted for."""
+"""A pool has the same bytes however its files are cut into ranges; every row is accounted for."""
 
 import io
 
@@ -63,7 +63,9 @@ def root(tmp_path_factory):
     write(root / "b.fits", sweep(2, rows=HALF), checksum=False)
     pq.write_table(pa.Table.from_pandas(_frame(table)), root / "p.parquet", row_group_size=90)
     far = [("far", 200.0, -80.0, "probable")]
-    near = [(f"L{i}", table["RA"][i], table["DEC"][i] + 3 / 3600, "probable") for i in range(51, 60)]
+    near = [
+        (f"L{i}", table["RA"][i], table["DEC"][i] + 3 / 3600, "probable") for i in range(51, 60)
+    ]
     write_lenses(root / "l.csv", far + near)
     return root
 
