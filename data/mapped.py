@@ -24,6 +24,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+Declared = tuple[int | None, int | None]
+"""DATASUM of a table's header, and the sum of the header itself if it has a CHECKSUM"""
 BLOCK = 2880
 """bytes; FITS pads headers and data to a multiple of it"""
 WORD = 4
@@ -111,14 +113,10 @@ class Mapped:
         """Where the words of a row begin, counted from `begin`."""
         return row * self.width // WORD * WORD - begin
 
-    def damaged(self, datasum: int) -> str:
-        """What a checksum says is wrong with the table, whose data has this sum; "" if nothing."""
+    def declared(self) -> Declared:
+        """What the table's header says of sums."""
         p = self.part
-        if p.datasum is not None and (p.datasum - datasum) % ALL_ONES:
-            return f"DATASUM of the table is {p.datasum}, its data gives {datasum}"
-        if p.checksum and (datasum + checksum(self.path, p.begin, p.data)) % ALL_ONES:
-            return "CHECKSUM of the table is not that of its header and data"
-        return ""
+        return p.datasum, checksum(self.path, p.begin, p.data) if p.checksum else None
 
     def damaged_beside(self) -> bool:
         """Whether a checksum of another part of the file is wrong."""
@@ -166,6 +164,16 @@ def opened(path: Path, wanted: dict[str, str]) -> Mapped | None:
         return None
 
 
+def damaged(said: Declared, data_sum: int) -> str:
+    """What a checksum says is wrong with a table whose data has this sum; "" if nothing."""
+    datasum, header = said
+    if datasum is not None and (datasum - data_sum) % ALL_ONES:
+        return "DATASUM of the table is not that of its data"
+    if header is not None and (header + data_sum) % ALL_ONES:
+        return "CHECKSUM of the table is not that of its header and data"
+    return ""
+
+
 def checksum(path: Path, start: int, stop: int) -> int:
     """Sum of the 32-bit words of a file from offset start to stop, as FITS counts it: between 0 and
     2^32 - 1."""
@@ -186,7 +194,7 @@ def _sum(content: np.ndarray) -> int:
     return high + (both - (high << 32)) % 2**64 + odd
 
 
-def _parts(handle: BinaryIO) -> list[tuple[Any, Part]]:
+def _parts(handle: BinaryIO) -> list[tuple[dict[str, Any], Part]]:
     """Every header of a FITS file with its place. Raises what astropy raises on damaged ones, and
     ValueError for a file that is shorter than its headers say, or longer."""
     from astropy.io import fits
@@ -196,22 +204,24 @@ def _parts(handle: BinaryIO) -> list[tuple[Any, Part]]:
     while at < size:
         handle.seek(at)
         header = fits.Header.fromfile(handle)
+        # A look into a Header costs far more than one into a dict; of doubles the first one counts.
+        facts = {card.keyword: card.value for card in reversed(list(header.cards))}
         data = handle.tell()
-        sides = [header[f"NAXIS{i + 1}"] for i in range(header["NAXIS"])]
-        values = header.get("GCOUNT", 1) * (header.get("PCOUNT", 0) + math.prod(sides))
-        length = abs(header["BITPIX"]) // 8 * values if sides else 0
+        sides = [facts[f"NAXIS{i + 1}"] for i in range(facts["NAXIS"])]
+        values = facts.get("GCOUNT", 1) * (facts.get("PCOUNT", 0) + math.prod(sides))
+        length = abs(facts["BITPIX"]) // 8 * values if sides else 0
         end = data + -(-length // BLOCK) * BLOCK
-        if length < 0 or end > size or (not at and header.get("SIMPLE") is not True):
+        if length < 0 or end > size or (not at and facts.get("SIMPLE") is not True):
             raise ValueError("truncated")
-        given = str(header.get("DATASUM", "")).strip()
-        has = bool(str(header.get("CHECKSUM", "")).strip())
-        found.append((header, Part(at, data, end, int(given) if given else None, has)))
+        given = str(facts.get("DATASUM", "")).strip()
+        has = bool(str(facts.get("CHECKSUM", "")).strip())
+        found.append((facts, Part(at, data, end, int(given) if given else None, has)))
         at = end
     return found
 
 
 def _described(
-    path: Path, header: Any, part: Part, others: tuple[Part, ...], wanted: dict[str, str]
+    path: Path, header: dict[str, Any], part: Part, others: tuple[Part, ...], wanted: dict[str, str]
 ) -> Mapped | None:
     """The table that a header describes, or None."""
     offset = 0

@@ -77,10 +77,11 @@ def opened(path: Path, i: int, n: int, survey: Survey, first: Iterable[str] = ()
 class Range(Lazy):
     """Some rows of a catalogue file.
 
-    start: the first one, counted from 0. data_sum: what the rows contribute to the checksum of the
-    table's data, 0 where there is none.
+    start: the first one, counted from 0. declared: sums that the file says. data_sum: what the rows
+    contribute to that of the table's data, 0 where there is none.
     """
 
+    declared: mapped.Declared = (None, None)
     data_sum = 0
 
     def __init__(self, path: Path, survey: Survey, present: tuple[str, ...], start: int, rows: int):
@@ -138,7 +139,7 @@ class FitsRange(Range):
         self, file: mapped.Mapped, survey: Survey, start: int, stop: int, first: Iterable[str]
     ):
         super().__init__(file.path, survey, file.names, start, stop - start)
-        self.file = file
+        self.file, self.declared = file, file.declared()
         there = [name for name in first if name in file.names]
         self._data, self._first, self.data_sum = file.read(start, stop, there)
 

@@ -177,7 +177,7 @@ def select_file(
     else:
         only = ranges.cut(root / path, 0, 1, selection, lenses.tree(), survey)
         parts = [only] if only else None
-    found = ranges.joined(root / path, parts, selection, survey) if parts else None
+    found = ranges.joined(parts, selection, survey) if parts else None
     arrow, counters, refused, total, release = found or _judged_whole(
         root / path, selection, lenses, survey
     )

@@ -53,6 +53,7 @@ class Cut:
     (0: none), position and flux in the reference band; none where no file-wide question needs it.
     counters: of the range. refused: the first LISTED rows (counted from 1 in the file; reason).
     refusals: how many there are. release: the latest. data_sum: part of the checksum.
+    declared: sums that the file says, the same in all of its ranges.
     """
 
     kept: pa.Table
@@ -62,6 +63,7 @@ class Cut:
     refusals: int
     release: int | None
     data_sum: int
+    declared: mapped.Declared
 
 
 def cut(
@@ -88,22 +90,21 @@ def cut(
             len(refused),
             int(release.max()) if len(release) else None,
             found.data_sum,
+            found.declared,
         )
     except InputError:
         return None
 
 
 def joined(
-    path: Path, cuts: Sequence[Cut], s: Selection, survey: Survey
+    cuts: Sequence[Cut], s: Selection, survey: Survey
 ) -> tuple[pa.Table, dict[str, int], list[tuple[int, str]], int, int | None] | None:
     """A file's part of the pool from its ranges in order: rows, counters, refused rows, how many of
     these there are, and the latest release. None where the file has to be judged whole, because a
     checksum is wrong or one name seems to stand at two places."""
     s = completed(s, survey)
-    if path.name.lower().endswith((".fits", ".fit")):
-        file = mapped.opened(path, catalogue.wanted(survey))
-        if file is None or file.damaged(sum(c.data_sum for c in cuts)):
-            return None
+    if mapped.damaged(cuts[0].declared, sum(c.data_sum for c in cuts)):
+        return None
     if _name_at_two_places([c.around for c in cuts]):
         return None
     kept = pa.concat_tables([c.kept for c in cuts]).combine_chunks()
@@ -141,8 +142,14 @@ def write(path: Path, found: Cut | None) -> dict[str, Any]:
                 stream.write_table(table)
     if found is None:
         return {"whole": True}
-    facts = {"counters": found.counters, "refused": found.refused, "refusals": found.refusals}
-    return {"cut": json.dumps(facts | {"release": found.release, "data_sum": found.data_sum})}
+    facts: dict[str, Any] = {
+        "counters": found.counters,
+        "refused": found.refused,
+        "refusals": found.refusals,
+    }
+    facts |= {"release": found.release}
+    facts |= {"data_sum": found.data_sum, "declared": found.declared}
+    return {"cut": json.dumps(facts)}
 
 
 def read(path: Path, facts: str) -> Cut:
@@ -151,6 +158,7 @@ def read(path: Path, facts: str) -> Cut:
         kept = pa.ipc.open_stream(source).read_all()
         around = pa.ipc.open_stream(source).read_all()
     known = json.loads(facts)
+    known["declared"] = tuple(known["declared"])
     known["refused"] = [(row, reason) for row, reason in known["refused"]]
     return Cut(kept=kept, around=around, **known)
 
