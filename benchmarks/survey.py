@@ -55,7 +55,8 @@ class Question:
 
 
 def layout() -> np.dtype:
-    """Columns of a sweep as legacysurvey.org/dr10/files says, in the file's byte order."""
+    """Columns of a sweep after legacysurvey.org/dr10/files, in the file's byte order. The list has
+    not been compared with a file of DR10; of the cuts and the pool every column is there."""
     every = (*BRIGHT, *INFRARED)
     two = ("W1", "W2")
     f4, i2 = ">f4", ">i2"

@@ -11,7 +11,8 @@ either way.
 
 A range has at most RANGE_BYTES bytes of its file, a row group of Parquet more if the file has such
 row groups. Mapped pages belong to the operating system, which may drop them; what a range holds of
-its own is a few columns of its rows, and all columns of the rows that are kept.
+its own is a few columns of its rows, and all columns of the rows that are kept: 46 MiB for 200,000
+rows of a sweep of which one in seventeen is kept.
 """
 
 from __future__ import annotations

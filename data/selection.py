@@ -214,8 +214,9 @@ def passing(
     `judged` gives them.
 
     s: completed. A row is looked at cut by cut until the first that it fails, because the counters
-    say that one. So a column is read in no more rows than the counters need, and of the columns
-    that no cut needs nothing is read.
+    say that one; a cut that removes many rows cannot go before one that is counted before it,
+    because the rows that both remove are the earlier one's. So a column is asked for in no more
+    rows than the counters need, and no column that no cut needs is asked for.
     """
     option = ("ebv",) if s.ebv_max is not None else ()
     require(columns, needed(survey) + option, where, "the negative pool", survey)
