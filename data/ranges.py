@@ -42,7 +42,7 @@ from lensjax.errors import InputError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-RANGE_BYTES = 256 * 2**20
+RANGE_BYTES = 128 * 2**20
 """Bytes of a file that are one range. A sweep of DR10 has about a kilobyte a row."""
 _DIRECT = ("ra", "dec", "brickname", "objid", "shape_r", "sersic")
 """Columns without which a table is read whole, because others have to be made from what is there"""
