@@ -196,8 +196,8 @@ def _share(inside: np.ndarray) -> tuple[float, float]:
 def table(found: dict[str, Any]) -> str:
     """Markdown of the results."""
     lines = [
-        f"{found['mocks']} mocks, of which {found['not_fitted']} ended at a bad χ² after {STARTS} "
-        f"starts; {sum(n > 1 for n in found['starts'])} needed more",
+        f"{found['mocks']} mocks, of which {found['not_fitted']} ended at a bad χ² after "
+        f"{STARTS} starts; {sum(n > 1 for n in found['starts'])} needed more",
         f"than one. A fit takes {np.median(found['steps']):.0f} steps and "
         f"{found['seconds_a_fit']:.1f} s of one core (medians).",
         "",

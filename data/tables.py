@@ -7,6 +7,9 @@ from typing import Any
 
 from lensjax.errors import InputError
 
+NOTHING = ("", "nan", "null", "none", "na", "n/a", "--")
+"""Texts, in small letters, by which tables say that there is no value."""
+
 
 def read(path: Path) -> dict[str, list[Any]]:
     """A table as lists of Python values by column; empty text, NaN and masked values are None."""
@@ -45,5 +48,5 @@ def _value(value: Any) -> Any:
         value = value.decode("utf-8", "replace")
     if isinstance(value, str):
         value = value.strip()
-        return None if value.lower() in ("", "nan", "null", "none", "na", "n/a", "--") else value
+        return None if value.lower() in NOTHING else value
     return None if value is None or value != value else value

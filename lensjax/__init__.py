@@ -66,6 +66,7 @@ if TYPE_CHECKING:
     from lensjax.photometry import magnitudes as magnitudes
     from lensjax.photometry import nanomaggies as nanomaggies
     from lensjax.photometry import psfdepth_from_m5 as psfdepth_from_m5
+    from lensjax.pixelflux import pixel_flux as pixel_flux
     from lensjax.points import lensed_point as lensed_point
     from lensjax.points import point_sources as point_sources
     from lensjax.prior import prior_from as prior_from
@@ -82,7 +83,7 @@ if TYPE_CHECKING:
 _HOMES = (
     *("component", "errors", "grid", "mass", "light", "scene", "psf", "psfex", "rendering"),
     *("prior", "injection", "noise", "photometry", "checks", "cosmology", "coolest"),
-    *("images", "points", "critical", "likelihood", "unconstrained"),
+    *("images", "points", "critical", "likelihood", "unconstrained", "pixelflux"),
 )
 """Modules whose public names are names of lensjax, in the order in which they are looked
 through."""

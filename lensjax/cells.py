@@ -34,7 +34,7 @@ from lensjax.apart import apart
 from lensjax.choose import largest
 from lensjax.grid import PixelGrid
 from lensjax.light import Light
-from lensjax.mass import Mass
+from lensjax.mass import Mass, trace
 from lensjax.once import split
 from lensjax.spreading import (
     BLOCK,
@@ -126,7 +126,7 @@ def uniform(
 
     @jax.checkpoint
     def add(total, step):
-        return total + view.shine(light, view.trace(mass, x + step[0], y + step[1])), None
+        return total + view.shine(light, trace(mass, x + step[0], y + step[1])), None
 
     rule = midpoints(count)
     total, _ = lax.scan(
@@ -166,15 +166,6 @@ class _View:
         self.once = mass, light.prepared()
 
     @staticmethod
-    def trace(mass: tuple[Mass, ...], x: Array, y: Array) -> Complex[Array, "..."]:
-        """beta of the rays at x, y."""
-        bx, by = x, y
-        for m in mass:
-            ax, ay = m.deflection(x, y)
-            bx, by = bx - ax, by - ay
-        return lax.complex(bx, by)
-
-    @staticmethod
     def shine(light: Light, beta: Complex[Array, "..."]) -> Float[Array, "..."]:
         """Brightness where they arrive."""
         return light.brightness(beta.real, beta.imag)
@@ -182,7 +173,7 @@ class _View:
     def _seen(self, once, x: Array, y: Array) -> Array:
         """Brightness at the rays x, y."""
         mass, light = once
-        return self.shine(light, self.trace(mass, x, y))
+        return self.shine(light, trace(mass, x, y))
 
     def look(
         self, x: Float[Array, " K"], y: Float[Array, " K"], side: float, split: int, rule: Rule
@@ -200,7 +191,7 @@ class _View:
         cx, cy = centres.real.ravel(), centres.imag.ravel()
         step = side / split
         step_x, step_y = (jnp.asarray(r[:, None] * step, x.dtype) for r in (rule.x, rule.y))
-        beta = apart(lambda mass, cx, cy: self.trace(mass, cx + step_x, cy + step_y), mass, cx, cy)
+        beta = apart(lambda mass, cx, cy: trace(mass, cx + step_x, cy + step_y), mass, cx, cy)
         value = apart(self.shine, light, beta)
         return _Cells(
             cx, cy, rule, step, value, self._need((mass, light), cx, cy, beta, value, step, rule)

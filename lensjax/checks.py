@@ -69,13 +69,22 @@ def _rebuilt(thing: Any, domain: Domain, normalised: bool) -> Any:
 
 def check(scene: Any, grid: PixelGrid, psf: Any) -> None:
     """Refuses a scene or PSF outside the renderer's domain: see `render`. Raises InputError."""
-    if not isinstance(grid, PixelGrid):
-        raise InputError(f"grid = {grid!r}: give PixelGrid(size, scale)")
     if not hasattr(psf, "transfer") or any(value is None for value in vars(psf).values()):
         raise InputError(
             f"psf = {psf!r}: give a Gaussian, Moffat or PixelKernel; a host whose PSF is not known "
             "cannot be injected into"
         )
+    check_scene(scene, grid)
+    _check_values(psf)
+    if hasattr(psf, "check"):
+        psf.check(grid)
+    _check_bands(scene, psf)
+
+
+def check_scene(scene: Any, grid: PixelGrid) -> None:
+    """Refuses a scene outside the renderer's domain, or what is no grid. Raises InputError."""
+    if not isinstance(grid, PixelGrid):
+        raise InputError(f"grid = {grid!r}: give PixelGrid(size, scale)")
     if not hasattr(scene, "lens_light") or not (scene.source or scene.lens_light):
         raise InputError("Scene has no source: give Scene(source=Sersic(...)) or a tuple of lights")
     for name, base in (("lens", Mass), ("source", Light), ("lens_light", Light)):
@@ -85,7 +94,16 @@ def check(scene: Any, grid: PixelGrid, psf: Any) -> None:
                     f"Scene {name} holds a {type(part).__name__}, which is no {base.__name__}: "
                     "give Scene(lens=(masses), source=(lights), lens_light=(lights))"
                 )
-    for leaf in _leaves((scene, psf)):
+    _check_values(scene)
+    for name in ("lens", "source", "lens_light"):
+        for i, component in enumerate(getattr(scene, name)):
+            component.check(_numbered(name, i, len(getattr(scene, name))))
+    _check_bands(scene)
+
+
+def _check_values(thing: Any) -> None:
+    """Refuses values outside their domains, and images and kernels that cannot be normalised."""
+    for leaf in _leaves(thing):
         check_value(leaf.label, leaf.value, leaf.domain)
         total = _total(leaf.value) if leaf.normalised else 1.0
         if not isinstance(total, jax.core.Tracer) and not (np.asarray(total) > 0).all():
@@ -93,20 +111,16 @@ def check(scene: Any, grid: PixelGrid, psf: Any) -> None:
                 f"{leaf.label}: the sum of an image or kernel is {float(np.min(total)):g}: "
                 "it should be larger than 0"
             )
-    for name in ("lens", "source", "lens_light"):
-        for i, component in enumerate(getattr(scene, name)):
-            component.check(_numbered(name, i, len(getattr(scene, name))))
-    if hasattr(psf, "check"):
-        psf.check(grid)
-    _check_bands(scene, psf)
 
 
-def _check_bands(scene: Any, psf: Any) -> None:
+def _check_bands(scene: Any, psf: Any = None) -> None:
     """Every band needs its own flux and PSF, or one for all."""
-    names = [f.name for f in _dynamic(psf)]
+    names = [] if psf is None else [f.name for f in _dynamic(psf)]
     bands = {name: np.shape(getattr(psf, name)) for name in names}
     lights = (*scene.source, *scene.lens_light)
-    bands |= {f"{type(light).__name__} flux": np.shape(light.flux) for light in lights}
+    for i, light in enumerate(lights):
+        name = _numbered(type(light).__name__, i, len(lights))
+        bands[f"{name} flux"] = np.shape(light.flux)
     for name, shape in bands.items():
         if len(shape) > (3 if name == "kernel" else 1):
             raise InputError(

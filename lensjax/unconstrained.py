@@ -12,8 +12,9 @@ z on the whole line stands for
 
 An axis ratio ends at q = 1, where the angle means nothing; in the ellipticity $e = f (\cos 2\phi,
 \sin 2\phi)$ with $f = (1 - q)/(1 + q)$ there is no end, but the middle of the unit disc. So a
-component's q and phi together are the pair z with $e = z/\sqrt{1 + |z|^2}$. A round component is
-put at f = ROUND, because (q, phi) have no derivative in e at q = 1.
+component's q and phi together are the pair z with $e = f_m z/\sqrt{1 + |z|^2}$, where f_m belongs
+to the smallest axis ratio of the domain. A round component is put at f = ROUND, because (q, phi)
+have no derivative in e at q = 1.
 
 The log-determinant that comes with a scene makes ln L plus it the density in z for a prior that is
 flat in the domains: in theta_e, a flux, a place, and in e (not in q and phi, which would pile up at
@@ -83,7 +84,7 @@ class Restore:
             start += group.size
             if isinstance(group, _Pair):
                 z1, z2 = part.reshape(2, *group.q.shape)
-                values[group.q.at], values[group.phi.at], change = _shape(z1, z2)
+                values[group.q.at], values[group.phi.at], change = _shape(z1, z2, group.q.domain)
             else:
                 values[group.at], change = _bounded(part.reshape(group.shape), group.domain)
             total = total + jnp.sum(change)
@@ -188,9 +189,9 @@ def _coordinates(group: _Leaf | _Pair, values: Sequence[Array]) -> Float[Array, 
             return jnp.log(domain.high - value).ravel()
         return (jnp.log(value - domain.low) - jnp.log(domain.high - value)).ravel()
     q, phi = values[group.q.at], values[group.phi.at]
-    _check(group.q.name, q, group.q.domain)
+    _check(group.q.name, q, group.q.domain._replace(ends="(]"))
     _check(group.phi.name, phi, group.phi.domain)
-    f = jnp.maximum((1 - q) / (1 + q), ROUND)
+    f = jnp.maximum((1 - q) / (1 + q), ROUND) / _flattest(group.q.domain)
     r = f / jnp.sqrt((1 - f) * (1 + f))
     return jnp.concatenate([(r * jnp.cos(2 * phi)).ravel(), (r * jnp.sin(2 * phi)).ravel()])
 
@@ -220,13 +221,20 @@ def _bounded(z: Array, domain: Domain) -> tuple[Array, Array]:
     return domain.low + width * jax.nn.sigmoid(z), slope
 
 
-def _shape(z1: Array, z2: Array) -> tuple[Array, Array, Array]:
-    """q, phi, and ln |det d e/d z| = -2 ln(1 + |z|^2). At z = 0, which is a single point, phi is 0
-    and the derivatives of q and phi are too."""
+def _flattest(domain: Domain) -> float:
+    """Modulus of the ellipticity of the smallest axis ratio."""
+    return (1 - domain.low) / (1 + domain.low)
+
+
+def _shape(z1: Array, z2: Array, domain: Domain) -> tuple[Array, Array, Array]:
+    """q, phi, and ln |det d e/d z| = 2 ln f_m - 2 ln(1 + |z|^2). At z = 0, which is a single point,
+    phi is 0 and the derivatives of q and phi are too. domain: of q."""
+    largest = _flattest(domain)
     square = z1 * z1 + z2 * z2
     is_round = square == 0
     safe = jnp.where(is_round, 1.0, square)
-    f = jnp.where(is_round, 0.0, jnp.sqrt(safe / (1 + safe)))
+    f = largest * jnp.where(is_round, 0.0, jnp.sqrt(safe / (1 + safe)))
     phi = 0.5 * jnp.arctan2(z2, jnp.where(is_round, 1.0, z1))
     phi = jnp.where(is_round, 0.0, phi)
-    return (1 - f) / (1 + f), phi, -2 * jnp.log1p(square)
+    q = jnp.maximum((1 - f) / (1 + f), domain.low)
+    return q, phi, 2 * np.log(largest) - 2 * jnp.log1p(square)

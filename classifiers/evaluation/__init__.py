@@ -9,6 +9,16 @@ figures     a number with its interval, or the reason why there is none
 thresholds  scores for a wanted false-positive rate
 strata      the same figures by tier, type, conditions and kind of confuser
 verb        from a survey and a finder to tables
+
+Of any finder, from a table of its scores:
+
+predictions a table of scores, checked at the door
+diagrams    ROC, precision and recall, reliability as tables
+calibrators scores into probabilities, fitted on validation objects
+comparison  two finders on the same objects
+composition what a list for inspection will hold
+judging     all of it
+judge_verb  the verb `judge`
 """
 
 from __future__ import annotations

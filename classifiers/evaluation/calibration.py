@@ -7,10 +7,13 @@ there are fewer bins.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from jaxtyping import Float, Int
 
 BINS = 15
+EPS = float(np.finfo(np.float64).eps)
 
 
 def edges(score: Float[np.ndarray, " n"], bins: int = BINS) -> list[np.ndarray]:
@@ -27,18 +30,40 @@ def edges(score: Float[np.ndarray, " n"], bins: int = BINS) -> list[np.ndarray]:
     return [part for part in np.split(order, cuts) if len(part)]
 
 
-def _sums(
-    label: np.ndarray, score: np.ndarray, weight: np.ndarray | None, bins: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Objects, lenses, and sum of scores of each bin, with leading axes of the weights."""
-    parts = edges(score, bins)
-    order, starts = np.concatenate(parts), np.cumsum([0, *map(len, parts[:-1])])
-    weight = np.ones(len(label)) if weight is None else np.asarray(weight)
-    number, lenses, promised = (
-        np.add.reduceat((weight * x)[..., order], starts, axis=-1)
-        for x in (np.ones(len(label)), label, score)
-    )
-    return number, lenses, promised
+@dataclass(frozen=True)
+class Binned:
+    """A sample cut into bins: order (n,), the place of each object, bin after bin; starts (b,), the
+    place where each bin begins; residual (n,), label minus score, in that order."""
+
+    order: Int[np.ndarray, " n"]
+    starts: Int[np.ndarray, " b"]
+    residual: Float[np.ndarray, " n"]
+
+    @classmethod
+    def of(
+        cls, label: Float[np.ndarray, " n"], score: Float[np.ndarray, " n"], bins: int = BINS
+    ) -> Binned:
+        """Bins as `edges` cuts them, highest scores first: the order of a `metrics.Sample` stays
+        as it is. Of a sample that is not empty."""
+        label, score = np.asarray(label, np.float64), np.asarray(score, np.float64)
+        order = np.argsort(-score, kind="stable")
+        sizes = [len(part) for part in edges(score, bins)][::-1]
+        return cls(order, np.cumsum([0, *sizes[:-1]]), (label - score)[order])
+
+    def gaps(self, weight: Float[np.ndarray, "*r n"]) -> Float[np.ndarray, "*r b"]:
+        """|lenses - sum of scores| in each bin, for weights in the order of the bins."""
+        stops = [*self.starts[1:], len(self.residual)]
+        parts = [weight[..., i:j] @ self.residual[i:j] for i, j in zip(self.starts, stops)]
+        return np.abs(np.stack(parts, axis=-1))
+
+    def ece(self, weight: Float[np.ndarray, "*r n"]) -> Float[np.ndarray, " *r"]:
+        """As the function `ece`, for weights in the order of the bins."""
+        return np.sum(self.gaps(weight), axis=-1) / np.sum(weight, axis=-1)
+
+    def mce(self, weight: Float[np.ndarray, "*r n"]) -> Float[np.ndarray, " *r"]:
+        """As the function `mce`, for weights in the order of the bins."""
+        number = np.add.reduceat(weight, self.starts, axis=-1)
+        return np.max(self.gaps(weight) / np.maximum(number, 1e-12), axis=-1)
 
 
 def reliability(
@@ -71,10 +96,8 @@ def ece(
 
     weight: leading axes of resampling counts; the bins stay those of the sample itself.
     """
-    number, lenses, promised = _sums(
-        np.asarray(label, float), np.asarray(score, float), weight, bins
-    )
-    return np.sum(np.abs(lenses - promised), axis=-1) / np.sum(number, axis=-1)
+    binned = Binned.of(label, score, bins)
+    return binned.ece(_ordered(weight, binned.order))
 
 
 def mce(
@@ -85,7 +108,45 @@ def mce(
 ) -> np.ndarray:
     """Maximum calibration error: the largest |observed fraction - mean score| of a bin (Guo et al.
     2017, equation 5)."""
-    number, lenses, promised = _sums(
-        np.asarray(label, float), np.asarray(score, float), weight, bins
-    )
-    return np.max(np.abs(lenses - promised) / np.maximum(number, 1e-12), axis=-1)
+    binned = Binned.of(label, score, bins)
+    return binned.mce(_ordered(weight, binned.order))
+
+
+def by_chance(
+    score: Float[np.ndarray, " n"],
+    weight: Float[np.ndarray, " n"] | None = None,
+    bins: int = BINS,
+    number: int = 200,
+    seed: int = 0,
+) -> dict[str, Float[np.ndarray, " r"]]:
+    """ECE and MCE (`ece`, `mce`) that perfectly calibrated scores would have in `number` samples of
+    these: errors are never negative, and what is not above these says nothing against a finder."""
+    score = np.asarray(score, np.float64)
+    binned = Binned.of(np.zeros(len(score)), score, bins)
+    weight, ordered = _ordered(weight, binned.order), score[binned.order]
+    rng, found = np.random.default_rng(seed), []
+    for _ in range(number):
+        drawn = Binned(binned.order, binned.starts, (rng.random(len(score)) < ordered) - ordered)
+        found.append((drawn.ece(weight), drawn.mce(weight)))
+    return dict(zip(("ece", "mce"), np.array(found).T))
+
+
+def brier(
+    label: Float[np.ndarray, " n"], score: Float[np.ndarray, " n"]
+) -> Float[np.ndarray, " n"]:
+    """Squared difference of score and outcome of each object; its mean is the Brier score (Brier
+    1950, Monthly Weather Review 78, 1)."""
+    return (np.asarray(score, np.float64) - label) ** 2
+
+
+def log_loss(
+    label: Float[np.ndarray, " n"], score: Float[np.ndarray, " n"]
+) -> Float[np.ndarray, " n"]:
+    """Minus the logarithm of the probability that each object's outcome was given. Scores are kept
+    a rounding error away from 0 and 1, as scikit-learn does: a certain and wrong score costs 36."""
+    p = np.clip(np.asarray(score, np.float64), EPS, 1 - EPS)
+    return -np.where(np.asarray(label) == 1, np.log(p), np.log1p(-p))
+
+
+def _ordered(weight: np.ndarray | None, order: np.ndarray) -> np.ndarray:
+    return np.ones(len(order)) if weight is None else np.asarray(weight, np.float64)[..., order]

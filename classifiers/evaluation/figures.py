@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from classifiers.evaluation import bootstrap, calibration, metrics
-from classifiers.intervals import jeffreys
+from classifiers.evaluation.thresholds import insufficient
+from classifiers.intervals import FEW_GROUPS, jeffreys
 
 Figure = dict[str, Any]
 BOUNDS = ("lo68", "hi68", "lo95", "hi95")
+RATES = {f"recall_at_fpr_1e-{k}": 10.0**-k for k in (2, 3, 4)}
+"""Names of recalls at a false-positive rate."""
+FEW = {"tpr0": 1, "tpr10": 10}
+"""Names of recalls with fewer than so many false positives."""
+NAMES = (
+    *("roc_auc", "average_precision", *RATES, "precision_at_recall_0.9"),
+    *("recall_at_precision_0.9", "ece", "mce", "brier", "log_loss"),
+)
+"""The metrics of `ranking`."""
 
 
 def lacking(minimum: int, lenses: int | None = None, others: int | None = None) -> str:
@@ -31,6 +41,15 @@ def lacking(minimum: int, lenses: int | None = None, others: int | None = None) 
     )
 
 
+def few_cells(blocks: np.ndarray | None) -> str:
+    """ "ok", or that there are fewer cells than tell how much cells differ: with one cell every
+    resample is the sample."""
+    cells = FEW_GROUPS if blocks is None else len(np.unique(blocks))
+    if cells >= FEW_GROUPS:
+        return "ok"
+    return f"insufficient: {cells} cells of the sky, at least {FEW_GROUPS} needed to draw them"
+
+
 def nothing(status: str) -> Figure:
     """A figure without a number."""
     return {"value": None, **dict.fromkeys(BOUNDS), "status": status}
@@ -47,51 +66,112 @@ def proportion(k: int, n: int, minimum: int, what: str) -> Figure:
     return {"value": k / n, "lo68": lo68, "hi68": hi68, "lo95": lo95, "hi95": hi95, "status": "ok"}
 
 
-def ranking(
-    label: Int[np.ndarray, " n"], score: Float[np.ndarray, " n"]
-) -> dict[str, bootstrap.Metric]:
+def ranking(sample: metrics.Sample) -> dict[str, bootstrap.Metric]:
     """The metrics that need lenses and non-lenses, by name."""
 
     def of_curve(function: Callable[..., np.ndarray], *arguments: float) -> bootstrap.Metric:
-        return lambda c, _: function(c, *arguments)
+        return lambda d: function(d.curve, *arguments)
 
+    label, score = sample.label, sample.score
+    binned = calibration.Binned.of(label, score)
+    squares, losses = calibration.brier(label, score), calibration.log_loss(label, score)
     return {
         "roc_auc": of_curve(metrics.roc_auc),
         "average_precision": of_curve(metrics.average_precision),
-        "recall_at_fpr_1e-2": of_curve(metrics.recall_at_fpr, 1e-2),
-        "recall_at_fpr_1e-3": of_curve(metrics.recall_at_fpr, 1e-3),
+        **{name: of_curve(metrics.recall_at_fpr, rate) for name, rate in RATES.items()},
         "precision_at_recall_0.9": of_curve(metrics.precision_at_recall, 0.9),
         "recall_at_precision_0.9": of_curve(metrics.recall_at_precision, 0.9),
-        "ece": lambda _, w: calibration.ece(label, score, w),
-        "mce": lambda _, w: calibration.mce(label, score, w),
+        "ece": lambda d: binned.ece(d.counts),
+        "mce": lambda d: binned.mce(d.counts),
+        "brier": lambda d: d.mean(squares),
+        "log_loss": lambda d: d.mean(losses),
     }
 
 
 def estimated(
-    functions: Mapping[str, bootstrap.Metric],
     label: Int[np.ndarray, " n"],
     score: Float[np.ndarray, " n"],
     minimum: int,
     resamples: int,
     seed: int,
     blocks: np.ndarray | None = None,
+    names: Sequence[str] = (),
 ) -> dict[str, Figure]:
-    """Each metric with its bootstrap intervals, or the reason why there is none."""
+    """Each metric of `ranking`, or those named, with its bootstrap intervals, or the reason why
+    there is none: too few lenses or non-lenses, or fewer than `minimum` false positives expected at
+    the rate it is for, or fewer than ten cells. blocks: the cell of each object, where whole cells
+    are drawn."""
     status = lacking(minimum, int(label.sum()), int((1 - label).sum()))
-    if status != "ok":
-        return {name: nothing(status) for name in functions}
-    ones = np.ones(len(label))
-    c = metrics.curve(label, score)
-    spread = bootstrap.replicates(functions, label, score, resamples, seed, blocks)
-    found = {}
+    if (status := few_cells(blocks) if status == "ok" else status) != "ok":
+        return {name: nothing(status) for name in names or NAMES}
+    sample = metrics.Sample.of(label, score)
+    functions = {k: f for k, f in ranking(sample).items() if not names or k in names}
+    others = int((1 - label).sum())
+    short = {
+        name: why
+        for name, rate in RATES.items()
+        if name in functions and (why := insufficient(rate, others, np.inf, minimum, "non-lenses"))
+    }
+    found = {name: nothing(why) for name, why in short.items()}
+    functions = {name: f for name, f in functions.items() if name not in short}
+    itself = bootstrap.Draws.of(sample)
+    spread = bootstrap.replicates(functions, sample, resamples, seed, blocks)
     for name, function in functions.items():
-        value = float(function(c, ones))
+        value = float(function(itself))
         found[name] = (
             {"value": value, **bootstrap.interval(spread[name]), "status": "ok"}
             if np.isfinite(value)
             else nothing("undefined for this sample")
         )
+    if {"ece", "mce"} & set(found):
+        for name, chance in calibration.by_chance(sample.score, seed=seed).items():
+            if name in found:
+                found[name] = reaching_zero(found[name], chance)
+    return {name: found[name] for name in NAMES if name in found}
+
+
+def reaching_zero(figure: Figure, chance: Float[np.ndarray, " r"]) -> Figure:
+    """A calibration error whose interval begins at 0 where perfectly calibrated scores would have
+    as large a one: the resamples' errors are all above 0, whatever the truth. chance: errors of
+    calibrated scores (`calibration.by_chance`); their mean is added as `by_chance`."""
+    found = figure | {"by_chance": float(chance.mean())}
+    for name, level in (("lo68", 84), ("lo95", 97.5)):
+        if figure["value"] <= np.percentile(chance, level):
+            found[name] = 0.0
     return found
+
+
+def before(
+    label: Int[np.ndarray, " n"], score: Float[np.ndarray, " n"], minimum: int
+) -> dict[str, Figure]:
+    """TPR0 and TPR10, the recall with fewer than one and fewer than ten false positives.
+
+    Both depend on how many non-lenses there are. Their intervals are Jeffreys' of the lenses above
+    this sample's threshold; a bootstrap, which leaves out the highest non-lens in every third
+    resample, would put them too high (Bickel & Freedman 1981, Annals of Statistics 9, 1196,
+    section 6).
+    """
+    status = lacking(minimum, int(label.sum()), int((1 - label).sum()))
+    if status != "ok":
+        return dict.fromkeys(FEW, nothing(status))
+    c, lenses = metrics.curve(label, score), int(label.sum())
+    return {
+        name: proportion(
+            round(float(metrics.recall_before(c, number)) * lenses), lenses, minimum, "lenses"
+        )
+        for name, number in FEW.items()
+    }
+
+
+def q_values(p: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    """Benjamini & Hochberg's (1995) false-discovery rates of p-values; NaN where there is none."""
+    from scipy.stats import false_discovery_control
+
+    known = np.isfinite(p)
+    q = np.full(len(p), np.nan)
+    if known.any():
+        q[known] = false_discovery_control(p[known])
+    return q
 
 
 def at_thresholds(

@@ -3,11 +3,13 @@ false positives by kind of confuser."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float, Int, Shaped
 
 from classifiers.evaluation import figures
 from classifiers.evaluation.settings import EvaluateSettings
@@ -15,8 +17,11 @@ from classifiers.evaluation.thresholds import operating
 from data.photometry import depth_m5
 from data.selection import CATEGORIES
 from data.survey import Survey
+from lensjax.errors import InputError, some
 
 PLAIN = "none"
+WHOLE, MOST = 12, 100
+"""Different values up to which numbers are not binned, and above which texts are no strata."""
 QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
 """of the survey's own observing conditions, where the bins of seeing, depth and dust meet"""
 
@@ -43,6 +48,26 @@ def binned(values: np.ndarray, edges: tuple[float, ...]) -> np.ndarray:
     return np.where(np.isfinite(values), names, "unknown")
 
 
+def grouped(name: str, values: Shaped[np.ndarray, " n"]) -> Shaped[np.ndarray, " n"]:
+    """Bins of a column of any table: its values as they are, or fifths of the objects where they
+    are numbers and more than `WHOLE` different ones. "unknown" stays. Raises InputError for a
+    column of more than `MOST` different texts, whose bins would hold next to nothing."""
+    different = set(values) - {"unknown"}
+    if len(different) <= WHOLE:
+        return values
+    numbers = pd.to_numeric(pd.Series(values).replace("unknown", None), errors="coerce").to_numpy()
+    numbers = np.asarray(numbers, np.float64)
+    if np.isfinite(numbers[values != "unknown"]).all():
+        inner = np.quantile(numbers[np.isfinite(numbers)], (0.2, 0.4, 0.6, 0.8))
+        return binned(numbers, tuple(np.unique(inner).tolist()))
+    if len(different) > MOST:
+        raise InputError(
+            f"column {name!r} has {len(different)} different values, for example "
+            f"{some(sorted(different))}; at most {MOST} make strata"
+        )
+    return values
+
+
 def columns(scores: pd.DataFrame, survey: Survey) -> dict[str, np.ndarray]:
     """Stratum -> name of the bin of each object."""
     band = survey.reference
@@ -57,51 +82,56 @@ def columns(scores: pd.DataFrame, survey: Survey) -> dict[str, np.ndarray]:
 
 
 def table(scores: pd.DataFrame, s: EvaluateSettings, survey: Survey) -> pd.DataFrame:
+    """`broken_down` by the survey's strata, at the threshold that words are about."""
+    blocks = scores["healpix_128"].to_numpy() if s.bootstrap == "healpix" else None
+    label, score = scores["label"].to_numpy(), scores["score"].to_numpy()
+    threshold, known = operating(s.thresholds), columns(scores, survey)
+    return broken_down(label, score, known, threshold, s.minimum, s.resamples, s.seed, blocks)
+
+
+def broken_down(
+    label: Int[np.ndarray, " n"],
+    score: Float[np.ndarray, " n"],
+    strata: Mapping[str, Shaped[np.ndarray, " n"]],
+    threshold: float,
+    minimum: int,
+    resamples: int,
+    seed: int,
+    blocks: np.ndarray | None = None,
+) -> pd.DataFrame:
     """A row for every stratum, bin and metric: value, lo68 ... hi95, lenses, others, status, and
     for proportions p_value and q_value.
 
-    p_value is that of Fisher's exact test of the bin against the rest of the sample, q_value that
-    of Benjamini & Hochberg over all rows with a p_value. A bin that has one kind of object only
-    has no AUC and no calibration.
+    strata: stratum -> name of the bin of each object. blocks: the cell of each object, where whole
+    cells are drawn. p_value is that of Fisher's exact test of the bin against the rest of the
+    sample, q_value that of Benjamini & Hochberg over all rows with a p_value. A bin that has one
+    kind of object only has no AUC and no calibration.
     """
-    label, score = scores["label"].to_numpy(), scores["score"].to_numpy()
-    blocks = scores["healpix_128"].to_numpy() if s.bootstrap == "healpix" else None
-    middle = operating(s.thresholds)
+    passed = score > threshold
     rows: list[dict[str, Any]] = []
-    for stratum, bins in columns(scores, survey).items():
+    for stratum, bins in strata.items():
         for name in sorted(set(bins)):
             inside = bins == name
             y, p = label[inside], score[inside]
-            base = {
-                "stratum": stratum,
-                "bin": name,
-                "lenses": int(y.sum()),
-                "others": int((1 - y).sum()),
-            }
-            passed = score > middle
+            base = {"stratum": stratum, "bin": name}
+            base |= {"lenses": int(y.sum()), "others": int((1 - y).sum())}
             for metric, kind, what in (
                 ("recall", 1, "lenses"),
                 ("false_positive_rate", 0, "non-lenses"),
             ):
                 among = label == kind
-                figure = figures.proportion(
-                    int((passed & inside & among).sum()),
-                    int((inside & among).sum()),
-                    s.minimum,
-                    what,
-                )
-                test = {
-                    "p_value": _fisher(passed, inside, among) if figure["status"] == "ok" else None
-                }
-                rows.append({**base, "metric": f"{metric}_at_{middle:g}", **figure, **test})
-            functions = {k: v for k, v in figures.ranking(y, p).items() if k in ("roc_auc", "ece")}
+                k, n = int((passed & inside & among).sum()), int((inside & among).sum())
+                figure = figures.proportion(k, n, minimum, what)
+                known = figure["status"] == "ok"
+                test = {"p_value": _fisher(passed, inside, among) if known else None}
+                rows.append({**base, "metric": f"{metric}_at_{threshold:g}", **figure, **test})
             cells = None if blocks is None else blocks[inside]
             for metric, figure in figures.estimated(
-                functions, y, p, s.minimum, s.resamples, s.seed, cells
+                y, p, minimum, resamples, seed, cells, ("roc_auc", "ece")
             ).items():
                 rows.append({**base, "metric": metric, **figure, "p_value": None})
     found = pd.DataFrame(rows)
-    found["q_value"] = _benjamini_hochberg(found["p_value"].to_numpy(float))
+    found["q_value"] = figures.q_values(found["p_value"].to_numpy(float))
     return found
 
 
@@ -112,16 +142,6 @@ def _fisher(passed: np.ndarray, inside: np.ndarray, among: np.ndarray) -> float 
         return None
     counts = [[int((among & a & b).sum()) for b in (passed, ~passed)] for a in (inside, ~inside)]
     return float(fisher_exact(counts).pvalue)
-
-
-def _benjamini_hochberg(p: np.ndarray) -> np.ndarray:
-    from scipy.stats import false_discovery_control
-
-    known = np.isfinite(p)
-    q = np.full(len(p), np.nan)
-    if known.any():
-        q[known] = false_discovery_control(p[known])
-    return q
 
 
 def confusers(scores: pd.DataFrame, s: EvaluateSettings) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from classifiers import finders
-from classifiers.evaluation import calibration, figures, metrics, scoring, strata, thresholds
+from classifiers.evaluation import diagrams, figures, scoring, strata, thresholds
 from classifiers.evaluation.settings import EvaluateSettings
 from data import shards
 from data.config import Invocation
@@ -26,7 +26,6 @@ PROVENANCE = (
     *("sha256", "source_sha256", "output", "layout", "preprocess", "crop"),
 )
 """What metrics.json says of the finder, where it is known."""
-TOP = {"all": 1.0, "top 1 %": 0.01, "top 0.1 %": 0.001}
 
 
 def chosen(scores: pd.DataFrame, s: EvaluateSettings) -> tuple[str, pd.DataFrame]:
@@ -44,46 +43,6 @@ def chosen(scores: pd.DataFrame, s: EvaluateSettings) -> tuple[str, pd.DataFrame
     return on, found.reset_index(drop=True)
 
 
-def reliability(sample: pd.DataFrame, minimum: int) -> pd.DataFrame:
-    """Reliability curve of the sample and of its highest scores: scope, bin, n, low, high,
-    mean_score, fraction_lenses, status. Objects whose score is that of the last one belong too."""
-    rows = []
-    ranked = np.sort(sample["score"].to_numpy())[::-1]
-    for scope, share in TOP.items():
-        number = int(len(ranked) * share)
-        part = sample[sample["score"] >= ranked[number - 1]] if number else sample.iloc[:0]
-        label, score = part["label"].to_numpy(), part["score"].to_numpy()
-        status = figures.lacking(minimum, int(label.sum()), int((1 - label).sum()))
-        if status != "ok":
-            rows.append({"scope": scope, "bin": 0, "n": len(part), "status": status})
-        else:
-            bins = calibration.BINS if scope == "all" else 5
-            rows += [
-                {"scope": scope, "bin": i, **b, "status": "ok"}
-                for i, b in enumerate(calibration.reliability(label, score, bins))
-            ]
-    return pd.DataFrame(
-        rows,
-        columns=["scope", "bin", "n", "low", "high", "mean_score", "fraction_lenses", "status"],
-    )
-
-
-def roc(sample: pd.DataFrame, minimum: int) -> pd.DataFrame:
-    """ROC curve: threshold, false_positive_rate, recall; no rows where the sample cannot support
-    one."""
-    label = sample["label"].to_numpy()
-    if figures.lacking(minimum, int(label.sum()), int((1 - label).sum())) != "ok":
-        return pd.DataFrame(columns=["threshold", "false_positive_rate", "recall"])
-    c = metrics.curve(label, sample["score"].to_numpy())
-    return pd.DataFrame(
-        {
-            "threshold": c.threshold,
-            "false_positive_rate": c.above_false / c.others,
-            "recall": c.above_true / c.lenses,
-        }
-    )
-
-
 def summary(
     scores: pd.DataFrame, on: str, sample: pd.DataFrame, s: EvaluateSettings
 ) -> dict[str, Any]:
@@ -95,8 +54,7 @@ def summary(
     for split in shards.SPLITS:
         part = scores[scores["split"] == split]
         y, p = part["label"].to_numpy(), part["score"].to_numpy()
-        auc = {k: v for k, v in figures.ranking(y, p).items() if k == "roc_auc"}
-        one = figures.estimated(auc, y, p, s.minimum, s.resamples, s.seed)
+        one = figures.estimated(y, p, s.minimum, s.resamples, s.seed, names=("roc_auc",))
         by_split[split] = {
             "lenses": int(y.sum()),
             "others": int((1 - y).sum()),
@@ -108,9 +66,8 @@ def summary(
         "on": on,
         "lenses": lenses,
         "others": others,
-        "figures": figures.estimated(
-            figures.ranking(label, score), label, score, s.minimum, s.resamples, s.seed, blocks
-        ),
+        "figures": figures.estimated(label, score, s.minimum, s.resamples, s.seed, blocks)
+        | figures.before(label, score, s.minimum),
         "thresholds": figures.at_thresholds(label, score, s.thresholds, s.minimum),
         "splits": by_split,
         "scores": {
@@ -152,6 +109,7 @@ def work(call: Invocation[EvaluateSettings]) -> Done:
     with replacing(folder / "scores.parquet") as temporary:
         scores.to_parquet(temporary, index=False)
     negatives = thresholds.validation(scores, on)
+    label, score = sample["label"].to_numpy(), sample["score"].to_numpy()
     kind = "non-lenses" if on == "all" else "validation non-lenses"
     tables = {
         "thresholds": pd.DataFrame(
@@ -164,8 +122,8 @@ def work(call: Invocation[EvaluateSettings]) -> Done:
                 thresholds.together(negatives),
             )
         ),
-        "roc": roc(sample, s.minimum),
-        "reliability": reliability(sample, s.minimum),
+        "roc": diagrams.roc(label, score, s.minimum),
+        "reliability": diagrams.reliability(label, score, s.minimum),
         "confusers": strata.confusers(sample, s),
         "strata": strata.table(sample, s, of_run(out)),
     }

@@ -17,10 +17,15 @@ NAMES = {
     "average_precision": "average precision",
     "recall_at_fpr_1e-2": "recall at FPR 1e-2",
     "recall_at_fpr_1e-3": "recall at FPR 1e-3",
+    "recall_at_fpr_1e-4": "recall at FPR 1e-4",
+    "tpr0": "recall without a false positive",
+    "tpr10": "recall with fewer than 10 false positives",
     "precision_at_recall_0.9": "precision at recall 0.9",
     "recall_at_precision_0.9": "recall at precision 0.9",
     "ece": "expected calibration error",
     "mce": "maximum calibration error",
+    "brier": "Brier score",
+    "log_loss": "logarithmic loss",
 }
 
 

@@ -18,7 +18,7 @@ from jaxtyping import Float, Int
 from classifiers.audit.axes import Axis
 from classifiers.audit.completeness import cells_along
 from classifiers.audit.injectionset import InjectionSet
-from classifiers.evaluation.calibration import ece, edges
+from classifiers.evaluation.calibration import brier, by_chance, ece, edges
 from classifiers.intervals import weighted
 from classifiers.selection.emulator import Emulator
 from classifiers.selection.fitting import Data
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 BINS = 10
-RESAMPLES = 200
 EMULATOR, TABLE = "emulator", "table"
 
 
@@ -81,11 +80,10 @@ def _errors(
     found: np.ndarray, p: Float[np.ndarray, " n"], weight: Float[np.ndarray, " n"]
 ) -> dict[str, float]:
     """Brier score and expected calibration error, and the latter by chance alone."""
-    drawn = np.random.default_rng(0).random((RESAMPLES, len(p))) < p
     return {
-        "brier": float(np.average((p - found) ** 2, weights=weight)),
+        "brier": float(np.average(brier(found, p), weights=weight)),
         "ece": float(ece(found, p, weight, BINS)),
-        "ece_of_chance": float(np.mean([ece(y, p, weight, BINS) for y in drawn])),
+        "ece_of_chance": float(by_chance(p, weight, BINS)["ece"].mean()),
     }
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from lensjax.checks import check
+from lensjax.checks import check, check_scene
 from lensjax.component import Component
 from lensjax.coolest.profiles import WRITTEN
 from lensjax.cosmology import FLAT, Cosmology
@@ -41,7 +41,10 @@ def to_coolest(
     file is whole or absent: it is written under a temporary name and then renamed. Raises
     InputError for what a file cannot hold, named, and for values outside their domains.
     """
-    check(scene, grid, Gaussian(1.0) if psf is None else psf)
+    if psf is None:
+        check_scene(scene, grid)
+    else:
+        check(scene, grid, psf)
     cosmology.lensing_ratio(z_lens, z_source)
     if float(cosmology.w0) != -1:
         raise InputError(f"Cosmology w0 = {float(cosmology.w0):g}: a COOLEST file has w0 = -1 only")

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 
 from lensjax.arrays import Real
 from lensjax.component import Component
+from lensjax.light.focus import Focus, even
 
 TINY = 1e-12
 """Offset of a squared radius, which keeps derivatives finite on the centre."""
@@ -33,6 +34,12 @@ class Light(Component):
         has to look closely."""
         raise NotImplementedError
 
+    def foci(self) -> Focus:
+        """Where the brightness is steep, so that rays are placed around it (`placing.py`). A
+        profile that does not say is taken to change over its own length everywhere alike."""
+        lengths = _lengths(self)
+        return even(getattr(self, lengths[0]) if lengths else 1.0)
+
     def prepared(self) -> Light:
         """The light as it is rendered, for example with a smooth middle in place of a steep one, or
         as a spline in place of an image. A few numbers that are the same for every place need not
@@ -52,8 +59,12 @@ def larger(light: Any, factor: Real) -> Any:
     half-light radius of a Sersic profile, the pixel of a galaxy image. Flux and place stay."""
     if isinstance(light, tuple):
         return tuple(larger(part, factor) for part in light)
-    lengths = [f.name for f in fields(light) if f.metadata.get("size")]
-    return replace(light, **{name: getattr(light, name) * factor for name in lengths})
+    return replace(light, **{name: getattr(light, name) * factor for name in _lengths(light)})
+
+
+def _lengths(light: Light) -> list[str]:
+    """Fields that make the light larger or smaller."""
+    return [f.name for f in fields(light) if f.metadata.get("size")]
 
 
 def surface_brightness(light: Light, x: Real, y: Real) -> Float[Array, "..."]:

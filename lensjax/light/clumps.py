@@ -15,6 +15,7 @@ from lensjax.arrays import Real
 from lensjax.component import FRACTION, POSITIVE, Domain, parameter
 from lensjax.errors import InputError
 from lensjax.light.base import TINY
+from lensjax.light.focus import Focus, joined
 from lensjax.light.sersic import Sersic
 
 NUMBERS = {"probability": 1, "number": 2, "fraction": 2, "spread": 1, "size": 2}
@@ -91,6 +92,14 @@ class ClumpySersic(Sersic):
             distance = jnp.sqrt((x - kx) ** 2 + (y - ky) ** 2 + TINY)
             total = total + peak * jnp.exp(rate * jnp.maximum(distance - reach, 0.0) ** 2)
         return total
+
+    def foci(self) -> Focus:
+        """The middle of the galaxy, and its knots."""
+        smooth = super().foci()
+        if self.clumps is None:
+            return smooth
+        x, y, peak, rate = (jnp.stack(v) for v in zip(*self._knots()))
+        return joined(smooth, Focus(x, y, jnp.sqrt(-2 * rate), 0.0, 1.0, 1.0, jnp.log(peak + TINY)))
 
     def _knots(self) -> list[tuple[Array, Array, Array, Array]]:
         """Place (arcsec), central brightness and -1/(2 sigma^2) of every knot."""

@@ -20,6 +20,7 @@ from jaxtyping import Array, Float
 from lensjax.arrays import Real
 from lensjax.component import NOT_NEGATIVE, POSITIVE, parameter
 from lensjax.light.base import Light
+from lensjax.light.focus import Focus, even
 
 _LEVELS = 8
 _EDGE = 6
@@ -123,6 +124,10 @@ class SplineImage(Light):
         level = jnp.clip(level, 0, _LEVELS).astype(int)
         found = self.widest[level, jnp.round(r).astype(int), jnp.round(q).astype(int)]
         return jnp.where(left > -1, found, 0.0)
+
+    def foci(self) -> Focus:
+        """None: it changes from pixel to pixel, anywhere."""
+        return even(self.scale)
 
     def _place(self, x: Real, y: Real) -> tuple[Array, Array]:
         """Row and column (in the padded image) of a point in the source plane."""

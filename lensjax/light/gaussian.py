@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 from lensjax.arrays import Real
 from lensjax.component import AXIS_RATIO, NOT_NEGATIVE, POSITIVE, parameter
 from lensjax.light.base import Light
+from lensjax.light.focus import Focus, joined
 from lensjax.light.sersic import radius_squared
 
 
@@ -31,6 +32,12 @@ class GaussianLight(Light):
         """Surface brightness (arcsec^-2) of unit flux at x, y (arcsec)."""
         square = radius_squared(x - self.x, y - self.y, self.sigma, self.q, self.phi)
         return jnp.exp(-0.5 * square) / (2 * jnp.pi * self.q * self.sigma**2)
+
+    def foci(self) -> Focus:
+        """Its middle."""
+        cos, sin = jnp.cos(self.phi) / self.sigma, jnp.sin(self.phi) / self.sigma
+        peak = -jnp.log(2 * jnp.pi * self.q * self.sigma**2)
+        return joined(Focus(self.x, self.y, cos, sin, 1 / self.q, 1.0, peak))
 
     def bound(self, x: Real, y: Real, reach: Real) -> Float[Array, "..."]:
         """The brightness at the nearest point that can be reached."""

@@ -21,6 +21,7 @@ from lensjax.apart import apart
 from lensjax.arrays import Real
 from lensjax.component import AXIS_RATIO, NOT_NEGATIVE, POSITIVE, Domain, parameter
 from lensjax.light.base import TINY, Light
+from lensjax.light.focus import Focus, joined
 
 SERSIC_N = (0.4, 8.0)
 """Range of the Sersic index: below it the series for b_n fails, above it nothing was tested."""
@@ -36,6 +37,9 @@ CORE_RADIUS = 0.01
 CORE_SHARE of the half-light radius."""
 
 CORE_SHARE = 0.1
+
+_FOCUS, _STEEP_FOCUS = 0.15, 0.02
+"""Radii (R_e) within which rays are evenly spaced, of profiles up to CUSP and beyond."""
 
 _TERMS = 48
 
@@ -117,6 +121,15 @@ class Sersic(Light):
     def brightness(self, x: Real, y: Real) -> Float[Array, "..."]:
         """Surface brightness (arcsec^-2) of unit flux at x, y (arcsec)."""
         return self._profile(self._radius_squared(x, y))
+
+    def foci(self) -> Focus:
+        """Its middle."""
+        size, n = jnp.asarray(self.r_eff), jnp.asarray(self.n)
+        curve = self.curve or _curve(self.r_eff, self.n, self.q)
+        peak = jnp.log(curve.brightness(jnp.square(_FOCUS) + 0 * size))
+        core = jnp.where(n > CUSP, _STEEP_FOCUS, _FOCUS)
+        cos, sin = jnp.cos(self.phi) / size, jnp.sin(self.phi) / size
+        return joined(Focus(self.x, self.y, cos, sin, 1 / jnp.asarray(self.q), core, peak))
 
     def bound(self, x: Real, y: Real, reach: Real) -> Float[Array, "..."]:
         """The brightness at the nearest point that can be reached."""

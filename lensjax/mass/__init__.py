@@ -18,6 +18,8 @@ from lensjax.arrays import Real
 from lensjax.mass.base import CORE as CORE
 from lensjax.mass.base import Mass as Mass
 from lensjax.mass.base import Pair as Pair
+from lensjax.mass.base import deflection as deflection
+from lensjax.mass.base import trace as trace
 from lensjax.mass.dpie import DPIE as DPIE
 from lensjax.mass.epl import EPL as EPL
 from lensjax.mass.multipole import Multipole as Multipole
@@ -27,16 +29,6 @@ from lensjax.mass.planes import Planes as Planes
 from lensjax.mass.shear import Shear as Shear
 from lensjax.mass.sheet import ConvergenceSheet as ConvergenceSheet
 from lensjax.mass.sie import SIE as SIE
-
-
-def deflection(mass: Mass | tuple[Mass, ...], x: Real, y: Real) -> Pair:
-    """Deflection (arcsec) at x, y (arcsec) of one component or the sum of several."""
-    x, y = jnp.asarray(x), jnp.asarray(y)
-    ax, ay = jnp.zeros_like(x), jnp.zeros_like(y)
-    for m in mass if isinstance(mass, tuple) else (mass,):
-        bx, by = m.deflection(x, y)
-        ax, ay = ax + bx, ay + by
-    return ax, ay
 
 
 def potential(mass: Mass | tuple[Mass, ...], x: Real, y: Real) -> Float[Array, "..."]:

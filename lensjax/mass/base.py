@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from jaxtyping import Array, Float
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Complex, Float
 
 from lensjax.arrays import Real
 from lensjax.component import Component
@@ -38,3 +40,22 @@ class Mass(Component):
         closely; None for a lens that is smooth everywhere."""
         own = vars(self)
         return (own["x"], own["y"]) if "x" in own else None
+
+
+def deflection(mass: Mass | tuple[Mass, ...], x: Real, y: Real) -> Pair:
+    """Deflection (arcsec) at x, y (arcsec) of one component or the sum of several."""
+    x, y = jnp.asarray(x), jnp.asarray(y)
+    ax, ay = jnp.zeros_like(x), jnp.zeros_like(y)
+    for m in mass if isinstance(mass, tuple) else (mass,):
+        bx, by = m.deflection(x, y)
+        ax, ay = ax + bx, ay + by
+    return ax, ay
+
+
+def trace(masses: tuple[Mass, ...], x: Real, y: Real) -> Complex[Array, "..."]:
+    """beta (arcsec) of rays at x, y behind thin lenses in one plane, any one shape."""
+    bx, by = x, y
+    for mass in masses:
+        ax, ay = mass.deflection(x, y)
+        bx, by = bx - ax, by - ay
+    return lax.complex(bx, by)

@@ -1,5 +1,5 @@
-r"""Dual pseudo-isothermal elliptical mass distribution (Kassiola & Kovner 1993; Elíasdóttir et al.
-2007), what cluster modellers give to galaxies and to halos:
+r"""Dual pseudo-isothermal elliptical mass distribution (Kassiola & Kovner 1993; Elíasdóttir et
+al. 2007), what cluster modellers give to galaxies and to halos:
 
 $$\kappa = \frac{\theta_E}{2}\, \frac{r_t}{r_t - r_c} \left(\frac1{\sqrt{r_c^2 + R^2}} -
 \frac1{\sqrt{r_t^2 + R^2}}\right), \quad R^2 = q u^2 + \frac{v^2}{q}$$

@@ -31,7 +31,7 @@ from jaxtyping import Array, Float
 from lensjax.arrays import Real
 from lensjax.component import FRACTION, NOT_NEGATIVE, parameter
 from lensjax.errors import InputError
-from lensjax.mass.base import Mass, Pair
+from lensjax.mass.base import Mass, Pair, deflection
 
 
 @jax.tree_util.register_dataclass
@@ -77,10 +77,7 @@ class Planes(Mass):
         total, rest = (zero, zero), (zero, zero)
         for j, masses in enumerate(self.masses):
             at = x - total[0] + rest[0], y - total[1] + rest[1]
-            bent = (zero, zero)
-            for mass in masses:
-                more = mass.deflection(*at)
-                bent = bent[0] + more[0], bent[1] + more[1]
+            bent = deflection(masses, *at)
             if self.strengths:
                 bent = self.strengths[j] * bent[0], self.strengths[j] * bent[1]
             if j < len(self.ratios):

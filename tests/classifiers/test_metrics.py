@@ -47,7 +47,8 @@ def test_a_resample_counts_as_its_objects_repeated(sample):
     assert counts.shape == (5, 400) and (counts.sum(1) == 400).all()
     together = metrics.curve(label, score, counts)
     for row, weights in enumerate(counts):
-        y, p = np.repeat(label, weights), np.repeat(score, weights)
+        times = weights.astype(int)
+        y, p = np.repeat(label, times), np.repeat(score, times)
         assert metrics.roc_auc(together)[row] == pytest.approx(sk.roc_auc_score(y, p))
         assert metrics.average_precision(together)[row] == pytest.approx(
             sk.average_precision_score(y, p)
@@ -76,7 +77,11 @@ def test_blocks_are_drawn_whole_and_widen_the_interval_of_clustered_objects():
     width = {}
     for name, cells in (("objects", None), ("cells", blocks)):
         found = bootstrap.replicates(
-            {"auc": lambda c, _: metrics.roc_auc(c)}, label, score, 400, 0, cells
+            {"auc": lambda d: metrics.roc_auc(d.curve)},
+            metrics.Sample.of(label, score),
+            400,
+            0,
+            cells,
         )["auc"]
         bounds = bootstrap.interval(found)
         width[name] = bounds["hi95"] - bounds["lo95"]
@@ -193,7 +198,7 @@ def test_targets_without_enough_false_positives_are_refused():
 
 def test_a_figure_without_support_says_why():
     label, score = np.ones(5, int), np.linspace(0.1, 0.9, 5)
-    found = figures.estimated(figures.ranking(label, score), label, score, 10, 50, 0)
+    found = figures.estimated(label, score, 10, 50, 0)
     assert (
         found["roc_auc"]["value"] is None
         and found["roc_auc"]["status"]

@@ -216,9 +216,12 @@ def starts(prior: Prior, parameter: str) -> dict[str, float]:
 
 
 def bounds(domain: Domain, unit: float) -> tuple[float, float]:
-    """Smallest and largest value of the ends of a range."""
-    low = domain.low + (INSIDE * unit if domain.ends[0] == "(" else 0.0)
-    return low, domain.high - (INSIDE * unit if domain.ends[1] == ")" else 0.0)
+    """Smallest and largest value of the ends of a range. A smallest value that is neither 0 nor
+    infinite is left by a millionth, so that rounding to single precision stays inside."""
+    inside = INSIDE * unit
+    rounding = 1e-6 * abs(domain.low) if np.isfinite(domain.low) else 0.0
+    low = domain.low + (inside if domain.ends[0] == "(" else rounding)
+    return low, domain.high - (inside if domain.ends[1] == ")" else 0.0)
 
 
 def usual(prior: Prior) -> list[str]:

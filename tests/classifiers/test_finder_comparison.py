@@ -1,0 +1,113 @@
+"""Two finders on the same objects: DeLong by its definition, McNemar by counting, intervals of the
+difference."""
+
+import numpy as np
+import pytest
+from scipy.special import expit
+from scipy.stats import binomtest, norm
+from sklearn.metrics import roc_auc_score
+
+from classifiers.evaluation import bootstrap, metrics, predictions
+from classifiers.evaluation.comparison import compare, delong
+from classifiers.evaluation.thresholds import threshold_at
+from lensjax.errors import InputError
+
+
+def by_definition(y, a, b):
+    """DeLong's variance from the components of every pair of a lens and another object."""
+    lens, other = np.flatnonzero(y), np.flatnonzero(1 - y)
+    psi = [np.heaviside(s[lens][:, None] - s[other], 0.5) for s in (a, b)]
+    rows, columns = (np.cov([p.mean(axis) for p in psi]) for axis in (1, 0))
+    s = rows / len(lens) + columns / len(other)
+    return s[0, 0] + s[1, 1] - 2 * s[0, 1]
+
+
+@pytest.mark.parametrize("digits", [0, 1, 8])
+@pytest.mark.parametrize(("m", "n"), [(2, 2), (3, 50), (40, 60)])
+def test_delong_is_its_definition(digits, m, n):
+    rng = np.random.default_rng([m, n, digits])
+    y = rng.permutation(np.repeat([1, 0], [m, n]))
+    a = np.round(rng.normal(size=m + n) + y, digits)
+    b = np.round(a + rng.normal(size=m + n), digits)
+    found = delong(y, a, b)
+    assert found.first == pytest.approx(roc_auc_score(y, a))
+    assert found.second == pytest.approx(roc_auc_score(y, b))
+    assert found.error**2 == pytest.approx(by_definition(y, a, b), abs=1e-12)
+    if found.error:
+        z = (found.second - found.first) / found.error
+        assert found.p == pytest.approx(2 * norm.sf(abs(z)))
+    assert delong(y, a, 3 * a).p == 1
+
+
+def test_delong_refuses_equal_finders_at_its_rate_and_intervals_hold_no_difference():
+    rng, small, held = np.random.default_rng(1), 0, 0
+    y = np.repeat([1, 0], [60, 140])
+    for i in range(200):
+        common = rng.normal(size=200) + y
+        a, b = common + rng.normal(size=200), common + rng.normal(size=200)
+        small += delong(y, a, b).p < 0.05
+        samples = [metrics.Sample.of(y, s) for s in (a, b)]
+        parts = [
+            metrics.roc_auc(two.curve) - metrics.roc_auc(one.curve)
+            for one, two in bootstrap.draws(samples, 200, i)
+        ]
+        ends = bootstrap.interval(np.concatenate(parts))
+        held += ends["lo95"] <= 0 <= ends["hi95"]
+    assert 2 <= small <= 20 and 180 <= held <= 199
+
+
+@pytest.fixture(scope="module")
+def table():
+    rng = np.random.default_rng(2)
+    y = np.repeat([1, 0], [200, 1800])
+    common = rng.normal(size=2000) + 1.5 * y
+    noise = {"worse": 1.5, "better": 0.1}
+    scores = {k: expit(common - 1 + w * rng.normal(size=2000)) for k, w in noise.items()}
+    ids = np.arange(2000).astype(str)
+    return predictions.Predictions(ids, y, scores, scores, {}, np.arange(2000) // 4)
+
+
+def test_a_better_finder_is_told_from_a_worse_one(table):
+    rows = compare(table, "worse", "better", resamples=300).set_index("metric")
+    auc = rows.loc["roc_auc"]
+    y, scores = table.label, table.scores
+    assert auc["difference"] == pytest.approx(
+        roc_auc_score(y, scores["better"]) - roc_auc_score(y, scores["worse"])
+    )
+    assert 0 < auc["lo95"] < auc["lo68"] < auc["hi68"] < auc["hi95"] and auc["p_value"] < 1e-4
+    found = rows.loc["lenses_found_at_fpr_0.01"]
+    lens = y == 1
+    a, b = (s[lens] > threshold_at(s[~lens], 0.01) for s in (scores["worse"], scores["better"]))
+    gained, lost = int((b & ~a).sum()), int((a & ~b).sum())
+    assert (found["gained"], found["lost"]) == (gained, lost)
+    assert found["p_value"] == pytest.approx(binomtest(gained, gained + lost).pvalue)
+    assert found["difference"] == pytest.approx((gained - lost) / 200)
+    assert rows.loc["lenses_found_at_fpr_0.001", "status"].startswith("insufficient: 1.8 false")
+    assert np.isnan(rows.loc["recall_at_fpr_1e-3", "difference"])
+    known = rows.dropna(subset="p_value")
+    assert (known["q_value"] >= known["p_value"]).all()
+
+
+def test_paired_intervals_are_narrower_than_of_two_samples(table):
+    y, scores = table.label, table.scores
+    samples = [metrics.Sample.of(y, s) for s in scores.values()]
+    auc = {"auc": lambda d: metrics.roc_auc(d.curve)}
+    apart = [bootstrap.replicates(auc, s, 300, i)["auc"] for i, s in enumerate(samples)]
+    rows = compare(table, "worse", "better", resamples=300).set_index("metric")
+    paired = rows.loc["roc_auc", "hi95"] - rows.loc["roc_auc", "lo95"]
+    ends = bootstrap.interval(apart[1] - apart[0])
+    assert paired < 0.9 * (ends["hi95"] - ends["lo95"])
+
+
+def test_a_finder_against_itself_and_too_few_lenses(table):
+    same = predictions.Predictions(
+        table.id, table.label, {"a": table.scores["worse"], "b": table.scores["worse"]}, {}, {}
+    )
+    rows = compare(same, "a", "b", (0.01,), resamples=50)
+    known = rows[rows["status"] == "ok"]
+    assert (known["difference"] == 0).all() and (known["p_value"].dropna() == 1).all()
+    few = table.rows(np.r_[0:5, 200:300])
+    rows = compare(few, "worse", "better", resamples=50)
+    assert rows["status"].str.startswith("insufficient: 5 lenses").all()
+    with pytest.raises(InputError, match="no finder c in the table; there are worse, better"):
+        compare(table, "worse", "c")
