@@ -23,7 +23,7 @@ from pydantic import Field, model_validator
 from data import photometry
 from data.catalogue import Columns, Lazy, at, file_name, missing, require, take
 from data.config import settings
-from data.sky import SkyTree, galactic_latitude
+from data.sky import Sieve, SkyTree, galactic_latitude, unit_vectors
 from data.survey import Survey, default
 from lensjax.errors import InputError
 
@@ -333,28 +333,43 @@ def categories(
     return np.select(rules, CATEGORIES, "")
 
 
-def merging(
-    columns: Columns, rows: np.ndarray, s: Selection, survey: Survey | None = None
-) -> Bool[np.ndarray, " k"]:
-    """Whether each of the given rows has, among all rows of the catalogue, a neighbour of
-    comparable flux in the reference band at merger_inner to merger_outer.
+Sources = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""RA and Dec (degrees) and flux in the reference band (nanomaggies) of some sources, (n,) each"""
 
-    A neighbour in another file is not seen: at the border of a sweep the category is incomplete.
-    """
-    flux = columns[f"flux_{(survey or default()).reference}"]
-    usable = np.flatnonzero(np.isfinite(columns["ra"]) & np.isfinite(columns["dec"]) & (flux > 0))
-    found = np.zeros(len(rows), bool)
-    if not len(usable) or not len(rows):
+
+def merging(
+    columns: Columns | Lazy, rows: np.ndarray, s: Selection, survey: Survey | None = None
+) -> Bool[np.ndarray, " k"]:
+    """Whether each of the given rows has, among all rows of the catalogue, a comparable neighbour
+    (`comparable`). A neighbour in another file is not seen here."""
+    names = ("ra", "dec", f"flux_{(survey or default()).reference}")
+    n = columns.rows if isinstance(columns, Lazy) else len(columns["ra"])
+    every = tuple(np.ma.getdata(at(columns, name, np.arange(n))) for name in names)
+    ra, dec, flux = (value[rows] for value in every)
+    return comparable((ra, dec, flux), every, s)  # type: ignore[arg-type]
+
+
+def comparable(these: Sources, others: Sources, s: Selection) -> Bool[np.ndarray, " k"]:
+    """Whether each of these has among the others one of comparable flux at merger_inner to
+    merger_outer. Sources that lack a position or a positive flux have and are none."""
+    found = np.zeros(len(these[0]), bool)
+
+    def usable(sources: Sources, faintest: float) -> np.ndarray:
+        ra, dec, flux = sources
+        return np.flatnonzero((flux > faintest) & np.isfinite(ra) & np.isfinite(dec))
+
+    one = usable(these, 0.0)
+    if not len(one) or not len(others[0]):
         return found
-    tree = SkyTree(columns["ra"][usable], columns["dec"][usable])
-    one, other, distance = tree.pairs(columns["ra"][rows], columns["dec"][rows], s.merger_outer)
-    a, b = flux[rows[one]], flux[usable[other]]
-    comparable = (
-        (distance >= s.merger_inner)
-        & (a > 0)
-        & (np.minimum(a, b) >= s.merger_flux_ratio * np.maximum(a, b))
-    )
-    found[one[comparable]] = True
+    ra, dec, flux = (value[one] for value in these)
+    other = usable(others, s.merger_flux_ratio * float(flux.min()) * (1 - 1e-9))
+    sieve = Sieve(unit_vectors(ra, dec), s.merger_outer)
+    other = other[sieve.passes(others[0][other], others[1][other])]
+    tree = SkyTree(others[0][other], others[1][other])
+    i, j, distance = tree.pairs(ra, dec, s.merger_outer)
+    a, b = flux[i], others[2][other[j]]
+    alike = np.minimum(a, b) >= s.merger_flux_ratio * np.maximum(a, b)
+    found[one[i[alike & (distance >= s.merger_inner)]]] = True
     return found
 
 

@@ -6,7 +6,7 @@ poles. All matching of positions in this project is done here.
 
 from __future__ import annotations
 
-from itertools import chain, product
+from itertools import product
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -95,12 +95,12 @@ class SkyTree:
         """Every (position, tree position) pair within the radius: their indices and separation."""
         if self._tree is None or len(ra) == 0:
             return np.empty(0, int), np.empty(0, int), np.empty(0)
-        vectors = unit_vectors(ra, dec)
-        lists = self._tree.query_ball_point(vectors, chord(radius), return_sorted=True)
-        many = np.fromiter((len(found) for found in lists), int, len(lists))
-        one = np.repeat(np.arange(len(vectors)), many)
-        other = np.fromiter(chain.from_iterable(lists), int, len(one))
-        return one, other, angle(np.linalg.norm(vectors[one] - self._tree.data[other], axis=1))
+        from scipy.spatial import cKDTree
+
+        asked = cKDTree(unit_vectors(ra, dec))
+        near = asked.sparse_distance_matrix(self._tree, chord(radius), output_type="ndarray")
+        order = np.lexsort((near["j"], near["i"]))
+        return near["i"][order], near["j"][order], angle(near["v"][order])
 
 
 class Sieve:

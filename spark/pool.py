@@ -1,8 +1,9 @@
 """From catalogue files to the negative pool.
 
 Every catalogue file gives one Parquet file with the rows that pass every cut, and a row of a table
-that says how many rows each cut removed. A large file is cut in ranges of rows (`data.ranges`), one
-task each, before it becomes one of the pool; it gives the same bytes as if it were read whole.
+that says how many rows each cut removed. Files are cut in ranges of rows (`spark.ranges`), one task
+each; then the ranges of a file become one of the pool (`spark.joining`). The rows are the same
+however the survey is cut into files and ranges.
 """
 
 from __future__ import annotations
@@ -17,16 +18,16 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from data import catalogue
+from data import columns, mapped
 from data.files import replacing
 from data.jobs import finished
 from data.lenses import Lenses
 from data.names import LONGEST, as_text, file_stem
 from data.ranges import RANGE_BYTES, count
-from data.selection import Selection, counters_of, judged, magnitude
+from data.selection import Selection, completed, counters_of, magnitude
 from data.survey import Survey, default
 from lensjax.errors import InputError
-from spark import ranges
+from spark import joining, ranges
 from spark.jobs import run_partitions
 
 if TYPE_CHECKING:
@@ -34,10 +35,10 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 OnBadFile = Literal["stop", "quarantine"]
-Ranges = list[tuple[Path, dict[str, Any]]]
-"""Where the ranges of a file lie, with what `spark.ranges.write` says of each."""
 RANGES = "_ranges"
-"""Folder below the pool's with the ranges of large files, until the pool is whole."""
+"""Folder below the pool's with the ranges of files, until the pool is whole."""
+Places = dict[str, list[tuple[Path, ranges.Facts | None]]]
+"""The ranges of each path, where they lie and what they say; None: the file is to be read whole"""
 
 
 def negative_pool(
@@ -66,18 +67,21 @@ def negative_pool(
         "survey": survey,
     }
     items = list(zip(unique_names(paths), paths, strict=True))
-    cuts = cut_ranges(spark, out / "pool", items, shared, range_bytes)
-    files = [(name, (path, cuts.get(path, []))) for name, path in items]
+    folder, files = out / "pool", []
+    if items and len(finished(folder, ".parquet")) < len(items):
+        found, bad = cut_ranges(spark, folder / RANGES, items, shared, range_bytes)
+        near = joining.pieces(found, completed(selection, survey))
+        files = [(name, (root / path, bad.get(name) or near[name])) for name, path in items]
     entries = run_partitions(
         spark,
-        out / "pool",
-        files,
-        partial(_select_file, **shared),
+        folder,
+        files or [(name, None) for name, _ in items],
+        partial(join_file, selection=selection, survey=survey),
         ".parquet",
         "negative pool",
         on_bad_file,
     )
-    shutil.rmtree(out / "pool" / RANGES, ignore_errors=True)
+    shutil.rmtree(folder / RANGES, ignore_errors=True)
     if all("error" in e for e in entries):
         raise InputError(
             f"no catalogue file can give a negative pool; the first says: {entries[0]['error']}"
@@ -107,33 +111,51 @@ def refused_rows(out: Path, paths: Sequence[str]) -> list[tuple[str, object, str
 
 def cut_ranges(
     spark: SparkSession | None,
-    pool: Path,
+    folder: Path,
     items: Sequence[tuple[str, str]],
-    known: dict[str, Any],
+    shared: dict[str, Any],
     range_bytes: int,
-) -> dict[str, Ranges]:
-    """Cuts the files that have several ranges and are not in the pool yet, a task for each range.
-    Returns where their ranges lie, with what `ranges.write` says of each."""
-    done = finished(pool, ".parquet")
-    root = known["root"]
-    tasks = [
-        (f"{name[: LONGEST - 30]}-{f}-{i}-of-{n}", (path, i, n))
-        for f, (name, path) in enumerate(items)
-        if name not in done and (n := count(root / path, range_bytes)) > 1
-        for i in range(n)
-    ]
-    if not tasks:
-        return {}
-    work = partial(_cut_range, **known)
-    entries = run_partitions(spark, pool / RANGES, tasks, work, ".arrow", "row ranges")
-    found: dict[str, Ranges] = {}
-    for (_, (path, _, _)), entry in zip(tasks, entries, strict=True):
-        place = pool / RANGES / entry["file"]
-        found.setdefault(path, []).append((place, entry["counters"]))
-    return found
+) -> tuple[dict[str, list[joining.Place]], dict[str, str]]:
+    """Cuts every file, a task for each range; returns the ranges of each name, and of those that
+    are refused the reason.
+
+    A file of several ranges that turns out to be damaged, or out of the ordinary, is read whole in
+    a task of its own.
+    """
+    bad: dict[str, str] = {}
+
+    def cut(tasks: Sequence[tuple[str, str, int, int]], below: Path) -> Places:
+        named = [(f"{x[0][: LONGEST - 30]}-{k}", x[1:]) for k, x in enumerate(tasks)]
+        work = partial(cut_range, **shared)
+        entries = run_partitions(
+            spark, below, named, work, ".arrow", "row ranges", on_error="quarantine"
+        )
+        found: Places = {}
+        for (name, *_), entry in zip(tasks, entries, strict=True):
+            if "error" in entry:
+                bad[name] = entry["error"]
+            else:
+                place = below / entry["file"], ranges.facts(entry["counters"])
+                found.setdefault(name, []).append(place)
+        return found
+
+    many = [(*item, count(shared["root"] / item[1], range_bytes)) for item in items]
+    found = cut([(name, path, i, n) for name, path, n in many for i in range(n)], folder)
+    again = {n for n, places in found.items() if not _complete([facts for _, facts in places])}
+    if again:
+        whole = [(name, path, 0, 1) for name, path in items if name in again]
+        found = {n: v for n, v in found.items() if n not in again} | cut(whole, folder / "whole")
+    return {name: found[name] for name, _ in items if name in found}, bad  # type: ignore[misc]
 
 
-def _cut_range(
+def _complete(of_file: Sequence[ranges.Facts | None]) -> bool:
+    """Whether every range could be cut, and the checksums are right."""
+    known = [facts for facts in of_file if facts is not None]
+    total = sum(facts.data_sum for facts in known)
+    return len(known) == len(of_file) and not mapped.damaged(known[0].declared, total)
+
+
+def cut_range(
     task: tuple[str, int, int],
     temporary: Path,
     *,
@@ -142,68 +164,48 @@ def _cut_range(
     lenses: Lenses,
     survey: Survey,
 ) -> dict[str, Any]:
+    """The work on range i of n of a catalogue file."""
     path, i, n = task
     return ranges.write(temporary, ranges.cut(root / path, i, n, selection, lenses.tree(), survey))
 
 
-def _select_file(task: tuple[str, Ranges], temporary: Path, **shared: Any) -> dict[str, Any]:
-    path, cuts = task
-    return select_file(path, temporary, cuts=cuts, **shared)
-
-
-def select_file(
-    path: str,
+def join_file(
+    task: tuple[Path, str | Sequence[joining.Piece]],
     temporary: Path,
     *,
-    root: Path,
     selection: Selection,
-    lenses: Lenses,
-    survey: Survey | None = None,
-    cuts: Ranges | None = None,
+    survey: Survey,
 ) -> dict[str, Any]:
-    """The work on one catalogue file: read, cut, write.
+    """The work on one catalogue file after its ranges were cut, or refused with a reason.
 
-    cuts: ranges of the file that were cut before; where there are none the file is one range.
     Returns the counters, the release, histograms of what was kept, and the rows that were refused
     one by one (row, reason).
     """
-    import pyarrow.parquet as pq
-
-    survey = survey or default()
-    parts: list[ranges.Cut] | None
-    if cuts:
-        usable = all("cut" in facts for _, facts in cuts)
-        parts = [ranges.read(place, facts["cut"]) for place, facts in cuts] if usable else None
-    else:
-        only = ranges.cut(root / path, 0, 1, selection, lenses.tree(), survey)
-        parts = [only] if only else None
-    found = ranges.joined(parts, selection, survey) if parts else None
-    arrow, counters, refused, total, release = found or _judged_whole(
-        root / path, selection, lenses, survey
-    )
-    pq.write_table(arrow, temporary, compression="zstd", store_schema=False)
-    listed: list[tuple[object, str]] = [*refused]
-    if total > len(refused):
-        listed.append(("", f"{total - len(refused)} more rows, counted in counts/pool.csv"))
+    path, pieces = task
+    if isinstance(pieces, str):
+        raise InputError(pieces)
+    found = joining.joined(path, pieces, selection, survey)
+    write_pool(found.kept, temporary, survey)
+    listed: list[tuple[object, str]] = [*found.refused]
+    if found.refusals > len(listed):
+        listed.append(("", f"{found.refusals - len(listed)} more rows, counted in counts/pool.csv"))
     return {
-        "release": release,
-        **counters,
-        "histograms": histograms(arrow, survey),
+        "release": found.release,
+        **found.counters,
+        "histograms": histograms(found.kept, survey),
         "refused": listed,
     }
 
 
-def _judged_whole(
-    path: Path, selection: Selection, lenses: Lenses, survey: Survey
-) -> tuple[pa.Table, dict[str, int], list[tuple[int, str]], int, int | None]:
-    """As `ranges.joined`, of a file that is read whole. Raises InputError as `catalogue.read`."""
-    table = catalogue.read(path, survey)
-    kept, counters, refused = judged(table, selection, lenses.tree(), path, survey)
-    release = table.get("release", np.empty(0, int))
-    known = np.ma.getdata(release)[~catalogue.missing(release)]
-    latest = int(known.max()) if len(known) else None
-    listed = refused[: ranges.LISTED]
-    return ranges.pool_table(kept, survey), counters, listed, len(refused), latest
+def write_pool(table: pa.Table, path: Path, survey: Survey) -> None:
+    """A part of the pool as Parquet. Texts that repeat, and integers, are stored as places in a
+    list of their values; floating-point numbers hardly repeat, and to look for it takes most of the
+    time."""
+    import pyarrow.parquet as pq
+
+    kinds = columns.types(survey, "pool").items()
+    coded = [name for name, kind in kinds if kind != "float64" and name != "galaxy_id"]
+    pq.write_table(table, path, compression="zstd", store_schema=False, use_dictionary=coded)
 
 
 def histograms(pool: pa.Table, survey: Survey) -> dict[str, dict[str, int]]:

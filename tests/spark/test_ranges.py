@@ -11,14 +11,15 @@ from astropy.io import fits
 from astropy.table import Table, vstack
 from small_survey import sweep, write_lenses
 
-from data import lenses, ranges
+from data import catalogue, lenses, ranges
 from data.files import sha256
-from data.selection import CATEGORIES, Selection
+from data.selection import CATEGORIES, Selection, judged
 from data.survey import default
 from lensjax.errors import InputError
 from spark import pool as pools
 from spark.jobs import outputs
 from spark.pool import negative_pool, refused_rows
+from spark.ranges import pool_table
 
 HALF = 400
 CUTS = (
@@ -92,10 +93,15 @@ def made(root, out, files, n=1, spark=None, how="stop"):
 
 def read_whole(root, file) -> bytes:
     """The pool of a file as the plain functions make it, without ranges."""
-    arrow, *_ = pools._judged_whole(root / file, Selection(), _known(root), default())
-    sink = io.BytesIO()
-    pq.write_table(arrow, sink, compression="zstd", store_schema=False)
-    return sink.getvalue()
+    columns = catalogue.read(root / file)
+    kept, _, _ = judged(columns, Selection(), _known(root).tree())
+    return as_bytes(pool_table(kept, default()), root / f"{file}.pool")
+
+
+def as_bytes(table: pa.Table, path) -> bytes:
+    """A table as the pool's files store it."""
+    pools.write_pool(table, path, default())
+    return path.read_bytes()
 
 
 @pytest.mark.parametrize("file", ["a.fits", "b.fits", "p.parquet"])
@@ -138,9 +144,7 @@ def test_the_same_rows_in_other_files_give_the_same_rows(tmp_path):
     (whole,), counts = made(tmp_path, tmp_path / "whole", ["whole.fits"], 2)
     cut, other = made(tmp_path, tmp_path / "cut", pieces, 1)
     joined = pa.concat_tables([pq.read_table(io.BytesIO(p)) for p in cut]).combine_chunks()
-    sink = io.BytesIO()
-    pq.write_table(joined, sink, compression="zstd", store_schema=False)
-    assert sink.getvalue() == whole
+    assert as_bytes(joined, tmp_path / "joined") == whole
     for table in (counts, other):
         assert (table["rows"] == table[[c for c in CUTS if c in table]].sum(axis=1)).all()
     same = [c for c in counts.columns if c not in ("refused", "release")]
