@@ -102,11 +102,13 @@ class Mapped:
         for at in range(0, rows, step):
             block = slice(at, min(at + step, rows))
             if summed:
-                total += _sum(bytes_[self._word(start + at, a) : self._word(start + block.stop, a)])
+                total += sum_of_words(
+                    bytes_[self._word(start + at, a) : self._word(start + block.stop, a)]
+                )
             for name, column in found.items():
                 column[block] = view[name][block]
         if summed and stop == self.rows:
-            total += _sum(bytes_[self._word(stop, a) :])
+            total += sum_of_words(bytes_[self._word(stop, a) :])
         return view, found, total % ALL_ONES
 
     def _word(self, row: int, begin: int) -> int:
@@ -180,11 +182,11 @@ def checksum(path: Path, start: int, stop: int) -> int:
     total = 0
     for at in range(start, stop, BLOCK_BYTES):
         size = min(BLOCK_BYTES, stop - at)
-        total += _sum(np.memmap(path, np.uint8, "r", at, (size,)).view(np.ndarray))
+        total += sum_of_words(np.memmap(path, np.uint8, "r", at, (size,)).view(np.ndarray))
     return total % ALL_ONES or (ALL_ONES if total else 0)
 
 
-def _sum(content: np.ndarray) -> int:
+def sum_of_words(content: np.ndarray) -> int:
     """Sum of the 32-bit words in some bytes, a multiple of four, up to multiples of 2^32 - 1."""
     words = content.view(">u4")
     pair = words[: len(words) // 2 * 2].view(">u8").astype(np.uint64)
