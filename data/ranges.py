@@ -205,7 +205,7 @@ class ParquetRange(Range):
         import pyarrow.parquet as pq
 
         try:
-            with pq.ParquetFile(self.path) as file:
+            with pq.ParquetFile(self.path, page_checksum_verification=True) as file:
                 return file.read_row_groups(self._groups, columns=[name])[name]
         except (pa.ArrowException, OSError, KeyError) as error:
             raise InputError(
