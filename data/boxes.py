@@ -26,22 +26,21 @@ def box(ra: Float[np.ndarray, " n"], dec: Float[np.ndarray, " n"]) -> Box:
 def widened(boxes: Float[np.ndarray, "*n 4"], arcsec: float) -> Float[np.ndarray, "*n 4"]:
     """Boxes that hold everything within an angle of the given ones."""
     pad = arcsec / 3600 * (1 + 1e-6)
-    low, high = boxes[..., 2] - pad, boxes[..., 3] + pad
+    west, east, low, high = np.moveaxis(boxes, -1, 0)
+    low, high = low - pad, high + pad
     highest = np.maximum(np.abs(low), np.abs(high))
     aside = np.where(highest < POLE, pad / np.cos(np.radians(np.minimum(highest, POLE))), TURN)
-    return np.stack([boxes[..., 0] - aside, boxes[..., 1] + aside, low, high], axis=-1)
+    return np.stack([west - aside, east + aside, low, high], axis=-1)
 
 
 def meeting(boxes: Float[np.ndarray, "n 4"], arcsec: float) -> list[Int[np.ndarray, " k"]]:
     """For each box the others that may have a position within an angle of one of its own, (k,)
     indices, ascending."""
-    wide, found = widened(boxes, arcsec), []
-    for i, (west, east, low, high) in enumerate(wide):
-        near = (boxes[:, 2] <= high) & (boxes[:, 3] >= low)
-        near &= np.any(
-            [(boxes[:, 0] + t <= east) & (boxes[:, 1] + t >= west) for t in (-TURN, 0, TURN)],
-            axis=0,
-        )
+    found = []
+    first, last, south, north = boxes.T
+    for i, (west, east, low, high) in enumerate(widened(boxes, arcsec)):
+        near = (south <= high) & (north >= low)
+        near &= np.any([(first + t <= east) & (last + t >= west) for t in (-TURN, 0, TURN)], axis=0)
         near[i] = False
         found.append(np.flatnonzero(near))
     return found
