@@ -19,7 +19,7 @@ import pyarrow as pa
 from data import catalogue, columns, mapped, ranges
 from data.boxes import Box, box
 from data.catalogue import Columns, Lazy, at, missing
-from data.namehash import name_hashes
+from data.namehash import name_hashes, two_places
 from data.selection import Selection, completed, merging, of_cuts, passing, sorted_out
 from data.sky import SkyTree
 from data.survey import Survey
@@ -80,6 +80,22 @@ def cut(
     except InputError:
         pass  # whoever reads it whole says why
     return whole(path, s, lenses, survey) if n == 1 else None
+
+
+def whole_range(path: Path, survey: Survey) -> ranges.Range | None:
+    """A file as one range, whose columns are read when they are asked for. None where it has to be
+    read and judged whole: it cannot be mapped, or something is wrong with it."""
+    try:
+        found = ranges.opened(path, 0, 1, survey, ("release", "brickname", "objid", "ra", "dec"))
+        if found is None or found.damaged_beside():
+            return None
+        if mapped.damaged(found.declared, found.data_sum):
+            return None
+        around = _around(found, found.rows, survey, merger=False)
+    except InputError:
+        return None
+    key, ra, dec = ([np.asarray(around[name])] for name in ("key", "ra", "dec"))
+    return None if two_places(key, ra, dec) else found
 
 
 def whole(path: Path, s: Selection, lenses: SkyTree | None, survey: Survey) -> Cut:
