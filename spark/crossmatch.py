@@ -24,7 +24,7 @@ from data.files import replacing
 from data.lenses import TIERS, Lenses, one_to_one
 from data.names import as_text
 from data.selection import nobs_bin, type_bin
-from data.sky import Sieve, SkyTree, unit_vectors
+from data.sky import SkyTree
 from data.survey import Survey, default
 from lensjax.errors import InputError
 from spark import ranges
@@ -168,8 +168,7 @@ def near_lenses(path: Path, lenses: Lenses, horizon: float, survey: Survey) -> t
     every = np.arange(found.rows)
     ra, dec = found.at("ra", every), found.at("dec", every)
     placed = np.flatnonzero(np.isfinite(ra) & np.isfinite(dec))
-    sieve = Sieve(unit_vectors(lenses.ra, lenses.dec), horizon)
-    near = placed[sieve.passes(ra[placed], dec[placed])]
+    near = placed[lenses.tree().within(ra[placed], dec[placed], horizon * (1 + 1e-6))]
     columns = catalogue.take(found, near)
     if "brick_primary" in found:
         columns["brick_primary"] = found.at("brick_primary", near)

@@ -20,8 +20,8 @@ from spark.inputs import SurveySettings, locate
 
 POOL = 1.0e6
 """rows of a sweep that a core cuts in a second"""
-MATCH = 1.7e5
-"""rows of a sweep that a core reads and matches in a second"""
+MATCH = 1.5e6
+"""rows of a sweep that a core matches with a lens list in a second"""
 START = 10.0
 """seconds until Spark has its workers"""
 PER_TASK = 0.05
