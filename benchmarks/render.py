@@ -85,11 +85,13 @@ def one_band(scene: lj.Scene) -> lj.Scene:
 
 def over_devices(function, *arguments):
     """Function of no arguments that maps `function` over the leading axis, an equal part on each
-    device."""
+    device, a few items at a time where that is a core."""
     mesh = jax.make_mesh((len(jax.devices()),), ("batch",))
     spec = PartitionSpec("batch")
     mapped = jax.jit(
-        jax.shard_map(jax.vmap(function), mesh=mesh, in_specs=spec, out_specs=spec, check_vma=False)
+        jax.shard_map(
+            lj.in_turn(function), mesh=mesh, in_specs=spec, out_specs=spec, check_vma=False
+        )
     )
     placed = jax.device_put(arguments, NamedSharding(mesh, spec))
     return lambda: jax.block_until_ready(mapped(*placed))
@@ -169,7 +171,7 @@ import jax, jax.numpy as jnp, lensjax as lj
 s = lj.priors("raw_notes").sample(jax.random.key(1), 256)
 grid, psf = lj.PixelGrid(101), lj.Gaussian(jnp.array([1.3, 1.2, 1.1]))
 squared = lambda s: jnp.sum(lj.render(s, grid, psf) ** 2)
-jax.block_until_ready(jax.jit(jax.vmap(jax.grad(squared)))(s))
+jax.block_until_ready(jax.jit(lj.in_turn(jax.grad(squared)))(s))
 used = jax.devices()[0].memory_stats()  # None on a CPU
 peak = next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM"))
 print(used["peak_bytes_in_use"] if used else int(peak) * 1024)

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from lensjax.injection import degrade as degrade
     from lensjax.injection import inject as inject
     from lensjax.injection import suppress_core as suppress_core
+    from lensjax.inturn import in_turn as in_turn
     from lensjax.light import Clumps as Clumps
     from lensjax.light import ClumpySersic as ClumpySersic
     from lensjax.light import GalaxyImage as GalaxyImage
@@ -83,7 +84,7 @@ if TYPE_CHECKING:
 _HOMES = (
     *("component", "errors", "grid", "mass", "light", "scene", "psf", "psfex", "rendering"),
     *("prior", "injection", "noise", "photometry", "checks", "cosmology", "coolest"),
-    *("images", "points", "critical", "likelihood", "unconstrained", "pixelflux"),
+    *("images", "points", "critical", "likelihood", "unconstrained", "pixelflux", "inturn"),
 )
 """Modules whose public names are names of lensjax, in the order in which they are looked
 through."""

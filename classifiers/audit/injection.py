@@ -151,11 +151,11 @@ class Experiment:
         host, psf = self.hosts(batch), widened(batch.psf, nudge.log_psf)
         dimming = batch.dimming[:, None, None, :]
         lit = replace(scenes, lens_light=())
-        arc = dimming * jax.vmap(lambda s, p: lj.render(s, self.pixels, p))(lit, psf)
+        arc = dimming * lj.in_turn(lambda s, p: lj.render(s, self.pixels, p))(lit, psf)
         added = arc
         if scenes.lens_light:
             glow = lj.Scene(source=scenes.lens_light)
-            added = arc + dimming * jax.vmap(lambda s, p: lj.render(s, self.pixels, p))(glow, psf)
+            added = arc + dimming * lj.in_turn(lambda s, p: lj.render(s, self.pixels, p))(glow, psf)
         if self.gain is not None:
             stamp = jax.vmap(lambda k, h, a: lj.inject(h, a, gain=self.gain, key=key_of(k, 2)))(
                 batch.key, host, added

@@ -80,7 +80,7 @@ def _render(
     flux: Float[Array, "k B"], shape: Float[Array, "k 6"], psf: lj.PSF, grid: lj.PixelGrid
 ) -> Float[Array, "k size size B"]:
     one = lambda f, s: lj.render(lj.Scene(source=(lj.Sersic(f, *s),)), grid, psf)
-    return jax.vmap(one)(flux, shape)
+    return lj.in_turn(one)(flux, shape)
 
 
 def batches(survey: Survey) -> dict[int, int]:

@@ -111,7 +111,7 @@ def _render(
         (source,) = p.source
         return lj.render(replace(p, source=(replace(source, flux=light),)), grid, psf)
 
-    return jax.vmap(one)(lj.priors(PRESET).scene(there), flux)
+    return lj.in_turn(one)(lj.priors(PRESET).scene(there), flux)
 
 
 def _draw(
