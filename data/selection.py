@@ -341,7 +341,7 @@ def merging(
     columns: Columns | Lazy, rows: np.ndarray, s: Selection, survey: Survey | None = None
 ) -> Bool[np.ndarray, " k"]:
     """Whether each of the given rows has, among all rows of the catalogue, a comparable neighbour
-    (`comparable`). A neighbour in another file is not seen here."""
+    (`comparable`). Of neighbours in other catalogues the caller asks that function."""
     names = ("ra", "dec", f"flux_{(survey or default()).reference}")
     n = columns.rows if isinstance(columns, Lazy) else len(columns["ra"])
     every = tuple(np.ma.getdata(at(columns, name, np.arange(n))) for name in names)

@@ -68,7 +68,7 @@ def negative_pool(
     }
     items = list(zip(unique_names(paths), paths, strict=True))
     folder, files = out / "pool", []
-    if items and len(finished(folder, ".parquet")) < len(items):
+    if {name for name, _ in items} - finished(folder, ".parquet"):
         found, bad = cut_ranges(spark, folder / RANGES, items, shared, range_bytes)
         near = joining.pieces(found, completed(selection, survey))
         files = [(name, (root / path, bad.get(name) or near[name])) for name, path in items]
