@@ -103,6 +103,11 @@ def run(
     return entries
 
 
+def finished(folder: str | Path, suffix: str) -> set[str]:
+    """Names of the items of a job, whole or interrupted, that it would not do again."""
+    return set(_finished(Path(folder), suffix))
+
+
 def outputs(folder: str | Path) -> list[Path]:
     """Paths that a committed job wrote, in the order of its items.
 
