@@ -36,6 +36,7 @@ Columns are as documented on legacysurvey.org (drN/catalogs, drN/bitmasks).
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -56,6 +57,26 @@ if TYPE_CHECKING:
 
 Columns = dict[str, np.ndarray]
 
+
+class Lazy(ABC):
+    """Columns of a table that are read when they are asked for, and only in the rows that are
+    asked for. Values are as `read` gives them."""
+
+    rows: int
+
+    @abstractmethod
+    def __contains__(self, name: object) -> bool:
+        """Whether there is such a column."""
+
+    @abstractmethod
+    def at(self, name: str, rows: np.ndarray) -> np.ndarray:
+        """Values of a column in some rows, (k,). rows: indices, ascending, each once."""
+
+    @abstractmethod
+    def names(self) -> tuple[str, ...]:
+        """The columns that there are, galaxy_id among them."""
+
+
 OWN_RELEASE = 10000
 """RELEASE whose objects are named without it."""
 MASKBITS_COMPLETE = 8000
@@ -65,7 +86,7 @@ ONE_OBJECT = 1.0
 _OLD_SHAPES = tuple(
     f"shape{model}_{part}" for model in ("dev", "exp") for part in ("r", "e1", "e2")
 )
-_BESIDE = {
+BESIDE = {
     **dict.fromkeys(_OLD_SHAPES, "float64"),
     "brick_primary": "bool",
     "brickid": "int64",
@@ -83,8 +104,8 @@ def read(path: str | Path, survey: Survey | None = None) -> Columns:
     has a column of the wrong kind, or has one name for two objects.
     """
     path, survey = Path(path), survey or default()
-    raw = cataloguefile.read(path, _wanted(survey))
-    kinds = {**table.types(survey, "catalogue"), **_BESIDE}
+    raw = cataloguefile.read(path, wanted(survey))
+    kinds = {**table.types(survey, "catalogue"), **BESIDE}
     checked = {
         key: cataloguefile.checked(path, file_name(survey, key), value, unknown, kinds[key])
         for key, (value, unknown) in raw.items()
@@ -105,10 +126,10 @@ def file_name(survey: Survey, column: str) -> str:
     return column.upper()
 
 
-def _wanted(survey: Survey) -> dict[str, str]:
+def wanted(survey: Survey) -> dict[str, str]:
     """Name in the file, in lower case, to column of this project."""
     names = [n for n in table.names(survey, "catalogue") if n != "galaxy_id"]
-    names += [n for n in _BESIDE if n not in names]
+    names += [n for n in BESIDE if n not in names]
     return {file_name(survey, name).lower(): name for name in reversed(names)}
 
 
@@ -140,15 +161,18 @@ def standard(raw: Columns, where: str | Path, survey: Survey | None = None) -> C
     ):
         del out["maskbits"]
     _identify(out, raw, where)
-    factor = 10 ** (0.4 * (ZERO_POINT - survey.catalogue.zero_point))
-    for key in out if factor != 1 else ():
-        if key.startswith("flux_"):
-            out[key] = out[key] * factor
-        elif key.startswith(("psfdepth_", "galdepth_")):
-            out[key] = out[key] / factor**2
+    out = {key: in_nanomaggies(survey, key, value) for key, value in out.items()}
     if "brick_primary" in raw:
         out["brick_primary"] = raw["brick_primary"]
     return out
+
+
+def in_nanomaggies(survey: Survey, column: str, value: np.ndarray) -> np.ndarray:
+    """A column of the survey's files with fluxes in nanomaggies; other columns as they are."""
+    factor = float(10 ** (0.4 * (ZERO_POINT - survey.catalogue.zero_point)))
+    if factor == 1 or not column.startswith(("flux_", "psfdepth_", "galdepth_")):
+        return value
+    return value * factor if column.startswith("flux_") else value / factor**2
 
 
 def _identify(out: Columns, raw: Columns, where: str | Path) -> None:
@@ -227,7 +251,7 @@ def missing(values: np.ndarray) -> Bool[np.ndarray, " n"]:
 
 
 def require(
-    columns: Columns,
+    columns: Columns | Lazy,
     needed: Iterable[str],
     where: str | Path,
     purpose: str,
@@ -244,7 +268,8 @@ def require(
         if c not in columns
     ]
     if lacking:
-        release = columns.get("release", np.empty(0))
+        given = "release" in columns and not isinstance(columns, Lazy)
+        release = columns["release"] if given else np.empty(0)  # type: ignore[index]
         known = len(release) and not missing(release)[0]
         kind = f" (RELEASE {int(release[0])})" if known else ""
         note = (
@@ -258,9 +283,16 @@ def require(
         )
 
 
-def take(columns: Columns, rows: np.ndarray) -> Columns:
-    """The given rows (indices or mask) of every column."""
+def take(columns: Columns | Lazy, rows: np.ndarray) -> Columns:
+    """The given rows (indices; of arrays, or a mask) of every column."""
+    if isinstance(columns, Lazy):
+        return {name: columns.at(name, rows) for name in columns.names()}
     return {key: value[rows] for key, value in columns.items()}
+
+
+def at(columns: Columns | Lazy, name: str, rows: np.ndarray) -> np.ndarray:
+    """The given rows (indices) of a column."""
+    return columns.at(name, rows) if isinstance(columns, Lazy) else columns[name][rows]
 
 
 def to_arrow(columns: Columns, survey: Survey | None = None) -> pa.Table:
@@ -273,8 +305,6 @@ def to_arrow(columns: Columns, survey: Survey | None = None) -> pa.Table:
         if field.name not in columns:
             return pa.nulls(n, field.type)
         value = columns[field.name]
-        text = np.ma.getdata(value)
-        plain = text.astype(object) if field.type == pa.string() else text
-        return pa.array(plain, type=field.type, mask=missing(value))
+        return pa.array(np.ma.getdata(value), type=field.type, mask=missing(value))
 
     return pa.table([column(field) for field in schema], schema=schema)

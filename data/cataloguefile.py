@@ -6,15 +6,19 @@ Parquet, NaN where whole numbers are stored as floats, an undefined logical, an 
 
 from __future__ import annotations
 
+import gzip
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lensjax.errors import InputError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _NOTHING = ("", "nan", "null", "none", "n/a", "--")
 """What stands in a text for a missing value, in lower case."""
@@ -51,6 +55,8 @@ def _read_fits(path: Path, wanted: dict[str, str]) -> Raw:
     with _readable(path, "FITS table"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.filterwarnings("error", message="(?i).*(checksum|datasum|truncated)")
+        if path.name.lower().endswith(".gz"):
+            _unzip(path)
         with fits.open(
             path, checksum=True, memmap=not path.name.endswith("gz"), lazy_load_hdus=False
         ) as hdus:
@@ -58,23 +64,41 @@ def _read_fits(path: Path, wanted: dict[str, str]) -> Raw:
             if found is None:
                 raise InputError(
                     f"{path}: no table in this FITS file; a catalogue is a binary table with RA "
-                    "and DEC"
+                    "and DEC: give another file, or fetch this one again if its header is damaged"
+                )
+            if found.header.get("ZTABLE"):
+                raise InputError(
+                    f"{path}: a table that fpack has compressed, which cannot be read here; "
+                    "decompress it with funpack, or give it as .fits.gz"
                 )
             present = {name.lower(): name for name in reversed(found.columns.names)}
             return {
-                key: _fits_column(found, present[name])
+                key: _fits_column(path, found, present[name])
                 for name, key in wanted.items()
                 if name in present
             }
 
 
-def _fits_column(hdu: Any, name: str) -> tuple[np.ndarray, np.ndarray | None]:
+def _unzip(path: Path) -> None:
+    """Reads a gzipped file to its end, where its checksum stands, which astropy does not look at.
+    Raises what gzip raises on one that is cut or changed."""
+    with gzip.open(path) as handle:
+        while handle.read(1 << 20):
+            pass
+
+
+def _fits_column(path: Path, hdu: Any, name: str) -> tuple[np.ndarray, np.ndarray | None]:
     """Values of a column of a table, and which of them are missing.
 
     TNULL is compared with what is stored, before TSCAL and TZERO, as the FITS standard says.
     An undefined logical is stored as a zero byte.
     """
     column = hdu.columns[name]
+    if str(column.format).lstrip("01")[:1] in ("P", "Q"):
+        raise InputError(
+            f"{path}: column {name} has arrays of variable length, expected one value a row; write "
+            "it as a column of single values"
+        )
     stored = hdu.data.view(np.ndarray)[name]
     unknown = None
     if stored.ndim == 1:
@@ -87,29 +111,39 @@ def _fits_column(hdu: Any, name: str) -> tuple[np.ndarray, np.ndarray | None]:
 
 def _read_parquet(path: Path, wanted: dict[str, str]) -> Raw:
     """Wanted columns of a Parquet file."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
     out: Raw = {}
     with _readable(path):
         names = pq.read_schema(path).names
         chosen = {name.lower(): name for name in reversed(names) if name.lower() in wanted}
-        read = pq.read_table(path, columns=list(chosen.values()), partitioning=None)
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            read = file.read(columns=list(chosen.values()))
         for lower, name in chosen.items():
-            column = read[name].combine_chunks()
-            if pa.types.is_dictionary(column.type):
-                column = column.dictionary_decode()
-            unknown = np.asarray(pc.is_null(column).to_numpy(zero_copy_only=False), bool)
-            if pa.types.is_integer(column.type) or pa.types.is_boolean(column.type):
-                column = column.fill_null(False if pa.types.is_boolean(column.type) else 0)
-            elif pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-                column = column.fill_null("")
-            elif pa.types.is_binary(column.type):
-                column = column.fill_null(b"")
-            values = column.to_numpy(zero_copy_only=False)
-            out[wanted[lower]] = values, unknown if unknown.any() else None
+            out[wanted[lower]] = parquet_column(read[name])
     return out
+
+
+def parquet_column(chunks: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray | None]:
+    """Values of a column of Parquet, and which of them are null. Text has one Python string for
+    each of its different values, not for each row."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    column = chunks.combine_chunks()
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    unknown = np.asarray(pc.is_null(column).to_numpy(zero_copy_only=False), bool)
+    if pa.types.is_integer(column.type) or pa.types.is_boolean(column.type):
+        column = column.fill_null(False if pa.types.is_boolean(column.type) else 0)
+    elif pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        coded = column.fill_null("").dictionary_encode()
+        words = np.array(coded.dictionary.to_pylist() or [""], str)
+        return words[np.asarray(coded.indices)], unknown if unknown.any() else None
+    elif pa.types.is_binary(column.type):
+        column = column.fill_null(b"")
+    values = column.to_numpy(zero_copy_only=False)
+    return values, unknown if unknown.any() else None
 
 
 def _read_csv(path: Path, wanted: dict[str, str]) -> Raw:
@@ -205,13 +239,17 @@ def _text(path: Path, name: str, value: np.ndarray) -> np.ndarray:
         raise InputError(f"{path}: column {name} is {value.dtype}, expected text")
     if not len(value):
         return np.empty(0, "<U1")
-    try:
-        text = np.char.decode(value, "ascii") if value.dtype.kind == "S" else value.astype(str)
-    except UnicodeDecodeError:
+    if value.dtype.kind != "S":
+        return np.char.strip(value.astype(str))
+    # Each byte becomes a code point. numpy's own decoding makes a Python string of every row.
+    code = np.ascontiguousarray(value).view(np.uint8).reshape(len(value), -1)
+    if code.shape[1] and code.max() > 127:
         raise InputError(
             f"{path}: column {name} holds bytes that are not text; fetch the file again"
-        ) from None
-    return np.char.strip(text)
+        )
+    text = code.astype(np.uint32).view(f"U{max(code.shape[1], 1)}").reshape(-1)
+    blank = (code <= ord(" ")) & (code > 0)
+    return np.char.strip(text) if blank.any() else text
 
 
 def _numbers(path: Path, name: str, text: np.ndarray) -> np.ndarray:

@@ -19,6 +19,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -35,6 +36,8 @@ Task = Callable[[Item, int], dict[str, Any]]
 """One item's work with its atomic write. Takes the item and a number that no other attempt has."""
 Mapper = Callable[[Sequence[Item], Task, Callable[[int], None]], list[dict[str, Any]]]
 """Takes items, task and a function to be told how many are done; returns what the task returned."""
+Bar = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
+"""Takes label and number of items; its block gets a function to call with the number done."""
 
 
 def loop(items: Sequence[Item], task: Task, advance: Callable[[int], None]) -> list[dict[str, Any]]:
@@ -54,14 +57,15 @@ def run(
     label: str,
     mapper: Mapper = loop,
     on_error: Literal["stop", "quarantine"] = "stop",
+    bar: Bar | None = None,
 ) -> list[dict[str, Any]]:
     """Makes `folder/<name><suffix>` for every item; returns one dict for each, in their order.
 
     items: names are unique, and safe (`data.names`). suffix: such as ".parquet"; "" for folders.
-    label: of the progress bar. on_error: what an InputError from `work` means. "stop": every other
-    item is still done, then InputError names the first one refused and how many there are.
-    "quarantine": its dict has `error` (one line) in place of file, bytes, sha256 and counters, and
-    the job succeeds without it.
+    label: of the progress bar. bar: another one than the usual. on_error: what an InputError from
+    `work` means. "stop": every other item is still done, then InputError names the first one
+    refused and how many there are. "quarantine": its dict has `error` (one line) in place of file,
+    bytes, sha256 and counters, and the job succeeds without it.
 
     The dicts have name, file, bytes, sha256 and counters; or name and error. An item is done again
     when its output is missing or has another size. Raises OSError as it came (a full disk), with
@@ -78,7 +82,7 @@ def run(
     missing = [item for item in items if item[0] not in done]
     fresh: list[dict[str, Any]] = []
     if missing:
-        with _bar(label, len(missing)) as advance:
+        with (bar or _bar)(label, len(missing)) as advance:
             fresh = mapper(missing, _Task(folder, suffix, work), advance)
     # Through JSON, so that a resumed job returns what an uninterrupted one does, to the order of
     # the keys.
@@ -97,6 +101,11 @@ def run(
     (folder / "_SUCCESS").touch()
     shutil.rmtree(folder / "_done")
     return entries
+
+
+def finished(folder: str | Path, suffix: str) -> set[str]:
+    """Names of the items of a job, whole or interrupted, that it would not do again."""
+    return set(_finished(Path(folder), suffix))
 
 
 def outputs(folder: str | Path) -> list[Path]:

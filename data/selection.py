@@ -21,9 +21,9 @@ from jaxtyping import Bool, Float
 from pydantic import Field, model_validator
 
 from data import photometry
-from data.catalogue import Columns, file_name, missing, require, take
+from data.catalogue import Columns, Lazy, at, file_name, missing, require, take
 from data.config import settings
-from data.sky import SkyTree, galactic_latitude
+from data.sky import Sieve, SkyTree, galactic_latitude, unit_vectors
 from data.survey import Survey, default
 from lensjax.errors import InputError
 
@@ -129,6 +129,18 @@ def needed(survey: Survey) -> tuple[str, ...]:
     )
 
 
+def of_cuts(s: Selection, survey: Survey) -> tuple[str, ...]:
+    """Columns that the cuts, the names and the neighbours need in most rows."""
+    plain = ("release", "brickname", "objid", "type", "ra", "dec", "maskbits", "brick_primary")
+    flux = (f"flux_{band}" for band in survey.bands if band in _of_flux(s, survey))
+    option = ("ebv",) if s.ebv_max is not None else ()
+    return (*plain, *survey.per_band("nobs"), *flux, *option)
+
+
+def _of_flux(s: Selection, survey: Survey) -> set[str]:
+    return {survey.selection_band, *((survey.reference,) if s.merger else ())}
+
+
 def counters_of(survey: Survey) -> tuple[str, ...]:
     """Counters of `select` in the order of the cuts; pools of separate types come after them."""
     band = survey.selection_band
@@ -164,11 +176,14 @@ def select(
 class _Rows:
     """Some rows of a catalogue; a column is taken when it is asked for, without its mask."""
 
-    def __init__(self, columns: Columns, rows: np.ndarray):
+    def __init__(self, columns: Columns | Lazy, rows: np.ndarray):
         self._columns, self._rows = columns, rows
 
+    def __len__(self) -> int:
+        return len(self._rows)
+
     def __getitem__(self, name: str) -> np.ndarray:
-        return np.ma.getdata(self._columns[name])[self._rows]
+        return np.ma.getdata(at(self._columns, name, self._rows))
 
 
 def judged(
@@ -182,9 +197,30 @@ def judged(
     be used: (row, counted from 1; reason)."""
     survey = survey or default()
     s = completed(s, survey)
+    alive, counters, refused = passing(columns, s, lenses, where, survey)
+    merger = merging(columns, alive, s, survey) if s.merger else None
+    kept, more = sorted_out(take(columns, alive), s, merger, survey)
+    return kept, counters | more, refused
+
+
+def passing(
+    columns: Columns | Lazy,
+    s: Selection,
+    lenses: SkyTree | None,
+    where: str | Path,
+    survey: Survey,
+) -> tuple[np.ndarray, dict[str, int], list[tuple[int, str]]]:
+    """The rows that pass every cut, ascending; the counters up to `kept`; and the rows refused, as
+    `judged` gives them.
+
+    s: completed. A row is looked at cut by cut until the first that it fails, because the counters
+    say that one; a cut that removes many rows cannot go before one that is counted before it,
+    because the rows that both remove are the earlier one's. So a column is asked for in no more
+    rows than the counters need, and no column that no cut needs is asked for.
+    """
     option = ("ebv",) if s.ebv_max is not None else ()
     require(columns, needed(survey) + option, where, "the negative pool", survey)
-    n = len(columns["ra"])
+    n = columns.rows if isinstance(columns, Lazy) else len(columns["ra"])
     counters: dict[str, int] = {"rows": n}
     alive = np.arange(n)
     refused: list[tuple[int, str]] = []
@@ -197,13 +233,13 @@ def judged(
         return lost
 
     def unknown(name: str, *needs: str) -> None:
-        absent = np.stack([missing(columns[k][alive]) for k in needs])
+        absent = np.stack([missing(at(columns, k, alive)) for k in needs])
         gone = np.asarray(absent.any(axis=0))
         first = np.argmax(absent[:, gone], axis=0)
         for row, which in zip(cut(f"{name}_unknown", lambda c: ~gone), first, strict=True):
             refused.append((int(row) + 1, f"no {file_name(survey, needs[which])}"))
 
-    every = lambda c: np.ones(len(c["ra"]), bool)
+    every = lambda c: np.ones(len(c), bool)
     band, bands = survey.selection_band, survey.bands
     flux = f"flux_{band}"
     if "brick_primary" in columns:
@@ -237,25 +273,34 @@ def judged(
     cut(
         "near_lens",
         lambda c: (
-            lenses.separation(c["ra"], c["dec"]) > s.lens_radius if lenses is not None else every(c)
+            ~lenses.within(c["ra"], c["dec"], s.lens_radius) if lenses is not None else every(c)  # type: ignore[arg-type]
         ),
     )
     for row in cut("nameless", lambda c: c["galaxy_id"] != ""):
-        brick = str(columns["brickname"][row]) if "brickname" in columns else ""
+        one = np.array([row])
+        brick = str(at(columns, "brickname", one)[0]) if "brickname" in columns else ""
         refused.append((int(row) + 1, f"brick {brick[:80]!r} and its number cannot name a file"))
-    kept = take(columns, alive)
     counters["kept"] = len(alive)
-    category = categories(kept, s, merging(columns, alive, s, survey) if s.merger else None, survey)
+    return alive, counters, sorted(refused)
+
+
+def sorted_out(
+    kept: Columns, s: Selection, merger: Bool[np.ndarray, " n"] | None, survey: Survey
+) -> tuple[Columns, dict[str, int]]:
+    """The kept rows with bins, pool and category, and a counter for each pool and category.
+
+    s: completed. merger: rows with a comparable neighbour (`merging`).
+    """
+    kept, band = dict(kept), survey.selection_band
+    category = categories(kept, s, merger, survey)
     separate = np.isin(kept["type"], s.separate_types) & ~np.isin(kept["type"], s.types)  # type: ignore[arg-type]
     kept["pool"] = np.where(separate, kept["type"], np.where(category == "", "N1", "N2"))
     kept["confuser_category"] = np.where(separate, "", category)
     kept[f"nobs_{band}_bin"] = nobs_bin(np.ma.getdata(kept[f"nobs_{band}"]))
     kept["type_bin"] = type_bin(kept["type"])
-    counters |= {
-        pool: int((kept["pool"] == pool).sum()) for pool in ("N1", "N2", *s.separate_types)
-    }
+    counters = {pool: int((kept["pool"] == pool).sum()) for pool in ("N1", "N2", *s.separate_types)}
     counters |= {name: int((kept["confuser_category"] == name).sum()) for name in CATEGORIES}
-    return kept, counters, sorted(refused)
+    return kept, counters
 
 
 def categories(
@@ -288,28 +333,43 @@ def categories(
     return np.select(rules, CATEGORIES, "")
 
 
-def merging(
-    columns: Columns, rows: np.ndarray, s: Selection, survey: Survey | None = None
-) -> Bool[np.ndarray, " k"]:
-    """Whether each of the given rows has, among all rows of the catalogue, a neighbour of
-    comparable flux in the reference band at merger_inner to merger_outer.
+Sources = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""RA and Dec (degrees) and flux in the reference band (nanomaggies) of some sources, (n,) each"""
 
-    A neighbour in another file is not seen: at the border of a sweep the category is incomplete.
-    """
-    flux = columns[f"flux_{(survey or default()).reference}"]
-    usable = np.flatnonzero(np.isfinite(columns["ra"]) & np.isfinite(columns["dec"]) & (flux > 0))
-    found = np.zeros(len(rows), bool)
-    if not len(usable) or not len(rows):
+
+def merging(
+    columns: Columns | Lazy, rows: np.ndarray, s: Selection, survey: Survey | None = None
+) -> Bool[np.ndarray, " k"]:
+    """Whether each of the given rows has, among all rows of the catalogue, a comparable neighbour
+    (`comparable`). Of neighbours in other catalogues the caller asks that function."""
+    names = ("ra", "dec", f"flux_{(survey or default()).reference}")
+    n = columns.rows if isinstance(columns, Lazy) else len(columns["ra"])
+    every = tuple(np.ma.getdata(at(columns, name, np.arange(n))) for name in names)
+    ra, dec, flux = (value[rows] for value in every)
+    return comparable((ra, dec, flux), every, s)  # type: ignore[arg-type]
+
+
+def comparable(these: Sources, others: Sources, s: Selection) -> Bool[np.ndarray, " k"]:
+    """Whether each of these has among the others one of comparable flux at merger_inner to
+    merger_outer. Sources that lack a position or a positive flux have and are none."""
+    found = np.zeros(len(these[0]), bool)
+
+    def usable(sources: Sources, faintest: float) -> np.ndarray:
+        ra, dec, flux = sources
+        return np.flatnonzero((flux > faintest) & np.isfinite(ra) & np.isfinite(dec))
+
+    one = usable(these, 0.0)
+    if not len(one) or not len(others[0]):
         return found
-    tree = SkyTree(columns["ra"][usable], columns["dec"][usable])
-    one, other, distance = tree.pairs(columns["ra"][rows], columns["dec"][rows], s.merger_outer)
-    a, b = flux[rows[one]], flux[usable[other]]
-    comparable = (
-        (distance >= s.merger_inner)
-        & (a > 0)
-        & (np.minimum(a, b) >= s.merger_flux_ratio * np.maximum(a, b))
-    )
-    found[one[comparable]] = True
+    ra, dec, flux = (value[one] for value in these)
+    other = usable(others, s.merger_flux_ratio * float(flux.min()) * (1 - 1e-9))
+    sieve = Sieve(unit_vectors(ra, dec), s.merger_outer)
+    other = other[sieve.passes(others[0][other], others[1][other])]
+    tree = SkyTree(others[0][other], others[1][other])
+    i, j, distance = tree.pairs(ra, dec, s.merger_outer)
+    a, b = flux[i], others[2][other[j]]
+    alike = np.minimum(a, b) >= s.merger_flux_ratio * np.maximum(a, b)
+    found[one[i[alike & (distance >= s.merger_inner)]]] = True
     return found
 
 

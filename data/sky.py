@@ -6,8 +6,10 @@ poles. All matching of positions in this project is done here.
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 ARCSEC = np.pi / 180.0 / 3600.0
 """one arcsec in radians"""
@@ -76,18 +78,59 @@ class SkyTree:
         """Separation from the nearest tree position."""
         return self.nearest(ra, dec)[1]
 
+    def within(
+        self, ra: Float[np.ndarray, " m"], dec: Float[np.ndarray, " m"], radius: float
+    ) -> Bool[np.ndarray, " m"]:
+        """Whether a tree position is at most `radius` away. As `separation(...) <= radius`, and
+        much quicker where most positions are farther."""
+        if self._tree is None or len(ra) == 0:
+            return np.zeros(len(ra), bool)
+        bound = chord(radius) * (1 + 1e-6) + 1e-12
+        distance, _ = self._tree.query(unit_vectors(ra, dec), distance_upper_bound=bound)
+        return angle(distance) <= radius
+
     def pairs(
         self, ra: Float[np.ndarray, " m"], dec: Float[np.ndarray, " m"], radius: float
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Every (position, tree position) pair within the radius: their indices and separation."""
         if self._tree is None or len(ra) == 0:
             return np.empty(0, int), np.empty(0, int), np.empty(0)
-        vectors = unit_vectors(ra, dec)
-        lists = self._tree.query_ball_point(vectors, chord(radius))
-        one = np.repeat(np.arange(len(vectors)), [len(found) for found in lists])
-        other = (
-            np.concatenate([np.asarray(sorted(found), int) for found in lists])
-            if len(one)
-            else np.empty(0, int)
-        )
-        return one, other, angle(np.linalg.norm(vectors[one] - self._tree.data[other], axis=1))
+        from scipy.spatial import cKDTree
+
+        asked = cKDTree(unit_vectors(ra, dec))
+        near = asked.sparse_distance_matrix(self._tree, chord(radius), output_type="ndarray")
+        order = np.lexsort((near["j"], near["i"]))
+        return near["i"][order], near["j"][order], angle(near["v"][order])
+
+
+class Sieve:
+    """Tells quickly which positions may be near one of many.
+
+    Space is cut into cubes with a side of the radius. The cubes around each of the many are marked
+    in a table by a hash, so that two cubes that share a place let a few more through. The table has
+    at most 64 MiB.
+    """
+
+    def __init__(self, of: Float[np.ndarray, "m 3"], radius: float):
+        """of: unit vectors of the many. radius: arcsec."""
+        self._side = chord(radius) * (1 + 1e-6) + 1e-12
+        size = 1 << min(max(16, (27 * 4 * max(len(of), 1) - 1).bit_length()), 26)
+        self._marked = np.zeros(size, bool)
+        x, y, z = self._cubes(of)
+        for dx, dy, dz in product((-1, 0, 1), repeat=3):
+            self._marked[self._place(x + dx, y + dy, z + dz)] = True
+
+    def passes(
+        self, ra: Float[np.ndarray, " n"], dec: Float[np.ndarray, " n"]
+    ) -> Bool[np.ndarray, " n"]:
+        """False only for positions that are farther than the radius from every one of the many."""
+        return self._marked[self._place(*self._cubes(unit_vectors(ra, dec)))]
+
+    def _cubes(self, vectors: Float[np.ndarray, "n 3"]) -> Int[np.ndarray, "3 n"]:
+        return np.floor(vectors / self._side).astype(np.int64).T
+
+    def _place(
+        self, x: Int[np.ndarray, " n"], y: Int[np.ndarray, " n"], z: Int[np.ndarray, " n"]
+    ) -> Int[np.ndarray, " n"]:
+        """Places of cubes in the table; the primes are those of Teschner et al. 2003."""
+        return ((x * 73856093) ^ (y * 19349663) ^ (z * 83492791)) & (len(self._marked) - 1)

@@ -1,10 +1,11 @@
-"""Maps of observing conditions on the sky: PSF width, depth and E(B-V) where a survey has galaxies.
+"""Maps of observing conditions on the sky: PSF width, depth, exposures and E(B-V) where a survey
+has galaxies.
 
 A map is a partial HEALPix map (NESTED) in the format of healsparse, one FITS file each, so that
 maps of others, as decasu makes them, can stand in for ours. The value of a pixel is the mean over
-the galaxies of a catalogue in it; `galaxies` has their number, and the footprint is where there is
-one. The header says what a map holds (WHAT), its unit (UNIT) and survey (SURVEY); AXIS names the
-axis of a selection function that the map gives values of.
+the galaxies of a catalogue in it; `galaxies` has their number, and the footprint, which is also a
+MOC of its own, is where there is one. The header says what a map holds (WHAT), its unit (UNIT) and
+survey (SURVEY); AXIS names the axis of a selection function that the map gives values of.
 
     maps = SkyMaps.load("runs/mine/maps")
     maps["psf_fwhm"].at(ra, dec)            # arcsec; NaN outside of the footprint
@@ -33,6 +34,8 @@ ENDING = ".hsp"
 COVERAGE = 32
 """Nside of the coarse map that says which parts of the sky a file holds."""
 GALAXIES = "galaxies"
+FOOTPRINT = "footprint.moc.fits"
+"""where there is a galaxy, as a multi-order coverage map, which other tools read"""
 
 
 @dataclass(frozen=True)
@@ -138,6 +141,7 @@ def quantities(survey: Survey) -> dict[str, tuple[str, str, str, str]]:
         ):
             axis = name if own else ""
             found[f"{name}_{band}"] = (f"{column}_{band}", unit, axis, f"{words} in {band}")
+        found[f"nobs_{band}"] = (f"nobs_{band}", "", "", f"mean number of exposures in {band}")
     found["ebv"] = ("ebv", "mag", "ebv", "mean E(B-V)")
     return found
 
@@ -161,7 +165,7 @@ def sums(table: Mapping[str, Any], survey: Survey, nside: int) -> pd.DataFrame:
         values = np.full(len(ra), np.nan)
         if column in table:
             values = np.asarray(table[column], np.float64)
-        if column != "ebv":
+        if column.startswith(("psfsize", "psfdepth")):
             values = np.where(values > 0, values, np.nan)
         if column.startswith("psfdepth"):
             values = depth_m5(values)
@@ -169,6 +173,14 @@ def sums(table: Mapping[str, Any], survey: Survey, nside: int) -> pd.DataFrame:
         made[f"{name}_sum"] = total(np.where(known, values, 0.0))
         made[f"{name}_n"] = total(known.astype(np.float64)).astype(np.int64)
     return pd.DataFrame(made)
+
+
+def coarser(found: pd.DataFrame, nside: int, to: int) -> pd.DataFrame:
+    """The `sums` of pixels of nside for those of a smaller one. Raises ValueError for a larger."""
+    if to > nside:
+        raise ValueError(f"sums of nside {nside} cannot be had for nside {to}")
+    larger = np.asarray(found["pixel"]) >> 2 * (nside.bit_length() - to.bit_length())
+    return found.assign(pixel=larger).groupby("pixel", as_index=False).sum()
 
 
 def write(folder: Path, parts: Sequence[pd.DataFrame], survey: Survey, nside: int) -> list[Path]:
@@ -186,10 +198,25 @@ def write(folder: Path, parts: Sequence[pd.DataFrame], survey: Survey, nside: in
         mean = every[f"{name}_sum"].to_numpy()[n > 0] / n[n > 0]
         if len(mean):
             made[name] = (pixel[n > 0], mean.astype(np.float32), unit, axis, words)
-    return [
+    files = [
         _write(folder / f"{name}{ENDING}", pixels, values, nside, survey, unit, axis, words)
         for name, (pixels, values, unit, axis, words) in made.items()
     ]
+    return files + _write_footprint(folder / FOOTPRINT, pixel, nside)
+
+
+def _write_footprint(path: Path, pixels: np.ndarray, nside: int) -> list[Path]:
+    """The pixels as a MOC (IVOA MOC 2.0); no file where there are none."""
+    import healsparse
+
+    path.unlink(missing_ok=True)
+    if not len(pixels):
+        return []
+    found = healsparse.HealSparseMap.make_empty(min(COVERAGE, nside), nside, np.uint8, sentinel=0)
+    found.update_values_pix(pixels, np.ones(len(pixels), np.uint8))
+    with replacing(path) as temporary:
+        found.write_moc(str(temporary), clobber=True)
+    return [path]
 
 
 def _write(

@@ -38,22 +38,7 @@ def read_stamp(
     contradicts what it is taken for, when shape or pixel scale are not the expected ones, and when
     the pixels are not fit for use (`data.quality.rejected`).
     """
-    folder, names = Path(folder), list(row["files"])
-    paths = [inside(folder, name, f"row {row['row']}") for name in names]
-    shown = names[0] if len(names) == 1 else ", ".join(names)
-    try:
-        if paths[0].suffix == ".npz":
-            image, scale, silent = _from_npz(paths[0], row, s, survey)
-        else:
-            image, scale, silent = _from_fits(paths, s, survey)
-        if math.isnan(scale):
-            scale, silent = survey.pixel_scale, [*silent, "pixel scale"]
-        problem = provenance.scale_problem(scale, survey.pixel_scale)
-        problem = problem or rejected(image, size, survey, scale)
-        if problem:
-            raise InputError(f"{folder / shown}: {problem}")
-    except InputError as error:
-        raise InputError(f"row {row['row']}: {error}") from None
+    image, scale, silent = read_pixels(folder, row, s, survey, size)
     scale = round(scale, 6)
     position = [float("nan") if row[k] is None else float(row[k]) for k in ("ra", "dec")]
     return image, {
@@ -65,7 +50,7 @@ def read_stamp(
         "pixel_scale": scale,
         "timestamp": "",
         "pipeline_version": PIPELINE_VERSION,
-        "cutout_url": shown,
+        "cutout_url": named(row),
         "layer": survey.name,
         "survey": survey.name,
         "bands_requested": survey.bands_text,
@@ -75,6 +60,34 @@ def read_stamp(
         "provenance": provenance.note(silent),
         **measured(image, survey, scale),
     }
+
+
+def named(row: Mapping[str, Any]) -> str:
+    """The files of a row in one text."""
+    return ", ".join(row["files"])
+
+
+def read_pixels(
+    folder: str | Path, row: Mapping[str, Any], s: Folder, survey: Survey, size: int
+) -> tuple[Float32[np.ndarray, "h w b"], float, list[str]]:
+    """The pixels of `read_stamp` alone, their scale (arcsec) and what no file says of them. Raises
+    InputError as it does."""
+    folder, names = Path(folder), list(row["files"])
+    paths = [inside(folder, name, f"row {row['row']}") for name in names]
+    try:
+        if paths[0].suffix == ".npz":
+            image, scale, silent = _from_npz(paths[0], row, s, survey)
+        else:
+            image, scale, silent = _from_fits(paths, s, survey)
+        if math.isnan(scale):
+            scale, silent = survey.pixel_scale, [*silent, "pixel scale"]
+        problem = provenance.scale_problem(scale, survey.pixel_scale)
+        problem = problem or rejected(image, size, survey, scale)
+        if problem:
+            raise InputError(f"{folder / named(row)}: {problem}")
+    except InputError as error:
+        raise InputError(f"row {row['row']}: {error}") from None
+    return image, scale, silent
 
 
 def _from_npz(

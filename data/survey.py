@@ -42,6 +42,9 @@ OF_A_RUN = "survey.yaml"
 DEFINITION = "definition.yaml"
 """File of a survey's own folder that holds its definition, where there is one."""
 
+VIEWER = re.compile(r"https?://[^\s{}<>\"'`]+\{ra\}[^\s{}<>\"'`]*\{dec\}[^\s{}<>\"'`]*")
+"""What an address with a position in it looks like."""
+
 MOST_BANDS = 16
 """Bands that a survey may have: as many as a cutout can hold."""
 
@@ -190,6 +193,8 @@ class Survey:
     """two bands whose magnitude difference tells blue galaxies from red ones; none: no such cut"""
     catalogue: Catalogue = Catalogue()
     images: Images = Images()
+    viewer: str = ""
+    """address at which people look at a position, with {ra} and {dec} (degrees); empty: none"""
     source: str = ""
     """where the numbers come from"""
 
@@ -237,6 +242,10 @@ class Survey:
             raise ValueError("conditions: probability, fwhm, m5 and ebv need equally many values")
         if any(b <= a for a, b in zip(c.probability, c.probability[1:])):
             raise ValueError("conditions.probability must increase")
+        if self.viewer and not VIEWER.fullmatch(self.viewer):
+            raise ValueError(
+                f"viewer {self.viewer!r}: expected https://... with {{ra}} and {{dec}}, once each"
+            )
         if self.fwhm_ratio[self.place] != 1:
             raise ValueError(f"fwhm_ratio of the reference band {self.reference} must be 1")
         for ring in (self.radii.annulus, self.radii.arc):

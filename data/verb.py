@@ -80,6 +80,8 @@ class Verb(Generic[C]):
         step reads all of `after` and nothing outside the run.
     guard: "module:function" that takes the invocation and raises InputError before a step that is
         not forced would throw work away.
+    instead: "module:function" that takes the invocation and returns lines to print in place of all
+        of this, or None; it leaves the run as it is.
     description: what `lensjax VERB --help` says above the flags, besides the summary.
     optional: a step that a run has only where `run.steps` names it.
     """
@@ -92,6 +94,7 @@ class Verb(Generic[C]):
     owns: tuple[str, ...] = ()
     reads: str = ""
     guard: str = ""
+    instead: str = ""
     description: str = ""
     optional: bool = False
 
@@ -112,6 +115,9 @@ class Verb(Generic[C]):
 
     def run(self, call: Invocation[C]) -> int:
         """Runs the step unless it is up to date; an unfinished one goes on where it was stopped."""
+        if self.instead and (lines := load(self.instead)(call)) is not None:
+            print("\n".join(f"{self.name}: {line}" for line in lines))
+            return 0
         step = self.step(call.settings, call.out)
         if step.current() and not call.force:
             print(f"{self.name}: up to date")

@@ -14,9 +14,8 @@ import jax
 from jax import lax
 
 AT_ONCE = 8
-"""Stamps of 101 x 101 pixels that a processor works on together. One core renders them 1.2 times
-as quickly as 128 together, and 1.7 times with injection and preprocessing; several cores share
-them."""
+"""Stamps that a processor works on together. One core renders them 1.2 times as quickly as 128 of
+them together, and 1.7 times with injection and preprocessing; several cores share them."""
 
 
 def in_turn(f: Callable[..., Any], at_once: int = AT_ONCE) -> Callable[..., Any]:

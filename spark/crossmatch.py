@@ -27,6 +27,7 @@ from data.selection import nobs_bin, type_bin
 from data.sky import SkyTree
 from data.survey import Survey, default
 from lensjax.errors import InputError
+from spark import ranges
 from spark.given import CHUNK, describe
 from spark.jobs import outputs, run_partitions
 from spark.pool import OnBadFile, relative, unique_names
@@ -149,10 +150,29 @@ def nearest_rows(
     horizon."""
     import pyarrow.parquet as pq
 
-    columns = catalogue.read(root / path, survey)
+    columns, rows = near_lenses(root / path, lenses, horizon, survey or default())
     table = nearest_table(columns, lenses, horizon, survey)
     pq.write_table(table, temporary, compression="zstd", store_schema=False)
-    return {"rows": len(columns["ra"]), "lenses": table.num_rows}
+    return {"rows": rows, "lenses": table.num_rows}
+
+
+def near_lenses(path: Path, lenses: Lenses, horizon: float, survey: Survey) -> tuple[Columns, int]:
+    """Columns of the rows of a catalogue that may have a lens within the horizon, and how many rows
+    the catalogue has. Of a file that can be mapped only these rows are read, besides all positions,
+    names and checksums; of another file all rows are given. Raises InputError as
+    `catalogue.read`."""
+    found = ranges.whole_range(path, survey)
+    if found is None:
+        columns = catalogue.read(path, survey)
+        return columns, len(columns["ra"])
+    every = np.arange(found.rows)
+    ra, dec = found.at("ra", every), found.at("dec", every)
+    placed = np.flatnonzero(np.isfinite(ra) & np.isfinite(dec))
+    near = placed[lenses.tree().within(ra[placed], dec[placed], horizon * (1 + 1e-6))]
+    columns = catalogue.take(found, near)
+    if "brick_primary" in found:
+        columns["brick_primary"] = found.at("brick_primary", near)
+    return columns, found.rows
 
 
 def nearest_table(

@@ -18,6 +18,7 @@ from data.names import inside
 from data.selection import Selection
 from data.survey import DEFINITION, Survey, chosen
 from lensjax.errors import InputError
+from spark.cluster import Cluster
 from spark.crossmatch import CrossmatchSettings
 from spark.cutouts import CutoutSettings
 from spark.maps import MapSettings
@@ -56,6 +57,9 @@ class SurveySettings:
     """a file that cannot be used stops the step, or is listed in quarantine.csv"""
     test_limit: Annotated[int, Field(ge=0)] = 0
     """read only this many catalogue files, and as many existing cutouts; 0 for all"""
+    dry_run: bool = False
+    """only say how many files, rows, bytes and tasks there are, and what they would take"""
+    cluster: Cluster = Cluster()
     steps: tuple[StepName, ...] = STEPS
     """which steps to run"""
     memory: str = "1g"

@@ -30,12 +30,15 @@ class MapSettings:
 
     nside: Annotated[int, Field(ge=1, le=8192)] = 256
     """of the HEALPix pixels, a power of 2; 256 is 0.23 degrees, about a brick"""
+    more: tuple[Annotated[int, Field(ge=1, le=8192)], ...] = (128, 1024)
+    """the same maps of other pixels, in folders of their own below"""
 
-    @field_validator("nside")
+    @field_validator("nside", "more")
     @classmethod
-    def _power(cls, value: int) -> int:
-        if value & (value - 1):
-            raise ValueError(f"nside should be a power of 2, got {value}")
+    def _powers(cls, value: int | tuple[int, ...]) -> int | tuple[int, ...]:
+        for one in value if isinstance(value, tuple) else (value,):
+            if one & (one - 1):
+                raise ValueError(f"nside should be a power of 2, got {one}")
         return value
 
 
@@ -46,19 +49,26 @@ def make_maps(
     s: MapSettings,
     survey: Survey | None = None,
 ) -> dict[str, Any]:
-    """Writes maps/*.hsp from the rows of Parquet tables with columns of the catalogue; returns
-    figures. survey: the default survey if none."""
+    """Writes maps/*.hsp from the rows of Parquet tables with columns of the catalogue, and the same
+    maps of other pixels in maps/nside-N; the rows are read once. Returns figures. survey: the
+    default survey if none."""
     import pandas as pd
 
     survey = survey or default()
     folder = out / "maps"
-    work = partial(summed, survey=survey, nside=s.nside)
+    finest = max((s.nside, *s.more))
+    work = partial(summed, survey=survey, nside=finest)
     items = [(path.stem, path) for path in tables]
     done = run_partitions(spark, folder / PARTS, items, work, ".parquet", "maps of the sky")
     unplaced = sum(one["counters"]["without_position"] for one in done)
     parts = [pd.read_parquet(path) for path in outputs(folder / PARTS)]
-    files = skymap.write(folder, parts, survey, s.nside)
-    pixels = pd.concat(parts)["pixel"].nunique()
+    files = []
+    for nside in dict.fromkeys((s.nside, *s.more)):
+        below = folder if nside == s.nside else folder / f"nside-{nside}"
+        below.mkdir(exist_ok=True)
+        of_pixels = [skymap.coarser(part, finest, nside) for part in parts]
+        files += skymap.write(below, of_pixels, survey, nside)
+    pixels = pd.concat(skymap.coarser(part, finest, s.nside) for part in parts)["pixel"].nunique()
     shutil.rmtree(folder / PARTS)
     figures = {"maps": len(files), "nside": s.nside, "pixels": int(pixels)}
     return figures | ({"galaxies_without_position": unplaced} if unplaced else {})

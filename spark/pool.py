@@ -1,12 +1,15 @@
 """From catalogue files to the negative pool.
 
 Every catalogue file gives one Parquet file with the rows that pass every cut, and a row of a table
-that says how many rows each cut removed.
+that says how many rows each cut removed. Files are cut in ranges of rows (`spark.ranges`), one task
+each; then the ranges of a file become one of the pool (`spark.joining`). The rows are the same
+however the survey is cut into files and ranges.
 """
 
 from __future__ import annotations
 
 import json
+import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -15,21 +18,27 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from data import catalogue, columns
+from data import columns, mapped
 from data.files import replacing
+from data.jobs import finished
 from data.lenses import Lenses
-from data.names import as_text, file_stem
-from data.selection import Selection, counters_of, judged, magnitude
+from data.names import LONGEST, as_text, file_stem
+from data.ranges import RANGE_BYTES, count
+from data.selection import Selection, completed, counters_of, magnitude
 from data.survey import Survey, default
 from lensjax.errors import InputError
+from spark import joining, ranges
 from spark.jobs import run_partitions
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from pyspark.sql import SparkSession
 
 OnBadFile = Literal["stop", "quarantine"]
-LISTED = 1000
-"""Refused rows of one file that are listed one by one."""
+RANGES = "_ranges"
+"""Folder below the pool's with the ranges of files, until the pool is whole."""
+Places = dict[str, list[tuple[Path, ranges.Facts | None]]]
+"""The ranges of each path, where they lie and what they say; None: the file is to be read whole"""
 
 
 def negative_pool(
@@ -41,20 +50,38 @@ def negative_pool(
     selection: Selection,
     on_bad_file: OnBadFile = "stop",
     survey: Survey | None = None,
+    range_bytes: int = RANGE_BYTES,
 ) -> list[tuple[str, str]]:
     """Writes pool/<name>.parquet for every catalogue file and counts/pool.csv; returns the files
     that it refused, (path, reason). `refused_rows` tells the rows.
 
     paths: relative to `root`. lenses: every listed lens, whatever its grading. survey: the default
-    survey if none. Raises InputError when a file is refused and on_bad_file is "stop", or when
-    every file is refused.
+    survey if none. range_bytes: of a file that one task reads. Raises InputError when a file is
+    refused and on_bad_file is "stop", or when every file is refused.
     """
     survey = survey or default()
-    work = partial(select_file, root=root, selection=selection, lenses=lenses, survey=survey)
+    shared: dict[str, Any] = {
+        "root": root,
+        "selection": selection,
+        "lenses": lenses,
+        "survey": survey,
+    }
     items = list(zip(unique_names(paths), paths, strict=True))
+    folder, files = out / "pool", []
+    if {name for name, _ in items} - finished(folder, ".parquet"):
+        found, bad = cut_ranges(spark, folder / RANGES, items, shared, range_bytes)
+        near = joining.pieces(found, completed(selection, survey))
+        files = [(name, (root / path, bad.get(name) or near[name])) for name, path in items]
     entries = run_partitions(
-        spark, out / "pool", items, work, ".parquet", "negative pool", on_bad_file
+        spark,
+        folder,
+        files or [(name, None) for name, _ in items],
+        partial(join_file, selection=selection, survey=survey),
+        ".parquet",
+        "negative pool",
+        on_bad_file,
     )
+    shutil.rmtree(folder / RANGES, ignore_errors=True)
     if all("error" in e for e in entries):
         raise InputError(
             f"no catalogue file can give a negative pool; the first says: {entries[0]['error']}"
@@ -82,53 +109,118 @@ def refused_rows(out: Path, paths: Sequence[str]) -> list[tuple[str, object, str
     ]
 
 
-def select_file(
-    path: str,
+def cut_ranges(
+    spark: SparkSession | None,
+    folder: Path,
+    items: Sequence[tuple[str, str]],
+    shared: dict[str, Any],
+    range_bytes: int,
+) -> tuple[dict[str, list[joining.Place]], dict[str, str]]:
+    """Cuts every file, a task for each range; returns the ranges of each name, and of those that
+    are refused the reason.
+
+    A file of several ranges that turns out to be damaged, or out of the ordinary, is read whole in
+    a task of its own.
+    """
+    bad: dict[str, str] = {}
+
+    def cut(tasks: Sequence[tuple[str, str, int, int]], below: Path) -> Places:
+        named = [(f"{x[0][: LONGEST - 30]}-{k}", x[1:]) for k, x in enumerate(tasks)]
+        work = partial(cut_range, **shared)
+        entries = run_partitions(
+            spark, below, named, work, ".arrow", "row ranges", on_error="quarantine"
+        )
+        found: Places = {}
+        for (name, *_), entry in zip(tasks, entries, strict=True):
+            if "error" in entry:
+                bad[name] = entry["error"]
+            else:
+                place = below / entry["file"], ranges.facts(entry["counters"])
+                found.setdefault(name, []).append(place)
+        return found
+
+    many = [(*item, count(shared["root"] / item[1], range_bytes)) for item in items]
+    found = cut([(name, path, i, n) for name, path, n in many for i in range(n)], folder)
+    again = {n for n, places in found.items() if not _complete([facts for _, facts in places])}
+    if again:
+        whole = [(name, path, 0, 1) for name, path in items if name in again]
+        found = {n: v for n, v in found.items() if n not in again} | cut(whole, folder / "whole")
+    return {name: found[name] for name, _ in items if name in found}, bad  # type: ignore[misc]
+
+
+def _complete(of_file: Sequence[ranges.Facts | None]) -> bool:
+    """Whether every range could be cut, and the checksums are right."""
+    known = [facts for facts in of_file if facts is not None]
+    total = sum(facts.data_sum for facts in known)
+    return len(known) == len(of_file) and not mapped.damaged(known[0].declared, total)
+
+
+def cut_range(
+    task: tuple[str, int, int],
     temporary: Path,
     *,
     root: Path,
     selection: Selection,
     lenses: Lenses,
-    survey: Survey | None = None,
+    survey: Survey,
 ) -> dict[str, Any]:
-    """The work on one catalogue file: read, cut, write.
+    """The work on range i of n of a catalogue file."""
+    path, i, n = task
+    return ranges.write(temporary, ranges.cut(root / path, i, n, selection, lenses.tree(), survey))
+
+
+def join_file(
+    task: tuple[Path, str | Sequence[joining.Piece]],
+    temporary: Path,
+    *,
+    selection: Selection,
+    survey: Survey,
+) -> dict[str, Any]:
+    """The work on one catalogue file after its ranges were cut, or refused with a reason.
 
     Returns the counters, the release, histograms of what was kept, and the rows that were refused
     one by one (row, reason).
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    survey = survey or default()
-    table = catalogue.read(root / path, survey)
-    kept, counters, refused = judged(table, selection, lenses.tree(), root / path, survey)
-    arrow = catalogue.to_arrow(kept, survey)
-    for name in columns.names(survey, "pool")[arrow.num_columns :]:
-        values = [value or None for value in kept[name].tolist()]
-        arrow = arrow.append_column(name, pa.array(values, pa.string()))
-    arrow = arrow.replace_schema_metadata(columns.schema(survey, "pool").metadata)
-    pq.write_table(arrow, temporary, compression="zstd", store_schema=False)
-    release = table.get("release", np.empty(0, int))
-    known = np.ma.getdata(release)[~catalogue.missing(release)]
-    listed: list[tuple[object, str]] = [*refused[:LISTED]]
-    if len(refused) > LISTED:
-        listed.append(("", f"{len(refused) - LISTED} more rows, counted in counts/pool.csv"))
+    path, pieces = task
+    if isinstance(pieces, str):
+        raise InputError(pieces)
+    found = joining.joined(path, pieces, selection, survey)
+    write_pool(found.kept, temporary, survey)
+    listed: list[tuple[object, str]] = [*found.refused]
+    if found.refusals > len(listed):
+        listed.append(("", f"{found.refusals - len(listed)} more rows, counted in counts/pool.csv"))
     return {
-        "release": int(known.max()) if len(known) else None,
-        **counters,
-        "histograms": histograms(kept, survey),
+        "release": found.release,
+        **found.counters,
+        "histograms": histograms(found.kept, survey),
         "refused": listed,
     }
 
 
-def histograms(kept: catalogue.Columns, survey: Survey) -> dict[str, dict[str, int]]:
+def write_pool(table: pa.Table, path: Path, survey: Survey) -> None:
+    """A part of the pool as Parquet. Texts that repeat, and integers, are stored as places in a
+    list of their values; floating-point numbers hardly repeat, and to look for it takes most of the
+    time."""
+    import pyarrow.parquet as pq
+
+    kinds = columns.types(survey, "pool").items()
+    coded = [name for name, kind in kinds if kind != "float64" and name != "galaxy_id"]
+    pq.write_table(table, path, compression="zstd", store_schema=False, use_dictionary=coded)
+
+
+def histograms(pool: pa.Table, survey: Survey) -> dict[str, dict[str, int]]:
     """Quality check of one pool file: rows in each stratum, and in each half magnitude of the
     selection band."""
     band = survey.selection_band
-    pairs = zip(kept[f"nobs_{band}_bin"], kept["type_bin"], strict=True)
-    strata = Counter(f"{n}/{t}" for n, t in pairs)
-    bright = Counter(f"{x:.1f}" for x in np.floor(2 * magnitude(kept[f"flux_{band}"])) / 2)
-    return {"strata": dict(sorted(strata.items())), f"{band}_mag": dict(sorted(bright.items()))}
+    keys = [f"nobs_{band}_bin", "type_bin"]
+    rows = pool.select(keys).group_by(keys).aggregate([([], "count_all")]).to_pylist()
+    strata = {f"{row[keys[0]]}/{row[keys[1]]}": row["count_all"] for row in rows}
+    half = np.floor(2 * magnitude(pool[f"flux_{band}"].to_numpy())) / 2
+    bright = zip(*np.unique(half, return_counts=True), strict=True)
+    return {
+        "strata": dict(sorted(strata.items())),
+        f"{band}_mag": dict(sorted((f"{x:.1f}", int(n)) for x, n in bright)),
+    }
 
 
 def unique_names(paths: Sequence[str]) -> list[str]:

@@ -82,6 +82,7 @@ command = Verb(
     after=("simulate",),
     owns=(OF_A_RUN, lenses.OF_A_RUN),
     reads="spark.survey:reads",
+    instead="spark.plan:planned",
     work="spark.survey:work",
     description=__doc__ or "",
 )
@@ -216,18 +217,9 @@ def parts(out: Path, s: SurveySettings, i: Inputs) -> list[Part]:
     def sampled(spark: Callable[[], SparkSession]) -> tuple[Refused, dict[str, Any]]:
         figures = sample(spark(), out, outputs(out / "pool"), s.sample, survey)
         shown = (
-            "wanted",
-            "sampled",
-            "n2_fraction",
-            "shortfall",
-            "borrowed",
-            "unfilled",
-            "counts",
-            "positives",
-            "fractions_ok",
-            "pool",
+            "wanted sampled n2_fraction shortfall borrowed unfilled counts positives fractions_ok"
         )
-        return [], {name: figures[name] for name in shown}
+        return [], {name: figures[name] for name in (*shown.split(), "pool")}
 
     def mapped(spark: Callable[[], SparkSession]) -> tuple[Refused, dict[str, Any]]:
         pool = [out / "sample" / "sample.parquet"] if s.folder.table else outputs(out / "pool")
@@ -254,20 +246,8 @@ def parts(out: Path, s: SurveySettings, i: Inputs) -> list[Part]:
 
     def manifest(spark: Callable[[], SparkSession]) -> tuple[Refused, dict[str, Any]]:
         figures = write_manifest(out, s.sample.scheme, survey)
-        return [], {
-            name: figures[name]
-            for name in (
-                "rows",
-                "quality_ok",
-                "rejected",
-                "hosts",
-                "cells",
-                "counts",
-                "positives",
-                "fractions",
-                "fractions_ok",
-            )
-        }
+        shown = "rows quality_ok rejected hosts cells counts positives fractions fractions_ok"
+        return [], {name: figures[name] for name in shown.split()}
 
     def packed(spark: Callable[[], SparkSession]) -> tuple[Refused, dict[str, Any]]:
         figures, left_out = write_shards(spark(), out, side, s.shards, s.sample.seed, survey)

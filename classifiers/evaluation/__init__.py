@@ -15,9 +15,12 @@ Of any finder, from a table of its scores:
 predictions a table of scores, checked at the door
 diagrams    ROC, precision and recall, reliability as tables
 calibrators scores into probabilities, fitted on validation objects
+independence a held-out table freed of what lies near a training positive
+conformal   sets of labels at a coverage, a list at a false-discovery rate
 comparison  two finders on the same objects
 composition what a list for inspection will hold
 judging     all of it
+plots       its tables drawn
 judge_verb  the verb `judge`
 """
 

@@ -131,13 +131,19 @@ def estimated(
 
 
 def reaching_zero(figure: Figure, chance: Float[np.ndarray, " r"]) -> Figure:
-    """A calibration error whose interval begins at 0 where perfectly calibrated scores would have
-    as large a one: the resamples' errors are all above 0, whatever the truth. chance: errors of
-    calibrated scores (`calibration.by_chance`); their mean is added as `by_chance`."""
+    """A calibration error with the interval that its bias asks for. Errors are never negative, so
+    noise only adds to them: a sample's error lies above the truth, and those of its resamples lie
+    above the sample's by about as much. The lower end is therefore that of the basic bootstrap,
+    2 value - hi (Davison & Hinkley 1997, Bootstrap Methods and their Application, equation 5.6),
+    where it is lower; the upper end stays, which is on the safe side. Where perfectly calibrated
+    scores would have as large an error, the interval begins at 0.
+
+    chance: errors of calibrated scores (`calibration.by_chance`); their mean is added as
+    `by_chance`."""
     found = figure | {"by_chance": float(chance.mean())}
-    for name, level in (("lo68", 84), ("lo95", 97.5)):
-        if figure["value"] <= np.percentile(chance, level):
-            found[name] = 0.0
+    for low, high, level in (("lo68", "hi68", 84), ("lo95", "hi95", 97.5)):
+        turned = max(min(figure[low], 2 * figure["value"] - figure[high]), 0.0)
+        found[low] = 0.0 if figure["value"] <= np.percentile(chance, level) else turned
     return found
 
 

@@ -41,10 +41,20 @@ class Table:
     """split that a calibration is fitted to"""
     test: str = "test"
     """split that figures are of"""
+    trained_on: tuple[Path, ...] = ()
+    """lists of the lenses that the finder was trained on: test objects near one of them, by the
+    columns ra and dec, are removed and listed; without, nothing is called independent"""
+    apart: float = 10.0
+    """arcsec from a training positive within which an object is removed"""
     calibrate: Literal["", "temperature", "platt", "isotonic", "beta"] = ""
     """fit probabilities on the validation split"""
     prevalence: float | None = None
     """share of lenses in the survey, to which calibrated probabilities are brought"""
+    coverage: float | None = None
+    """give every test object the set of labels that holds the true one with this probability, for
+    lenses and for others"""
+    false_discovery: float | None = None
+    """list the test objects of which at most this share is expected to be others"""
     scenarios: Path | None = None
     """CSV with scenario, kind, share: what surveys consist of"""
     kind: str = ""
@@ -60,7 +70,7 @@ class Table:
     resamples: int = 10_000
     seed: int = 42
     out: Path | None = None
-    """folder for the tables, one CSV each, and calibrators.json"""
+    """folder for the tables, one CSV each, their figures (PDF, PNG), and calibrators.json"""
 
 
 def work(argv: list[str]) -> int:
@@ -68,7 +78,7 @@ def work(argv: list[str]) -> int:
     choice that cannot be used."""
     import pandas as pd
 
-    from classifiers.evaluation import judging, predictions
+    from classifiers.evaluation import independence, judging, plots, predictions
     from data.files import write_csv, write_json
     from lensjax.errors import InputError
 
@@ -77,13 +87,15 @@ def work(argv: list[str]) -> int:
         raise InputError(
             "expected at least 20 resamples, a minimum of at least 2, 0 < threshold < 1"
         )
-    if asked.calibrate and not asked.split:
+    levels = (asked.coverage, asked.false_discovery)
+    if (asked.calibrate or levels != (None, None)) and not asked.split:
         raise InputError(
-            "a calibration is fitted on validation objects; name the column of --split"
+            "calibrations and sets are made by validation objects; name the column of --split"
         )
     if asked.scenarios and not (asked.kind and asked.objects >= 1 and asked.budgets):
         raise InputError("scenarios need --kind, --objects (at least 1) and --budgets")
-    extra = [name for name in (asked.kind, asked.split) if name]
+    position = ("ra", "dec") if asked.trained_on else ()
+    extra = [name for name in (asked.kind, asked.split, *position) if name]
     kept = tuple(dict.fromkeys([*asked.columns, *extra]))
     read = partial(predictions.read, output=asked.output, id=asked.id, label=asked.label)
     table = read(asked.table, asked.scores, columns=kept, cell=asked.cell)
@@ -91,6 +103,9 @@ def work(argv: list[str]) -> int:
         second = read(asked.other, asked.other_scores or asked.scores)
         table = predictions.together(table, second)
     test = table.only(asked.split, asked.test) if asked.split else table
+    freed = None
+    if asked.trained_on:
+        test, freed = independence.freed(test, asked.trained_on, asked.apart)
     q = judging.Question(asked.threshold, asked.budgets, asked.minimum, asked.resamples, asked.seed)
     tables = judging.judged(test.keeping(asked.columns), q)
     if asked.calibrate:
@@ -99,19 +114,26 @@ def work(argv: list[str]) -> int:
         tables |= more
         if asked.out is not None:
             write_json(asked.out / "calibrators.json", {k: m.state() for k, m in maps.items()})
+    if levels != (None, None):
+        validation = table.only(asked.split, asked.validation)
+        tables |= judging.conformal_tables(validation, test, q, *levels)
     if asked.scenarios is not None:
         if not asked.scenarios.is_file():
             raise InputError(f"{asked.scenarios}: no such file")
         scenarios = pd.read_csv(asked.scenarios, skipinitialspace=True)
         tables |= judging.listed(test, asked.kind, scenarios, asked.objects, q)
+    if freed is not None:
+        tables["removed"] = freed.removed
     lenses = int(test.label.sum())
     print(f"judge: {lenses} lenses, {len(test) - lenses} non-lenses")
+    print(f"judge: {freed or independence.NOT_FREED}")
     for name in ("figures", "comparison"):
         for line in judging.lines(tables[name]) if name in tables else ():
             print(f"judge: {line}")
     if asked.out is not None:
         for name, found in tables.items():
             write_csv(asked.out / f"{name}.csv", found)
+        plots.draw(tables, asked.out)
         print(f"judge: {asked.out}")
     return 0
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from classifiers.evaluation import calibrators, composition, diagrams, figures, strata
+from classifiers.evaluation import calibrators, composition, conformal, diagrams, figures, strata
 from classifiers.evaluation.calibrators import Calibrator, Method
 from classifiers.evaluation.comparison import compare
 from classifiers.evaluation.predictions import Predictions
@@ -83,6 +83,23 @@ def calibrated(
     tables = {"calibration": parts, "calibrated_reliability": bins}
     joined = {name: pd.concat(of, ignore_index=True) for name, of in tables.items()}
     return maps, {**joined, "calibrated": pd.DataFrame(columns)}
+
+
+def conformal_tables(
+    validation: Predictions,
+    test: Predictions,
+    q: Question,
+    coverage: float | None,
+    discovery: float | None,
+) -> dict[str, pd.DataFrame]:
+    """Tables of every finder: conformal (the test objects) and conformal_sets (how they fared).
+    Raises InputError as `conformal.judged` does."""
+    found: dict[str, list[pd.DataFrame]] = {"conformal": [], "conformal_sets": []}
+    for finder in test.scores:
+        both = conformal.judged(validation, test, finder, coverage, discovery, q.minimum)
+        for name, part in zip(found, both):
+            found[name].append(part.assign(finder=finder))
+    return {name: pd.concat(parts, ignore_index=True) for name, parts in found.items()}
 
 
 def listed(

@@ -438,3 +438,28 @@ def rendered_by_lenstronomy(injected: pd.Series, fwhm: tuple[float, float, float
         gaussian_filter(light, f / 2.3548200450309493 / pixel * k)[centre, centre] for f in fwhm
     ]
     return np.stack(blurred, axis=-1) * s.flux / total * pixel**2
+
+
+def test_a_scan_of_the_bricks_finds_the_lenses_at_the_rates_of_the_evaluation(small, environment):
+    """Cut in memory from coadds, every object has the score that its cutout file has."""
+    from astropy.table import Table
+
+    for words in (("scan",), ("candidates", "--number", "0")):
+        done = lensjax(environment, *words, "--out", small)
+        assert done.returncode == 0, done.stderr[-2000:]
+    found = json.loads((small / "scan" / "summary.json").read_text())
+    sweeps = sorted((small / "survey" / "sweep").glob("*.fits"))
+    rows = sum(len(Table.read(path)) for path in sweeps)
+    left_out = sum(found["left_out"].values())
+    assert found["rows"] == rows == found["scored"] + found["refused"] + left_out
+    listed = Table.read(small / "candidates" / "candidates.fits").to_pandas()
+    assert len(listed) == found["scored"]
+    names = listed["galaxy_id"].map(lambda v: v.decode() if isinstance(v, bytes) else v)
+    scanned = listed.set_index(names)["score"]
+    scores = pd.read_parquet(small / "evaluation" / "scores.parquet").set_index("galaxy_id")
+    np.testing.assert_allclose(scanned[scores.index], scores["score"], atol=1e-6)
+    lenses = scores.index[scores["label"] == 1]
+    assert (scanned[lenses] > 0.5).mean() == (scores.loc[lenses, "score"] > 0.5).mean()
+    # Every lens of the sample is recognised as a known one.
+    known = listed.set_index(names).loc[lenses, "known_separation"]
+    assert (known < 5.0).all()

@@ -44,6 +44,7 @@ def test_two_tables_become_figures_probabilities_comparison_and_lists(folder, ca
     out = folder / "out"
     arguments = [str(folder / "a.parquet"), "--other", str(folder / "b.csv"), "--other-scores", "b"]
     arguments += ["--split", "split", "--calibrate", "platt", "--prevalence", "0.001"]
+    arguments += ["--coverage", "0.9", "--false-discovery", "0.1"]
     arguments += ["--scenarios", str(folder / "scenarios.csv"), "--kind", "kind"]
     arguments += ["--objects", "1e5", "--budgets", "300", "--columns", "depth", "--cell", "cell"]
     assert command([*arguments, "--resamples", "60", "--out", str(out)]) == 0
@@ -53,12 +54,15 @@ def test_two_tables_become_figures_probabilities_comparison_and_lists(folder, ca
     assert set(tables) == {
         *("figures", "thresholds", "roc", "precision_recall", "reliability", "strata", "budgets"),
         *("comparison", "calibration", "calibrated_reliability", "calibrated"),
-        *("lists", "composition"),
+        *("lists", "composition", "conformal", "conformal_sets"),
     }
     test = pd.read_parquet(folder / "a.parquet").query("split == 'test'")
     auc = tables["figures"].query("finder == 'score' and metric == 'roc_auc'")["value"].item()
     assert auc == pytest.approx(roc_auc_score(test["label"], test["score"]), abs=1e-7)
     assert set(tables["strata"]["stratum"]) == {"depth"}
+    drawn = {path.stem for path in out.glob("*.pdf")}
+    assert drawn == {path.stem for path in out.glob("*.png")} and drawn < set(tables)
+    assert drawn >= {"roc", "precision_recall", "budgets", "composition"}
     listed = tables["calibrated"]
     assert listed["id"].tolist() == test["id"].tolist()
     assert listed["score_in_survey"].mean() < 0.1 < listed["score_probability"].mean()

@@ -75,6 +75,24 @@ def test_a_background_that_is_mostly_blank_is_rejected():
     assert rejected(image) == "blank background in band z (MAD 0)"
 
 
+@pytest.mark.parametrize("extra", [-2, -1, 0, 1, 2])
+@pytest.mark.parametrize("order", ["alternating", "random"])
+def test_a_background_is_blank_exactly_where_its_mad_is_zero(extra, order):
+    """Whatever the order of the pixels, and with one more or less than half of them equal."""
+    mask = _masks(101, 101, load("ls_dr10").radii, 0.262)["background"]
+    n, rng = int(mask.sum()), np.random.default_rng(extra + 9)
+    blank = np.zeros(n, bool)
+    blank[rng.permutation(n)[: n // 2 + extra]] = True
+    if order == "alternating":
+        blank = np.arange(n) % 2 == 0
+        blank[rng.choice(np.flatnonzero(blank == (extra < 0)), abs(extra), False)] ^= True
+    image = stamp()
+    image[..., 2][mask] = np.where(blank, np.float32(0.125), image[..., 2][mask])
+    ring = image[mask][:, 2]
+    mad = np.median(np.abs(ring - np.median(ring)))
+    assert (rejected(image) == "blank background in band z (MAD 0)") == (mad == 0)
+
+
 def test_features_of_a_disk_are_what_they_are_called():
     y, x = np.mgrid[:101, :101] - 50
     image = np.zeros((101, 101, 3), "f4")

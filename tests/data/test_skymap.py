@@ -81,7 +81,11 @@ def test_what_a_catalogue_does_not_have_gets_no_map(tmp_path):
     survey = load("lsst")
     few = {"ra": np.array([1.0, 1.1]), "dec": np.array([2.0, 2.0]), "psfsize_i": [0.7, 0.8]}
     skymap.write(tmp_path, [skymap.sums(few, survey, 32)], survey, 32)
-    assert [p.name for p in sorted(tmp_path.glob("*"))] == ["galaxies.hsp", "psf_fwhm_i.hsp"]
+    assert [p.name for p in sorted(tmp_path.glob("*"))] == [
+        "footprint.moc.fits",
+        "galaxies.hsp",
+        "psf_fwhm_i.hsp",
+    ]
     assert skymap.SkyMaps.load(tmp_path)["psf_fwhm"].at(1.05, 2.0) == pytest.approx(0.75)
 
 

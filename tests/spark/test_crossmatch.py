@@ -4,11 +4,13 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from crowded_survey import crowded, write
 from small_survey import LENSES, sweep, write_cutout, write_lenses, write_survey
 
-from data import lenses
+from data import catalogue, lenses
+from data.survey import default
 from lensjax.errors import InputError
-from spark.crossmatch import CrossmatchSettings, crossmatch
+from spark.crossmatch import CrossmatchSettings, crossmatch, near_lenses, nearest_table
 
 FILES = ["sweep/sweep-a.fits", "sweep/sweep-b.fits"]
 
@@ -165,3 +167,27 @@ def test_real_lenscat_and_cutouts(survey_data, tmp_path):
     assert (found["tier"] == "B").all() and found["separation_arcsec"].max() < 0.5
     reasons = pd.read_csv(tmp_path / "counts" / "unmatched.csv")["reason"]
     assert len(reasons) == 5104 - 5 and reasons.str.contains("no BRICKNAME and OBJID").sum() == 3
+
+
+def test_what_can_be_mapped_gives_the_rows_that_the_whole_file_gives(tmp_path):
+    """With a table of which many rows are near lenses, some are not primary and some lie nowhere;
+    rows are read whole where one name stands at two places."""
+    table = crowded()
+    write(tmp_path / "a.fits", table)
+    rng = np.random.default_rng(0)
+    of = rng.integers(0, len(table), 40)
+    listed = lenses.Lenses(
+        np.array([f"L{i}" for i in range(40)]),
+        np.nan_to_num(np.asarray(table["RA"])[of]) + rng.uniform(-30, 30, 40) / 3600,
+        np.clip(np.asarray(table["DEC"])[of], -90, 90),
+        np.full(40, "probable"),
+    )
+    columns, rows = near_lenses(tmp_path / "a.fits", listed, 60.0, default())
+    whole = catalogue.read(tmp_path / "a.fits")
+    assert 20 < len(columns["ra"]) < rows / 3 and rows == len(whole["ra"])
+    one, other = (nearest_table(c, listed, 60.0) for c in (columns, whole))
+    assert one.equals(other) and one.num_rows > 20
+    table["BRICKNAME"][700], table["OBJID"][700] = table["BRICKNAME"][1], table["OBJID"][1]
+    write(tmp_path / "twice.fits", table)
+    with pytest.raises(InputError, match="are both called"):
+        near_lenses(tmp_path / "twice.fits", listed, 60.0, default())

@@ -3,6 +3,8 @@
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from astropy.io import fits
+from hpgeom import angle_to_pixel
 from small_survey import write_survey
 
 from data.config import validated
@@ -28,16 +30,42 @@ def out(tmp_path_factory):
 
 def test_the_maps_are_those_of_the_pool_s_rows(out):
     pool = outputs(out / "pool")
-    figures = make_maps(None, out, pool, MapSettings(nside=32))
+    figures = make_maps(None, out, pool, MapSettings(nside=32, more=()))
     rows = pq.ParquetDataset(pool).read().to_pandas()
     maps = SkyMaps.load(out)
-    assert figures["nside"] == 32 and figures["maps"] == 2 * len(default().bands) + 2
+    assert figures["nside"] == 32 and figures["maps"] == 3 * len(default().bands) + 3
     number = maps["galaxies"].at(rows["ra"], rows["dec"])
     assert (1 / number).sum() == pytest.approx(figures["pixels"])  # every pixel, by its rows
     seeing = maps["psf_fwhm"].at(rows["ra"], rows["dec"])
     assert seeing.mean() == pytest.approx(rows["psfsize_r"].mean(), rel=1e-6)
     assert np.isfinite(maps["depth_m5"].at(rows["ra"], rows["dec"])).all()
+    exposures = maps["nobs_z"].at(rows["ra"], rows["dec"])
+    assert exposures.mean() == pytest.approx(rows["nobs_z"].mean(), rel=1e-6)
     assert not (out / "maps" / "_parts").exists()
+
+
+def test_other_pixels_hold_the_same_galaxies_and_the_footprint_is_theirs(out, tmp_path):
+    pool = outputs(out / "pool")
+    make_maps(None, tmp_path, pool, MapSettings(nside=64, more=(32, 128)))
+    rows = pq.ParquetDataset(pool).read().to_pandas()
+    for nside, folder in ((32, "nside-32"), (64, ""), (128, "nside-128")):
+        alone = tmp_path / f"alone-{nside}"
+        make_maps(None, alone, pool, MapSettings(nside=nside, more=()))
+        for name in ("galaxies.hsp", "ebv.hsp", "footprint.moc.fits"):
+            found = tmp_path / "maps" / folder / name
+            if name == "ebv.hsp":  # sums of sums are rounded elsewhere
+                one, other = (SkyMaps.load({"x": p})["x"] for p in (found, alone / "maps" / name))
+                at = rows["ra"], rows["dec"]
+                np.testing.assert_allclose(one.at(*at), other.at(*at), rtol=1e-6)
+            else:
+                assert sha256(found) == sha256(alone / "maps" / name)
+        moc = fits.getdata(tmp_path / "maps" / folder / "footprint.moc.fits")["UNIQ"]
+        order = np.log2(moc // 4).astype(int) // 2
+        shift = 2 * (int(np.log2(nside)) - order)
+        first = (moc - 4 * 4**order) << shift
+        every = np.concatenate([f + np.arange(4**k) for f, k in zip(first, shift // 2)])
+        pixels = angle_to_pixel(nside, rows["ra"].to_numpy(), rows["dec"].to_numpy())
+        assert sorted(every) == sorted(set(pixels))
 
 
 def test_the_same_tables_give_the_same_bytes_and_other_files_the_same_values(out, tmp_path):
@@ -47,7 +75,7 @@ def test_the_same_tables_give_the_same_bytes_and_other_files_the_same_values(out
     for name, tables in (("a", pool), ("b", pool)):
         make_maps(None, tmp_path / name, tables, MapSettings(nside=32))
     make_maps(None, tmp_path / "c", [tmp_path / "all.parquet"], MapSettings(nside=32))
-    files = sorted(p.name for p in (tmp_path / "a" / "maps").glob("*"))
+    files = sorted(p.name for p in (tmp_path / "a" / "maps").glob("*.*"))
     digests = lambda name: [sha256(tmp_path / name / "maps" / f) for f in files]
     assert digests("a") == digests("b")
     one, other = (SkyMaps.load(tmp_path / name)["psf_fwhm"] for name in "ac")
@@ -73,3 +101,5 @@ def test_galaxies_without_a_position_are_left_out_and_counted(out, tmp_path):
 def test_nside_is_a_power_of_two():
     with pytest.raises(InputError, match="nside should be a power of 2, got 100"):
         validated(MapSettings, {"nside": 100}, "survey.maps")
+    with pytest.raises(InputError, match="nside should be a power of 2, got 3"):
+        validated(MapSettings, {"more": [2, 3]}, "survey.maps")

@@ -1,0 +1,214 @@
+"""Row ranges of a catalogue file, whose columns are read when the selection asks for them.
+
+    for i in range(n := count(path)):
+        columns = opened(path, i, n, survey)      # data.catalogue.Lazy; None: read the file whole
+
+FITS tables that are stored plainly are mapped (`data.mapped`), of Parquet files row groups are
+read. Everything else is read whole by `data.catalogue`: CSV, compressed FITS, tables from before
+DR8, tables without brick names or object numbers, columns that are scaled, and files that are
+damaged, so that there is one place that says what is wrong with a file. The values are the same
+either way.
+
+A range has at most RANGE_BYTES bytes of its file, a row group of Parquet more if the file has such
+row groups. Mapped pages belong to the operating system, which may drop them; what a range holds of
+its own is a few columns of its rows, and all columns of the rows that are kept: 46 MiB for 200,000
+rows of a sweep of which one in seventeen is kept.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from data import cataloguefile, mapped
+from data import columns as table
+from data.catalogue import (
+    BESIDE,
+    MASKBITS_COMPLETE,
+    Lazy,
+    file_name,
+    galaxy_id,
+    in_nanomaggies,
+    missing,
+    wanted,
+)
+from data.survey import Survey
+from lensjax.errors import InputError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+RANGE_BYTES = 128 * 2**20
+"""Bytes of a file that are one range. A sweep of DR10 has about a kilobyte a row."""
+_DIRECT = ("ra", "dec", "brickname", "objid", "shape_r", "sersic")
+"""Columns without which a table is read whole, because others have to be made from what is there"""
+
+
+def count(path: Path, range_bytes: int = RANGE_BYTES) -> int:
+    """The number of ranges of a file: 1 for one that is not there or can only be read whole."""
+    if not path.name.lower().endswith((".fits", ".fit", ".parquet")) or not path.is_file():
+        return 1
+    return max(1, -(-path.stat().st_size // range_bytes))
+
+
+def opened(path: Path, i: int, n: int, survey: Survey, first: Iterable[str] = ()) -> Range | None:
+    """Range i of n of a file; None for a file, or a range, that has to be read whole.
+
+    first: columns that will be asked for in most rows; they are read in one pass with the checksum.
+    """
+    found: Range | None
+    if path.name.lower().endswith(".parquet"):
+        found = ParquetRange.of(path, i, n, survey)
+    else:
+        found = FitsRange.of(path, i, n, survey, first)
+    if found is None or not all(name in found for name in _DIRECT):
+        return None
+    if "release" in found and "maskbits" in found:
+        release = found.at("release", np.arange(found.rows))
+        known = np.ma.getdata(release)[~missing(release)]
+        if known.min(initial=MASKBITS_COMPLETE) < MASKBITS_COMPLETE:
+            return None
+    return found
+
+
+class Range(Lazy):
+    """Some rows of a catalogue file.
+
+    start: the first one, counted from 0. declared: sums that the file says. data_sum: what the rows
+    contribute to that of the table's data, 0 where there is none.
+    """
+
+    declared: mapped.Declared = (None, None)
+    data_sum = 0
+
+    def __init__(self, path: Path, survey: Survey, present: tuple[str, ...], start: int, rows: int):
+        self.path, self.survey, self.start, self.rows = path, survey, start, rows
+        self._kinds = {**table.types(survey, "catalogue"), **BESIDE}
+        self._present = frozenset(present)
+        self._read: dict[str, np.ndarray] = {}  # columns that were asked for in every row
+        self._named: tuple[np.ndarray, np.ndarray] = np.empty(0, int), np.empty(0, "<U1")
+
+    @abstractmethod
+    def raw(self, name: str, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Values of a column in some rows, and which are missing, as `cataloguefile.read`."""
+
+    def damaged_beside(self) -> bool:
+        """Whether a checksum of another part of the file is wrong."""
+        return False
+
+    def __contains__(self, name: object) -> bool:
+        return name == "galaxy_id" or name in self._present
+
+    def names(self) -> tuple[str, ...]:
+        return tuple(n for n in table.names(self.survey, "catalogue") if n in self)
+
+    def at(self, name: str, rows: np.ndarray) -> np.ndarray:
+        if name == "galaxy_id":
+            return self._names_at(rows)
+        every = len(rows) == self.rows
+        if name in self._read:
+            return self._read[name] if every else self._read[name][rows]
+        value, unknown = self.raw(name, rows)
+        shown = file_name(self.survey, name)
+        value = cataloguefile.checked(self.path, shown, value, unknown, self._kinds[name])
+        value = in_nanomaggies(self.survey, name, value)
+        if every:
+            self._read[name] = value
+        return value
+
+    def _names_at(self, rows: np.ndarray) -> np.ndarray:
+        """galaxy_id of some rows. The last answer is kept: the selection asks for the names, and
+        then again for those of the rows that it keeps."""
+        known, names = self._named
+        place = np.searchsorted(known, rows)
+        if len(known) < len(rows) or not (known[np.minimum(place, len(known) - 1)] == rows).all():
+            release = self.at("release", rows) if "release" in self else None
+            names = galaxy_id(release, self.at("brickname", rows), self.at("objid", rows))
+            self._named = rows, names
+            return names
+        return names[place]
+
+
+class FitsRange(Range):
+    """Rows of a mapped FITS table. file: the whole table."""
+
+    def __init__(
+        self, file: mapped.Mapped, survey: Survey, start: int, stop: int, first: Iterable[str]
+    ):
+        super().__init__(file.path, survey, file.names, start, stop - start)
+        self.file, self.declared = file, file.declared()
+        there = [name for name in first if name in file.names]
+        self._data, self._first, self.data_sum = file.read(start, stop, there)
+
+    @staticmethod
+    def of(
+        path: Path, i: int, n: int, survey: Survey, first: Iterable[str] = ()
+    ) -> FitsRange | None:
+        """Range i of n; None where the table cannot be mapped."""
+        file = mapped.opened(path, wanted(survey))
+        if file is None:
+            return None
+        return FitsRange(file, survey, file.rows * i // n, file.rows * (i + 1) // n, first)
+
+    def damaged_beside(self) -> bool:
+        return self.file.damaged_beside()
+
+    def raw(self, name: str, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        stored = self._first[name] if name in self._first else self._data[name]
+        return self.file.values(name, stored if len(rows) == self.rows else stored[rows])
+
+
+class ParquetRange(Range):
+    """Some row groups of a Parquet file."""
+
+    def __init__(
+        self, path: Path, survey: Survey, chosen: dict[str, str], groups: list[int], at: int, n: int
+    ):
+        super().__init__(path, survey, tuple(chosen), at, n)
+        self._chosen, self._groups = chosen, groups
+        self._held: dict[str, pa.ChunkedArray] = {}
+
+    @staticmethod
+    def of(path: Path, i: int, n: int, survey: Survey) -> ParquetRange | None:
+        """Range i of n; None where the file is damaged."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        try:
+            with pq.ParquetFile(path) as file:
+                names = file.schema_arrow.names
+                sizes = [file.metadata.row_group(g).num_rows for g in range(file.num_row_groups)]
+        except (pa.ArrowException, OSError):
+            return None
+        asked = wanted(survey)
+        chosen = {asked[x.lower()]: x for x in reversed(names) if x.lower() in asked}
+        first, last = len(sizes) * i // n, len(sizes) * (i + 1) // n
+        start, rows = sum(sizes[:first]), sum(sizes[first:last])
+        return ParquetRange(path, survey, chosen, [*range(first, last)], start, rows)
+
+    def raw(self, name: str, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        import pyarrow as pa
+
+        if name not in self._held:
+            self._held[name] = self._load(self._chosen[name])
+        column = self._held[name]
+        if len(rows) < self.rows:
+            column = column.take(pa.array(rows))
+        return cataloguefile.parquet_column(column)
+
+    def _load(self, name: str) -> pa.ChunkedArray:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        try:
+            with pq.ParquetFile(self.path, page_checksum_verification=True) as file:
+                return file.read_row_groups(self._groups, columns=[name])[name]
+        except (pa.ArrowException, OSError, KeyError) as error:
+            raise InputError(
+                f"{self.path}: not a readable table (column {name}: {type(error).__name__}); "
+                "fetch it again"
+            ) from None

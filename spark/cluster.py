@@ -1,0 +1,23 @@
+"""A cluster as the settings describe it, for estimates."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from data.config import settings
+
+
+@settings
+class Cluster:
+    """The machines that `--dry-run` estimates time and cost for; nothing else reads this."""
+
+    nodes: Annotated[int, Field(ge=1)] = 1
+    """machines that work"""
+    cores: Annotated[int, Field(ge=1)] = 2
+    """of each"""
+    mib_per_second: Annotated[float, Field(gt=0)] = 200.0
+    """that each reads from where the survey lies"""
+    price: Annotated[float, Field(ge=0)] = 0.0
+    """of a machine for an hour, in any currency; 0: no cost is given"""

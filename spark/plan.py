@@ -1,0 +1,127 @@
+"""What a survey would take, without doing any of it: `lensjax survey --dry-run`.
+
+Files are counted by their headers. The estimate is of the two steps that read every row, the pool
+and the cross-match; the later ones depend on what these find. It is the longer of two times, that
+of the processors and that of reading: the rates of a core are those of benchmarks/survey.py on one
+machine, with files in memory, and another machine's are others.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from data.config import Invocation
+from data.ranges import RANGE_BYTES, count
+from spark.cluster import Cluster
+from spark.inputs import SurveySettings, locate
+
+POOL = 1.0e6
+"""rows of a sweep that a core cuts in a second"""
+MATCH = 1.5e6
+"""rows of a sweep that a core matches with a lens list in a second"""
+START = 10.0
+"""seconds until Spark has its workers"""
+PER_TASK = 0.05
+"""seconds of a core that a task takes besides its work"""
+PER_ROW = 32
+"""bytes that the ranges hand on for each row, beside the rows that they keep"""
+GIB = 2**30
+
+
+@dataclass(frozen=True)
+class Plan:
+    """files: how many. rows: of those whose headers say so. uncounted: the others, path and reason.
+    bytes: of all files. ranges: tasks of the pool that read; for each file there is one more that
+    puts it together, and one that matches it."""
+
+    files: int
+    rows: int
+    uncounted: tuple[tuple[str, str], ...]
+    bytes: int
+    ranges: int
+
+
+def planned(call: Invocation[SurveySettings]) -> list[str] | None:
+    """What `--dry-run` says; None without it. Raises InputError as `locate` does."""
+    s = call.settings
+    if not s.dry_run:
+        return None
+    inputs = locate(call.out.absolute(), s)
+    if not inputs.catalogues:
+        return ["a table of cutouts stands for catalogues: there is nothing to plan"]
+    return lines(plan(inputs.root, inputs.catalogues), s.cluster)
+
+
+def plan(root: Path, paths: Sequence[str], range_bytes: int = RANGE_BYTES) -> Plan:
+    """Counts the catalogue files; paths are relative to root."""
+    rows, uncounted = 0, []
+    for path in paths:
+        try:
+            rows += rows_in(root / path)
+        except Exception as error:  # a dozen kinds on damaged bytes
+            said = " ".join(str(error).split())[:100] or type(error).__name__
+            uncounted.append((path, said))
+    size = sum((root / path).stat().st_size for path in paths)
+    ranges = sum(count(root / path, range_bytes) for path in paths)
+    return Plan(len(paths), rows, tuple(uncounted), size, ranges)
+
+
+def rows_in(path: Path) -> int:
+    """Rows that the header of a catalogue says it has. Raises ValueError where none does, and what
+    the readers of tables raise on damaged bytes."""
+    from astropy.io import fits
+
+    name = path.name.lower()
+    if name.endswith(".parquet"):
+        import pyarrow.parquet as pq
+
+        return int(pq.read_metadata(path).num_rows)
+    if name.endswith(".csv"):
+        raise ValueError("a CSV file does not say how many rows it has")
+    with fits.open(path, lazy_load_hdus=True) as hdus:
+        for hdu in hdus:
+            if isinstance(hdu, fits.BinTableHDU):
+                return int(hdu.header["NAXIS2"])
+    raise ValueError("no table in this FITS file")
+
+
+def seconds(p: Plan, c: Cluster) -> tuple[float, float]:
+    """Estimated time of the pool and of the cross-match."""
+    cores = c.nodes * c.cores
+    reading = p.bytes / 2**20 / (c.nodes * c.mib_per_second)
+
+    def step(rate: float, tasks: int) -> float:
+        rounds = math.ceil(tasks / cores) / max(tasks / cores, 1e-9)  # the last one is not full
+        return max((p.rows / rate + tasks * PER_TASK) / cores * rounds, reading)
+
+    return step(POOL, p.ranges) + p.files * PER_TASK / cores, step(MATCH, p.files)
+
+
+def lines(p: Plan, c: Cluster) -> list[str]:
+    """The plan and the estimate for people."""
+    pool, match = seconds(p, c)
+    total = START + pool + match
+    hours = c.nodes * total / 3600
+    found = [
+        f"{p.files:,} catalogue files, {p.rows:,} rows, {p.bytes / GIB:,.1f} GiB",
+        f"pool: {p.ranges:,} tasks read, {p.files:,} put files together; "
+        f"{p.rows * PER_ROW / GIB:,.1f} GiB of scratch below pool/_ranges until it is whole",
+        f"crossmatch: {p.files:,} tasks",
+        f"estimate for {c.nodes} machines of {c.cores} cores that read {c.mib_per_second:g} MiB/s "
+        f"each: pool {_time(pool)}, crossmatch {_time(match)}, with the start {_time(total)}, "
+        f"{hours:.2f} machine hours"
+        + (f", costing {hours * c.price:.2f} at {c.price:g} an hour" if c.price else ""),
+        "the sample, cutouts and shards depend on what these find, and are not in the estimate",
+    ]
+    for path, reason in p.uncounted:
+        found.append(f"not counted: {path}: {reason}")
+    return found
+
+
+def _time(s: float) -> str:
+    """Hours, minutes and seconds."""
+    whole = round(s)
+    return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"

@@ -1,0 +1,184 @@
+"""The negative pool of one row range of a catalogue file.
+
+What depends on other rows of the survey is done when ranges are put together (`spark.joining`):
+neighbours that make a merger, names that stand at two places, and checksums. For that a range hands
+on, beside the rows that it keeps, every row's position, flux and a hash of its name, 32 bytes in
+all. They lie on disk and are mapped.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from data import catalogue, columns, mapped, ranges
+from data.boxes import Box, box
+from data.catalogue import Columns, Lazy, at, missing
+from data.namehash import name_hashes, two_places
+from data.selection import Selection, completed, merging, of_cuts, passing, sorted_out
+from data.sky import SkyTree
+from data.survey import Survey
+from lensjax.errors import InputError
+
+LISTED = 1000
+"""Refused rows of one file that are listed one by one."""
+_AROUND = pa.schema(
+    [("key", pa.uint64()), ("ra", pa.float64()), ("dec", pa.float64()), ("flux", pa.float64())]
+)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a range says of itself, as JSON can hold it.
+
+    counters: of the range. refused: the first LISTED rows (counted from 1 in the file; reason).
+    refusals: how many there are. release: the latest. where: box around its rows. data_sum: part of
+    the checksum. declared: sums that the file says, the same in all of its ranges.
+    """
+
+    counters: dict[str, int]
+    refused: list[tuple[int, str]]
+    refusals: int
+    release: int | None
+    where: Box
+    data_sum: int
+    declared: mapped.Declared
+
+
+@dataclass(frozen=True)
+class Cut:
+    """What one range gives.
+
+    kept: the stage `pool`, in which only neighbours in this range make a merger. around: every
+    row's hash of its name, position, and flux in the reference band (0 where there are no mergers).
+    """
+
+    kept: pa.Table
+    around: pa.Table
+    facts: Facts
+
+
+def cut(
+    path: Path, i: int, n: int, s: Selection, lenses: SkyTree | None, survey: Survey
+) -> Cut | None:
+    """Range i of n of a file. None where one of several ranges finds that the file has to be read
+    and judged whole, be it out of the ordinary or to be refused. Raises InputError as
+    `catalogue.read` for a file that is one range."""
+    s = completed(s, survey)
+    try:
+        found = ranges.opened(path, i, n, survey, of_cuts(s, survey))
+        if found is not None and not (i == 0 and found.damaged_beside()):
+            made = _cut(found, found.start, s, lenses, path, survey)
+            facts = replace(made.facts, data_sum=found.data_sum, declared=found.declared)
+            if n > 1 or not mapped.damaged(found.declared, found.data_sum):
+                return replace(made, facts=facts)
+    except InputError:
+        pass  # whoever reads it whole says why
+    return whole(path, s, lenses, survey) if n == 1 else None
+
+
+def whole_range(path: Path, survey: Survey) -> ranges.Range | None:
+    """A file as one range, whose columns are read when they are asked for. None where it has to be
+    read and judged whole: it cannot be mapped, or something is wrong with it."""
+    try:
+        found = ranges.opened(path, 0, 1, survey, ("release", "brickname", "objid", "ra", "dec"))
+        if found is None or found.damaged_beside():
+            return None
+        if mapped.damaged(found.declared, found.data_sum):
+            return None
+        around = _around(found, found.rows, survey, merger=False)
+    except InputError:
+        return None
+    key, ra, dec = ([np.asarray(around[name])] for name in ("key", "ra", "dec"))
+    return None if two_places(key, ra, dec) else found
+
+
+def whole(path: Path, s: Selection, lenses: SkyTree | None, survey: Survey) -> Cut:
+    """A file that is read whole, as one range. Raises InputError as `catalogue.read`."""
+    table = catalogue.read(path, survey)
+    return _cut(table, 0, completed(s, survey), lenses, path, survey)
+
+
+def _cut(
+    found: Columns | Lazy,
+    start: int,
+    s: Selection,
+    lenses: SkyTree | None,
+    path: Path,
+    survey: Survey,
+) -> Cut:
+    alive, counters, refused = passing(found, s, lenses, path, survey)
+    merger = merging(found, alive, s, survey) if s.merger else None
+    kept, more = sorted_out(catalogue.take(found, alive), s, merger, survey)
+    around = _around(found, counters["rows"], survey, s.merger)
+    every = np.arange(counters["rows"])
+    release = at(found, "release", every) if "release" in found else np.empty(0, int)
+    known = np.ma.getdata(release)[~missing(release)]
+    facts = Facts(
+        counters | more,
+        [(row + start, reason) for row, reason in refused[:LISTED]],
+        len(refused),
+        int(known.max()) if len(known) else None,
+        box(np.asarray(around["ra"]), np.asarray(around["dec"])),
+        0,
+        (None, None),
+    )
+    return Cut(pool_table(kept, survey), around, facts)
+
+
+def pool_table(kept: Columns, survey: Survey) -> pa.Table:
+    """The stage `pool` as an Arrow table; what is absent or missing is null."""
+    arrow = catalogue.to_arrow(kept, survey)
+    for name in columns.names(survey, "pool")[arrow.num_columns :]:
+        value = np.asarray(kept[name], str)
+        arrow = arrow.append_column(name, pa.array(value, pa.string(), mask=value == ""))
+    return arrow.replace_schema_metadata(columns.schema(survey, "pool").metadata)
+
+
+def write(path: Path, found: Cut | None) -> dict[str, Any]:
+    """Writes a range to a file of two Arrow streams; returns its facts, if there is one."""
+    with pa.OSFile(str(path), "wb") as sink:
+        for table in (found.kept, found.around) if found else ():
+            with pa.ipc.new_stream(sink, table.schema) as stream:
+                stream.write_table(table)
+    return {"facts": json.dumps(asdict(found.facts)) if found else ""}
+
+
+def facts(entry: dict[str, Any]) -> Facts | None:
+    """What `write` returned; None where there was no range."""
+    if not entry["facts"]:
+        return None
+    known = json.loads(entry["facts"])
+    known["declared"], known["where"] = tuple(known["declared"]), tuple(known["where"])
+    known["refused"] = [(row, reason) for row, reason in known["refused"]]
+    return Facts(**known)
+
+
+def read(path: Path, known: Facts) -> Cut:
+    """A range that was written, mapped from its file."""
+    with pa.memory_map(str(path)) as source:
+        kept = pa.ipc.open_stream(source).read_all()
+        around = pa.ipc.open_stream(source).read_all()
+    return Cut(kept, around, known)
+
+
+def _around(found: Columns | Lazy, n: int, survey: Survey, merger: bool) -> pa.Table:
+    """Every row's hash, position and flux, without rows that have no position."""
+    every = np.arange(n)
+    column = lambda name: at(found, name, every)
+    ra, dec = column("ra"), column("dec")
+    flux = np.ma.getdata(column(f"flux_{survey.reference}")) if merger else np.zeros(n)
+    brick = (
+        found.raw("brickname", every)[0] if isinstance(found, ranges.Range) else column("brickname")
+    )
+    release = column("release") if "release" in found else None
+    values = (name_hashes(release, brick, column("objid")), ra, dec, flux)
+    good = np.isfinite(ra) & np.isfinite(dec)
+    if not good.all():
+        values = tuple(v[good] for v in values)
+    return pa.table([pa.array(v) for v in values], schema=_AROUND)

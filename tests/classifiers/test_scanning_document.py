@@ -1,0 +1,105 @@
+"""docs/scanning.md: its commands are run, in order, in a folder that has what they name."""
+
+import csv
+import json
+import re
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+import galaxies
+import numpy as np
+import pandas as pd
+import pytest
+from scannable import FINDER, SMALL, bricks
+
+from classifiers import finders, frozen, scanning
+from classifiers.scanning import candidates_verb, formats
+from data import record, shards, survey
+from data.loader import load_split
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "scanning.md"
+TEXT = PAGE.read_text()
+BLOCKS = "".join(re.findall(r"```sh\n(.*?)```", TEXT, re.S)).replace("\\\n", "")
+COMMANDS = BLOCKS.splitlines()
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Of the steps that never ran."""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """What the commands name: a run with bricks, shards, a network and an evaluation; another
+    survey; a folder of stamps; a lens list."""
+    here = tmp_path_factory.mktemp("here")
+    run, north = here / "runs" / "mine", here / "surveys" / "north"
+    galaxies.small_survey(run, 220)
+    index = json.loads((shards.located(run) / shards.INDEX).read_text())
+    (shards.located(run) / shards.INDEX).write_text(json.dumps({**index, "survey": "small"}))
+    (run / "survey").mkdir()
+    bricks(run / "survey")
+    survey.write(run / survey.OF_A_RUN, SMALL)
+    survey.write(shards.located(run) / survey.DEFINITION, SMALL)
+    survey.write(run / "shards" / survey.DEFINITION, SMALL)
+    network = frozen.untrained(crop=32)
+    for step, files in {"simulate": [], "train": frozen.save(run / "training", network)}.items():
+        with record.Step(run, step, Settings()) as done:
+            done.finish([path.relative_to(run) for path in files])
+    read = load_split(run, "val")
+    found = finders.scored(finders.load("", run), read["image"], batch=256)
+    scores = pd.DataFrame({"split": "val", "label": read["label"], "logit": found.logit})
+    (run / "evaluation").mkdir()
+    scores.to_parquet(run / "evaluation" / "scores.parquet")
+    info = json.loads((run / "training" / "classifier.json").read_text())
+    keys = ("model", "weights_sha256")
+    known = {"classifier": {key: info[key] for key in keys}}
+    (run / "evaluation" / "metrics.json").write_text(json.dumps(known))
+    north.mkdir(parents=True)
+    catalogue = bricks(north)
+    with open(here / "lenses.csv", "w") as handle:
+        handle.write("name,RA [deg],DEC [deg],grading\n")
+        handle.writelines(f"Lens {i},{r['RA']},{r['DEC']},A\n" for i, r in enumerate(catalogue))
+    (here / "my_finders.py").write_text(FINDER)
+    (here / "stamps").mkdir()
+    survey.write(here / "stamps" / survey.DEFINITION, SMALL)
+    with open(here / "stamps" / "objects.csv", "w", newline="") as handle:
+        csv.writer(handle).writerows([["id"], ["s1"], ["s2"]])
+    for name in ("s1", "s2"):
+        np.savez(here / "stamps" / f"{name}.npz", image=galaxies.stamps(np.ones(1, int))[0])
+    return here
+
+
+def test_its_commands_run_in_order(folder, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    for line in COMMANDS:
+        program, verb, *words = shlex.split(line)
+        assert program == "lensjax"
+        assert getattr(scanning, verb)(words) == 0, line
+    said = capsys.readouterr().out
+    assert "no probability" not in said and "no completeness: the run has no audit" in said
+    listed = pd.read_csv("runs/mine/candidates/candidates.csv")
+    assert (listed["probability_in_survey"] < listed["probability"]).all()
+    north = pd.read_csv("runs/north/candidates/candidates.csv")
+    assert north["known_lens"].notna().all() and north["known_separation"].max() < 0.01
+    for name in ("spread", "disagreement", "probability", "probability_ours", "score_theirs"):
+        assert np.isfinite(north[name]).all(), name
+    packed = pd.read_parquet("runs/packed/scan/top.parquet")
+    assert len(packed) == 220 and set(packed["split"]) == set(shards.SPLITS)
+
+
+def test_what_it_says_of_files_columns_and_flags_is_so(folder):
+    flags = {name.lstrip("-") for name in re.findall(r"`--([a-z-]+)[` ]", TEXT)}
+    known = {
+        f.replace("_", "-")
+        for c in ("ScanSettings", "CandidateSettings")
+        for f in getattr(scanning, c).__dataclass_fields__
+    }
+    assert flags <= known | {"force"}
+    assert all(f"`.{kind}`" in TEXT or f"`candidates.{kind}`" in TEXT for kind in formats.WRITERS)
+    for target in re.findall(r"\]\((?!http)([^)#]+)\)", TEXT):
+        assert (PAGE.parent / target).exists(), target
+    s = scanning.CandidateSettings()
+    assert f"({s.radius:g} arcsec)" in TEXT and s.calibrate == "beta"
+    assert candidates_verb.FOLDER == "candidates"
