@@ -101,7 +101,7 @@ def plan(tol: float, field: Field, bounds: Bounds, cusped: bool) -> Plan:
     return Plan(
         blocks=min(_vectors(48 + 1.5 * (ring + smooth)), field.across**2),
         pixels=4 * split * math.ceil((24 + per_pixel * ring) / (4 * split)),
-        rounds=rounds,
+        rounds=rounds + 2 if cusped else rounds,
         split=split,
         rule=(6, 8) if cusped else (4, 6),
         polished=16 if cusped else 0,
