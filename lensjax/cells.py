@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import reduce
+from functools import partial, reduce
 
 import jax
 import jax.numpy as jnp
@@ -77,9 +77,27 @@ class Plan:
         return sum(c * g * g for c, g in zip(counts, self.nodes))
 
 
-def nodes(mass: tuple[Mass, ...], light: Light, grid: PixelGrid, plan: Plan) -> Float[Array, "M M"]:
-    """Flux of a unit-flux profile behind `mass`, as B-spline coefficients on the padded pixel grid
-    (`padded`)."""
+@dataclass(frozen=True)
+class Survey:
+    """What was seen of a light profile: blocks on the whole field (`across` of them on a side),
+    pixels of the chosen blocks, quarters of the chosen pixels, and so on. chosen[i]: which cells of
+    level i the next level replaces."""
+
+    view: _View
+    across: int
+    levels: list[_Cells]
+    chosen: list[Int[Array, " K"]]
+
+    def pixels(self) -> tuple[Int[Array, " P"], Int[Array, " P"]]:
+        """Row and column of the pixels that were chosen."""
+        block, cell = self.chosen[:2]
+        row, column = block // self.across, block % self.across
+        cell, owner = cell // block.size, cell % block.size
+        return row[owner] * BLOCK + cell // BLOCK, column[owner] * BLOCK + cell % BLOCK
+
+
+def survey(mass: tuple[Mass, ...], light: Light, grid: PixelGrid, plan: Plan) -> Survey:
+    """Looks for the light of a unit-flux profile behind `mass`, from level to level."""
     side, first = padded(grid)
     across = (side - 2 * HALF) // BLOCK
     view = _View(mass, light)
@@ -96,20 +114,50 @@ def nodes(mass: tuple[Mass, ...], light: Light, grid: PixelGrid, plan: Plan) -> 
         chosen.append(levels[-1].neediest(count))
         x, y = levels[-1].x[chosen[-1]], levels[-1].y[chosen[-1]]
         levels.append(view.look(x, y, grid.scale / 4**depth, 4, gauss(nodes)))
-    blocks, pixels, *finer = view.differentiable(levels)
+    return Survey(view, across, levels, chosen)
+
+
+def nodes(seen: Survey, grid: PixelGrid) -> Float[Array, "M M"]:
+    """Flux of what was seen, with its derivative, as B-spline coefficients on the padded pixel grid
+    (`padded`)."""
+    levels, chosen, across = seen.levels, seen.chosen, seen.across
+    block = chosen[0]
+    blocks, pixels, *finer = seen.view.differentiable(levels)
 
     row, column = block // across, block % across
-    weight = jnp.asarray(BLOCK_RULE.weight * BLOCK**2, view.dtype)[:, None, None]
+    weight = jnp.asarray(BLOCK_RULE.weight * BLOCK**2, blocks.dtype)[:, None, None]
     out = spread(on_pixels(without(blocks, block).reshape(-1, across, across) * weight))
     out = deposit(
         out, row * BLOCK, column * BLOCK, without(pixels, chosen[1]), levels[1].rule, BLOCK
     )
-    cell, owner = chosen[1] // block.size, chosen[1] % block.size
-    at = row[owner] * BLOCK + cell // BLOCK, column[owner] * BLOCK + cell % BLOCK
-    out = deposit(
-        out, *at, eighths(finer, [level.rule for level in levels[2:]], chosen[2:]), EIGHTHS, 1
-    )
+    light = eighths(finer, [level.rule for level in levels[2:]], chosen[2:])
+    out = deposit(out, *seen.pixels(), light, EIGHTHS, 1)
     return out * grid.pixel_area
+
+
+def doubts(seen: Survey, grid: PixelGrid) -> Float[Array, "M M"]:
+    """Squared errors that the fluxes of `nodes` may have, as B-spline coefficients in the same way.
+
+    A cell that nothing replaces may be wrong by its need, times its area. Where the light is
+    smooth, the brightest light within reach is only a little more than the mean, and the rules are
+    right to the third order: so the need counts by its cube there."""
+    *coarser, squares = [
+        (_doubt(cells) * cells.step**2) ** 2 for cells in lax.stop_gradient(seen.levels)
+    ]
+    for own, chosen in zip(coarser[:0:-1], seen.chosen[:0:-1]):
+        squares = own.at[chosen].set(jnp.sum(squares.reshape(-1, chosen.size), 0))
+    across, block = seen.across, seen.chosen[0]
+    blocks = (coarser[0] / BLOCK**2).reshape(across, 1, across, 1)
+    image = jnp.broadcast_to(blocks, (across, BLOCK, across, BLOCK)).transpose(0, 2, 1, 3)
+    pixels = squares.reshape(BLOCK, BLOCK, -1).transpose(2, 0, 1)
+    image = image.at[block // across, block % across].set(pixels)
+    return spread(image.transpose(0, 2, 1, 3).reshape(BLOCK * across, BLOCK * across))
+
+
+def _doubt(cells: _Cells) -> Float[Array, " C"]:
+    """By how much the mean brightness of cells may be wrong."""
+    brightest = cells.need + mean(cells.value, cells.rule)
+    return cells.need * (cells.need / (brightest + 1e-30)) ** _P
 
 
 def uniform(
@@ -135,6 +183,11 @@ def uniform(
     return spread(total) * (grid.pixel_area / count**2)
 
 
+@partial(
+    jax.tree_util.register_dataclass,
+    meta_fields=("rule", "step"),
+    data_fields=("x", "y", "value", "need"),
+)
 @dataclass(frozen=True)
 class _Cells:
     """S x S cells in each of K squares, in that order: C = S S K. x, y (C,): their centres; rule,
@@ -278,3 +331,5 @@ def _along(f: Callable[..., Array]) -> Callable[..., Array]:
     """The derivative of f(parameters, x, y) along a change of its parameters, as a function of
     (parameters, change, x, y)."""
     return lambda p, change, x, y: jax.jvp(lambda p: f(p, x, y), (p,), (change,))[1]
+
+_P=3

@@ -67,6 +67,15 @@ def convolve(nodes: Float[Array, "M M"], psf: PSF, grid: PixelGrid) -> Float[Arr
     return jax.lax.cond(_everywhere(psf.compact(grid)), by_lines, by_fourier, nodes, psf)
 
 
+def beyond_pixels(psf: PSF, grid: PixelGrid) -> Float[Array, " B"]:
+    """How much of a PSF its pixels cannot hold: its transfer function at half a cycle a pixel. The
+    image of a point is wrong by about that share of its peak. A kernel given in pixels holds what
+    it holds: 0."""
+    if hasattr(psf, "half_width"):
+        return jnp.zeros(())
+    return jnp.abs(psf.transfer(2, grid)[:, 1, 0])
+
+
 @jax.custom_batching.custom_vmap
 def _everywhere(flag: Bool[Array, "..."]) -> Bool[Array, ""]:
     """Whether all flags are true, those of a batch too. A condition on one flag for the whole batch
