@@ -162,8 +162,7 @@ def extras(
             text = f"What lensjax cannot do without is not whole: {'; '.join(wrong.values())}."
             yield Finding("broken", text, cure, values)
         elif wrong:
-            text = f"Without the extra `{extra}` there is no {NEEDS[extra]}: "
-            text = text.replace("there is no `", "you cannot use `")
-            yield Finding("note", f"{text}{'; '.join(wrong.values())}.", cure, values)
+            text = f"Missing without the extra `{extra}`: {NEEDS[extra]}"
+            yield Finding("note", f"{text} ({'; '.join(wrong.values())}).", cure, values)
         elif extra and wanted:
             yield Finding("ok", f"The extra `{extra}` is whole: {NEEDS[extra]}.", values=values)
