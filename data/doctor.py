@@ -32,7 +32,9 @@ def findings() -> Iterator[Finding]:
         yield Finding("broken", text, f"`{EXPORT}`, or `unset LENSJAX_DATA`.", values)
         return
     if not (folder / MANIFEST).is_file():
-        text = f"LENSJAX_DATA is {given!r}, which has no {MANIFEST}: tests on real data are skipped."
+        text = (
+            f"LENSJAX_DATA is {given!r}, which has no {MANIFEST}: tests on real data are skipped."
+        )
         cure = f"Name the folder that has {MANIFEST}, if you want them (docs/real-data.md)."
         yield Finding("note", text, cure, values)
         return

@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import programs
 import pytest
 
 
@@ -10,6 +11,7 @@ import pytest
 def spark():
     from spark.session import session
 
+    programs.java()
     before = os.environ.get("PYTHONPATH")
     here = str(Path(__file__).parent)  # so that the workers find the functions of test modules
     os.environ["PYTHONPATH"] = os.pathsep.join([here, *([before] if before else [])])
