@@ -29,8 +29,9 @@ def findings() -> Iterator[Finding]:
     try:
         home = java_home()
     except InputError as error:
-        said = str(error)
-        yield Finding("broken", f"{said[0].upper()}{said[1:]}.", f"Cure: {CURE}.")
+        said = str(error).partition(CURE)[0].rstrip(" ;:,")
+        unset = ", or unset JAVA_HOME" if "JAVA_HOME=" in said else ""
+        yield Finding("broken", f"{said}.", f"Cure: {CURE}{unset}.")
         return
     program = str(Path(home) / "bin" / "java") if home else "java"
     try:

@@ -52,7 +52,7 @@ def _devices(has_card: bool) -> Iterator[Finding]:
         text = f"JAX computes on {backend}: {len(found)} × {', '.join(kinds)}{room}."
         yield Finding("ok", text, values=values)
         return
-    yield Finding("ok", "JAX works, and computes on the processor.", values=values)
+    yield Finding("ok", "JAX computes on the processor.", values=values)
     if has_card:
         cause = "JAX_PLATFORMS" if os.environ.get("JAX_PLATFORMS") else ""
         text = "There is an NVIDIA card in this machine, and JAX does not use it"

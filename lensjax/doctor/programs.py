@@ -7,15 +7,20 @@ from collections.abc import Iterator
 
 from lensjax.doctor.finding import Finding
 
+BROWSER, DISK = (
+    "the tests of the page for graders are skipped",
+    "the test of a full disk is skipped",
+)
 PROGRAMS = {
-    ("git",): "run records do not name the commit of the code, and some tests are skipped",
-    ("make",): "`make demo` and `make test` do not work; the command `lensjax` does",
-    ("chromium", "google-chrome"): "the tests of the page for graders in a browser are skipped",
-    ("chromedriver",): "the tests of the page for graders in a browser are skipped",
-    ("unshare",): "the test of a full disk is skipped",
-    ("mount",): "the test of a full disk is skipped",
+    ("git",): ("git", "run records do not name the commit, and tests/test_literals.py is skipped"),
+    ("make",): ("make", "`make demo` and `make test` do not work; the command `lensjax` does"),
+    ("chromium", "google-chrome"): ("chromium", BROWSER),
+    ("chromedriver",): ("chromium-driver", BROWSER),
+    ("unshare",): ("util-linux", DISK),
+    ("mount",): ("mount", DISK),
 }
-"""Programs, any of those in a row will do, and what is left out without them."""
+"""Programs, any of those in a row will do; Debian's package that has the first of them, and what is
+left out without them."""
 
 
 def findings() -> Iterator[Finding]:
@@ -27,6 +32,7 @@ def findings() -> Iterator[Finding]:
         yield Finding("ok", f"Programs that are used: {', '.join(there)}.", values=values)
     for names, path in found.items():
         if not path:
-            text = f"There is no {' or '.join(names)} on the PATH: {PROGRAMS[names]}."
-            cure = f"Install {names[0]} with the system's package manager if you want that."
+            package, effect = PROGRAMS[names]
+            text = f"There is no {' or '.join(names)} on the PATH: {effect}."
+            cure = f"If that matters, install it (on Debian and Ubuntu: the package {package})."
             yield Finding("note", text, cure, {"program": names[0]})

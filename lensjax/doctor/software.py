@@ -50,7 +50,7 @@ class Requirement:
         try:
             found = installed(self.name)
         except metadata.PackageNotFoundError:
-            return f"{self.name} is not installed"
+            return "not installed"
         for sign, bound in re.findall(r"(>=|<)\s*([\d.]+)", self.bounds):
             if (numbers(found) >= numbers(bound)) != (sign == ">="):
                 return f"{self.name} {found} is not {sign}{bound}"
@@ -95,14 +95,17 @@ def absent(module: str | None) -> str:
     the extra that it belongs to and the cure. Empty for any other module."""
     top = (module or "").partition(".")[0]
     try:
-        asked = [r for r in requirements() if top and imported_as(r.name) == top]
+        every = requirements()
     except metadata.PackageNotFoundError:
         return ""
+    asked = [r for r in every if top and imported_as(r.name) == top]
     if not asked:
         return ""
-    extra = f", which the extra `{asked[0].extra}` brings," if asked[0].extra else ""
+    extra = asked[0].extra
+    brings = f", which the extra `{extra}` brings," if extra else ""
+    together = [r for r in every if r.extra in ("", "data", extra) and r.problem()] or asked[:1]
     return (
-        f"the package {asked[0].name}{extra} is not installed: {install(asked[:1])} "
+        f"the package {asked[0].name}{brings} is not installed: {install(together)} "
         "(`lensjax doctor` tells what else is missing)"
     )
 
@@ -156,13 +159,16 @@ def extras(
     for extra in ("", *NEEDS):
         wanted = [r for r in asked if r.extra == extra]
         wrong = {r: said for r in wanted if (said := r.problem(installed))}
+        absent = [r.name for r, said in wrong.items() if said == "not installed"]
+        said = [s for s in wrong.values() if s != "not installed"]
+        said += [f"not installed: {', '.join(absent)}"] if absent else []
         values = {"extra": extra, "missing": [r.name for r in wrong]}
         cure = f"Run {install(list(wrong))}."
         if wrong and not extra:
-            text = f"What lensjax cannot do without is not whole: {'; '.join(wrong.values())}."
+            text = f"What lensjax cannot do without is not whole ({'; '.join(said)})."
             yield Finding("broken", text, cure, values)
         elif wrong:
             text = f"Missing without the extra `{extra}`: {NEEDS[extra]}"
-            yield Finding("note", f"{text} ({'; '.join(wrong.values())}).", cure, values)
+            yield Finding("note", f"{text} ({'; '.join(said)}).", cure, values)
         elif extra and wanted:
             yield Finding("ok", f"The extra `{extra}` is whole: {NEEDS[extra]}.", values=values)

@@ -13,6 +13,8 @@ from lensjax.doctor.finding import GB, Finding
 
 DISK = 1.2
 """Disk space of the default run, GB."""
+LEAST = 0.05
+"""Disk space below which no step gets far, GB."""
 SCRATCH = 0.5
 """Space that a step may need in the folder of temporary files, GB."""
 FAR = ("nfs", "nfs4", "cifs", "smb3", "9p", "fuse.sshfs", "afs")
@@ -50,6 +52,9 @@ def findings(out: Path, mounts: Path = Path("/proc/mounts")) -> Iterator[Finding
     elif not os.access(place, os.W_OK | os.X_OK):
         text = f"Runs cannot be written to {out}: {place} gives no permission."
         yield Finding("broken", text, f"{elsewhere}, or change the permissions.", values)
+    elif free < LEAST * GB:
+        text = f"The disk of {place}, where runs go, is full ({free / GB:.2f} GB are free)."
+        yield Finding("broken", text, f"{elsewhere}, or free some space.", values)
     elif free < DISK * GB:
         text = (
             f"{free / GB:.1f} GB are free in {place}, where runs go, and the default run takes "

@@ -102,7 +102,7 @@ def test_what_is_missing_or_too_old_is_named_with_the_command_that_installs_it()
     assert core.level == "broken" and "jax 0.9.9 is not >=0.10" in core.text
     assert f'`{sys.executable} -m pip install "jax>=0.10"`' in core.cure
     assert spark_.level == onnx.level == "note" and "pyspark 5.0.1 is not <5" in spark_.text
-    assert "onnx is not installed" in onnx.text and onnx.values["missing"] == ["onnx"]
+    assert "(not installed: onnx)" in onnx.text and onnx.values["missing"] == ["onnx"]
     assert levels(software.extras(asked, {"jax": "0.10.0", "pyspark": "4", "onnx": "1.20"}.get))
 
 

@@ -8,10 +8,15 @@ import pytest
 
 
 @pytest.fixture(scope="session")
-def spark():
+def java() -> None:
+    """Skips, by its name, where there is no Java."""
+    programs.java()
+
+
+@pytest.fixture(scope="session")
+def spark(java):
     from spark.session import session
 
-    programs.java()
     before = os.environ.get("PYTHONPATH")
     here = str(Path(__file__).parent)  # so that the workers find the functions of test modules
     os.environ["PYTHONPATH"] = os.pathsep.join([here, *([before] if before else [])])
