@@ -29,7 +29,9 @@ def findings() -> Iterator[Finding]:
     folder = Path(given).expanduser()
     if not folder.is_dir():
         text = f"LENSJAX_DATA is {given!r}, and there is no such folder."
-        yield Finding("broken", text, f"`{EXPORT}`, or `unset LENSJAX_DATA`.", values)
+        yield Finding(
+            "broken", text, f"Say where it is, `{EXPORT}`, or `unset LENSJAX_DATA`.", values
+        )
         return
     if not (folder / MANIFEST).is_file():
         text = (

@@ -160,15 +160,15 @@ def extras(
         wanted = [r for r in asked if r.extra == extra]
         wrong = {r: said for r in wanted if (said := r.problem(installed))}
         absent = [r.name for r, said in wrong.items() if said == "not installed"]
-        said = [s for s in wrong.values() if s != "not installed"]
-        said += [f"not installed: {', '.join(absent)}"] if absent else []
+        listed = [said for said in wrong.values() if said != "not installed"]
+        listed += [f"not installed: {', '.join(absent)}"] if absent else []
         values = {"extra": extra, "missing": [r.name for r in wrong]}
         cure = f"Run {install(list(wrong))}."
         if wrong and not extra:
-            text = f"What lensjax cannot do without is not whole ({'; '.join(said)})."
+            text = f"What lensjax cannot do without is not whole ({'; '.join(listed)})."
             yield Finding("broken", text, cure, values)
         elif wrong:
             text = f"Missing without the extra `{extra}`: {NEEDS[extra]}"
-            yield Finding("note", f"{text} ({'; '.join(said)}).", cure, values)
+            yield Finding("note", f"{text} ({'; '.join(listed)}).", cure, values)
         elif extra and wanted:
             yield Finding("ok", f"The extra `{extra}` is whole: {NEEDS[extra]}.", values=values)
