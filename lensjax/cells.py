@@ -157,7 +157,7 @@ def doubts(seen: Survey, grid: PixelGrid) -> Float[Array, "M M"]:
 def _doubt(cells: _Cells) -> Float[Array, " C"]:
     """By how much the mean brightness of cells may be wrong."""
     brightest = cells.need + mean(cells.value, cells.rule)
-    return cells.need * (cells.need / (brightest + 1e-30)) ** _P
+    return cells.need * (cells.need / (brightest + 1e-30)) ** 3
 
 
 def uniform(
@@ -331,5 +331,3 @@ def _along(f: Callable[..., Array]) -> Callable[..., Array]:
     """The derivative of f(parameters, x, y) along a change of its parameters, as a function of
     (parameters, change, x, y)."""
     return lambda p, change, x, y: jax.jvp(lambda p: f(p, x, y), (p,), (change,))[1]
-
-_P=3
