@@ -3,8 +3,8 @@
     python -m benchmarks.errors --cache runs/truth
 
 Random scenes over pixel scales from 0.03" to 0.4", PSFs of 1.5 to 9 pixels FWHM, Einstein radii
-from 0.1" to 6", Sersic indices from 0.4 to 8, sources on caustics and in rings (domain.py), one
-SIE, one shear and one source each: the true errors at tolerance 1e-3 beside those that `render(...,
+from 0.1" to 6", Sersic indices from 0.4 to 8, with one or two lenses and sources, rings and sources
+on caustics (domain.py): the true errors at tolerance 1e-3 beside those that `render(...,
 with_error=True)` states. Writes benchmarks/results/errors.json and the table of docs/rendering.md.
 The truth takes some two seconds a scene; `python -m benchmarks.domain` makes it on all cores.
 """
@@ -33,27 +33,30 @@ WIDEST = 9.0
 
 def as_scene(drawn: Drawn) -> lj.Scene:
     """The scene in single precision, one band."""
-    ((theta_e, _, *shape),), ((flux, *profile),) = drawn.lens, drawn.source
-    lens = lj.SIE(theta_e, *shape), lj.Shear(*drawn.shear)
-    scene = lj.Scene(lens, (lj.Sersic(np.array([flux]), *profile),))
+    lens = [
+        lj.SIE(theta_e, *shape) if slope == 2.0 else lj.EPL(theta_e, slope, *shape)
+        for theta_e, slope, *shape in drawn.lens
+    ]
+    source = tuple(lj.Sersic(np.array([flux]), *shape) for flux, *shape in drawn.source)
+    scene = lj.Scene((*lens, lj.Shear(*drawn.shear)), source)
     return jax.tree.map(lambda leaf: np.asarray(leaf, np.float32), scene)
 
 
-def chosen(count: int) -> dict[float, list[tuple[int, Drawn]]]:
-    """Scenes of one SIE and one source, by pixel scale."""
+def alike(count: int) -> list[list[tuple[int, Drawn, lj.Scene]]]:
+    """Scenes that one compiled function renders: of the same profiles, on the same pixels."""
     found = defaultdict(list)
     for number in range(count):
         drawn = draw(number)
-        alone = len(drawn.lens) == len(drawn.source) == 1 and drawn.lens[0][1] == 2.0
-        if alone and drawn.fwhm < WIDEST * drawn.scale:
-            found[drawn.scale].append((number, drawn))
-    return found
+        if drawn.fwhm < WIDEST * drawn.scale:
+            scene = as_scene(drawn)
+            found[drawn.scale, jax.tree.structure(scene)].append((number, drawn, scene))
+    return list(found.values())
 
 
 def measured(count: int, cache: Path) -> list[dict]:
     """Of every scene the true errors and the stated ones, over the peak and over the flux."""
     rows = []
-    for items in track(chosen(count).values(), description="scenes"):
+    for items in track(alike(count), description="scenes"):
         grid = items[0][1].grid
 
         def one(item, grid=grid):
@@ -61,10 +64,10 @@ def measured(count: int, cache: Path) -> list[dict]:
             image, error = lj.render(scene, grid, lj.Gaussian(fwhm), TOLERANCE, with_error=True)
             return image[..., 0], jnp.max(error.pixel), error.flux[0]
 
-        scenes = jax.tree.map(lambda *v: jnp.stack(v), *(as_scene(d) for _, d in items))
-        widths = jnp.asarray([d.fwhm for _, d in items], jnp.float32)
+        scenes = jax.tree.map(lambda *v: jnp.stack(v), *(scene for *_, scene in items))
+        widths = jnp.asarray([d.fwhm for _, d, _ in items], jnp.float32)
         found = jax.jit(lambda *items, one=one: jax.lax.map(one, items))(scenes, widths)
-        for (number, drawn), image, pixel, flux in zip(items, *map(np.asarray, found)):
+        for (number, drawn, _), image, pixel, flux in zip(items, *map(np.asarray, found)):
             true = truth(number, cache)[0]
             rows.append(
                 {

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial, reduce
+from functools import reduce
 
 import jax
 import jax.numpy as jnp
@@ -138,12 +138,8 @@ def nodes(seen: Survey, grid: PixelGrid) -> Float[Array, "M M"]:
 def doubts(seen: Survey, grid: PixelGrid) -> Float[Array, "M M"]:
     """Squared errors that the fluxes of `nodes` may have, as B-spline coefficients in the same way.
 
-    A cell that nothing replaces may be wrong by its need, times its area. Where the light is
-    smooth, the brightest light within reach is only a little more than the mean, and the rules are
-    right to the third order: so the need counts by its cube there."""
-    *coarser, squares = [
-        (_doubt(cells) * cells.step**2) ** 2 for cells in lax.stop_gradient(seen.levels)
-    ]
+    A cell that no finer cells replace may be wrong by its doubt times its area."""
+    *coarser, squares = [(_doubt(cells) * cells.step**2) ** 2 for cells in seen.levels]
     for own, chosen in zip(coarser[:0:-1], seen.chosen[:0:-1]):
         squares = own.at[chosen].set(jnp.sum(squares.reshape(-1, chosen.size), 0))
     across, block = seen.across, seen.chosen[0]
@@ -155,7 +151,9 @@ def doubts(seen: Survey, grid: PixelGrid) -> Float[Array, "M M"]:
 
 
 def _doubt(cells: _Cells) -> Float[Array, " C"]:
-    """By how much the mean brightness of cells may be wrong."""
+    """By how much the mean brightness of cells may be wrong: their need where the light is uneven.
+    Where it is smooth, the brightest light within reach is only a little more than the mean, and
+    the rules are right to the third order; the factor makes the doubt small there."""
     brightest = cells.need + mean(cells.value, cells.rule)
     return cells.need * (cells.need / (brightest + 1e-30)) ** 3
 
@@ -183,11 +181,6 @@ def uniform(
     return spread(total) * (grid.pixel_area / count**2)
 
 
-@partial(
-    jax.tree_util.register_dataclass,
-    meta_fields=("rule", "step"),
-    data_fields=("x", "y", "value", "need"),
-)
 @dataclass(frozen=True)
 class _Cells:
     """S x S cells in each of K squares, in that order: C = S S K. x, y (C,): their centres; rule,

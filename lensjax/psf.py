@@ -69,10 +69,10 @@ def convolve(nodes: Float[Array, "M M"], psf: PSF, grid: PixelGrid) -> Float[Arr
 
 def beyond_pixels(psf: PSF, grid: PixelGrid) -> Float[Array, " B"]:
     """How much of a PSF its pixels cannot hold: its transfer function at half a cycle a pixel. The
-    image of a point is wrong by about that share of its peak. A kernel given in pixels holds what
-    it holds: 0."""
+    image of a point is wrong by about that share of its peak. A kernel that is given in pixels has
+    no finer truth to compare with, so it gets 0."""
     if hasattr(psf, "half_width"):
-        return jnp.zeros(())
+        return jnp.zeros(1)
     return jnp.abs(psf.transfer(2, grid)[:, 1, 0])
 
 

@@ -17,9 +17,7 @@ from lensjax.cells import Plan
 from lensjax.checks import check, harmless
 from lensjax.errors import InputError
 from lensjax.grid import PixelGrid
-from lensjax.light import Light
 from lensjax.light.base import TINY
-from lensjax.mass import Mass
 from lensjax.psf import PSF, beyond_pixels, convolve
 from lensjax.scene import Scene
 
@@ -58,14 +56,9 @@ def render(
     grid: PixelGrid,
     psf: PSF,
     tol: float | str = 1e-3,
+    *,
     with_error: Literal[False] = False,
 ) -> Float[Array, "N N B"]: ...
-
-
-@overload
-def render(
-    scene: Scene, grid: PixelGrid, psf: PSF, tol: float, with_error: Literal[True]
-) -> tuple[Float[Array, "N N B"], RenderError]: ...
 
 
 @overload
@@ -75,7 +68,7 @@ def render(
 
 
 def render(
-    scene: Scene, grid: PixelGrid, psf: PSF, tol: float | str = 1e-3, with_error: bool = False
+    scene: Scene, grid: PixelGrid, psf: PSF, tol: float | str = 1e-3, *, with_error: bool = False
 ) -> Any:
     """Image (N, N, B) in nanomaggies of one scene; batches by `jax.vmap`.
 
@@ -83,9 +76,9 @@ def render(
     that 99 % of the scenes of either prior preset stay below. 1e-2, 1e-3 and 5e-4 are provided;
     what is asked for is rounded down to one of them. "4x4" and "8x8" name fixed rules instead.
 
-    with_error (static): also how wrong the image may be, as it is known from what was seen
-    (`RenderError`; no derivative), and outside of compiled functions a RenderWarning where that is
-    more than the tolerance.
+    with_error (static): returns the image and a `RenderError`, which says how wrong it may be and
+    has no derivative. Outside of compiled functions a RenderWarning is given where that is more
+    than the tolerance.
 
     Differentiable in every leaf of `scene` and `psf`, forward and reverse. Raises InputError,
     naming the parameter, its value and its range, when a value is outside the domain and this is
@@ -97,11 +90,11 @@ def render(
     dtype = jnp.result_type(*jax.tree.leaves((scene, psf)), jnp.float32)
     scene, psf = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), (scene, psf))
     how = plan(tol)
-    if not with_error:
-        return _render(scene, grid, psf, how)
-    if isinstance(how, int):
+    if with_error and isinstance(how, int):
         raise InputError(f"render tol = {tol!r}: a fixed rule does not know its error")
-    image, error = _render_with_error(scene, grid, psf, how)
+    image, error = _render(scene, grid, psf, how, with_error)
+    if error is None:
+        return image
     _warn(error.relative(image), tol)
     return image, error
 
@@ -114,8 +107,8 @@ def _warn(relative: Float[Array, " B"], tol: Any) -> None:
     if worst > float(tol):
         warnings.warn(
             f"render tol = {tol}: a pixel of this image may be wrong by {worst:.1e} of its peak. "
-            f"The smallest tolerance is {min(PLANS)}; smaller pixels see more of compact sources, "
-            "steep profiles and narrow PSFs",
+            f"Ask for a smaller tolerance, at least {min(PLANS)}, or compare with an image of "
+            "smaller pixels",
             RenderWarning,
             stacklevel=3,
         )
@@ -133,53 +126,40 @@ def plan(tol: float | str) -> Plan | int:
     return PLANS[max(usable)]
 
 
-@partial(jax.jit, static_argnames=("grid", "how"))
-def _render(scene: Scene, grid: PixelGrid, psf: PSF, how: Plan | int) -> Float[Array, "N N B"]:
-    scene, psf = harmless((scene, psf))
-    images = []
-    for mass, light in _parts(scene):
-        if isinstance(how, int):
-            nodes = cells.uniform(mass, light, grid, how)
-        else:
-            nodes = cells.nodes(cells.survey(mass, light, grid, how), grid)
-        images.append(_flux(light) * convolve(nodes, psf, grid))
-    return sum(images[1:], images[0])
-
-
-def _parts(scene: Scene) -> list[tuple[tuple[Mass, ...], Light]]:
-    """Every light with the lenses in front of it."""
-    behind: list[tuple[tuple[Mass, ...], Light]] = [(scene.lens, light) for light in scene.source]
-    return behind + [((), light) for light in scene.lens_light]
-
-
-def _flux(light: Light) -> Float[Array, " B"]:
-    return jnp.atleast_1d(jnp.asarray(light.flux))
-
-
 OF_PIXEL, OF_FLUX, FLOOR = 0.2, 0.3, 1e-4
-"""What makes the stated errors larger than 95 % of the true ones over the scenes of
-benchmarks/domain.py (benchmarks/errors.py): factors of what cells say for a pixel and for the flux,
-to which cells that miss the same light contribute with one sign, and a share of the peak, or of the
-flux, that is never known better."""
+"""What makes 95 % of the true errors smaller than the stated ones, over the scenes of
+benchmarks/errors.py. OF_PIXEL and OF_FLUX multiply what the cells say; that of the flux is larger,
+because cells that miss the same light are wrong in the same direction. FLOOR is a share of the peak
+and of the flux, for what no cell knows."""
 
 
-@partial(jax.jit, static_argnames=("grid", "how"))
-def _render_with_error(
-    scene: Scene, grid: PixelGrid, psf: PSF, how: Plan
-) -> tuple[Float[Array, "N N B"], RenderError]:
-    """Two sources of error: cells that should have been looked at more closely, and frequencies of
-    the PSF that its pixels cannot hold. Errors of cells add in squares; the square of a PSF is at
-    most the PSF times its peak."""
+@partial(jax.jit, static_argnames=("grid", "how", "with_error"))
+def _render(
+    scene: Scene, grid: PixelGrid, psf: PSF, how: Plan | int, with_error: bool
+) -> tuple[Float[Array, "N N B"], RenderError | None]:
     scene, psf = harmless((scene, psf))
-    image: Any = 0.0
-    squares: Any = 0.0
-    for mass, light in _parts(scene):
+    images, squares = [], []
+    for mass, light in scene.views():
+        flux = jnp.atleast_1d(jnp.asarray(light.flux))
+        if isinstance(how, int):
+            images.append(flux * convolve(cells.uniform(mass, light, grid, how), psf, grid))
+            continue
         seen = cells.survey(mass, light, grid, how)
-        image = image + _flux(light) * convolve(cells.nodes(seen, grid), psf, grid)
-        doubts = convolve(cells.doubts(seen, grid), lax.stop_gradient(psf), grid)
-        squares = squares + lax.stop_gradient(_flux(light)) ** 2 * jnp.maximum(doubts, 0.0)
+        images.append(flux * convolve(cells.nodes(seen, grid), psf, grid))
+        if with_error:
+            doubts = convolve(cells.doubts(seen, grid), psf, grid)
+            squares.append(flux**2 * jnp.maximum(doubts, 0.0))
+    image = sum(images[1:], images[0])
+    return image, _error(image, sum(squares[1:], squares[0]), psf, grid) if with_error else None
+
+
+def _error(
+    image: Float[Array, "N N B"], squares: Float[Array, "N N B"], psf: PSF, grid: PixelGrid
+) -> RenderError:
+    """What cells may have missed, and what the pixels cannot hold of the PSF. squares: errors of
+    the cells, squared, behind the PSF. The square of a PSF is at most the PSF times its peak."""
     sharpest = jnp.max(psf.stamp(grid), (0, 1))
     peak, total = jnp.max(image, (0, 1)), jnp.sum(image, (0, 1))
     pixel = OF_PIXEL * jnp.sqrt(sharpest * squares) + (beyond_pixels(psf, grid) + FLOOR) * peak
     flux = OF_FLUX * jnp.sqrt(jnp.sum(squares, (0, 1))) + FLOOR * total
-    return image, lax.stop_gradient(RenderError(pixel, flux))
+    return lax.stop_gradient(RenderError(pixel, flux))
