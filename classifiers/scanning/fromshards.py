@@ -107,8 +107,8 @@ class _Lost(Exception):
 
 
 def _records(path: Path, crc: str) -> Iterator[bytes | None]:
-    """The records of a file, None for one whose data fail their checksum. crc: checksum of the whole
-    file in the index. Raises InputError at the end of another file: one that has another checksum
+    """The records of a file, None for one whose data fail their checksum. crc: of the whole file,
+    from the index. Raises InputError at the end of another file: one that has another checksum
     although every record of it is whole. Raises _Lost where the file cannot be read on."""
     number, damaged, whole = 0, False, 0
     try:
