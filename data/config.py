@@ -9,7 +9,7 @@ flags are the fields of its section (tyro): `lensjax train CONFIG --epochs 3` ov
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass as plain_dataclass
 from dataclasses import field, make_dataclass
 from importlib import resources
@@ -149,6 +149,24 @@ def external(path: str, key: str) -> Path:
             "LENSJAX_DATA=/path/to/survey/data"
         )
     return Path(data_directory()).expanduser() / rest
+
+
+def matching(root: Path, patterns: Iterable[str], key: str) -> list[str]:
+    """Files below a folder that match the patterns of a setting: their paths relative to it, each
+    once, in the order of the patterns and sorted within each. A pattern that is the name of a file
+    is that file, whatever characters it has. Raises InputError, naming the key, for a pattern that
+    is none, and for one that no file matches."""
+    found: dict[str, None] = {}
+    for pattern in patterns:
+        try:
+            paths = [root / pattern] if (root / pattern).is_file() else root.glob(pattern)
+            own = sorted(os.path.relpath(p, root) for p in paths if p.is_file())
+        except (ValueError, NotImplementedError) as error:
+            raise InputError(f"{key}: pattern {pattern!r}: {error}") from None
+        if not own:
+            raise InputError(f"{root / pattern}: no file matches; correct {key}")
+        found |= dict.fromkeys(own)
+    return list(found)
 
 
 def invocation(verb: str, cls: type[C], argv: Sequence[str], description: str) -> Invocation[C]:
