@@ -40,6 +40,7 @@ class Examination:
     settings: None = None
     reads: str = ""
     guard: str = ""
+    instead: str = ""
 
     def __call__(self, argv: Sequence[str]) -> int:
         return main(argv)
