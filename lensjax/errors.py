@@ -1,5 +1,5 @@
-"""The one exception that a user sees as a single line, and how its lists are kept short and a name
-that was mistyped is answered."""
+"""The one exception that a user sees as a single line, and the words of its message: what another
+exception says, lists that are kept short, and the answer to a name that was mistyped."""
 
 import difflib
 from collections.abc import Iterable, Sequence
@@ -8,6 +8,12 @@ from collections.abc import Iterable, Sequence
 class InputError(ValueError):
     """Something the user gave cannot be used. The message names the file, row or value and what to
     do about it."""
+
+
+def said(error: BaseException, longest: int = 200) -> str:
+    """What an exception says, on one line of at most so many characters; the name of its class when
+    it says nothing."""
+    return " ".join(str(error).split())[:longest] or type(error).__name__
 
 
 def some(names: Sequence[str], shown: int = 3) -> str:

@@ -1,9 +1,9 @@
 """Programs of the system that some tests need: a test is skipped by the name of the one that is
 absent."""
 
-import shutil
-
 import pytest
+
+from lensjax.doctor.programs import path_of
 
 
 def needed(*programs: str) -> list[str]:
@@ -11,8 +11,8 @@ def needed(*programs: str) -> list[str]:
     naming the first that is absent."""
     found = []
     for names in programs:
-        path = next(filter(None, map(shutil.which, names.split("|"))), None)
-        if path is None:
+        path = path_of(names.split("|"))
+        if not path:
             pytest.skip(f"no {names.replace('|', ' or ')} on this machine")
         found.append(path)
     return found

@@ -1,5 +1,5 @@
-"""What `lensjax doctor` finds out: whether this machine has what lensjax needs, what is missing
-without what it lacks, and what will be slow on it and why.
+"""What `lensjax doctor` finds out: whether this machine has what lensjax needs, what cannot be
+done without what it lacks, and what will be slow on it and why.
 
 A finding is a sentence, and one that is not good news names its cure. The modules here ask about
 Python and its packages, the devices of JAX, the machine, the disk and programs of the system. The

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lensjax.doctor.finding import GB, Finding
+from lensjax.errors import said
 
 SWITCHES = {
     "JAX_DISABLE_JIT": "nothing is compiled, and everything takes many times as long",
@@ -39,9 +40,8 @@ def _devices(has_card: bool) -> Iterator[Finding]:
         found: list[Any] = jax.devices()
         backend = jax.default_backend()
     except Exception as error:  # whatever a broken installation or driver raises
-        said = " ".join(str(error).split())[:300] or type(error).__name__
         cure = "Install jax and jaxlib of one version again; `JAX_PLATFORMS=cpu` leaves a card out."
-        yield Finding("broken", f"JAX does not start: {said}.", cure)
+        yield Finding("broken", f"JAX does not start: {said(error, 300)}.", cure)
         return
     kinds = sorted({device.device_kind for device in found})
     values: dict[str, Any] = {"backend": backend, "kinds": kinds, "count": len(found)}

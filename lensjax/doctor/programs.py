@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from lensjax.doctor.finding import Finding
 
@@ -19,13 +19,18 @@ PROGRAMS = {
     ("unshare",): ("util-linux", DISK),
     ("mount",): ("mount", DISK),
 }
-"""Programs, any of those in a row will do; Debian's package that has the first of them, and what is
-left out without them."""
+"""Programs, of which any in a key will do; Debian's package with the first of the key, and what is
+left out where there is none of them."""
+
+
+def path_of(names: Iterable[str]) -> str:
+    """The path of the first of these programs that is on the PATH; empty when none is."""
+    return next(filter(None, map(shutil.which, names)), "")
 
 
 def findings() -> Iterator[Finding]:
     """About the programs that are there, and about each that is not."""
-    found = {names: next(filter(None, map(shutil.which, names)), "") for names in PROGRAMS}
+    found = {names: path_of(names) for names in PROGRAMS}
     there = [path for path in found.values() if path]
     if there:
         values = {names[0]: path for names, path in found.items()}

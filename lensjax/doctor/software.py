@@ -59,14 +59,16 @@ class Requirement:
 
 def numbers(version: str) -> tuple[int, ...]:
     """The numbers with which a version begins, without zeros at the end: 1.10.0rc1 is (1, 10)."""
-    found = [int(n) for n in re.match(r"[\d.]*", version)[0].split(".") if n]  # type: ignore[index]
+    begin = re.match(r"[\d.]+", version)
+    found = [int(n) for n in begin[0].split(".") if n] if begin else []
     while found and not found[-1]:
         found.pop()
     return tuple(found)
 
 
 def requirements(lines: Sequence[str] | None = None) -> list[Requirement]:
-    """What the installation asks for on this kind of processor; extras of its own are followed.
+    """What the installation asks for on this kind of processor. An extra that stands for others of
+    lensjax is left out, because the packages of those are listed too.
 
     lines: as in the metadata of a distribution; those of the installed lensjax if none. Raises
     PackageNotFoundError when lensjax is not installed.
@@ -75,13 +77,13 @@ def requirements(lines: Sequence[str] | None = None) -> list[Requirement]:
     found = []
     for line in lines:
         head, _, marker = line.partition(";")
-        name, within, bounds = re.match(r"([\w.-]+)(?:\[([\w,-]+)\])?(.*)", head).groups()  # type: ignore[union-attr]
+        package = re.match(r"([\w.-]+)(\[[\w,-]+\])?(.*)", head)
         extra = re.search(r"extra == ['\"]([\w-]+)['\"]", marker)
         machine = re.search(r"platform_machine (==|!=) ['\"](\w+)['\"]", marker)
         if machine and (platform.machine() == machine[2]) != (machine[1] == "=="):
             continue
-        if within is None:
-            found.append(Requirement(name, bounds.strip(), extra[1] if extra else ""))
+        if package and not package[2]:
+            found.append(Requirement(package[1], package[3].strip(), extra[1] if extra else ""))
     return found
 
 

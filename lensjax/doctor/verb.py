@@ -13,6 +13,7 @@ from pathlib import Path
 
 from lensjax.doctor import devices, machine, programs, software, storage
 from lensjax.doctor.finding import Finding
+from lensjax.errors import said
 
 GROUP = "lensjax.doctor"
 LINE = 96
@@ -39,6 +40,7 @@ class Examination:
     settings: None = None
     reads: str = ""
     guard: str = ""
+    instead: str = ""
 
     def __call__(self, argv: Sequence[str]) -> int:
         return main(argv)
@@ -69,8 +71,7 @@ def _asked(subject: str, question: Callable[[], Iterable[Finding]]) -> list[Find
     try:
         return list(question())
     except Exception as error:  # the other subjects are still worth knowing
-        said = " ".join(str(error).split())
-        text = f"The {subject} could not be examined ({type(error).__name__}: {said})."
+        text = f"The {subject} could not be examined ({type(error).__name__}: {said(error)})."
         cure = "Report this as a defect, with the output of `lensjax doctor --json`."
         return [Finding("note", text, cure)]
 

@@ -13,9 +13,7 @@ import jax
 import programs
 import pytest
 
-import data.doctor
 import lensjax.cli
-import spark.doctor
 from lensjax.doctor import Finding, command, devices, examined, machine, software, storage
 from lensjax.doctor.programs import PROGRAMS
 from lensjax.doctor.programs import findings as of_programs
@@ -189,50 +187,6 @@ def test_a_disk_that_is_full_far_away_or_closed(monkeypatch, tmp_path):
     assert levels(storage.findings(tmp_path, tmp_path / "none"))[0] == "note"
     monkeypatch.setattr(os, "access", lambda *a: False)
     assert "no permission" in next(iter(storage.findings(tmp_path, mounts))).text
-
-
-def test_the_data_folder_and_its_manifest(monkeypatch, tmp_path):
-    def asked(value):
-        monkeypatch.setenv("LENSJAX_DATA", str(value))
-        (finding,) = data.doctor.findings()
-        return finding
-
-    assert asked("").level == asked(tmp_path).level == "note"
-    assert asked(tmp_path / "none").level == "broken"
-    (tmp_path / "a.fits").write_text("abc")
-    rows = "path,bytes,sha256\na.fits,3,x\n"
-    (tmp_path / "MANIFEST.csv").write_text(rows)
-    assert asked(tmp_path).level == "ok" and "all 1 files" in asked(tmp_path).text
-    (tmp_path / "MANIFEST.csv").write_text(rows + "b.fits,3,x\n")
-    assert "1 are missing or have another size: b.fits." in asked(tmp_path).text
-    (tmp_path / "MANIFEST.csv").write_text("name\n1\n")
-    assert "cannot be read" in asked(tmp_path).text
-
-
-@pytest.mark.parametrize(
-    ("version", "said", "level"),
-    [
-        ("3.5.9", 'openjdk version "17.0.9" 2023', "ok"),
-        ("3.5.9", 'openjdk version "21" 2023', "note"),
-        ("3.5.9", "what?", "broken"),
-        ("4.0.0", 'openjdk version "21.0.1" 2023', "ok"),
-        ("4.0.0", 'java version "1.8.0_391"', "broken"),
-    ],
-)
-def test_the_java_that_spark_would_use_is_judged_by_its_version(version, said, level):
-    assert spark.doctor.judged(version, "java", said).level == level
-
-
-def test_a_java_home_without_java_is_broken(monkeypatch, tmp_path):
-    pytest.importorskip("pyspark")
-    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
-    (finding,) = spark.doctor.findings()
-    assert finding.level == "broken" and "no bin/java there" in finding.text
-    (tmp_path / "bin").mkdir()
-    (tmp_path / "bin" / "java").write_text("#!/bin/none\n")
-    (tmp_path / "bin" / "java").chmod(0o755)
-    (finding,) = spark.doctor.findings()
-    assert finding.level == "broken" and "does not start" in finding.text
 
 
 def test_programs_that_are_absent_are_named_and_tests_skip_by_the_same_names(monkeypatch, tmp_path):

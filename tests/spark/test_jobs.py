@@ -138,11 +138,9 @@ with session("killed", cores=1) as spark:
 """
 
 
+@pytest.mark.usefixtures("java")
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_a_killed_job_continues_and_ends_byte_identical(tmp_path, how):
-    import programs  # here, because Spark's workers import this file without the folder of tests
-
-    programs.java()
     items = [(f"part-{i}", i) for i in range(30)]
     process = subprocess.Popen(
         [sys.executable, "-c", KILLED, str(tmp_path / "a")],
