@@ -29,7 +29,7 @@ def probability(model: Any, x: Float[np.ndarray, "m f"]) -> Float[np.ndarray, " 
     is."""
     if len(model.classes_) == 1:
         return np.full(len(x), float(model.classes_[0]))
-    return model.predict_proba(x)[:, 1]
+    return model.predict_proba(x)[:, -1]
 
 
 def out_of_fold(
