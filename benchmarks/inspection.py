@@ -51,9 +51,8 @@ def stamp(seed: int) -> np.ndarray:
     y, x = np.mgrid[: survey.stamp, : survey.stamp] - half
     radius = np.hypot(x, y / 0.8)
     galaxy = np.exp(-radius / 5)[..., None] * np.linspace(0.5, 2, len(survey.bands))
-    arc = (np.exp(-((radius - 9) ** 2) / 4) * (x > 0))[..., None] * np.linspace(0.2, 0.1, 3)[
-        [i % 3 for i in range(len(survey.bands))]
-    ]
+    arc = np.exp(-((radius - 9) ** 2) / 4) * (x > 0)
+    arc = arc[..., None] * np.linspace(0.2, 0.1, len(survey.bands))
     return (galaxy + arc + rng.normal(0, 0.02, galaxy.shape)).astype(np.float32)
 
 

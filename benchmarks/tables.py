@@ -1,4 +1,4 @@
-"""The README's table of speeds and the table of coverages of docs/intervals.md, from
+"""The tables of docs/speed.md and the table of coverages of docs/intervals.md, from
 benchmarks/results: `python -m benchmarks.tables` writes them there."""
 
 import json
@@ -102,7 +102,7 @@ def coverage(results: Path = ROOT / "benchmarks" / "results") -> str:
 
 def main() -> None:
     for path, (start, end), made in (
-        (ROOT / "README.md", (START, END), speed()),
+        (ROOT / "docs" / "speed.md", (START, END), speed()),
         (ROOT / "docs" / "intervals.md", COVERAGE, coverage()),
     ):
         before, rest = path.read_text().split(start, 1)

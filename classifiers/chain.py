@@ -26,8 +26,8 @@ from pydantic import TypeAdapter
 from data import config, record
 from data.files import replacing, write_json
 from data.verb import Verb
-from lensjax.cli import meant, verbs
-from lensjax.errors import InputError
+from lensjax.cli import verbs
+from lensjax.errors import InputError, meant
 
 
 @config.settings

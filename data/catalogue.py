@@ -154,10 +154,7 @@ def standard(raw: Columns, where: str | Path, survey: Survey | None = None) -> C
             )
         out["sersic"] = np.select([dev, exp, point], [4.0, 1.0, 0.0], np.nan)
     if "maskbits" in out and (
-        np.ma.getdata(out["release"])[~missing(out["release"])].min(initial=MASKBITS_COMPLETE)
-        < MASKBITS_COMPLETE
-        if "release" in out
-        else old and "sersic" not in raw
+        bits_lacking(out["release"]) if "release" in out else old and "sersic" not in raw
     ):
         del out["maskbits"]
     _identify(out, raw, where)
@@ -165,6 +162,11 @@ def standard(raw: Columns, where: str | Path, survey: Survey | None = None) -> C
     if "brick_primary" in raw:
         out["brick_primary"] = raw["brick_primary"]
     return out
+
+
+def bits_lacking(release: np.ndarray) -> bool:
+    """Whether an object is of a release whose MASKBITS lacks bits that the selection uses."""
+    return bool((known(release) < MASKBITS_COMPLETE).any())
 
 
 def in_nanomaggies(survey: Survey, column: str, value: np.ndarray) -> np.ndarray:
@@ -177,7 +179,7 @@ def in_nanomaggies(survey: Survey, column: str, value: np.ndarray) -> np.ndarray
 
 def _identify(out: Columns, raw: Columns, where: str | Path) -> None:
     """Adds galaxy_id, and brickname, objid and release as far as other columns give them."""
-    if "ls_id" in raw and ("objid" not in out or not ({"brickname"} & {*out} or "brickid" in raw)):
+    if "ls_id" in raw and ("objid" not in out or not ("brickname" in out or "brickid" in raw)):
         packed = raw["ls_id"]
         out["release"] = packed >> 40
         out["objid"] = packed & 0xFFFF
@@ -250,6 +252,11 @@ def missing(values: np.ndarray) -> Bool[np.ndarray, " n"]:
     return masked | (plain == "") if plain.dtype.kind == "U" else masked.copy()
 
 
+def known(value: np.ndarray) -> np.ndarray:
+    """The values of a column that are not missing, (k,)."""
+    return np.ma.getdata(value)[~missing(value)]
+
+
 def require(
     columns: Columns | Lazy,
     needed: Iterable[str],
@@ -288,6 +295,11 @@ def take(columns: Columns | Lazy, rows: np.ndarray) -> Columns:
     if isinstance(columns, Lazy):
         return {name: columns.at(name, rows) for name in columns.names()}
     return {key: value[rows] for key, value in columns.items()}
+
+
+def length(columns: Columns | Lazy) -> int:
+    """The number of rows."""
+    return columns.rows if isinstance(columns, Lazy) else len(columns["ra"])
 
 
 def at(columns: Columns | Lazy, name: str, rows: np.ndarray) -> np.ndarray:

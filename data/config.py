@@ -9,19 +9,27 @@ flags are the fields of its section (tyro): `lensjax train CONFIG --epochs 3` ov
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass as plain_dataclass
 from dataclasses import field, make_dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Generic, TypeVar, dataclass_transform
+from typing import (
+    Annotated,
+    Any,
+    Generic,
+    TypeVar,
+    dataclass_transform,
+    get_args,
+    get_type_hints,
+)
 
 import pydantic
 import yaml
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 
-from lensjax.cli import meant
-from lensjax.errors import InputError
+from lensjax.cli import names
+from lensjax.errors import InputError, meant, nearest
 
 C = TypeVar("C")
 DEFAULT = "default"
@@ -57,8 +65,11 @@ def read(source: str | Path = DEFAULT) -> dict[str, dict[str, Any]]:
     else:
         path = Path(name)
         if not path.is_file():
+            around = path.parent.glob("*.y*ml") if path.parent.is_dir() else ()
+            near = nearest(name, presets()) or nearest(name, map(str, around))
             raise InputError(
-                f"{name}: no such configuration file, nor a preset ({', '.join(presets())})"
+                f"{name}: no such configuration file, nor a preset ({near}known: "
+                f"{', '.join(presets())})"
             )
         text = path.read_text()
     try:
@@ -86,8 +97,8 @@ def validated(cls: type[C], values: dict[str, Any], where: str) -> C:
         problems = []
         for e in error.errors():
             key = ".".join(str(part) for part in e["loc"])
-            known = getattr(cls, "__dataclass_fields__", {})
             if e["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+                known = _keys(cls, e["loc"][:-1])
                 problems.append(f"unknown key {key!r} ({meant(str(e['loc'][-1]), known)})")
             elif e["type"] == "missing":
                 problems.append(f"{key}: missing, add it")
@@ -96,6 +107,17 @@ def validated(cls: type[C], values: dict[str, Any], where: str) -> C:
                 given = "" if isinstance(e["input"], dict) else f", got {e['input']!r}"
                 problems.append(f"{key}: {said}{given}" if key else said)
         raise InputError(f"{where}: " + "; ".join(problems)) from None
+
+
+def _keys(cls: Any, path: Sequence[str | int]) -> list[str]:
+    """The keys that a settings class has at a path: its own, or those of a class inside it. Empty
+    where the path leads to no class."""
+    for part in path:
+        if part in getattr(cls, "__dataclass_fields__", {}):
+            cls = get_type_hints(cls)[str(part)]
+    inside = [cls, *get_args(cls)]
+    found = next((c for c in reversed(inside) if hasattr(c, "__dataclass_fields__")), None)
+    return list(found.__dataclass_fields__) if found else []
 
 
 @plain_dataclass(frozen=True)
@@ -129,14 +151,36 @@ def external(path: str, key: str) -> Path:
     return Path(data_directory()).expanduser() / rest
 
 
+def matching(root: Path, patterns: Iterable[str], key: str) -> list[str]:
+    """Files below a folder that match the patterns of a setting: their paths relative to it, each
+    once, in the order of the patterns and sorted within each. A pattern that is the name of a file
+    is that file, whatever characters it has. Raises InputError, naming the key, for a pattern that
+    is none, and for one that no file matches."""
+    found: dict[str, None] = {}
+    for pattern in patterns:
+        try:
+            paths = [root / pattern] if (root / pattern).is_file() else root.glob(pattern)
+            own = sorted(os.path.relpath(p, root) for p in paths if p.is_file())
+        except (ValueError, NotImplementedError) as error:
+            raise InputError(f"{key}: pattern {pattern!r}: {error}") from None
+        if not own:
+            raise InputError(f"{root / pattern}: no file matches; correct {key}")
+        found |= dict.fromkeys(own)
+    return list(found)
+
+
 def invocation(verb: str, cls: type[C], argv: Sequence[str], description: str) -> Invocation[C]:
     """Parses `[CONFIG] [--out DIR] [--force] [flags of the section]`. Raises InputError on an
-    invalid value."""
+    invalid value, and on a section of the file that belongs to no verb."""
     import tyro
 
     argv = list(argv)
     source = argv.pop(0) if argv and not argv[0].startswith("-") else DEFAULT
-    base = validated(cls, read(source).get(verb, {}), f"{source}, section {verb}")
+    sections, known = read(source), names()
+    for name in sections:
+        if name not in [verb, *known]:
+            raise InputError(f"{source}: unknown section {name!r} ({meant(name, known)})")
+    base = validated(cls, sections.get(verb, {}), f"{source}, section {verb}")
     default_out = Path("runs") / Path(source).stem
     flags: Any = Annotated[cls, tyro.conf.arg(name="")]  # type: ignore[valid-type]
     shape = make_dataclass(

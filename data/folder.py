@@ -90,7 +90,7 @@ def read_table(
     """
     folder = Path(folder)
     if s.files:
-        _filled(s.files, "id", survey)
+        filled(s.files, "id", survey)
     found = _columns(inside(folder, s.table, "survey.folder.table"), s, survey)
     good: list[dict[str, Any]] = []
     refused: list[Refused] = []
@@ -196,15 +196,16 @@ def _row(folder: Path, raw: Mapping[str, Any], s: Folder, survey: Survey) -> dic
     for band in survey.bands:
         depth, m5 = number[f"psfdepth_{band}"], number[f"m5_{band}"]
         row[f"psfdepth_{band}"] = depth if m5 is None else float(psfdepth(m5))
-    return row | {"files": _files(folder, name, raw.get("file"), s, survey)}
+    return row | {"files": files_of(folder, name, raw.get("file"), s, survey)}
 
 
-def _files(folder: Path, name: str, given: Any, s: Folder, survey: Survey) -> list[str]:
-    """Files of an object, relative to the folder, all of which are there."""
+def files_of(folder: Path, name: str, given: Any, s: Folder, survey: Survey) -> list[str]:
+    """Files of an object, relative to the folder, all of which are there. given: what the column
+    `file` says. Raises InputError where one is missing."""
     patterns = (given,) if given is not None and not s.files else (s.files,) if s.files else GUESSES
     missing = ""
     for pattern in patterns:
-        names = _filled(str(pattern), name, survey)
+        names = filled(str(pattern), name, survey)
         paths = [inside(folder, file, "file") for file in names]
         absent = [file for file, path in zip(names, paths) if not path.is_file()]
         if not absent:
@@ -214,8 +215,9 @@ def _files(folder: Path, name: str, given: Any, s: Folder, survey: Survey) -> li
     raise InputError(f"{missing}: no such file")
 
 
-def _filled(pattern: str, name: str, survey: Survey) -> list[str]:
-    """A pattern of file names with its fields filled in: one name, or one a band."""
+def filled(pattern: str, name: str, survey: Survey) -> list[str]:
+    """A pattern of file names with its fields filled in: one name, or one a band. Raises
+    InputError for other fields than {id} and {band}."""
     try:
         fields = {name for _, name, _, _ in string.Formatter().parse(pattern)} - {None}
     except ValueError as error:

@@ -62,8 +62,8 @@ def run(
     """Makes `folder/<name><suffix>` for every item; returns one dict for each, in their order.
 
     items: names are unique, and safe (`data.names`). suffix: such as ".parquet"; "" for folders.
-    label: of the progress bar. bar: another one than the usual. on_error: what an InputError from
-    `work` means. "stop": every other item is still done, then InputError names the first one
+    label: of the progress bar. bar: makes another one than the usual. on_error: what an InputError
+    from `work` means. "stop": every other item is still done, then InputError names the first one
     refused and how many there are. "quarantine": its dict has `error` (one line) in place of file,
     bytes, sha256 and counters, and the job succeeds without it.
 

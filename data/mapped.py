@@ -25,7 +25,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 Declared = tuple[int | None, int | None]
-"""DATASUM of a table's header, and the sum of the header itself if it has a CHECKSUM"""
+"""DATASUM of a part's header, and the sum of the header itself if it has a CHECKSUM"""
 BLOCK = 2880
 """bytes; FITS pads headers and data to a multiple of it"""
 WORD = 4
@@ -55,9 +55,9 @@ class Part:
 class Mapped:
     """An ordinary FITS table on disk.
 
-    rows, width: of the table, in bytes. part: where it lies. others: the file's other parts.
-    nulls: TNULL of a column. columns: name here to that of the file's, for every wanted column that
-    there is. dtype: of the wanted columns, in the file's byte order.
+    rows: how many. width: bytes of a row. part: where the table lies. others: the file's other
+    parts. dtype: the wanted columns that there are, by their names here, in the file's byte order.
+    logical: those that hold true and false. nulls: TNULL of those that have one.
     """
 
     path: Path
@@ -117,21 +117,18 @@ class Mapped:
 
     def declared(self) -> Declared:
         """What the table's header says of sums."""
-        p = self.part
+        return self._declared(self.part)
+
+    def _declared(self, p: Part) -> Declared:
         return p.datasum, checksum(self.path, p.begin, p.data) if p.checksum else None
 
     def damaged_beside(self) -> bool:
         """Whether a checksum of another part of the file is wrong."""
-        for p in self.others:
-            if p.datasum is None and not p.checksum:
-                continue
-            data = checksum(self.path, p.data, p.end)
-            whole = data + checksum(self.path, p.begin, p.data)
-            if (p.datasum is not None and (p.datasum - data) % ALL_ONES) or (
-                p.checksum and whole % ALL_ONES
-            ):
-                return True
-        return False
+        return any(
+            damaged(self._declared(p), checksum(self.path, p.data, p.end))
+            for p in self.others
+            if p.datasum is not None or p.checksum
+        )
 
     def values(self, name: str, stored: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """Values of a column in native byte order, and which of them are missing (None: none, or
@@ -166,9 +163,9 @@ def opened(path: Path, wanted: dict[str, str]) -> Mapped | None:
         return None
 
 
-def damaged(said: Declared, data_sum: int) -> str:
-    """What a checksum says is wrong with a table whose data has this sum; "" if nothing."""
-    datasum, header = said
+def damaged(declared: Declared, data_sum: int) -> str:
+    """What a checksum says is wrong with a part whose data has this sum; "" if nothing."""
+    datasum, header = declared
     if datasum is not None and (datasum - data_sum) % ALL_ONES:
         return "DATASUM of the table is not that of its data"
     if header is not None and (header + data_sum) % ALL_ONES:

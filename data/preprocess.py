@@ -27,7 +27,7 @@ from jaxtyping import Array, Bool, Float, Int
 from pydantic import Field, model_validator
 
 from data.config import settings
-from lensjax.errors import InputError
+from lensjax.errors import InputError, nearest
 from lensjax.medians import median
 
 EPSILON = 1e-8
@@ -71,7 +71,10 @@ PRESETS = {
 def preset(name: str) -> Preprocess:
     """Settings by name. Raises InputError with the known names."""
     if name not in PRESETS:
-        raise InputError(f"preprocessing {name!r} is unknown; the presets are {', '.join(PRESETS)}")
+        raise InputError(
+            f"preprocessing {name!r} is unknown; {nearest(name, PRESETS)}the presets are "
+            f"{', '.join(PRESETS)}"
+        )
     return PRESETS[name]
 
 

@@ -166,8 +166,9 @@ def rejected(
     if some and missing[masks["clear"]].any():
         return f"NaN within {round(survey.radii.clear / scale, 1):g} pixels of the centre"
     background = (np.where(missing, 0, image) if some else image)[masks["background"]]
-    # More than half of the pixels are equal where the MAD is 0, so that two neighbours are, in a
-    # ring of them. Sky noise has hardly any, and the medians take most of the time.
+    # The medians take most of the time, and are needed only where neighbours are equal, which is
+    # rare in sky noise: where the MAD is 0, more than half of the pixels are equal, and so at least
+    # two that follow each other when the last is followed by the first.
     if not (background == np.roll(background, 1, 0)).any():
         return ""
     flat = np.median(np.abs(background - np.median(background, 0)), 0) == 0

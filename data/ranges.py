@@ -11,8 +11,7 @@ either way.
 
 A range has at most RANGE_BYTES bytes of its file, a row group of Parquet more if the file has such
 row groups. Mapped pages belong to the operating system, which may drop them; what a range holds of
-its own is a few columns of its rows, and all columns of the rows that are kept: 46 MiB for 200,000
-rows of a sweep of which one in seventeen is kept.
+its own is a few columns of its rows, and all columns of the rows that are kept.
 """
 
 from __future__ import annotations
@@ -28,12 +27,11 @@ from data import cataloguefile, mapped
 from data import columns as table
 from data.catalogue import (
     BESIDE,
-    MASKBITS_COMPLETE,
     Lazy,
+    bits_lacking,
     file_name,
     galaxy_id,
     in_nanomaggies,
-    missing,
     wanted,
 )
 from data.survey import Survey
@@ -68,9 +66,7 @@ def opened(path: Path, i: int, n: int, survey: Survey, first: Iterable[str] = ()
     if found is None or not all(name in found for name in _DIRECT):
         return None
     if "release" in found and "maskbits" in found:
-        release = found.at("release", np.arange(found.rows))
-        known = np.ma.getdata(release)[~missing(release)]
-        if known.min(initial=MASKBITS_COMPLETE) < MASKBITS_COMPLETE:
+        if bits_lacking(found.at("release", np.arange(found.rows))):
             return None
     return found
 

@@ -21,7 +21,7 @@ from jaxtyping import Bool, Float
 from pydantic import Field, model_validator
 
 from data import photometry
-from data.catalogue import Columns, Lazy, at, file_name, missing, require, take
+from data.catalogue import Columns, Lazy, at, file_name, length, missing, require, take
 from data.config import settings
 from data.sky import Sieve, SkyTree, galactic_latitude, unit_vectors
 from data.survey import Survey, default
@@ -220,7 +220,7 @@ def passing(
     """
     option = ("ebv",) if s.ebv_max is not None else ()
     require(columns, needed(survey) + option, where, "the negative pool", survey)
-    n = columns.rows if isinstance(columns, Lazy) else len(columns["ra"])
+    n = length(columns)
     counters: dict[str, int] = {"rows": n}
     alive = np.arange(n)
     refused: list[tuple[int, str]] = []
@@ -240,6 +240,7 @@ def passing(
             refused.append((int(row) + 1, f"no {file_name(survey, needs[which])}"))
 
     every = lambda c: np.ones(len(c), bool)
+    types, radius = s.types or (), s.lens_radius or 0.0
     band, bands = survey.selection_band, survey.bands
     flux = f"flux_{band}"
     if "brick_primary" in columns:
@@ -248,7 +249,7 @@ def passing(
     cut("not_finite_position", lambda c: np.isfinite(c["ra"]) & np.isfinite(c["dec"]))
     cut("declination", lambda c: (c["dec"] > s.dec_min) & (c["dec"] < s.dec_max))
     unknown("type", "type")
-    cut("type", lambda c: np.isin(c["type"], (*s.types, *s.separate_types)))  # type: ignore[misc]
+    cut("type", lambda c: np.isin(c["type"], (*types, *s.separate_types)))
     if s.maskbits and "maskbits" in columns:
         bits = np.bitwise_or.reduce([np.int64(1) << bit for bit in s.maskbits])
         unknown("maskbits", "maskbits")
@@ -272,9 +273,7 @@ def passing(
         )
     cut(
         "near_lens",
-        lambda c: (
-            ~lenses.within(c["ra"], c["dec"], s.lens_radius) if lenses is not None else every(c)  # type: ignore[arg-type]
-        ),
+        lambda c: ~lenses.within(c["ra"], c["dec"], radius) if lenses is not None else every(c),
     )
     for row in cut("nameless", lambda c: c["galaxy_id"] != ""):
         one = np.array([row])
@@ -293,7 +292,7 @@ def sorted_out(
     """
     kept, band = dict(kept), survey.selection_band
     category = categories(kept, s, merger, survey)
-    separate = np.isin(kept["type"], s.separate_types) & ~np.isin(kept["type"], s.types)  # type: ignore[arg-type]
+    separate = np.isin(kept["type"], s.separate_types) & ~np.isin(kept["type"], s.types or ())
     kept["pool"] = np.where(separate, kept["type"], np.where(category == "", "N1", "N2"))
     kept["confuser_category"] = np.where(separate, "", category)
     kept[f"nobs_{band}_bin"] = nobs_bin(np.ma.getdata(kept[f"nobs_{band}"]))
@@ -343,7 +342,7 @@ def merging(
     """Whether each of the given rows has, among all rows of the catalogue, a comparable neighbour
     (`comparable`). Of neighbours in other catalogues the caller asks that function."""
     names = ("ra", "dec", f"flux_{(survey or default()).reference}")
-    n = columns.rows if isinstance(columns, Lazy) else len(columns["ra"])
+    n = length(columns)
     every = tuple(np.ma.getdata(at(columns, name, np.arange(n))) for name in names)
     ra, dec, flux = (value[rows] for value in every)
     return comparable((ra, dec, flux), every, s)  # type: ignore[arg-type]

@@ -25,7 +25,7 @@ from jaxtyping import Float
 from data.files import replacing
 from data.photometry import depth_m5
 from data.survey import Survey
-from lensjax.errors import InputError
+from lensjax.errors import InputError, said
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,8 +52,9 @@ class SkyMap:
         try:
             found = healsparse.HealSparseMap.read(str(self.path))
         except Exception as error:  # readers of several libraries stand behind it
-            said = " ".join(str(error).split())[:120] or type(error).__name__
-            raise InputError(f"{self.path}: cannot be read as a healsparse map ({said})") from None
+            raise InputError(
+                f"{self.path}: cannot be read as a healsparse map ({said(error, 120)})"
+            ) from None
         if found.is_rec_array or found.is_wide_mask_map:
             raise InputError(f"{self.path}: a map of several values; give one of one value a pixel")
         return found
@@ -120,7 +121,7 @@ def positions(ra: Any, dec: Any) -> tuple[np.ndarray, np.ndarray]:
     try:
         ra, dec = np.broadcast_arrays(np.asarray(ra, np.float64), np.asarray(dec, np.float64))
     except (TypeError, ValueError) as error:
-        raise InputError(f"ra and dec: {' '.join(str(error).split())}") from None
+        raise InputError(f"ra and dec: {said(error)}") from None
     if not (np.isfinite(ra).all() and np.isfinite(dec).all()):
         raise InputError("ra or dec is not finite: leave such positions out")
     if (np.abs(dec) > 90).any():

@@ -63,14 +63,28 @@ class Records:
             self._read(int(row), image)
         return images
 
+    def ids(self) -> list[str]:
+        """The galaxy_id of every record, in order. Checksums of data are not compared: a damaged
+        record is refused when its cutout is read. Raises InputError for what is no cutout."""
+        columns: dict[str, list[Any]] = {"galaxy_id": []}
+        for row in range(len(self)):
+            data = self._content(row)[: self.length[row]]
+            self._decode(row, data, None, columns)
+        return columns["galaxy_id"]
+
+    def _content(self, row: int) -> bytes:
+        """Data of a record and its checksum, as they are in the file."""
+        path = self.files[self.file[row]]
+        size = int(self.length[row]) + tfrecord.FOOTER.size
+        try:
+            with open(path, "rb", buffering=0) as handle:
+                return os.pread(handle.fileno(), size, int(self.place[row]))
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+
     def _read(self, row: int, image: Float[np.ndarray, "s s c"]) -> None:
-        path, length, number = (
-            self.files[self.file[row]],
-            int(self.length[row]),
-            int(self.number[row]),
-        )
-        with open(path, "rb", buffering=0) as handle:
-            content = os.pread(handle.fileno(), length + tfrecord.FOOTER.size, int(self.place[row]))
+        path, number = self.files[self.file[row]], int(self.number[row])
+        content, length = self._content(row), int(self.length[row])
         data = content[:length]
         if (
             len(content) != length + tfrecord.FOOTER.size
@@ -80,9 +94,20 @@ class Records:
                 f"{path}, record {number}: truncated, or the checksum of its data is wrong; "
                 f"{loader.CURE}"
             )
+        self._decode(row, data, image, {})
+
+    def _decode(
+        self,
+        row: int,
+        data: bytes,
+        image: Float[np.ndarray, "s s c"] | None,
+        columns: dict[str, list[Any]],
+    ) -> None:
+        """`loader.decode` for columns of text."""
         try:
-            loader.decode(data, image, {}, {})
+            loader.decode(data, image, columns, dict.fromkeys(columns, str))
         except (ValueError, KeyError, IndexError) as error:
+            path, number = self.files[self.file[row]], self.number[row]
             raise InputError(
                 f"{path}, record {number}: not a cutout of {shards.NAME} {shards.VERSION} "
                 f"({error}); {loader.CURE}"

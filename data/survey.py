@@ -30,7 +30,7 @@ from pydantic import Field, TypeAdapter, model_validator
 
 from data.config import settings, validated
 from data.files import replacing
-from lensjax.errors import InputError
+from lensjax.errors import InputError, nearest
 from lensjax.units import ZERO_POINT
 
 DEFAULT = "ls_dr10"
@@ -311,8 +311,11 @@ def load(source: str | Path) -> Survey:
     else:
         path = Path(name)
         if not path.is_file():
-            known = ", ".join(names())
-            raise InputError(f"survey {name!r}: neither a file nor one of {known}")
+            known = names()
+            raise InputError(
+                f"survey {name!r}: neither a file nor one of {', '.join(known)} "
+                f"{nearest(name, known)}".rstrip()
+            )
         try:
             text = path.read_text(encoding="utf-8")
         except (UnicodeDecodeError, OSError) as error:

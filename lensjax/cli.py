@@ -8,20 +8,26 @@ defect and keeps its traceback.
 
 from __future__ import annotations
 
-import difflib
 import errno
 import os
 import signal
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from graphlib import TopologicalSorter
 from importlib.metadata import entry_points
 from typing import Any, NoReturn
 
-from lensjax.errors import InputError
+from lensjax.doctor.software import absent
+from lensjax.errors import InputError, meant
 from lensjax.siblings import own
 
 GROUP = "lensjax.verbs"
+
+
+def names() -> list[str]:
+    """The names of all verbs, without loading any."""
+    return sorted(entry.name for entry in entry_points(group=GROUP))
 
 
 def verbs() -> dict[str, Any]:
@@ -43,12 +49,6 @@ def ordered(found: Mapping[str, Any]) -> list[str]:
     return order
 
 
-def meant(name: str, known: Mapping[str, Any]) -> str:
-    """What to say about a name that is unknown: the nearest known one, and all of them."""
-    near = difflib.get_close_matches(name, known, n=1)
-    return (f"did you mean {near[0]!r}? " if near else "") + f"known: {', '.join(known)}"
-
-
 def usage() -> str:
     lines = [f"  {name:10s} {verb.summary}" for name, verb in verbs().items()]
     return "\n".join(
@@ -58,8 +58,9 @@ def usage() -> str:
             "",
             *lines,
             "",
-            "CONFIG is a YAML file or the name of a preset (default, real); "
+            "CONFIG is a YAML file or the name of a preset (`lensjax run --help` lists them); "
             "without one the embedded default is used.",
+            "When something does not work or is slow: lensjax doctor.",
         ]
     )
 
@@ -74,19 +75,30 @@ def _interrupt(signum: int, frame: object) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs one verb; exit code 0 success, 2 an error the user can cure, 130 interrupted."""
+    """Runs one verb; exit code 0 success, 2 an error the user can cure, 130 interrupted, 141 when
+    nobody reads what is printed any more. `doctor` has 1 for a machine that lacks something."""
     argv = list(sys.argv[1:] if argv is None else argv)
-    if not argv or argv[0] in ("-h", "--help"):
-        print(usage())
-        return 0
     entries = {entry.name: entry for entry in entry_points(group=GROUP)}
-    if argv[0] not in entries:
+    help_wanted = not argv or argv[0] in ("-h", "--help")
+    if not help_wanted and argv[0] not in entries:
         return _fail(f"unknown verb {argv[0]!r} ({meant(argv[0], entries)})")
     signal.signal(signal.SIGTERM, _interrupt)
     try:
+        if help_wanted:
+            print(usage())
+            return 0
         return entries[argv[0]].load()(argv[1:]) or 0
     except InputError as error:
         return _fail(str(error))
+    except ModuleNotFoundError as error:
+        cure = absent(error.name)
+        if not cure or os.environ.get("LENSJAX_TRACEBACK"):
+            raise
+        return _fail(cure)
+    except BrokenPipeError:
+        with suppress(OSError, ValueError):  # so that the interpreter's last flush cannot fail
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
     except KeyboardInterrupt:
         return _fail("interrupted; run the same command again to continue where it stopped", 130)
     except OSError as error:

@@ -15,7 +15,7 @@ from jax import lax
 
 AT_ONCE = 8
 """Stamps that a processor works on together. One core renders them 1.2 times as quickly as 128 of
-them together, and 1.7 times with injection and preprocessing; several cores share them."""
+them together, and 1.7 times with injection and preprocessing."""
 
 
 def in_turn(f: Callable[..., Any], at_once: int = AT_ONCE) -> Callable[..., Any]:

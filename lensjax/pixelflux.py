@@ -45,10 +45,8 @@ def pixel_flux(scene: Scene, grid: PixelGrid) -> Float[Array, "N N B"]:
 @partial(jax.jit, static_argnames=("grid",))
 def _pixel_flux(scene: Scene, grid: PixelGrid) -> Float[Array, "N N B"]:
     scene = harmless(scene)
-    parts: list[tuple[tuple[Mass, ...], Light]] = [(scene.lens, light) for light in scene.source]
-    parts += [((), light) for light in scene.lens_light]
     images = []
-    for mass, light in parts:
+    for mass, light in scene.views():
         light = light.prepared(grid.scale)
         dtype = jax.tree.leaves(light)[0].dtype
         x, y = (jnp.asarray(c.ravel(), dtype) for c in grid.mesh())

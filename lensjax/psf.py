@@ -67,6 +67,15 @@ def convolve(nodes: Float[Array, "M M"], psf: PSF, field: Field) -> Float[Array,
     return jax.lax.cond(everywhere(psf.compact(field.grid)), by_lines, by_fourier, nodes, psf)
 
 
+def beyond_pixels(psf: PSF, grid: PixelGrid) -> Float[Array, " B"]:
+    """How much of a PSF its pixels cannot hold: its transfer function at half a cycle a pixel. The
+    image of a point is wrong by about that share of its peak. A kernel that is given in pixels has
+    no finer truth to compare with, so it gets 0."""
+    if hasattr(psf, "half_width"):
+        return jnp.zeros(1)
+    return jnp.abs(psf.transfer(2, grid)[:, 1, 0])
+
+
 @jax.custom_batching.custom_vmap
 def everywhere(flag: Bool[Array, "..."]) -> Bool[Array, ""]:
     """Whether all flags are true, those of a batch too. A condition on one flag for the whole batch

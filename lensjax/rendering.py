@@ -1,8 +1,11 @@
 """Rendering: scene -> rays -> point fluxes (cells.py) -> PSF (psf.py) -> image."""
 
+from __future__ import annotations
+
+import warnings
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Literal, overload
 
 import jax
 import jax.numpy as jnp
@@ -11,11 +14,11 @@ from jaxtyping import Array, Float
 
 from lensjax import cells
 from lensjax.checks import check, harmless
+from lensjax.errors import InputError
 from lensjax.field import Field
 from lensjax.grid import PixelGrid
-from lensjax.light import Light
-from lensjax.mass import Mass
-from lensjax.plans import Bounds, fields, plan, tolerance
+from lensjax.light.base import TINY
+from lensjax.plans import TOLERANCES, Bounds, fields, plan, tolerance
 from lensjax.psf import PSF, Gaussian, Moffat, convolve, everywhere
 from lensjax.scene import Scene
 
@@ -33,17 +36,43 @@ class Sampling:
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class RenderError:
-    """How wrong an image may be (nanomaggies): each pixel, and the total flux of each band. The
-    true error is smaller in 95 of 100 scenes of the domain (docs/rendering.md)."""
+    """How wrong an image may be (nanomaggies): each pixel, and the total flux of each band. In 95
+    of 100 scenes of the domain the true errors are smaller (docs/rendering.md)."""
 
     pixel: Float[Array, "N N B"]
     flux: Float[Array, " B"]
 
-    def relative(self, image: Float[Array, "N N B"]) -> tuple[Array, Array]:
-        """Largest error of a pixel over the image's peak, and that of the flux over the flux, (B,)
-        each."""
-        peak, total = jnp.max(image, (0, 1)), jnp.sum(image, (0, 1))
-        return jnp.max(self.pixel, (0, 1)) / (peak + 1e-30), self.flux / (total + 1e-30)
+    def relative(self, image: Float[Array, "N N B"]) -> Float[Array, " B"]:
+        """Largest error of a pixel over the image's peak: what a tolerance speaks of."""
+        return jnp.max(self.pixel, (0, 1)) / (jnp.max(image, (0, 1)) + TINY)
+
+
+class RenderWarning(UserWarning):
+    """An image may be further from the truth than the tolerance that was asked for."""
+
+
+@overload
+def render(
+    scene: Scene,
+    grid: PixelGrid,
+    psf: PSF,
+    tol: float | str = 1e-3,
+    bounds: Bounds = Bounds(),
+    *,
+    with_error: Literal[False] = False,
+) -> Float[Array, "N N B"]: ...
+
+
+@overload
+def render(
+    scene: Scene,
+    grid: PixelGrid,
+    psf: PSF,
+    tol: float = 1e-3,
+    bounds: Bounds = Bounds(),
+    *,
+    with_error: Literal[True],
+) -> tuple[Float[Array, "N N B"], RenderError]: ...
 
 
 def render(
@@ -52,6 +81,7 @@ def render(
     psf: PSF,
     tol: float | str = 1e-3,
     bounds: Bounds = Bounds(),
+    *,
     with_error: bool = False,
 ) -> Any:
     """Image (N, N, B) in nanomaggies of one scene; batches by `jax.vmap`.
@@ -62,6 +92,10 @@ def render(
     instead. bounds (static): what holds for all scenes and PSFs, where it is less than the domain:
     less has to be looked at then.
 
+    with_error (static): returns the image and a `RenderError`, which says how wrong it may be and
+    has no derivative. Outside of compiled functions a RenderWarning is given where that is more
+    than the tolerance.
+
     Differentiable in every leaf of `scene` and `psf`, forward and reverse. Raises InputError,
     naming the parameter, its value and its range, when a value is outside the domain and this is
     not a compiled call; inside jit such a value is replaced by a harmless one, so that the image
@@ -70,14 +104,37 @@ def render(
     """
     check(scene, grid, psf)
     sampling = Sampling(fields(psf, grid, bounds), tolerance(tol), bounds)
+    if with_error and isinstance(sampling.tol, int):
+        raise InputError(f"render tol = {tol!r}: a fixed rule does not know its error")
     dtype = jnp.result_type(*jax.tree.leaves((scene, psf)), jnp.float32)
     scene, psf = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), (scene, psf))
     image, error = _render(scene, psf, sampling, with_error)
-    return (image, error) if with_error else image
+    if error is None:
+        return image
+    _warn(error.relative(image), tol)
+    return image, error
 
 
-CALIBRATED = 1.0
-"""Makes the estimates of errors larger than 95 % of the errors, see benchmarks/accuracy.py."""
+def _warn(relative: Float[Array, " B"], tol: Any) -> None:
+    """Says that an image may be wrong by more than the tolerance, where there are values."""
+    if isinstance(relative, jax.core.Tracer):
+        return
+    worst = float(jnp.max(relative))
+    if worst > float(tol):
+        warnings.warn(
+            f"render tol = {tol}: a pixel of this image may be wrong by {worst:.1e} of its peak. "
+            f"Ask for a smaller tolerance, at least {min(TOLERANCES)}, or compare with an image of "
+            "smaller pixels",
+            RenderWarning,
+            stacklevel=3,
+        )
+
+
+OF_PIXEL, OF_FLUX, FLOOR = 0.2, 0.3, 1e-4
+"""What makes 95 % of the true errors smaller than the stated ones, over the scenes of
+benchmarks/accuracy.py. OF_PIXEL and OF_FLUX multiply what the cells say; that of the flux is larger,
+because cells that miss the same light are wrong in the same direction. FLOOR is a share of the peak
+and of the flux, for what no cell knows."""
 
 
 @partial(jax.jit, static_argnames=("sampling", "with_error"))
@@ -100,27 +157,31 @@ def _render(
 def _image(
     scene: Scene, psf: PSF, sampling: Sampling, field: Field, with_error: bool
 ) -> tuple[Float[Array, "N N B"], RenderError | None]:
-    parts: list[tuple[tuple[Mass, ...], Light]] = [(scene.lens, light) for light in scene.source]
-    parts += [((), light) for light in scene.lens_light]
-    image: Any = 0.0
-    squares: Any = 0.0
-    for mass, light in parts:
+    images, squares = [], []
+    for mass, light in scene.views():
         lensed = mass, light.prepared(field.grid.scale)
         flux = jnp.atleast_1d(jnp.asarray(light.flux))
         if isinstance(sampling.tol, int):
-            image = image + flux * convolve(cells.uniform(lensed, field, sampling.tol), psf, field)
+            nodes = cells.uniform(lensed, field, sampling.tol)
+            images.append(flux * convolve(nodes, psf, field))
             continue
-        levels = cells.survey(
-            lensed, field, plan(sampling.tol, field, sampling.bounds, light.cusped)
-        )
-        image = image + flux * convolve(cells.nodes(lensed, levels, field), psf, field)
+        how = plan(sampling.tol, field, sampling.bounds, light.cusped)
+        levels = cells.survey(lensed, field, how)
+        images.append(flux * convolve(cells.nodes(lensed, levels, field), psf, field))
         if with_error:
             doubts = convolve(cells.doubts(levels, field), psf, field)
-            squares = squares + flux**2 * jnp.maximum(doubts, 0.0)
-    if not with_error:
-        return image, None
-    # The square of the PSF is at most the PSF times its peak.
-    peak = jnp.max(psf.stamp(field.stamp), (0, 1))
-    pixel = CALIBRATED * jnp.sqrt(peak * squares)
-    flux = CALIBRATED * jnp.sqrt(jnp.sum(squares, (0, 1)))
-    return image, lax.stop_gradient(RenderError(pixel, flux))
+            squares.append(flux**2 * jnp.maximum(doubts, 0.0))
+    image = sum(images[1:], images[0])
+    return image, _error(image, sum(squares[1:], squares[0]), psf, field) if with_error else None
+
+
+def _error(
+    image: Float[Array, "N N B"], squares: Float[Array, "N N B"], psf: PSF, field: Field
+) -> RenderError:
+    """What cells may have missed. squares: errors of the cells, squared, behind the PSF. The square
+    of a PSF is at most the PSF times its peak."""
+    sharpest = jnp.max(psf.stamp(field.stamp), (0, 1))
+    peak, total = jnp.max(image, (0, 1)), jnp.sum(image, (0, 1))
+    pixel = OF_PIXEL * jnp.sqrt(sharpest * squares) + FLOOR * peak
+    flux = OF_FLUX * jnp.sqrt(jnp.sum(squares, (0, 1))) + FLOOR * total
+    return lax.stop_gradient(RenderError(pixel, flux))

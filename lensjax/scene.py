@@ -30,6 +30,11 @@ class Scene:
         for name in ("lens", "source", "lens_light"):
             object.__setattr__(self, name, _several(getattr(self, name)))
 
+    def views(self) -> list[tuple[tuple[Mass, ...], Light]]:
+        """Every light with the lenses in front of it."""
+        behind: list[tuple[tuple[Mass, ...], Light]] = [(self.lens, one) for one in self.source]
+        return behind + [((), light) for light in self.lens_light]
+
     def trace(self, x: Any, y: Any) -> Pair:
         """Source position beta = theta - alpha(theta), arcsec."""
         ax, ay = deflection(self.lens, x, y)

@@ -3,8 +3,7 @@ and modules of the user.
 
 `data`, `classifiers` and `spark` are names that a user's own folder may have too. The packages of
 this project therefore load each other from the folder in which lensjax lies, and not from the first
-place on `sys.path` that has the name. README, "How imports stay safe", says what else belongs to
-this.
+place on `sys.path` that has the name. docs/imports.md says what else belongs to this.
 """
 
 from __future__ import annotations

@@ -14,10 +14,10 @@ class Cluster:
     """The machines that `--dry-run` estimates time and cost for; nothing else reads this."""
 
     nodes: Annotated[int, Field(ge=1)] = 1
-    """machines that work"""
+    """machines that share the work"""
     cores: Annotated[int, Field(ge=1)] = 2
-    """of each"""
+    """cores of each machine"""
     mib_per_second: Annotated[float, Field(gt=0)] = 200.0
-    """that each reads from where the survey lies"""
+    """MiB a second that each machine reads from where the survey lies"""
     price: Annotated[float, Field(ge=0)] = 0.0
-    """of a machine for an hour, in any currency; 0: no cost is given"""
+    """price of a machine for an hour, in any currency; 0: no cost is given"""

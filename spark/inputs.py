@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
 from pydantic import Field
 
-from data.config import external, settings
+from data.config import external, matching, settings
 from data.folder import Folder, read_table
 from data.lenses import Lenses
 from data.lenses import read as read_lenses
@@ -113,8 +111,8 @@ def locate(out: Path, s: SurveySettings) -> Inputs:
         external = [table, *files, *known, *definition] if s.root else []
         after = () if s.root else ("simulate",)
         return Inputs(root, survey, [], [], s.folder.lenses, external, after)
-    catalogues = list(_matching(root, s.sweeps, "sweeps"))
-    given = list(_matching(root, s.given, "given"))
+    catalogues = matching(root, s.sweeps, "survey.sweeps")
+    given = matching(root, s.given, "survey.given")
     if s.test_limit:
         catalogues, given = catalogues[: s.test_limit], given[: s.test_limit]
     if not (root / s.lenses).is_file():
@@ -155,21 +153,3 @@ def _root(out: Path, s: SurveySettings) -> Path:
         )
         raise InputError(f"{root}: no such folder; {cure}")
     return root
-
-
-def _matching(root: Path, patterns: Iterable[str], key: str) -> Iterator[str]:
-    """Paths relative to root that match the patterns, in the order of the patterns, each once.
-
-    A pattern that is the name of a file is that file, whatever characters it has.
-    """
-    seen: set[str] = set()
-    for pattern in patterns:
-        try:
-            paths = [root / pattern] if (root / pattern).is_file() else root.glob(pattern)
-            found = sorted(os.path.relpath(p, root) for p in paths if p.is_file())
-        except (ValueError, NotImplementedError) as error:
-            raise InputError(f"survey.{key}: pattern {pattern!r}: {error}") from None
-        if not found:
-            raise InputError(f"{root / pattern}: no file matches; correct survey.{key}")
-        yield from (p for p in found if p not in seen)
-        seen.update(found)

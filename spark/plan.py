@@ -2,8 +2,9 @@
 
 Files are counted by their headers. The estimate is of the two steps that read every row, the pool
 and the cross-match; the later ones depend on what these find. It is the longer of two times, that
-of the processors and that of reading: the rates of a core are those of benchmarks/survey.py on one
-machine, with files in memory, and another machine's are others.
+of the processors and that of reading. A core's rate of cutting is that of benchmarks/survey.py on
+one machine, with files in memory; its rate of matching is in no benchmark. On another machine both
+are others.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 
 from data.config import Invocation
 from data.ranges import RANGE_BYTES, count
+from lensjax.errors import said
 from spark.cluster import Cluster
 from spark.inputs import SurveySettings, locate
 
@@ -62,8 +64,7 @@ def plan(root: Path, paths: Sequence[str], range_bytes: int = RANGE_BYTES) -> Pl
         try:
             rows += rows_in(root / path)
         except Exception as error:  # a dozen kinds on damaged bytes
-            said = " ".join(str(error).split())[:100] or type(error).__name__
-            uncounted.append((path, said))
+            uncounted.append((path, said(error, 100)))
     size = sum((root / path).stat().st_size for path in paths)
     ranges = sum(count(root / path, range_bytes) for path in paths)
     return Plan(len(paths), rows, tuple(uncounted), size, ranges)

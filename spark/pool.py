@@ -20,7 +20,7 @@ import numpy as np
 
 from data import columns, mapped
 from data.files import replacing
-from data.jobs import finished
+from data.jobs import Work, finished
 from data.lenses import Lenses
 from data.names import LONGEST, as_text, file_stem
 from data.ranges import RANGE_BYTES, count
@@ -60,16 +60,12 @@ def negative_pool(
     refused and on_bad_file is "stop", or when every file is refused.
     """
     survey = survey or default()
-    shared: dict[str, Any] = {
-        "root": root,
-        "selection": selection,
-        "lenses": lenses,
-        "survey": survey,
-    }
     items = list(zip(unique_names(paths), paths, strict=True))
     folder, files = out / "pool", []
     if {name for name, _ in items} - finished(folder, ".parquet"):
-        found, bad = cut_ranges(spark, folder / RANGES, items, shared, range_bytes)
+        work = partial(cut_range, root=root, selection=selection, lenses=lenses, survey=survey)
+        parts = {path: count(root / path, range_bytes) for path in paths}
+        found, bad = cut_ranges(spark, folder / RANGES, items, parts, work)
         near = joining.pieces(found, completed(selection, survey))
         files = [(name, (root / path, bad.get(name) or near[name])) for name, path in items]
     entries = run_partitions(
@@ -113,12 +109,13 @@ def cut_ranges(
     spark: SparkSession | None,
     folder: Path,
     items: Sequence[tuple[str, str]],
-    shared: dict[str, Any],
-    range_bytes: int,
+    parts: Mapping[str, int],
+    work: Work,
 ) -> tuple[dict[str, list[joining.Place]], dict[str, str]]:
     """Cuts every file, a task for each range; returns the ranges of each name, and of those that
     are refused the reason.
 
+    items: name and path of each file. parts: number of ranges of each path. work: `cut_range`.
     A file of several ranges that turns out to be damaged, or out of the ordinary, is read whole in
     a task of its own.
     """
@@ -126,7 +123,6 @@ def cut_ranges(
 
     def cut(tasks: Sequence[tuple[str, str, int, int]], below: Path) -> Places:
         named = [(f"{x[0][: LONGEST - 30]}-{k}", x[1:]) for k, x in enumerate(tasks)]
-        work = partial(cut_range, **shared)
         entries = run_partitions(
             spark, below, named, work, ".arrow", "row ranges", on_error="quarantine"
         )
@@ -139,8 +135,8 @@ def cut_ranges(
                 found.setdefault(name, []).append(place)
         return found
 
-    many = [(*item, count(shared["root"] / item[1], range_bytes)) for item in items]
-    found = cut([(name, path, i, n) for name, path, n in many for i in range(n)], folder)
+    tasks = [(name, path, i, parts[path]) for name, path in items for i in range(parts[path])]
+    found = cut(tasks, folder)
     again = {n for n, places in found.items() if not _complete([facts for _, facts in places])}
     if again:
         whole = [(name, path, 0, 1) for name, path in items if name in again]

@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from data import catalogue, columns, mapped, ranges
 from data.boxes import Box, box
-from data.catalogue import Columns, Lazy, at, missing
+from data.catalogue import Columns, Lazy, at, known, length
 from data.namehash import name_hashes, two_places
 from data.selection import Selection, completed, merging, of_cuts, passing, sorted_out
 from data.sky import SkyTree
@@ -91,7 +91,7 @@ def whole_range(path: Path, survey: Survey) -> ranges.Range | None:
             return None
         if mapped.damaged(found.declared, found.data_sum):
             return None
-        around = _around(found, found.rows, survey, merger=False)
+        around = _around(found, survey, merger=False)
     except InputError:
         return None
     key, ra, dec = ([np.asarray(around[name])] for name in ("key", "ra", "dec"))
@@ -115,15 +115,14 @@ def _cut(
     alive, counters, refused = passing(found, s, lenses, path, survey)
     merger = merging(found, alive, s, survey) if s.merger else None
     kept, more = sorted_out(catalogue.take(found, alive), s, merger, survey)
-    around = _around(found, counters["rows"], survey, s.merger)
+    around = _around(found, survey, s.merger)
     every = np.arange(counters["rows"])
-    release = at(found, "release", every) if "release" in found else np.empty(0, int)
-    known = np.ma.getdata(release)[~missing(release)]
+    release = known(at(found, "release", every)) if "release" in found else ()
     facts = Facts(
         counters | more,
         [(row + start, reason) for row, reason in refused[:LISTED]],
         len(refused),
-        int(known.max()) if len(known) else None,
+        int(np.max(release)) if len(release) else None,
         box(np.asarray(around["ra"]), np.asarray(around["dec"])),
         0,
         (None, None),
@@ -153,26 +152,26 @@ def facts(entry: dict[str, Any]) -> Facts | None:
     """What `write` returned; None where there was no range."""
     if not entry["facts"]:
         return None
-    known = json.loads(entry["facts"])
-    known["declared"], known["where"] = tuple(known["declared"]), tuple(known["where"])
-    known["refused"] = [(row, reason) for row, reason in known["refused"]]
-    return Facts(**known)
+    given = json.loads(entry["facts"])
+    given["declared"], given["where"] = tuple(given["declared"]), tuple(given["where"])
+    given["refused"] = [(row, reason) for row, reason in given["refused"]]
+    return Facts(**given)
 
 
-def read(path: Path, known: Facts) -> Cut:
+def read(path: Path, of_range: Facts) -> Cut:
     """A range that was written, mapped from its file."""
     with pa.memory_map(str(path)) as source:
         kept = pa.ipc.open_stream(source).read_all()
         around = pa.ipc.open_stream(source).read_all()
-    return Cut(kept, around, known)
+    return Cut(kept, around, of_range)
 
 
-def _around(found: Columns | Lazy, n: int, survey: Survey, merger: bool) -> pa.Table:
+def _around(found: Columns | Lazy, survey: Survey, merger: bool) -> pa.Table:
     """Every row's hash, position and flux, without rows that have no position."""
-    every = np.arange(n)
+    every = np.arange(length(found))
     column = lambda name: at(found, name, every)
     ra, dec = column("ra"), column("dec")
-    flux = np.ma.getdata(column(f"flux_{survey.reference}")) if merger else np.zeros(n)
+    flux = np.ma.getdata(column(f"flux_{survey.reference}")) if merger else np.zeros(len(every))
     brick = (
         found.raw("brickname", every)[0] if isinstance(found, ranges.Range) else column("brickname")
     )

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from lensjax import cli
-from lensjax.errors import InputError
+from lensjax.errors import InputError, nearest
 
 
 class Entry:
@@ -115,3 +115,17 @@ def test_an_interrupt_after_the_verb_has_ended_leaves_its_exit_code_and_no_trace
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("usage: lensjax")
+
+
+def test_a_reader_that_has_gone_ends_a_verb_without_a_word(verb, capsys):
+    verb(raising(BrokenPipeError(errno.EPIPE, "Broken pipe")))
+    assert cli.main(["try"]) == 141
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("typed", "question"),
+    [("Learning-Rate", "did you mean 'learning_rate'? "), ("zzz", "")],
+)
+def test_the_nearest_name_is_found_whatever_its_capitals_and_dashes(typed, question):
+    assert nearest(typed, ["learning_rate", "epochs"]) == question

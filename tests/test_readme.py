@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import programs
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -41,6 +42,7 @@ def test_every_command_is_one_that_works(command, tmp_path):
     `make test`; here their words are checked."""
     words = command.split()
     if words[0] == "make":
+        programs.needed("make")
         recipe = subprocess.run(
             ["make", "-n", *words[1:]], cwd=ROOT, capture_output=True, text=True, check=True
         ).stdout
@@ -53,6 +55,14 @@ def test_every_command_is_one_that_works(command, tmp_path):
             text=True,
         )
         assert done.returncode == 0 and "usage" in done.stdout
+    elif words == ["lensjax", "doctor"]:
+        done = subprocess.run(
+            [Path(sys.executable).with_name("lensjax"), "doctor"],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode in (0, 1) and "JAX computes on" in done.stdout, done.stderr
     elif words[:2] == ["lensjax", "run"]:
         from classifiers.chain import resolve
 
@@ -82,10 +92,20 @@ def test_every_dependency_is_explained():
         if not d.startswith("lensjax")
     ]
     names = {re.match(r"[\w-]+", d).group() for d in listed}
-    assert {n for n in names if not re.search(rf"\b{re.escape(n)}\b", README)} == set()
+    page = (ROOT / "docs" / "dependencies.md").read_text()
+    assert {n for n in names if not re.search(rf"\b{re.escape(n)}\b", page)} == set()
 
 
 def test_the_table_of_speeds_is_made_of_the_results():
     from benchmarks.tables import END, START, speed
 
-    assert README.split(START, 1)[1].split(END, 1)[0] == speed()
+    page = (ROOT / "docs" / "speed.md").read_text()
+    assert page.split(START, 1)[1].split(END, 1)[0] == speed()
+
+
+def test_it_is_short_and_has_a_row_for_every_verb():
+    from lensjax.cli import names
+
+    assert len(README.splitlines()) <= 120
+    rows = "\n".join(line for line in README.splitlines() if line.startswith("|"))
+    assert {name for name in names() if f"`{name}`" not in rows} == set()

@@ -17,8 +17,9 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from classifiers.channels.chosen import by_folds, one_thread
+from classifiers.channels.chosen import FOLDS, options
 from classifiers.channels.parent import Parent
+from classifiers.ensembles import folds, trees
 from classifiers.evaluation import bootstrap, figures, metrics
 
 
@@ -39,7 +40,7 @@ def told_apart(
     (balanced: the mean of the shares of each channel's own objects that are recognised, out of
     fold; a coin has 0.5) with lo68 ... hi95 over cells of the sky, auc with auc_lo95 and auc_hi95,
     status. Fewer than `minimum` objects of one side are insufficient."""
-    rows, none = [], (0,) * len(parent.features)
+    rows, how = [], options(parent, (0,) * len(parent.features))
     for first, second in combinations(parent.inside, 2):
         a, b = parent.inside[first], parent.inside[second]
         which = np.flatnonzero(a != b)
@@ -47,16 +48,16 @@ def told_apart(
         alone = int((a & ~b).sum()), int((b & ~a).sum())
         row: dict[str, Any] = {"first": first, "second": second, "only_first": alone[0]}
         row |= {"only_second": alone[1], "both": int((a & b).sum())}
-        few = min(alone)
         cell = parent.cell[which]
-        why = f"insufficient: {few} objects of one side, at least {minimum} needed"
-        why = figures.few_cells(cell) if few >= minimum else why
+        why = figures.reason(
+            figures.few(min(alone), minimum, "objects of one side"), figures.few_cells(cell)
+        )
         if why != "ok":
             nothing = dict.fromkeys(("accuracy", *figures.BOUNDS))
             rows.append({**row, **nothing, "status": why})
             continue
-        with one_thread():
-            p, _ = by_folds(parent, label.astype(bool), which, none, seed)
+        fold = folds.of_groups(cell, FOLDS, seed)
+        p, _ = trees.out_of_fold(label, parent.x[which], fold, seed, **how)
         # The share of the second channel is not 1/2: a coin that knows it is the threshold.
         right = (p > label.mean()) == (label == 1)
         sample = metrics.Sample.of(label, p)

@@ -13,15 +13,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Float, Int
 
 from classifiers.channels.parent import Parent
-from classifiers.ensembles import folds
+from classifiers.ensembles import folds, trees
 from classifiers.evaluation import figures
 from lensjax.errors import InputError, some
 
 MEASURES = ("roc_auc", "average_precision", "ece", "log_loss")
-TREES, LEAVES, SMALLEST = 80, 8, 20
 GRID = 12
 """Quantiles of a feature at which the dependence is taken."""
 MEANT = 1000
@@ -41,61 +39,10 @@ def slopes(parent: Parent, wanted: Mapping[str, int]) -> tuple[int, ...]:
     return tuple(wanted.get(name, 0) for name in parent.features)
 
 
-def trees(
-    parent: Parent,
-    label: Bool[np.ndarray, " m"],
-    rows: np.ndarray,
-    slope: tuple[int, ...],
-    seed: int,
-) -> Any:
-    """Boosted trees of scikit-learn (HistGradientBoostingClassifier), fitted to these rows."""
-    from sklearn.ensemble import HistGradientBoostingClassifier
-
-    model = HistGradientBoostingClassifier(
-        max_iter=TREES,
-        learning_rate=0.1,
-        max_leaf_nodes=LEAVES,
-        min_samples_leaf=SMALLEST,
-        l2_regularization=1.0,
-        monotonic_cst=slope,
-        categorical_features=[name in parent.texts for name in parent.features],
-        early_stopping=False,
-        random_state=seed,
-    )
-    return model.fit(parent.x[rows], label)
-
-
-def probability(model: Any, x: Float[np.ndarray, "m f"]) -> Float[np.ndarray, " m"]:
-    """Of the class 1; the one class of a fit to a single one has it all."""
-    found = model.predict_proba(x)
-    return found[:, -1] if found.shape[1] == 2 else np.full(len(x), float(model.classes_[0]))
-
-
-def by_folds(
-    parent: Parent,
-    label: Bool[np.ndarray, " m"],
-    rows: Int[np.ndarray, " m"],
-    slope: tuple[int, ...],
-    seed: int,
-) -> tuple[Float[np.ndarray, " m"], list[Any]]:
-    """Out-of-fold probabilities (m,) of rows of the parent, cells of the sky whole, and the fits of
-    the folds."""
-    fold = folds.of_groups(parent.cell[rows], FOLDS, seed)
-    found, models = np.empty(len(rows)), []
-    for k in range(FOLDS):
-        inside = fold == k
-        models.append(trees(parent, label[~inside], rows[~inside], slope, seed))
-        found[inside] = probability(models[-1], parent.x[rows[inside]])
-    return found, models
-
-
-def one_thread() -> Any:
-    """A context in which trees use one thread: fits this small are slower on two, on a busy machine
-    a hundred times. The library that it limits has to be loaded before."""
-    import sklearn.ensemble  # noqa: F401
-    from threadpoolctl import threadpool_limits
-
-    return threadpool_limits(1)
+def options(parent: Parent, slope: tuple[int, ...]) -> dict[str, Any]:
+    """Of the trees of `ensembles.trees` that explain a choice by all features."""
+    texts = [name in parent.texts for name in parent.features]
+    return {"l2_regularization": 1.0, "monotonic_cst": slope, "categorical_features": texts}
 
 
 def chosen(
@@ -117,8 +64,7 @@ def chosen(
     out-of-fold probability. Channels with fewer than `minimum` selected or other objects have no
     fit and say so. Raises InputError as `slopes` and `folds.of_groups` do.
     """
-    slope = slopes(parent, wanted or {})
-    rows = np.arange(len(parent))
+    how = options(parent, slopes(parent, wanted or {}))
     measured, curves = [], []
     objects = pd.DataFrame({"ra": parent.ra, "dec": parent.dec})
     for i, name in enumerate(parent.features):
@@ -134,9 +80,10 @@ def chosen(
             words = why.replace("non-lenses", "others").replace("lenses", "selected objects")
             measured += [{**of, "metric": m, **figures.nothing(words)} for m in MEASURES]
             continue
-        with one_thread():
-            p, models = by_folds(parent, inside, rows, slope, seed)
-            last = trees(parent, inside, rows, slope, seed)
+        fold = folds.of_groups(parent.cell, FOLDS, seed)
+        p, models = trees.out_of_fold(inside, parent.x, fold, seed, **how)
+        with trees.one_thread():
+            last = trees.fitted(inside, parent.x, seed, **how)
             curves.append(_dependence(parent, last, models).assign(channel=name))
         objects[name], objects[f"{name}_probability"] = label, p
         found = figures.estimated(label, p, 10, resamples, seed, parent.cell, MEASURES)
@@ -155,8 +102,9 @@ def _dependence(parent: Parent, last: Any, models: list[Any]) -> pd.DataFrame:
         for value in np.unique(own if kinds else grid):
             x = some_objects.copy()
             x[:, i] = value
-            each = [float(probability(m, x).mean()) for m in models]
+            each = [float(trees.probability(m, x).mean()) for m in models]
             at = kinds[int(value)] if kinds else value
-            row = {"feature": name, "at": at, "probability": float(probability(last, x).mean())}
+            own_mean = float(trees.probability(last, x).mean())
+            row = {"feature": name, "at": at, "probability": own_mean}
             rows.append({**row, "low": min(each), "high": max(each)})
     return pd.DataFrame(rows)

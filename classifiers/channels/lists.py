@@ -24,13 +24,11 @@ POSITIONS = (
 
 @dataclass(frozen=True)
 class Channel:
-    """One search: its name, and for each entry the position in degrees and its row in the file,
-    counted from 1; all (n,)."""
+    """One search: its name, and the position of each entry, ra and dec (n,) in degrees."""
 
     name: str
     ra: Float[np.ndarray, " n"]
     dec: Float[np.ndarray, " n"]
-    row: np.ndarray
 
     def __len__(self) -> int:
         return len(self.ra)
@@ -67,7 +65,6 @@ def read(path: str | Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     why = [f"{ra[i]}, {dec[i]} is no position in degrees" for i in np.flatnonzero(bad)]
     refused = pd.DataFrame({"row": np.flatnonzero(bad) + 1, "why": why})
     found = found.drop(columns=[c[0] for c in own]).assign(ra=ra, dec=dec)
-    found["row"] = np.arange(len(found)) + 1
     return found[~bad].reset_index(drop=True), refused
 
 
@@ -88,8 +85,7 @@ def channels(specs: Sequence[str]) -> tuple[list[Channel], pd.DataFrame]:
             raise InputError(f"{path}: no column {column!r}; it has {some([*table.columns], 12)}")
         parts = table.groupby(column, sort=True) if column else [(name, table)]
         for value, part in parts:
-            arrays = (part[c].to_numpy() for c in ("ra", "dec", "row"))
-            found.append(Channel(str(value), *arrays))
+            found.append(Channel(str(value), part["ra"].to_numpy(), part["dec"].to_numpy()))
     if empty := [c.name for c in found if not len(c)]:
         raise InputError(f"list {some(empty)} has no position")
     names = [c.name for c in found]

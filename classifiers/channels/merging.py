@@ -29,8 +29,8 @@ RADIUS = 3.0
 @dataclass(frozen=True)
 class Merged:
     """Objects of several lists. names: the channels. ra, dec (n,): of each object's first entry, in
-    degrees. inside (n, channels): which channels have it. entries (n, channels): how often. width
-    (n,): largest separation of its entries, arcsec."""
+    degrees. entries (n, channels): how often each channel has it. width (n,): largest separation
+    of its entries, arcsec. radius: that by which they were merged, arcsec."""
 
     names: tuple[str, ...]
     ra: Float[np.ndarray, " n"]
@@ -44,6 +44,7 @@ class Merged:
 
     @property
     def inside(self) -> Bool[np.ndarray, "n c"]:
+        """Which channels have each object."""
         return self.entries > 0
 
     def table(self) -> pd.DataFrame:

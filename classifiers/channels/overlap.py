@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 
 from classifiers.channels.merging import Merged
 from classifiers.evaluation import figures
@@ -23,12 +23,11 @@ AWAY = 1 / 60
 """Degrees by which positions are moved to count chance."""
 
 
-def cells(objects: Merged) -> Int[np.ndarray, " n"]:
-    """The HEALPix cell (nside 8, NESTED) of each object."""
+def cells(ra: Float[np.ndarray, " n"], dec: Float[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
+    """The HEALPix cell (nside 8, NESTED) of each position in degrees."""
     import healpy
 
-    found = healpy.ang2pix(NSIDE, objects.ra, objects.dec, nest=True, lonlat=True)
-    return np.asarray(found, np.int64)
+    return np.asarray(healpy.ang2pix(NSIDE, ra, dec, nest=True, lonlat=True), np.int64)
 
 
 def pairs(objects: Merged, minimum: int = 10) -> pd.DataFrame:
@@ -38,7 +37,7 @@ def pairs(objects: Merged, minimum: int = 10) -> pd.DataFrame:
     shared_sky (either, and the index, in cells where both have an object); chance (pairs within the
     radius that are expected by chance: found with one list moved by an arcmin to the north and to
     the south)."""
-    inside, cell, rows = objects.inside, cells(objects), []
+    inside, cell, rows = objects.inside, cells(objects.ra, objects.dec), []
     for i, j in combinations(range(len(objects.names)), 2):
         a, b = inside[:, i], inside[:, j]
         both, either = int((a & b).sum()), int((a | b).sum())
@@ -67,5 +66,6 @@ def combinations_of(objects: Merged) -> pd.DataFrame:
 
 def _chance(objects: Merged, a: Bool[np.ndarray, " n"], b: Bool[np.ndarray, " n"]) -> float:
     tree = SkyTree(objects.ra[b], objects.dec[b])
-    near = lambda by: tree.separation(objects.ra[a], np.clip(objects.dec[a] + by, -90, 90))
-    return float(np.mean([(near(by) <= objects.radius).sum() for by in (AWAY, -AWAY)]))
+    ra, dec = objects.ra[a], objects.dec[a]
+    moved = [np.clip(dec + by, -90, 90) for by in (AWAY, -AWAY)]
+    return float(np.mean([tree.within(ra, to, objects.radius).sum() for to in moved]))

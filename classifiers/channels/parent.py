@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float, Int
 
-from classifiers.channels import lists, merging
+from classifiers.channels import lists, merging, overlap
 from classifiers.channels.lists import Channel
 from data.lenses import ROUNDING
 from data.sky import SkyTree
@@ -27,14 +27,14 @@ MISSING = (-99.0, -999.0)
 """Numbers by which catalogues say that there is none."""
 MOST = 30
 """Different texts that a feature may have."""
-NSIDE = 8
-"""Of the cells that are in one fold, and drawn whole: depth and dust are alike over degrees."""
 
 
 @dataclass(frozen=True)
 class Parent:
     """Objects with features. x (n, f): numbers, or for texts the place in `texts[feature]`. inside:
-    which of the objects each channel has, by name, (n,). ra, dec (n,) degrees; cell (n,)."""
+    which of the objects each channel has, by name, (n,). ra, dec (n,): degrees. cell (n,): that of
+    `overlap.cells`, which lies in one fold and is drawn whole, because depth and dust are alike
+    over degrees."""
 
     features: tuple[str, ...]
     x: Float[np.ndarray, "n f"]
@@ -62,8 +62,6 @@ def read(
     `lists.read` does, for no features, columns that are missing from a table, and a feature of more
     texts.
     """
-    import healpy
-
     if not features or len(set(features)) < len(features):
         raise InputError(f"features are {some([*features]) or 'none'}; name at least one, once")
     frames = []
@@ -79,7 +77,7 @@ def read(
     inside = {}
     for channel in channels:
         tree = SkyTree(channel.ra, channel.dec)
-        inside[channel.name] = tree.separation(ra, dec) <= radius + ROUNDING
+        inside[channel.name] = tree.within(ra, dec, radius + ROUNDING)
     columns, texts = [], {}
     for name in features:
         values, kinds = _feature(name, whole[name])
@@ -88,17 +86,17 @@ def read(
             texts[name] = kinds
     x = np.stack(columns, axis=-1)
     known = np.isfinite(x).all(axis=1)
-    everything = {"all": np.ones(len(x), bool), **inside}
+    everything = [("all", len(x), np.ones(len(x), bool))]
+    everything += [(c.name, len(c), inside[c.name]) for c in channels]
     rows = [
         {
             "channel": name,
-            "entries": len(x) if name == "all" else len(channels[i - 1]),
+            "entries": entries,
             "in_parent": int(own.sum()),
             "with_features": int((own & known).sum()),
         }
-        for i, (name, own) in enumerate(everything.items())
+        for name, entries, own in everything
     ]
-    cell = healpy.ang2pix(NSIDE, ra[known], dec[known], nest=True, lonlat=True)
     found = Parent(
         tuple(features),
         x[known],
@@ -106,7 +104,7 @@ def read(
         {name: own[known] for name, own in inside.items()},
         ra[known],
         dec[known],
-        np.asarray(cell, np.int64),
+        overlap.cells(ra[known], dec[known]),
     )
     return found, pd.DataFrame(rows)
 

@@ -10,9 +10,8 @@ import numpy as np
 import pandas as pd
 
 from classifiers.evaluation import plots
-from classifiers.selection.figures import STYLE, Draw, save
-from classifiers.selection.plots import MOST, PRINT
-from data.files import replacing
+from classifiers.selection.figures import STYLE, Draw, save, written
+from classifiers.selection.plots import PRINT
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -53,7 +52,7 @@ def upset(table: pd.DataFrame, stem: Path) -> list[Path]:
     totals = (table[names].to_numpy() * table["number"].to_numpy()[:, None]).sum(axis=0)
     order = np.argsort(totals)
     names, totals = [names[i] for i in order], totals[order]
-    shown, files = table.head(BARS), []
+    shown = table.head(BARS)
     with matplotlib.rc_context(STYLE):
         size = (1.9 + 0.2 * len(shown) + 1.8, 2.1 + 0.23 * len(names))
         figure, grid = pyplot.subplots(
@@ -85,15 +84,7 @@ def upset(table: pd.DataFrame, stem: Path) -> list[Path]:
         if len(rest):
             words = f"{len(rest)} more combinations\nwith {rest.sum()} objects"
             above.text(1, 1, words, ha="right", va="top", fontsize=7, transform=above.transAxes)
-        for kind, about in (
-            (".pdf", {"CreationDate": None, "Creator": None, "Producer": None}),
-            (".png", {"Software": None}),
-        ):
-            files.append(stem.with_name(f"{stem.name}{kind}"))
-            with replacing(files[-1]) as temporary:
-                figure.savefig(temporary, format=kind[1:], dpi=200, metadata=about)
-        pyplot.close(figure)
-    return files
+        return written(figure, stem, 200)
 
 
 def _dots(axes: Axes, shown: pd.DataFrame, names: list[str]) -> None:
@@ -152,13 +143,13 @@ def _matrix(table: pd.DataFrame, names: list[str], value: str, title: str, low: 
 def _dependence(table: pd.DataFrame) -> tuple[list[Draw], float, int]:
     """Panels, a row for each feature; their height; how many are in a row."""
 
-    def panel(feature: str, lot: list[str]) -> Draw:
+    def panel(feature: str, lot: list[tuple[str, pd.DataFrame]]) -> Draw:
         def draw(axes: Axes) -> None:
             own = table[table["feature"] == feature]
             numbers = pd.to_numeric(own["at"], errors="coerce")
             kinds = [] if numbers.notna().all() else list(dict.fromkeys(own["at"]))
-            for i, name in enumerate(lot):
-                part = own[own["channel"] == name]
+            for i, (name, whole) in enumerate(lot):
+                part = whole[whole["feature"] == feature]
                 at = part["at"].map({k: n for n, k in enumerate(kinds)}) if kinds else part["at"]
                 x, y, low, high = (
                     np.asarray(v, np.float64)
@@ -175,7 +166,6 @@ def _dependence(table: pd.DataFrame) -> tuple[list[Draw], float, int]:
 
         return draw
 
-    names = list(dict.fromkeys(table["channel"]))
-    lots = [names[i : i + MOST] for i in range(0, len(names), MOST)]
+    lots = plots.grouped(table, "channel")
     panels = [panel(f, lot) for f in dict.fromkeys(table["feature"]) for lot in lots]
     return panels, 2.4, len(lots)

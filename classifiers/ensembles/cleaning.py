@@ -1,10 +1,10 @@
 """Negatives that look like lenses: a list to inspect, and a manifest without them.
 
 Cleanlab ranks labels by out-of-sample probabilities and leaves the rest to its user. Two things
-matter more here. The probability of an object comes from a network that saw nothing of its group,
-or a lens among the negatives would have taught its own score. And only training negatives are ever
-taken out: a test split cleaned by a finder holds fewer of the objects on which that finder is
-wrong, and every figure on it would be too good.
+matter more here. The probability of an object comes from a network that saw nothing of its group:
+otherwise a lens with a negative's label would have been learned as a negative. And only training
+negatives are ever taken out: a test split cleaned by a finder holds fewer of the objects on which
+that finder is wrong, and every figure on it would be too good.
 """
 
 from __future__ import annotations

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from itertools import combinations
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Int
 
 from classifiers.ensembles import discovery, diversity, folds, selective, stacking
-from classifiers.evaluation import comparison, judging
+from classifiers.evaluation import judging
 from classifiers.evaluation.predictions import Predictions, logit
 from lensjax.errors import InputError, some
 
@@ -69,22 +68,11 @@ def tables(whole: Predictions, q: Question) -> dict[str, pd.DataFrame]:
     selective_area (by distance from the threshold, and by the spread of the members); discovery and
     discovered. Bootstraps take the fits as they are: they say how much another sample of objects
     would change the figures, not how much another fit would."""
-    members = tuple(name for name in whole.scores if name not in COMBINED)
-    own = replace(
-        whole,
-        scores={name: whole.scores[name] for name in members},
-        logits={name: whole.logits[name] for name in members},
-    )
+    own = _members(whole)
+    members = tuple(own.scores)
     asked = judging.Question(q.threshold, (), q.minimum, q.resamples, q.seed)
-    found = judging.judged(whole.keeping(()), asked)
     pairs = [(name, AVERAGE) for name in members] + [(AVERAGE, STACKED)]
-    parts = []
-    for first, second in pairs:
-        part = comparison.compare(
-            whole, first, second, minimum=q.minimum, resamples=q.resamples, seed=q.seed
-        )
-        parts.append(part.assign(finder=first, other=second))
-    found["comparison"] = pd.concat(parts, ignore_index=True)
+    found = judging.judged(whole.keeping(()), asked, pairs)
     found["correlation"] = diversity.correlations(own, q.minimum)
     found["disagreement"] = diversity.disagreements(own, q.threshold, q.minimum)
     curves, areas, sure = [], [], []
@@ -113,6 +101,16 @@ def tables(whole: Predictions, q: Question) -> dict[str, pd.DataFrame]:
         sure_of = (q.minimum, q.resamples, q.seed)
         found["yields"] = discovery.yields(whole, AVERAGE, q.budgets, *sure_of)
     return found
+
+
+def _members(whole: Predictions) -> Predictions:
+    """The table without the finders that `scored` added."""
+    names = [name for name in whole.scores if name not in COMBINED]
+    return replace(
+        whole,
+        scores={name: whole.scores[name] for name in names},
+        logits={name: whole.logits[name] for name in names},
+    )
 
 
 def verdict(compared: pd.DataFrame, primary: str) -> str:
@@ -145,19 +143,17 @@ LOWER = ("ece", "mce", "brier", "log_loss")
 def ranked(whole: Predictions, fold: Int[np.ndarray, " n"]) -> pd.DataFrame:
     """A row for every object: id, label, fold, the scores, and the spread of the members; the
     meta-learner's highest first."""
-    members = {name: s for name, s in whole.scores.items() if name not in COMBINED}
-    own = replace(whole, scores=members)
     table = pd.DataFrame({"id": whole.id, "label": whole.label, "fold": fold, **whole.scores})
-    table["spread"] = diversity.spread(own)
+    table["spread"] = diversity.spread(_members(whole))
     return table.sort_values([STACKED, "id"], ascending=[False, True], ignore_index=True)
 
 
-def agreement(table: Predictions) -> list[str]:
-    """A line for every pair of members: how alike they are among lenses and among others."""
-    found = diversity.correlations(table)
+def agreement(correlation: pd.DataFrame) -> list[str]:
+    """A line for every pair of members in the table `correlation`: how alike they are among lenses
+    and among others."""
     said = []
-    for first, second in combinations(table.scores, 2):
-        own = found[(found["first"] == first) & (found["second"] == second)].set_index("of")
+    for (first, second), part in correlation.groupby(["first", "second"], sort=False):
+        own = part.set_index("of")
         parts = [
             f"{float(own['spearman'][of]):.2f} among {of}"
             for of in ("lenses", "others")

@@ -90,8 +90,7 @@ def yields(
         for j, k in enumerate(budgets):
             row = {"finder": name, "budget": k, "lenses": itself[i, j]}
             row["more"] = itself[i, j] - itself[0, j]
-            why = figures.few_cells(table.cell)
-            why = why if k >= minimum else f"insufficient: {k} objects, at least {minimum} needed"
+            why = figures.reason(figures.few(k, minimum), figures.few_cells(table.cell))
             if why == "ok":
                 more = bootstrap.interval(spread[i, j] - spread[0, j])
                 row |= bootstrap.interval(spread[i, j])

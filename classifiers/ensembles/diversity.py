@@ -28,11 +28,9 @@ def correlations(table: Predictions, minimum: int = 10) -> pd.DataFrame:
         for name, inside in _classes(table).items():
             a, b = table.logits[first][inside], table.logits[second][inside]
             row = {"first": first, "second": second, "of": name, "n": len(a)}
-            if len(a) < minimum:
-                why = f"insufficient: {len(a)} objects, at least {minimum} needed"
-            else:
-                constant = np.ptp(a) == 0 or np.ptp(b) == 0
-                why = "undefined: a finder gives all the same score" if constant else "ok"
+            why = figures.few(len(a), minimum)
+            if why == "ok" and (np.ptp(a) == 0 or np.ptp(b) == 0):
+                why = "undefined: a finder gives all the same score"
             if why == "ok":
                 row |= {"pearson": pearsonr(a, b)[0], "spearman": spearmanr(a, b)[0]}
             rows.append({**row, "status": why})
@@ -85,10 +83,9 @@ def uncertainty(
         share = figures.proportion(int(wrong[inside].sum()), int(inside.sum()), minimum, "objects")
         low, high = float(own[inside].min()), float(own[inside].max())
         rows.append({"part": str(i + 1), "n": int(inside.sum()), "low": low, "high": high, **share})
-    few = min(int(wrong.sum()), int((~wrong).sum()))
+    fewest, what = min((int(wrong.sum()), "wrong objects"), (int((~wrong).sum()), "right objects"))
     row = {"part": "auc", "n": len(own), "low": float(own.min()), "high": float(own.max())}
-    if few < minimum:
-        why = f"insufficient: {int(wrong.sum())} wrong objects, at least {minimum} needed"
+    if (why := figures.few(fewest, minimum, what)) != "ok":
         rows.append({**row, **figures.nothing(why)})
     else:
         area = float(metrics.roc_auc(metrics.curve(wrong.astype(int), own)))

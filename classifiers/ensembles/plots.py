@@ -12,7 +12,7 @@ import pandas as pd
 from classifiers.ensembles.combining import COMBINED
 from classifiers.evaluation import plots
 from classifiers.selection.figures import Draw, save
-from classifiers.selection.plots import MOST, PRINT
+from classifiers.selection.plots import PRINT
 from data.cutouts import read_npz
 from data.files import replacing
 from data.survey import Survey
@@ -78,26 +78,10 @@ def _uncertainty(table: pd.DataFrame) -> list[Draw]:
 
 
 def _yields(table: pd.DataFrame) -> list[Draw]:
-    good = table[table["status"] == "ok"]
-    there = list(dict.fromkeys(good["finder"]))
-    names = sorted(there, key=lambda name: name not in COMBINED)  # those that are asked about first
-    lots = [names[i : i + MOST] for i in range(0, len(names), MOST)]
-
-    def panel(lot: list[str]) -> Draw:
-        def draw(axes: Axes) -> None:
-            for i, name in enumerate(lot):
-                part = good[good["finder"] == name].sort_values("budget")
-                x, y = (part[c].to_numpy(np.float64) for c in ("budget", "lenses"))
-                plots.bars(axes, i, x, y, part)
-                plots.series(axes, i, x, y, name, marks=True)
-            axes.set(xscale="log", xlabel="objects inspected", ylabel="lenses among them")
-            axes.set_ylim(0, None)
-            axes.grid()
-            axes.legend(loc="best")
-
-        return draw
-
-    return [panel(lot) for lot in lots]
+    # The combined finders come first: they are what is asked about.
+    ours = table["finder"].isin(COMBINED)
+    ordered = pd.concat([table[ours], table[~ours]])
+    return plots.by_budget(ordered, "finder", value="lenses", label="lenses among them")
 
 
 def gallery(suspects: pd.DataFrame, manifest: pd.DataFrame, run: Path, out: Path, s: Survey) -> int:

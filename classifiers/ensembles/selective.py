@@ -58,8 +58,7 @@ def table(
     rows = []
     for coverage in COVERAGES:
         n = round(coverage * len(label))
-        if n < minimum:
-            why = f"insufficient: {n} objects, at least {minimum} needed"
+        if (why := figures.few(n, minimum)) != "ok":
             rows.append({"coverage": coverage, "n": n, **figures.nothing(why)})
             continue
         errors = risk[n - 1] * n

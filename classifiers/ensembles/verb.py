@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import tyro
 
 from data.verb import Verb
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,7 @@ def work(argv: list[str]) -> int:
     said = combining.verdict(tables["comparison"], asked.primary)
     figures = tables["figures"]
     main = figures[figures["metric"] == asked.primary]
-    for line in [*combining.agreement(table), *judging.lines(main), said]:
+    for line in [*combining.agreement(tables["correlation"]), *judging.lines(main), said]:
         print(f"ensemble: {line}")
     shown = tuple(dict.fromkeys(n for n in (asked.split, *asked.columns) if n))
     suspects = cleaning.suspects(
@@ -140,16 +143,13 @@ def _checked(asked: Table) -> None:
         raise InputError("--actions are for a --manifest")
 
 
-def _cleaned(asked: Table, suspects: object) -> None:
+def _cleaned(asked: Table, suspects: pd.DataFrame) -> None:
     """Writes the manifest without what is to be removed, and the gallery."""
-    import pandas as pd
-
     from classifiers.ensembles import cleaning, plots
     from data import manifest
     from data.survey import of_run
     from lensjax.errors import InputError, some
 
-    assert isinstance(suspects, pd.DataFrame)
     assert asked.manifest is not None and asked.out is not None
     survey = of_run(asked.manifest.parent)
     whole = manifest.read(asked.manifest, survey)

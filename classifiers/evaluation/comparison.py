@@ -82,8 +82,7 @@ def compare(
         raise InputError(f"no finder {some(wrong)} in the table; there are {some([*table.scores])}")
     label, a, b = table.label, table.scores[first], table.scores[second]
     lenses, others = int(label.sum()), int((1 - label).sum())
-    status = figures.lacking(minimum, lenses, others)
-    status = figures.few_cells(table.cell) if status == "ok" else status
+    status = figures.reason(figures.lacking(minimum, lenses, others), figures.few_cells(table.cell))
     nothing = {"first": None, "second": None, "difference": None, "p_value": None}
     empty = lambda why: {**nothing, **dict.fromkeys(figures.BOUNDS), "status": why}
     short = {

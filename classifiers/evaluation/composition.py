@@ -48,8 +48,7 @@ def at_budgets(
     for k in budgets:
         value = float(functions[str(k)](itself))
         row: dict[str, Any] = {"budget": k, "lenses": value * k, "purity": value}
-        why = figures.few_cells(blocks)
-        why = why if k >= minimum else f"insufficient: {k} objects, at least {minimum} needed"
+        why = figures.reason(figures.few(k, minimum), figures.few_cells(blocks))
         if why != "ok":
             rows.append({**row, "purity": None, **dict.fromkeys(figures.BOUNDS), "status": why})
         else:

@@ -1,9 +1,9 @@
 """Sets of labels at a stated coverage, and a list at a stated false-discovery rate.
 
-Both need nothing of a finder but its order, and nothing of the objects but that those of validation
-could have been drawn as those that are judged. MAPIE's sets cover lenses and others together, so
-that with one lens in a hundred all lenses may be missed at 99 %; here each class has its own
-coverage, which takes a count.
+Both use only the order in which a finder puts objects. They assume that validation objects and
+those that are judged are drawn from one population. MAPIE's sets cover lenses and others together,
+so that with one lens in a hundred all lenses may be missed at 99 %; here each class has its own
+coverage.
 """
 
 from __future__ import annotations

@@ -41,6 +41,16 @@ def lacking(minimum: int, lenses: int | None = None, others: int | None = None) 
     )
 
 
+def few(n: int, minimum: int, what: str = "objects") -> str:
+    """ "ok", or that these are fewer than the minimum. what: their plural."""
+    return "ok" if n >= minimum else f"insufficient: {n} {what}, at least {minimum} needed"
+
+
+def reason(*statuses: str) -> str:
+    """The first status that is not "ok", and "ok" where all are."""
+    return next((status for status in statuses if status != "ok"), "ok")
+
+
 def few_cells(blocks: np.ndarray | None) -> str:
     """ "ok", or that there are fewer cells than tell how much cells differ: with one cell every
     resample is the sample."""
@@ -58,8 +68,8 @@ def nothing(status: str) -> Figure:
 def proportion(k: int, n: int, minimum: int, what: str) -> Figure:
     """k / n with its intervals, or no number where n is below the minimum. what: the plural of what
     the n objects are."""
-    if n < minimum:
-        return nothing(f"insufficient: {n} {what}, at least {minimum} needed")
+    if (why := few(n, minimum, what)) != "ok":
+        return nothing(why)
     (lo68, hi68), (lo95, hi95) = (
         tuple(float(x) for x in jeffreys(np.array(k), np.array(n), level)) for level in (0.68, 0.95)
     )
@@ -102,7 +112,7 @@ def estimated(
     the rate it is for, or fewer than ten cells. blocks: the cell of each object, where whole cells
     are drawn."""
     status = lacking(minimum, int(label.sum()), int((1 - label).sum()))
-    if (status := few_cells(blocks) if status == "ok" else status) != "ok":
+    if (status := reason(status, few_cells(blocks))) != "ok":
         return {name: nothing(status) for name in names or NAMES}
     sample = metrics.Sample.of(label, score)
     functions = {k: f for k, f in ranking(sample).items() if not names or k in names}

@@ -1,10 +1,11 @@
-"""Is a held-out list independent of what a finder was trained on? Not before it is made so.
+"""A held-out table is made independent, by position, of the lenses that a finder was trained on.
 
 Lens lists are overlapping searches: the same lens stands in several under several names and with
-positions that differ by an arcsec, and lists of candidates teach the lists that come later. So
-names say nothing, and a held-out table is freed of every object near a training positive. What is
-left is independent by position, and that is all that is said. A finder that was trained on the
-candidates of another finder has that one's taste, whatever the positions.
+positions that differ by an arcsec, and lists of candidates teach the lists that come later. Names
+therefore cannot tell whether two entries are one lens, and a held-out table is freed of every
+object near a training positive. Nothing more than independence by position is claimed for the rest:
+a finder that was trained on the candidates of another finder shares its preferences, wherever the
+objects lie.
 """
 
 from __future__ import annotations

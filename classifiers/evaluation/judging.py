@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -28,11 +29,13 @@ class Question:
     seed: int = 42
 
 
-def judged(table: Predictions, q: Question) -> dict[str, pd.DataFrame]:
+def judged(
+    table: Predictions, q: Question, pairs: Sequence[tuple[str, str]] | None = None
+) -> dict[str, pd.DataFrame]:
     """Tables of every finder, with its name in the column `finder`: figures, thresholds, roc,
     precision_recall, reliability, strata (where the table has columns) and budgets (where there are
-    any); and comparison, of every pair, with more than one finder. Raises InputError for a budget
-    that the table is too short for, and as `strata.grouped` does."""
+    any); and comparison, with more than one finder, of `pairs` (by default every pair). Raises
+    InputError for a budget that the table is too short for, and as `strata.grouped` does."""
     found: dict[str, list[pd.DataFrame]] = {}
     y, sure = table.label, (q.minimum, q.resamples, q.seed)
     columns = {name: strata.grouped(name, values) for name, values in table.columns.items()}
@@ -52,7 +55,7 @@ def judged(table: Predictions, q: Question) -> dict[str, pd.DataFrame]:
             tables["budgets"] = composition.at_budgets(y, score, q.budgets, *sure, table.cell)
         for name, part in tables.items():
             found.setdefault(name, []).append(part.assign(finder=finder))
-    for first, second in combinations(table.scores, 2):
+    for first, second in combinations(table.scores, 2) if pairs is None else pairs:
         part = compare(table, first, second, minimum=q.minimum, resamples=q.resamples, seed=q.seed)
         found.setdefault("comparison", []).append(part.assign(finder=first, other=second))
     return {name: pd.concat(parts, ignore_index=True) for name, parts in found.items()}

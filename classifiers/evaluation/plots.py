@@ -44,11 +44,11 @@ def draw(tables: Mapping[str, pd.DataFrame], out: Path) -> list[Path]:
         ],
         "roc": lambda: _roc(tables["roc"], tables["figures"]),
         "precision_recall": lambda: _precision_recall(tables["precision_recall"]),
-        "budgets": lambda: _budgets(tables["budgets"], "finder", ""),
+        "budgets": lambda: by_budget(tables["budgets"], "finder"),
         "lists": lambda: [
             panel
             for name, own in tables["lists"].groupby("finder", sort=False)
-            for panel in _budgets(own, "scenario", str(name))
+            for panel in by_budget(own, "scenario", str(name))
         ],
         "composition": lambda: _composition(tables["composition"]),
     }
@@ -81,7 +81,7 @@ def bars(axes: Axes, i: int, x: np.ndarray, y: np.ndarray, table: pd.DataFrame) 
     axes.errorbar(x, y, length, fmt="none", ecolor=PRINT.series[i], elinewidth=0.9)
 
 
-def _grouped(table: pd.DataFrame, by: str) -> list[list[tuple[str, pd.DataFrame]]]:
+def grouped(table: pd.DataFrame, by: str) -> list[list[tuple[str, pd.DataFrame]]]:
     """Rows of each value of a column, in lots of as many as a panel shows."""
     own = [(str(name), part) for name, part in table.groupby(by, sort=False)]
     return [own[i : i + MOST] for i in range(0, len(own), MOST)]
@@ -122,7 +122,7 @@ def _reliability(table: pd.DataFrame, by: str, title: str = "") -> list[Draw]:
         return draw
 
     panels = []
-    for lot in _grouped(table, by):
+    for lot in grouped(table, by):
         for scope in TOP:
             panels.append(panel(scope, [(n, part[part["scope"] == scope]) for n, part in lot]))
     return panels if (table["status"] == "ok").any() else []
@@ -155,7 +155,7 @@ def _roc(table: pd.DataFrame, figures: pd.DataFrame) -> list[Draw]:
 
         return draw
 
-    return [panel(own) for own in _grouped(table, "finder")]
+    return [panel(own) for own in grouped(table, "finder")]
 
 
 def _precision_recall(table: pd.DataFrame) -> list[Draw]:
@@ -171,25 +171,30 @@ def _precision_recall(table: pd.DataFrame) -> list[Draw]:
 
         return draw
 
-    return [panel(own) for own in _grouped(table, "finder")]
+    return [panel(own) for own in grouped(table, "finder")]
 
 
-def _budgets(table: pd.DataFrame, by: str, title: str) -> list[Draw]:
+def by_budget(
+    table: pd.DataFrame, by: str, title: str = "", value: str = "purity", label: str = "purity"
+) -> list[Draw]:
+    """A column against the objects inspected, a line for each value of the column `by`; purities
+    have an axis to 1."""
+
     def panel(own: Sequence[tuple[str, pd.DataFrame]]) -> Draw:
         def draw(axes: Axes) -> None:
             for i, (name, part) in enumerate(own):
-                x, y = (part[c].to_numpy(np.float64) for c in ("budget", "purity"))
+                x, y = (part[c].to_numpy(np.float64) for c in ("budget", value))
                 bars(axes, i, x, y, part)
                 series(axes, i, x, y, name, marks=True)
-            axes.set(xscale="log", xlabel="objects inspected", ylabel="purity", ylim=(0, 1.02))
-            axes.set_title(title)
+            axes.set(xscale="log", xlabel="objects inspected", ylabel=label, title=title)
+            axes.set_ylim(0, 1.02 if value == "purity" else None)
             axes.grid()
             axes.legend(loc="best")
 
         return draw
 
     good = table[table["status"] == "ok"].sort_values("budget", kind="stable")
-    return [panel(own) for own in _grouped(good, by)] if len(good) else []
+    return [panel(own) for own in grouped(good, by)] if len(good) else []
 
 
 def _bars(table: pd.DataFrame) -> int:

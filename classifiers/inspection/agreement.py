@@ -1,8 +1,8 @@
 """How well graders agree beyond chance: Cohen's kappa of two, Fleiss' kappa of several.
 
 Both compare the observed with the expected share of objects on which graders agree: 1 is perfect
-agreement, 0 what chance gives. Intervals are percentiles of a bootstrap over objects. What has not
-enough objects behind it, or graders who gave one grade only, is NaN.
+agreement, 0 what chance gives. Intervals are percentiles of a bootstrap over objects. A kappa is
+NaN where too few objects have been graded, or where graders gave one grade only.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 RESAMPLES = 2000
 MINIMUM = 10
-"""objects below which an agreement is not given"""
+"""objects below which a figure is called insufficient, and an agreement is not given"""
 Weights = Literal["none", "linear", "quadratic"]
 
 
@@ -108,12 +108,12 @@ def _line(
     kept = drawn[np.isfinite(drawn)]
     tail = (1 - level) / 2
     low, high = np.quantile(kept, (tail, 1 - tail)) if enough and len(kept) else (np.nan, np.nan)
-    status = "sufficient" if enough else "insufficient"
-    kappa = float(value) if enough else np.nan
-    who = ", ".join(names)
-    return dict(
-        zip(
-            ("measure", "graders", "objects", "kappa", "lower", "upper", "status"),
-            (measure, who, n, kappa, float(low), float(high), status),
-        )
-    )
+    return {
+        "measure": measure,
+        "graders": ", ".join(names),
+        "objects": n,
+        "kappa": float(value) if enough else np.nan,
+        "lower": float(low),
+        "upper": float(high),
+        "status": "sufficient" if enough else "insufficient",
+    }

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 NO_PICTURE = "There is no picture of this object."
-"""What exactly is wrong with its file may name the object."""
+"""All that a grader is told: what is wrong with the file may name the object."""
 LARGEST_BODY = 16_384
 """bytes of a request"""
 STATIC = {
@@ -120,7 +120,8 @@ class _Page:
         )
 
     async def picture(self, request: Request) -> Response:
-        """One that is made already needs no thread, which is most of the time of an answer."""
+        """One picture, PNG. One that is made already is sent at once, because handing it to a
+        thread would take most of the time of the answer."""
         panel = request.path_params["panel"]
         found = self.store.object(request.path_params["number"])
         content = self.pictures.ready(found.id, panel)

@@ -21,13 +21,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from jaxtyping import Bool
 
-from classifiers.audit.axes import stem_of
+from classifiers.audit.axes import Axis, columns_of
+from classifiers.inspection.agreement import MINIMUM
 from classifiers.inspection.objects import LENSES, OTHERS
 from classifiers.inspection.store import GRADES
 from classifiers.intervals import Shares, jeffreys, weighted
@@ -51,7 +52,6 @@ class Question:
     than half, any or all have to be accepted. axes: edges by column of the calibration table; items
     outside of them are in no cell. host: column of what injections share, empty if they are
     independent. found: column and score above which the finder found an item; others do not count.
-    minimum: items below which a cell is called insufficient.
     """
 
     accept: str = "B"
@@ -59,7 +59,6 @@ class Question:
     axes: Mapping[str, Sequence[float]] = field(default_factory=dict)
     host: str = ""
     found: tuple[str, float] | None = None
-    minimum: int = 10
 
     def __post_init__(self) -> None:
         if self.accept not in GRADES:
@@ -67,6 +66,14 @@ class Question:
         for name, edges in self.axes.items():
             if len(edges) < 2 or not (np.diff(edges) > 0).all():
                 raise InputError(f"axes.{name}: give at least two edges that increase")
+
+    def cut(self) -> tuple[Axis, ...]:
+        """The axes as an audit has them."""
+        made = []
+        for name, edges in self.axes.items():
+            label, unit = KNOWN.get(name, (name.replace("_", " "), ""))
+            made.append(Axis(name, label, unit, "drawn", name, edges=tuple(map(float, edges))))
+        return tuple(made)
 
 
 def accepted(grades: pd.DataFrame, accept: str, rule: Rule) -> pd.Series:
@@ -98,12 +105,9 @@ def rates(grades: pd.DataFrame, question: Question) -> pd.DataFrame:
             part = items[items["truth"].isin(truths)]
             chosen = [("all", "all", np.ones(len(part), bool))]
             chosen += [("truth", t, (part["truth"] == t).to_numpy()) for t in truths]
-            for name, edges in question.axes.items():
-                number = _bins(part[name], edges)
-                chosen += [
-                    (name, f"{a:g}-{b:g}", number == i)
-                    for i, (a, b) in enumerate(itertools.pairwise(edges))
-                ]
+            for axis in question.cut():
+                place = axis.place(_numbers(part[axis.name]))
+                chosen += [(axis.name, cell, place == i) for i, cell in enumerate(axis.names())]
             for along, cell, which in chosen:
                 said = {"who": who, "rate": rate, "along": along, "cell": cell}
                 lines.append({**said, **_counted(part[which], question, "value")})
@@ -118,22 +122,18 @@ def completeness(grades: pd.DataFrame, question: Question) -> pd.DataFrame:
 
     known = _known(grades, question)
     lines: list[dict[str, Any]] = []
-    letters = list(GRADES)
+    letters, axes = list(GRADES), question.cut()
     for letter in letters[:-1]:
         items = _items(known, question, letter)
         items = items[items["truth"].isin(LENSES)]
         if items.empty:
             raise InputError("no lens or injection among the calibration items has a grade")
-        numbers = {name: _bins(items[name], edges) for name, edges in question.axes.items()}
-        cells = [range(len(edges) - 1) for edges in question.axes.values()]
-        for place in itertools.product(*cells):
+        places = [axis.place(_numbers(items[axis.name])) for axis in axes]
+        for cell in itertools.product(*(range(len(axis)) for axis in axes)):
             which = np.ones(len(items), bool)
-            line: dict[str, Any] = {}
-            for (name, edges), i in zip(question.axes.items(), place):
-                which &= numbers[name] == i
-                low, high = float(edges[i]), float(edges[i + 1])
-                line[name] = 0.5 * (low + high)
-                line[f"{stem_of(name)}_lo"], line[f"{stem_of(name)}_hi"] = low, high
+            for place, i in zip(places, cell):
+                which &= place == i
+            line = columns_of(axes, [axis.cells[i] for axis, i in zip(axes, cell)])
             line |= {"threshold_name": letter, "threshold": float(-letters.index(letter))}
             lines.append({**line, **_counted(items[which], question, "completeness")})
     return pd.DataFrame(lines)
@@ -150,11 +150,7 @@ def selection_function(grades: pd.DataFrame, question: Question) -> SelectionFun
 
 def about(question: Question) -> dict[str, Any]:
     """What is said of the table of `completeness` as a whole."""
-    axes = []
-    for name, edges in question.axes.items():
-        label, unit = KNOWN.get(name, (name.replace("_", " "), ""))
-        said = {"name": name, "label": label, "unit": unit, "kind": "drawn", "column": name}
-        axes.append({**said, "edges": [float(e) for e in edges]})
+    axes = [asdict(axis) for axis in question.cut()]
     return {"axes": axes, "rule": question.rule, "grades": GRADES}
 
 
@@ -214,14 +210,6 @@ def _numbers(column: pd.Series) -> np.ndarray:
     return found
 
 
-def _bins(column: pd.Series, edges: Sequence[float]) -> np.ndarray:
-    """Number of the bin of each value, the last one with its upper edge; -1 outside."""
-    values, last = _numbers(column), len(edges) - 2
-    number = np.searchsorted(edges, values, side="right") - 1
-    number = np.where(values == edges[-1], last, number)
-    return np.where(np.isfinite(values) & (number <= last), number, -1)
-
-
 def _counted(items: pd.DataFrame, question: Question, value: str) -> dict[str, Any]:
     """n, k, their share under the name `value`, and its intervals."""
     good: Bool[np.ndarray, " n"] = items["accepted"].to_numpy(bool)
@@ -235,4 +223,4 @@ def _counted(items: pd.DataFrame, question: Question, value: str) -> dict[str, A
         line[f"lo{level}"], line[f"hi{level}"] = float(low), float(high)
     if share is not None:
         line |= {"hosts": share.groups, "n_eff": share.n_eff, "freedom": share.freedom}
-    return line | {"status": "sufficient" if n >= question.minimum else "insufficient"}
+    return line | {"status": "sufficient" if n >= MINIMUM else "insufficient"}

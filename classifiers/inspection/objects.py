@@ -2,9 +2,9 @@
 mixed in among them.
 
 Calibration items are known lenses, injections and confusers, from a table of their own with a
-column `truth`. Where an object stands depends on its name and the seed alone, not on the order of a
-table, so that the order is the same whenever the tables are read again. An object that is in both
-tables is shown once: a candidate whose truth is known.
+column `truth`. Where an object stands depends on names and the seed (candidates may be ranked by
+score instead), not on the order of a table, so that it is the same whenever tables are read again.
+An object that is in both tables is shown once: a candidate whose truth is known.
 """
 
 from __future__ import annotations
@@ -53,11 +53,11 @@ def read(
     """The objects of both tables (CSV, Parquet or FITS) in the order of inspection.
 
     id: column of the names. order: "shuffled", by a hash of name and seed; "ranked", candidates by
-    falling `score`, which tells the grader something. within: calibration items lie among the first
-    so many objects; 0: anywhere.
+    falling `score`, which tells the grader something. within: all calibration items lie among the
+    first so many objects, more than there are of them; 0: anywhere.
     Raises InputError, naming table and rows, for missing columns, ids that are empty or there
-    twice, scores that are no numbers where they are asked for, and a truth that is not one of
-    LENSES and OTHERS.
+    twice, scores that are no numbers where they are asked for, a truth that is not one of LENSES
+    and OTHERS, and `within` where calibration items would be alone.
     """
     found = _rows(Path(candidates), id)
     known = {} if calibration is None else _rows(Path(calibration), id, needed=(TRUTH,))
@@ -67,9 +67,13 @@ def read(
     if order == "ranked":
         scores = {name: _score(name, found[name], score, candidates) for name in ranked}
         ranked.sort(key=lambda name: -scores[name])
-    total = len(ranked) + len(own)
-    reach = min(within, total) / total if within else 1.0
-    place = {name: (i + 0.5) / max(len(ranked), 1) for i, name in enumerate(ranked)}
+    if own and within and within <= len(own):
+        raise InputError(
+            f"within: {within} objects have no place for candidates beside {len(own)} calibration "
+            "items; give more, or 0"
+        )
+    reach = min((within - len(own)) / len(ranked), 1.0) if within else 1.0
+    place = {name: (i + 0.5) / len(ranked) for i, name in enumerate(ranked)}
     place |= dict(zip(own, reach * splits.order_key(own, seed) / 2.0**64))
     names = sorted(place, key=lambda name: (place[name], name))
     made = []

@@ -27,8 +27,8 @@ async function answer(response) {
 
 const get = async (address) => answer(await fetch(address));
 
-// What is not saved yet is kept in the tab, with its key, until the server says that it is: sent
-// twice it counts once.
+// What is not saved yet is kept in the tab until the server says that it is saved. Its key is kept
+// with it, so that it counts once even if it is sent twice.
 async function send(address, body) {
   const waiting = { address, body: { ...body, key: crypto.randomUUID() } };
   sessionStorage.setItem("waiting", JSON.stringify(waiting));
@@ -189,7 +189,9 @@ const summary = () => alone(async () => {
   const two = (value) => value.toFixed(2);
   filled(agreement, ["Measure", "Graders", "Objects", "Kappa"], found.agreement.map((line) => [
     line.measure, line.graders, line.objects,
-    line.kappa === null ? "too few" : `${two(line.kappa)} (${two(line.lower)} to ${two(line.upper)})`,
+    line.kappa === null
+      ? "too few"
+      : `${two(line.kappa)} (${two(line.lower)} to ${two(line.upper)})`,
   ]));
   agreement.parentElement.hidden = !found.agreement.length;
   at("summary").showModal();
@@ -271,4 +273,6 @@ async function main() {
   else ask();
 }
 
-main().catch(() => { document.body.textContent = "The server does not answer. Start it again, then reload this page."; });
+main().catch(() => {
+  document.body.textContent = "The server does not answer. Start it again, then reload this page.";
+});

@@ -31,11 +31,12 @@ SMOOTHING = 0.35
 """sigma of the Gaussian by which pictures of faint light are smoothed, in units of the survey's PSF
 FWHM: the noise of single pixels, raised with it, would hide it"""
 DARKEST, LIGHTEST = -2.0, 99.7
-"""Of a single band: what is black, in sigma of the sky, and the percentile that is white."""
+"""what is black in the picture of a single band, in sigma of the sky, and the percentile that is
+white"""
 SOFTENING = 3.0
 """sky sigmas up to which a single band is shown nearly linearly"""
 KEPT = 64
-"""objects whose pictures are kept in memory, those made last"""
+"""how many objects have their pictures kept in memory, those made last"""
 SALIENCY = "saliency"
 
 Stamp = Float[np.ndarray, "h w b"]

@@ -9,18 +9,17 @@ An object is read when it is asked for, and only then.
 
 from __future__ import annotations
 
-import mmap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from jaxtyping import Float32
 
-from data import loader, shards, tfrecord
-from data.folder import GUESSES, Folder
-from data.names import inside, safe_name
-from data.stampfile import read_stamp
+from data import shards, streaming
+from data.folder import Folder, files_of, filled
+from data.names import safe_name
+from data.stampfile import read_pixels
 from data.survey import Survey, chosen
 from data.survey import load as load_survey
 from lensjax.errors import InputError
@@ -58,72 +57,40 @@ def opened(path: str | Path, survey: str = "", files: str = "", size: int = 0) -
 
 class Shards:
     """Stamps of a folder with shards.json. It is gone through once, for the place of every object;
-    the checksum of a record is compared when it is read."""
+    the checksum of a record is compared when its stamp is read."""
 
     def __init__(self, folder: Path, survey: Survey) -> None:
         listed = shards.index(folder)
         shards.agree(listed, survey, folder / shards.INDEX)
-        self.survey, self.folder = survey, folder
-        self.side = int(listed["size"])
-        self._shape = (self.side, self.side, len(listed["bands"]))
-        self._kinds = {"galaxy_id": str}
-        self._place: dict[str, tuple[str, int, int]] = {}
-        for entry in listed["shards"]:
-            self._index(inside(folder, entry["file"], folder / shards.INDEX))
-
-    def _index(self, path: Path) -> None:
-        try:
-            with (
-                open(path, "rb") as handle,
-                mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ) as content,
-            ):
-                place = 0
-                while place + tfrecord.HEADER.size <= len(content):
-                    length = tfrecord.HEADER.unpack_from(content, place)[0]
-                    start = place + tfrecord.HEADER.size
-                    columns: dict[str, list[Any]] = {"galaxy_id": []}
-                    loader.decode(content[start : start + length], None, columns, self._kinds)
-                    end = start + length + tfrecord.FOOTER.size
-                    self._place[columns["galaxy_id"][0]] = (path.name, place, end)
-                    place = end
-        except (OSError, ValueError, KeyError, IndexError) as error:
-            raise InputError(f"{path}: not a readable shard ({error}); {shards.AGAIN}") from None
+        self.survey, self.side = survey, int(listed["size"])
+        self._place: dict[str, tuple[streaming.Records, int]] = {}
+        for split in shards.SPLITS:
+            records = streaming.records(folder, split)
+            self._place |= {id: (records, row) for row, id in enumerate(records.ids())}
 
     def __call__(self, id: str) -> Float32[np.ndarray, "h w b"]:
         """Raises InputError for an object that is in no shard, and for a damaged record."""
         if id not in self._place:
             raise InputError(f"no image of {id!r} in the shards")
-        name, start, end = self._place[id]
-        path = self.folder / name
-        try:
-            with open(path, "rb") as handle:
-                handle.seek(start)
-                content = handle.read(end - start)
-        except OSError as error:
-            raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-        image = np.empty(self._shape, np.float32)
-        loader.decode(next(tfrecord.records(content, path)), image, {}, {})
-        return image
+        records, row = self._place[id]
+        return records[row]
 
 
 class Cutouts:
     """Stamps of a folder with a file, or one file a band, for each object."""
 
     def __init__(self, folder: Path, survey: Survey, files: str, size: int) -> None:
-        """files: name of an object's file with {id} and, where there is one file a band, {band};
-        empty: the usual names are tried (`data.folder.GUESSES`). size: side of the stamps,
-        pixels."""
+        """files: as in `data.folder.Folder`. size: side of the stamps, pixels. Raises InputError
+        for `files` with other fields than {id} and {band}."""
+        if files:
+            filled(files, "id", survey)
         self.survey, self.folder, self.side = survey, folder, size
-        self.patterns: Sequence[str] = (files,) if files else GUESSES
+        self._table = Folder(files=files)
 
     def __call__(self, id: str) -> Float32[np.ndarray, "h w b"]:
         """Raises InputError for a name that cannot be one of a file, when there is no file, and as
-        `read_stamp` does."""
+        `read_pixels` does."""
         name = safe_name(id, "id", self.folder)
-        for pattern in self.patterns:
-            bands = self.survey.bands if "{band}" in pattern else ("",)
-            names = [pattern.replace("{id}", name).replace("{band}", band) for band in bands]
-            if all(inside(self.folder, n, "file").is_file() for n in names):
-                row = {"galaxy_id": name, "files": names, "row": name, "ra": None, "dec": None}
-                return read_stamp(self.folder, row, Folder(), self.survey, self.side)[0]
-        raise InputError(f"no image of {id!r} in {self.folder.name}")
+        files = files_of(self.folder, name, None, self._table, self.survey)
+        row = {"galaxy_id": name, "files": files, "row": name}
+        return read_pixels(self.folder, row, self._table, self.survey, self.side)[0]

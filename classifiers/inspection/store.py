@@ -218,9 +218,9 @@ class Store:
         return found
 
     def grades(self) -> pd.DataFrame:
-        """What holds: a row for each grader and object, by object and grader, with number, id,
-        calibration, truth, grader, grade, note and at (UTC), and what the tables say of the
-        object."""
+        """The grades that stand: a row for each grader and object, by object and grader, with
+        number, id, calibration, truth, grader, grade, note and at (UTC), and what the tables say of
+        the object."""
         import pandas as pd
 
         columns = ("number", "id", "calibration", "truth", "grader", "grade", "note", "at")
@@ -233,11 +233,6 @@ class Store:
         found["calibration"] = found["calibration"].astype(bool)
         about = pd.DataFrame([json.loads(row[-1]) for row in rows], index=found.index)
         return found.join(about[[c for c in about if c not in columns]])
-
-    def objects(self) -> list[Object]:
-        """All objects, in order."""
-        rows = self._rows("SELECT * FROM objects ORDER BY number")
-        return [Object(n, i, bool(c), t, json.loads(a)) for n, i, c, t, a in rows]
 
 
 def now() -> str:

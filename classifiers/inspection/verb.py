@@ -26,8 +26,8 @@ LOOPBACK = "127.0.0.1"
 
 @dataclass(frozen=True)
 class Serve:
-    """Serves the page on this machine; prints its address. Ctrl-C ends it, the same command goes
-    on."""
+    """Serves the page on this machine and prints its address. Ctrl-C ends it; the same command goes
+    on with it."""
 
     table: tyro.conf.Positional[Path]
     """candidates: CSV, Parquet or FITS with a column of ids"""
@@ -46,7 +46,7 @@ class Serve:
     score: str = "score"
     """column to rank by"""
     within: int = 0
-    """calibration items are among the first so many objects; 0: anywhere"""
+    """all calibration items are among the first so many objects; 0: anywhere"""
     show: tuple[str, ...] = ()
     """columns that the page shows; none: graders see pictures alone"""
     seed: int = splits.SEED
@@ -67,7 +67,7 @@ class Serve:
 
 @dataclass(frozen=True)
 class Results:
-    """Writes grades, agreement, and the graders' selection function from an inspection's folder."""
+    """Writes grades, agreement, and the graders' selection function of an inspection."""
 
     inspection: tyro.conf.Positional[Path]
     """folder of the inspection"""
@@ -113,7 +113,7 @@ def serve(asked: Serve) -> int:
 
     pictures = pictures_of(asked)
     store = opened(asked)
-    # What is imported and compiled for pictures is so before anybody waits for them.
+    # Pictures are made once now, so that nobody waits for imports and compilation.
     if store.count and not pictures.problem(first := store.object(1).id):
         pictures.of(first, pictures.panels[-1].name)
     bound = _bound(asked.port)
@@ -137,7 +137,7 @@ def serve(asked: Serve) -> int:
         pass
     finally:
         store.close()
-    print("inspect: stopped; the same command goes on")
+    print("inspect: stopped; the same command goes on with it")
     return 0
 
 
@@ -185,11 +185,7 @@ def _may_show(show: tuple[str, ...], made: list[Object], mixed: bool) -> None:
     if mixed and "id" in show:
         raise InputError("show: ids would tell calibration items; leave id out")
     for name in show if mixed else ():
-        known_for = {
-            kind: {o.about.get(name) is not None for o in made if o.calibration is kind}
-            for kind in (False, True)
-        }
-        if known_for != {False: {True}, True: {True}}:
+        if any(o.about.get(name) is None for o in made):
             raise InputError(
                 f"show: {name} is not known for all objects, which may tell calibration items; "
                 "fill it in, or do not show it"

@@ -23,8 +23,8 @@ from data.survey import Survey
 from lensjax.errors import InputError
 
 CUTS = ("outside_dec_limits", "not_primary", "not_of_type", "fainter")
-"""Why a row is not asked for, in this order: the survey's limits of declination (both exclusive),
-BRICK_PRIMARY, and the two settings."""
+"""Why a row is left out, in the order in which the cuts are made: the survey's limits of
+declination (both exclusive), BRICK_PRIMARY, and the settings types and magnitude_max."""
 NAMELESS = "no position, or no brick and number that can be a name"
 """Why a row of a catalogue is refused before its brick is opened."""
 

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from classifiers.audit.population_verb import number_or_name
 from classifiers.selection import Answer, SelectionFunction, tablefile
 from data.survey import Survey
-from lensjax.errors import InputError
 
 UNKNOWN = "unknown"
 """Flag of an object whose conditions are not known."""
@@ -31,17 +31,8 @@ def function(path: str | Path, threshold: str = "") -> SelectionFunction:
         table, _ = tablefile.read(tablefile.located(path))
         first = table.drop_duplicates("threshold_name")
         nearest = int(np.argmin(np.abs(first["threshold"].to_numpy(float) - 0.5)))
-        threshold = str(first["threshold_name"].iloc[nearest])
-    try:
-        return SelectionFunction.load(path, threshold)
-    except InputError:
-        try:
-            number = float(threshold)
-        except ValueError:
-            number = None
-        if number is None:
-            raise
-    return SelectionFunction.load(path, number)
+        return SelectionFunction.load(path, str(first["threshold_name"].iloc[nearest]))
+    return SelectionFunction.load(path, number_or_name(threshold))
 
 
 def known(survey: Survey, columns: Mapping[str, np.ndarray]) -> dict[str, Float[np.ndarray, " n"]]:

@@ -28,13 +28,14 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 FORMULA = r"^([=+\-@])"
-"""How a text begins that a spreadsheet takes for a formula; `data.names.as_text` has the rule."""
+"""Beginning of a text that a spreadsheet takes for a formula, by the rule of
+`data.names.as_text`."""
 LONGEST = 400
 """characters of a text in FITS and VOTable"""
 RADIUS = 3.0
 """arcsec of the circle around a candidate in DS9"""
 BLOCK = 2880
-"""bytes of which a FITS file has a whole number"""
+"""bytes of a block; a FITS file is a whole number of them"""
 MISSING = -1
 """stands for a missing whole number; none of ours is negative"""
 CHUNK = 3 << 18
@@ -63,6 +64,11 @@ class _List:
         return _packed(self.table)
 
 
+def _about(field: pa.Field) -> dict[str, str]:
+    """Unit and description of a column, where it has them."""
+    return {k.decode(): v.decode() for k, v in (field.metadata or {}).items()}
+
+
 def _texts(table: pa.Table) -> list[str]:
     import pyarrow as pa
 
@@ -87,10 +93,10 @@ def _ecsv(listed: _List, text: str, path: Path) -> None:
     empty = Table(meta={"lensjax": text})
     for field in listed.table.schema:
         kind = {"string": str, "double": float, "int64": np.int64}[str(field.type)]
-        about = field.metadata or {}
+        about = _about(field)
         empty[field.name] = np.empty(0, kind)
-        empty[field.name].unit = about.get(b"unit", b"").decode() or None
-        empty[field.name].description = about.get(b"description", b"").decode() or None
+        empty[field.name].unit = about.get("unit")
+        empty[field.name].description = about.get("description")
     header = io.StringIO()
     empty.write(header, format="ascii.ecsv", delimiter=",")
     with open(path, "wb") as handle:
@@ -145,7 +151,7 @@ def _fits(listed: _List, text: str, path: Path) -> None:
     made = fits.BinTableHDU(rows[:0], name="CANDIDATES")
     made.header["NAXIS2"] = len(rows)
     for i, field in enumerate(table.schema, start=1):
-        about = {k.decode(): v.decode() for k, v in (field.metadata or {}).items()}
+        about = _about(field)
         if about.get("unit"):
             made.header[f"TUNIT{i}"] = about["unit"]
         if about.get("description"):
@@ -164,7 +170,7 @@ def _votable(listed: _List, text: str, path: Path) -> None:
     table, rows = listed.table, listed.packed
     fields = []
     for field in table.schema:
-        about = {k.decode(): v.decode() for k, v in (field.metadata or {}).items()}
+        about = _about(field)
         datatype = {"int64": 'datatype="long"', "double": 'datatype="double"'}.get(str(field.type))
         length = rows.dtype[field.name].itemsize
         datatype = datatype or f'datatype="char" arraysize="{length}"'
@@ -217,7 +223,7 @@ def _parquet(listed: _List, text: str, path: Path) -> None:
     )
 
 
-WRITERS: Mapping[str, Callable[[Any, str, Path], None]] = {
+WRITERS: Mapping[str, Callable[[_List, str, Path], None]] = {
     "csv": _csv,
     "ecsv": _ecsv,
     "fits": _fits,

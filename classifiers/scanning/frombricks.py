@@ -3,6 +3,7 @@ survey's cutout files hold (`spark.cutouts`), without the files."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -34,7 +35,7 @@ class Bricks:
         """See `stamps.Source`. A brick without readable images is one that cannot be read; an
         object off its brick's image, or of another data release, is one refused row."""
         file, start = part.what
-        rows = _table(file).slice(start, part.rows).to_pylist()
+        rows = _table(file, os.stat(file).st_mtime_ns).slice(start, part.rows).to_pylist()
         for brick, own in groupby(rows, lambda row: row.pop("brick")):
             yield from self._brick(brick, list(own))
 
@@ -63,7 +64,9 @@ class Bricks:
 
 
 @lru_cache(maxsize=1)
-def _table(file: str) -> Any:
+def _table(file: str, changed: int) -> Any:
+    """A file of rows, kept for the next of its parts. changed: time of its last change (ns), so
+    that the file of an earlier scan in this process is not taken for it."""
     import pyarrow.parquet as pq
 
     return pq.read_table(file, partitioning=None, memory_map=True)

@@ -107,8 +107,9 @@ class _Lost(Exception):
 
 
 def _records(path: Path, crc: str) -> Iterator[bytes | None]:
-    """The records of a file, None for one whose data fail their checksum. crc: what the whole file
-    should have; where every record is whole and it has not, it is another file."""
+    """The records of a file, None for one whose data fail their checksum. crc: of the whole file,
+    from the index. Raises InputError at the end of another file: one that has another checksum
+    although every record of it is whole. Raises _Lost where the file cannot be read on."""
     number, damaged, whole = 0, False, 0
     try:
         with open(path, "rb", buffering=1 << 20) as handle:

@@ -41,9 +41,9 @@ def table(
     completeness: Answer | None,
     splits: Mapping[str, str],
 ) -> pa.Table:
-    """The list. rows: of `ranking.best`. known: lenses of which an object within `radius` (arcsec)
-    is one. completeness: expected under the conditions of every row. splits: of objects by name, in
-    the training of the run's finder."""
+    """The list. rows: what `ranking.best` returned. known: lenses; an object within `radius`
+    (arcsec) of one is taken for it. completeness: expected under the conditions of every row.
+    splits: name of an object to its split in the training of the run's finder."""
     number = lambda name: np.asarray(rows[name].to_numpy(), np.float64)
     r = survey.reference
     found: dict[str, Column] = {

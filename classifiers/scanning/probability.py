@@ -32,7 +32,8 @@ RANKED = ""
 @dataclass(frozen=True)
 class Validation:
     """Validation objects. label (n,): 1 or 0. logit: (n,) by finder, for those whose scores are
-    known. where: they are from. why: other finders have none."""
+    known. where: the file or folder they are from. why: reason by finder, for those whose scores
+    are not known."""
 
     label: Int[np.ndarray, " n"]
     logit: Mapping[str, Float[np.ndarray, " n"]]
@@ -86,7 +87,8 @@ def of_table(path: Path, named: Sequence[str]) -> Validation:
 @dataclass(frozen=True)
 class Maps:
     """Calibration of the finders. maps: by finder, and under `RANKED` of the score that ranks.
-    share: of lenses in the sample that they are fitted to. why: others have none."""
+    share: of lenses in the sample that they are fitted to. why: reason by finder, for those without
+    a map. about: what the list's summary says of the maps."""
 
     maps: Mapping[str, Calibrator]
     share: float

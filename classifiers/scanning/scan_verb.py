@@ -50,7 +50,7 @@ def work(call: Invocation[ScanSettings]) -> Done:
     if call.force:
         shutil.rmtree(call.out / FOLDER, ignore_errors=True)
     found, rate = scan(call.settings, call.out, another="replace")
-    shutil.rmtree(call.out / FOLDER / "objects", ignore_errors=True)
+    shutil.rmtree(call.out / sources.OBJECTS, ignore_errors=True)
     names = (SUMMARY, TOP, REFUSED, "parts/_job.json")
     lines = [
         f"{found['rows']} rows: {found['scored']} scored, {found['refused']} refused"
@@ -77,17 +77,19 @@ def scan(
 
     mapper: who works on the parts (`spark.jobs.distributed`); this process, with a thread that
     reads ahead, if None. another: what happens to a scan of something else that is there.
-    Raises InputError as `sources.planned` and `finders.load` do; for a file
-    that cannot be read, once everything else is scored; and where no row has a score.
+    Raises InputError as `sources.planned` and `finders.load` do; for a shard or brick that cannot
+    be read, once everything else is scored; and where no row has a score.
     """
     survey, folder = sources.survey(s, out), out / FOLDER
     loaded = {name: finders.load(text, out) for name, text in s.named.items()}
-    _claim(folder, _question(s, out, loaded), another)
+    question = _question(s, out, loaded)
+    _claim(folder, question, another)
     plan = sources.planned(s, out, survey, mapper or jobs.loop)
     _whole(plan)
     rows = Rows(sum(part.rows for part in plan.parts))
-    tick = rows.tick if mapper is None else None  # which cannot be sent to another process
-    job = Scoring(plan.source, s.named, out, s.batch, tick)
+    tick = rows.tick if mapper is None else None  # it cannot be sent to another process
+    state = json.dumps(question["finders"], sort_keys=True, default=str)
+    job = Scoring(plan.source, s.named, out, state, s.batch, tick)
     items = [(part.name, part) for part in plan.parts]
     local = ahead(plan.source, s.batch, s.ahead) if s.ahead else jobs.loop
 

@@ -26,11 +26,13 @@ LONGEST = 500
 @dataclass(frozen=True)
 class Scoring:
     """What is done with a part; see `data.jobs.Work`. named: name to finder. out: the run, which
-    finders are loaded for. tick: told how many rows are done."""
+    finders are loaded for. state: what the finders are; a process that has loaded them in another
+    state, for an earlier scan, loads them again. tick: is told how many rows are done."""
 
     source: Source
     named: Mapping[str, str]
     out: Path
+    state: str
     batch: int
     tick: Callable[[int], None] | None = None
 
@@ -66,7 +68,7 @@ class Scoring:
         rows, reason = [dict(known) for known in batch.known], list(batch.reason)
         ids = [str(rows[i].get("galaxy_id") or f"row {rows[i]['row']}") for i in batch.place]
         for name, text in self.named.items():
-            found, why = answers(_loaded(text, self.out), batch.images, self.batch, ids)
+            found, why = answers(_loaded(text, self.out, self.state), batch.images, self.batch, ids)
             for place, logit, score, problem in zip(batch.place, *found, why):
                 if problem:
                     reason[place] = f"finder {name}: {problem}"
@@ -78,7 +80,7 @@ class Scoring:
 
 
 @lru_cache(maxsize=16)
-def _loaded(text: str, out: Path) -> Finder:
+def _loaded(text: str, out: Path, state: str) -> Finder:
     return finders.load(text, out)
 
 

@@ -56,8 +56,9 @@ class ScanSettings:
     size: Annotated[int, Field(ge=0, le=1024)] = 0
     """bricks and folder: side of a cutout, pixels; 0: the survey's"""
     on_bad_file: Literal["stop", "quarantine"] = "stop"
-    """a shard, brick or catalogue that cannot be read stops the scan once everything else is
-    scored, or its rows are refused; single bad cutouts are always refused"""
+    """what a file that cannot be read does. stop: ends the scan, for a shard or brick once
+    everything else is scored. quarantine: the rows of a shard or brick are refused, and a catalogue
+    is named in scan/summary.json; single bad cutouts are always refused"""
     batch: Annotated[int, Field(ge=1)] = 256
     """cutouts that are scored together"""
     rows_per_part: Annotated[int, Field(ge=1)] = 4096

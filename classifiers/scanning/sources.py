@@ -3,7 +3,6 @@ scan's record depends on."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +15,7 @@ from classifiers.scanning.fromshards import Shards
 from classifiers.scanning.settings import ScanSettings
 from classifiers.scanning.stamps import Part, Source
 from data import jobs, shards
-from data.config import external
+from data.config import external, matching
 from data.names import inside
 from data.survey import DEFINITION, OF_A_RUN, Survey, chosen, load, of_run
 from data.survey import write as write_definition
@@ -26,6 +25,8 @@ OWNED = {"bricks": "survey", "shards": "shards", "folder": "cutouts"}
 """Folder of a run for each kind of source."""
 MAKES = {"bricks": "simulate", "shards": "survey", "folder": "survey"}
 """The step that makes it."""
+OBJECTS = "scan/objects"
+"""Folder of a run for the rows of catalogues that are scanned (`catalogued`), while they are."""
 
 
 @dataclass(frozen=True)
@@ -65,22 +66,6 @@ def survey(s: ScanSettings, out: Path) -> Survey:
     return found
 
 
-def catalogues(s: ScanSettings, where: Path) -> list[str]:
-    """Catalogue files below a folder, each once, sorted within each pattern. Raises InputError for
-    a pattern that no file matches."""
-    found: dict[str, None] = {}
-    for pattern in s.sweeps:
-        try:
-            paths = [where / pattern] if (where / pattern).is_file() else where.glob(pattern)
-            own = sorted(os.path.relpath(p, where) for p in paths if p.is_file())
-        except (ValueError, NotImplementedError) as error:
-            raise InputError(f"scan.sweeps: pattern {pattern!r}: {error}") from None
-        if not own:
-            raise InputError(f"{where / pattern}: no file matches; correct scan.sweeps")
-        found |= dict.fromkeys(own)
-    return list(found)
-
-
 def read_from(s: ScanSettings, out: Path) -> Iterable[Path]:
     """Files that a scan depends on. Of bricks these are the catalogues, not the images, of which
     there are too many to look at before every start."""
@@ -90,7 +75,7 @@ def read_from(s: ScanSettings, out: Path) -> Iterable[Path]:
     if s.source == "shards":
         yield shards.located(where) / shards.INDEX
     elif s.source == "bricks":
-        yield from (where / name for name in catalogues(s, where))
+        yield from (where / name for name in matching(where, s.sweeps, "scan.sweeps"))
     elif s.table.table:
         yield inside(where, s.table.table, "scan.table.table")
         yield where
@@ -99,7 +84,7 @@ def read_from(s: ScanSettings, out: Path) -> Iterable[Path]:
 
 
 def planned(s: ScanSettings, out: Path, of: Survey, mapper: jobs.Mapper = jobs.loop) -> Planned:
-    """The source and its parts. Catalogues of bricks are read here, into out/scan/objects."""
+    """The source and its parts. Catalogues of bricks are read here, into `OBJECTS`."""
     where, side = root(s, out), s.size or of.stamp
     if s.source == "shards":
         records = Shards.of(where, of, s.splits, s.on_bad_file)
@@ -109,7 +94,7 @@ def planned(s: ScanSettings, out: Path, of: Survey, mapper: jobs.Mapper = jobs.l
         files = Cutouts(where, of, side, s.table)
         parts = files.parts(s.rows_per_part)
         return Planned(files, parts, sum(p.rows for p in parts))
-    names, folder = catalogues(s, where), out / "scan" / "objects"
+    names, folder = matching(where, s.sweeps, "scan.sweeps"), out / OBJECTS
     work = catalogued.Chosen(of, s.types, s.magnitude_max, s.on_bad_file)
     items = [(key, (where, name)) for key, name in zip(catalogued.names(names), names)]
     entries = jobs.run(folder, items, work, ".parquet", "catalogues", mapper)

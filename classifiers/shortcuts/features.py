@@ -1,9 +1,9 @@
 """Numbers that should say little about being a lens, judged one by one.
 
 A finder trained on lenses whose stamps are brighter, noisier or deeper than the others learns that.
-Each number is ranked by itself: its AUC, in whichever direction it is above one half, with a
-bootstrap. Datalab and Geirhos et al.'s tests look for correlations of labels with image statistics
-in the same way; here flags follow the lower end of an interval, so that a small sample raises none.
+Each number has an AUC of its own, in the direction in which it is above one half, with a bootstrap.
+Datalab and Geirhos et al.'s tests look for correlations of labels with image statistics in the same
+way; here flags follow the lower end of an interval, so that a small sample raises none.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
-from classifiers.evaluation import bootstrap, figures, metrics
+from classifiers.evaluation import figures, metrics
 
 YELLOW, RED = 0.60, 0.70
 """AUC above which the lower end of the 68 % interval raises a flag."""
@@ -40,25 +40,17 @@ def judged(
         row = {"feature": name, "n": int(known.sum())}
         for of, inside in (("lenses", lens), ("others", ~lens)):
             row[f"missing_{of}"] = float((~known[inside]).mean())
-        y = label[known].astype(np.int64)
-        why = figures.lacking(minimum, int(y.sum()), int((1 - y).sum()))
+        y, x = label[known].astype(np.int64), value[known]
         cells = None if blocks is None else blocks[known]
-        why = figures.few_cells(cells) if why == "ok" else why
-        if why != "ok":
-            rows.append({**row, **figures.nothing(why), "flag": "none"})
-            continue
-        x = value[known]
-        higher = float(metrics.roc_auc(metrics.curve(y, x))) >= 0.5
-        sample = metrics.Sample.of(y, x if higher else -x)
-        functions: dict[str, bootstrap.Metric] = {"auc": lambda d: metrics.roc_auc(d.curve)}
-        area = float(functions["auc"](bootstrap.Draws.of(sample)))
-        ends = bootstrap.interval(
-            bootstrap.replicates(functions, sample, resamples, seed, cells)["auc"]
-        )
-        low = ends["lo68"] or 0.0
+        row["lens_is"] = "higher"
+        if 0 < y.sum() < len(y) and metrics.roc_auc(metrics.curve(y, x)) < 0.5:
+            row["lens_is"], x = "lower", -x
+        own = figures.estimated(y, x, minimum, resamples, seed, cells, ("roc_auc",))["roc_auc"]
+        if own["status"] != "ok":
+            row["lens_is"] = None
+        low = own["lo68"] or 0.0
         flag = "red" if low > RED else "yellow" if low > YELLOW else "none"
-        is_ = "higher" if higher else "lower"
-        rows.append({**row, "value": area, "lens_is": is_, **ends, "flag": flag, "status": "ok"})
+        rows.append({**row, **own, "flag": flag})
     return pd.DataFrame(rows).sort_values("value", ascending=False, ignore_index=True)
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Float32, Int
 
-from classifiers.ensembles import folds
+from classifiers.ensembles import folds, trees
 from classifiers.evaluation import figures
 from data.survey import Survey
 
@@ -78,9 +78,6 @@ def judged(
     """A row for each view: view, value (AUC out of fold, cells of the sky whole) with lo68 ...
     hi95, above_gate (whether the lower end of the 68 % interval is above 0.60), status. Trees take
     a missing ring as it is. Raises InputError as `folds.of_groups` does."""
-    from sklearn.ensemble import HistGradientBoostingClassifier
-    from threadpoolctl import threadpool_limits
-
     rows = []
     why = figures.lacking(minimum, int(label.sum()), int((1 - label).sum()))
     for name, x in views.items():
@@ -89,16 +86,7 @@ def judged(
             continue
         x = x[:, np.isfinite(x).any(axis=0)]  # rings beyond a small stamp's edge
         fold = folds.of_groups(cell, FOLDS, seed)
-        p = np.empty(len(label))
-        # Fits this small are slower on two threads than on one.
-        with threadpool_limits(1):
-            for k in range(FOLDS):
-                inside = fold == k
-                model = HistGradientBoostingClassifier(
-                    max_iter=80, max_leaf_nodes=8, early_stopping=False, random_state=seed
-                )
-                model.fit(x[~inside], label[~inside])
-                p[inside] = model.predict_proba(x[inside])[:, -1]
+        p, _ = trees.out_of_fold(label, x, fold, seed)
         own = figures.estimated(label, p, minimum, resamples, seed, cell, ("roc_auc",))["roc_auc"]
         above = None if own["status"] != "ok" else bool(own["lo68"] > GATE)
         rows.append({"view": name, **own, "above_gate": above})

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lensjax.component import ANY, Component, Domain, named
-from lensjax.errors import InputError
+from lensjax.errors import InputError, nearest
 from lensjax.photometry import colour_bands
 from lensjax.prior.distribution import KINDS, Distribution
 from lensjax.prior.drawing import BASES, Block, Prior
@@ -38,8 +38,8 @@ def prior_entries(name: str) -> Mapping[str, Any]:
         return presets[name]
     if not name.endswith((".yaml", ".yml")):
         raise InputError(
-            f"unknown prior {name!r}; the presets are {', '.join(presets)}, and a path ending in "
-            ".yaml is a prior of your own"
+            f"unknown prior {name!r}; {nearest(name, presets)}the presets are "
+            f"{', '.join(presets)}, and a path ending in .yaml is a prior of your own"
         )
     path = Path(name)
     if not path.is_file():

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pandas as pd
+import programs
 import pytest
 import quick_compilation
 
@@ -21,6 +22,7 @@ def run(survey_data, tmp_path_factory) -> Path:
     from data import columns, manifest
     from data.survey import default
 
+    programs.java()
     folder = tmp_path_factory.mktemp("real")
     finder = folder / "elsewhere" / "training"
     finder.mkdir(parents=True)

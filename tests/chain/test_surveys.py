@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import programs
 import pytest
 import quick_compilation
 import yaml
@@ -25,6 +26,7 @@ pytestmark = pytest.mark.slow
 
 def run(out: Path, survey: Survey, name: str) -> Path:
     """The directory of a small run for a survey of that name, or of that file."""
+    programs.java()
     side = max(round(survey.pixels(75)), survey.stamp + 60)
     config = {
         "simulate": {

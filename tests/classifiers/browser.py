@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import re
-import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
+import programs
 
 ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
 """what WebDriver calls the key of an element's reference"""
@@ -84,11 +83,7 @@ class Browser:
 @contextmanager
 def chromium(folder: Path) -> Iterator[Browser]:
     """A browser that downloads to `folder`; skips, naming it, when a program is missing."""
-    browser = shutil.which("chromium") or shutil.which("google-chrome")
-    driver = shutil.which("chromedriver")
-    for name, found in (("chromium", browser), ("chromedriver (chromium-driver)", driver)):
-        if not found:
-            pytest.skip(f"no {name} on this machine")
+    browser, driver = programs.needed("chromium|google-chrome", "chromedriver")
     options = {
         "binary": browser,
         "args": [
@@ -100,7 +95,7 @@ def chromium(folder: Path) -> Iterator[Browser]:
     }
     wanted = {"goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}
     with subprocess.Popen(
-        [str(driver), "--port=0"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        [driver, "--port=0"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as process:
         try:
             assert process.stdout is not None

@@ -14,8 +14,7 @@ ARCSEC = 1 / 3600
 
 
 def channel(name, ra, dec):
-    ra, dec = np.asarray(ra, float), np.asarray(dec, float)
-    return lists.Channel(name, ra, dec, np.arange(len(ra)) + 1)
+    return lists.Channel(name, np.asarray(ra, float), np.asarray(dec, float))
 
 
 @pytest.fixture(scope="module")

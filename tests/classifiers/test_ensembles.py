@@ -147,6 +147,8 @@ def test_spread_tells_where_the_ensemble_is_wrong_if_it_does():
     assert found.loc["auc", "value"] > 0.8 and found.loc["5", "value"] > found.loc["2", "value"]
     wrong = (stacking.average(world) > 0.5) != (y == 1)
     assert found.loc["auc", "value"] == pytest.approx(roc_auc_score(wrong, diversity.spread(world)))
+    always_wrong = diversity.uncertainty(world, 1.0 - y, 0.5).set_index("part")
+    assert always_wrong.loc["auc", "status"].startswith("insufficient: 0 right objects")
 
 
 def test_risk_is_the_mean_over_every_order_of_equally_sure_objects():

@@ -1,6 +1,5 @@
 """`lensjax inspect`: what is started goes on, and what came of it is written."""
 
-import json
 import socket
 import stat
 
@@ -87,7 +86,8 @@ def test_a_port_that_is_taken_is_refused_by_number():
 
 def test_results_hold_grades_rates_and_a_selection_function_that_loads(tmp_path, capsys):
     of = verb.opened(asked(tmp_path))
-    for o in of.objects():
+    for number in range(1, of.count + 1):
+        o = of.object(number)
         for who in ("Anna", "=Ben"):
             letter = "A" if o.truth == "lens" and o.about["theta_e"] > 1 else "D"
             grade(of, who, o.number, letter, "-note")
@@ -123,9 +123,3 @@ def test_without_grades_there_are_no_results(tmp_path):
         verb.work(["results", str(tmp_path / "out")])
     with pytest.raises(InputError, match="no inspection there"):
         verb.work(["results", str(tmp_path / "none")])
-
-
-def test_the_session_is_json(tmp_path):
-    of = verb.opened(asked(tmp_path))
-    assert json.loads(json.dumps(of.session))["mixed"] is True
-    of.close()

@@ -43,7 +43,9 @@ def test_calibration_items_lie_anywhere_or_among_the_first(tmp_path):
     assert len(anywhere) == len(early) == 100
     # Uniform between 0 and 500: mean 250, standard error 14.
     assert abs(anywhere.mean() - 250) < 60 and anywhere.max() > 450
-    assert early.max() <= 230 and early.min() < 20
+    assert early.max() <= 150 and early.min() < 20
+    with pytest.raises(InputError, match="within: 100 objects have no place for candidates"):
+        read(*where, within=100)
 
 
 def test_ranked_candidates_fall_in_score_and_keep_it_in_the_table(tmp_path):

@@ -128,19 +128,26 @@ def test_a_damaged_record_and_bad_names_are_refused(tmp_path):
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
-    said = []
-    for row in rows:
-        try:
-            found(row["galaxy_id"])
-        except InputError as error:
-            said.append(str(error))
-    assert len(said) == 1 and "checksum" in said[0]
+    for source in (found, opened(run)):  # damage is found when a stamp is read, not before
+        said = []
+        for row in rows:
+            try:
+                source(row["galaxy_id"])
+            except InputError as error:
+                said.append(str(error))
+        assert len(said) == 1 and "checksum" in said[0]
+    for shard in run.rglob("*.tfrecord*"):
+        shard.unlink()
+    with pytest.raises(InputError, match="cannot be read"):
+        found(rows[0]["galaxy_id"])
     cutouts = opened(folder(tmp_path / "c", ["a"]), size=SIDE)
     for id in ("../run/survey", "/etc/passwd", "a/../a", "b", "", "\x00"):
         with pytest.raises(InputError):
             cutouts(id)
     with pytest.raises(InputError, match="no such folder"):
         opened(tmp_path / "none")
+    with pytest.raises(InputError, match="use the fields {id} and {band} only"):
+        opened(tmp_path / "c", files="{name}.npz")
 
 
 @jax.tree_util.register_static

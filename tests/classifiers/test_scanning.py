@@ -304,6 +304,25 @@ def test_scores_are_kept_while_only_the_ranking_changes(world, tmp_path, monkeyp
         command([*words, "--batch", "8", "--force"])
 
 
+def test_a_process_that_scans_again_takes_the_catalogue_and_finder_as_they_are_now(world, tmp_path):
+    root, _ = world
+    s = settings(tmp_path, "bright", root=str(root), sweeps=("sweep/sweep-b.fits",))
+    out = tmp_path / "out"
+    scan(s, out)
+    types = set(scores(out)["type"].to_pylist())
+    found, _ = scan(replace(s, types=("EXP",)), out, another="replace")
+    rows = scores(out)
+    assert "EXP" in types and len(types) == 3 and set(rows["type"].to_pylist()) == {"EXP"}
+    before = rows["score_bright"].to_numpy()
+    finder = tmp_path / "my_finders.py"
+    finder.write_text(finder.read_text().replace("middle - 0.05", "middle - 0.06"))
+    scan(replace(s, types=("EXP",)), out, another="replace")
+    # The logit falls by 40 * 0.01.
+    logit = lambda p: np.log(p / (1 - p))
+    after = scores(out)["score_bright"].to_numpy()
+    assert found["scored"] == len(rows) and logit(before) - logit(after) == pytest.approx(0.4)
+
+
 def test_another_survey_than_the_run_s_is_refused(world, tmp_path):
     s = settings(tmp_path, "bright", root=str(world[0]), rows_per_part=100)
     surveys.write(tmp_path / "out" / surveys.OF_A_RUN, SMALL)

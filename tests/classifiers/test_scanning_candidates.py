@@ -22,11 +22,7 @@ from scipy.stats import entropy as scipy_entropy
 
 from classifiers.evaluation import calibrators
 from classifiers.scanning import candidates as command
-from classifiers.scanning import (
-    candidates_verb,
-    conditions,
-    listing,
-)
+from classifiers.scanning import candidates_verb, conditions, listing
 from classifiers.selection import SelectionFunction, tablefile
 from data import lenses
 from data import survey as surveys

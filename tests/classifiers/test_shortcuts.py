@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from classifiers.ensembles import trees
 from classifiers.shortcuts import features, views
 from classifiers.shortcuts.verb import command
 from data.survey import default
@@ -53,6 +54,17 @@ def test_rings_have_means_and_scatters_of_their_pixels_and_miss_what_is_missing(
     assert found[:, 3:6] == pytest.approx(ring.mean(axis=1))
     assert found[:, 9:12] == pytest.approx(ring.std(axis=1))
     assert np.isnan(found[0, 0]) and found[1, 0] == pytest.approx(stamp[1, 4, 4, 0])
+
+
+def test_trees_of_one_class_give_it_to_all_and_those_of_two_are_out_of_fold():
+    x = np.random.default_rng(3).normal(size=(60, 2))
+    for label in (True, False):
+        only = trees.fitted(np.full(60, label), x, 0)
+        assert (trees.probability(only, x) == label).all()
+    # the only lenses are in the first fold, so that its own trees know of none
+    y, fold = (np.arange(60) < 20).astype(int), np.arange(60) // 20
+    found, models = trees.out_of_fold(y, x, fold, 0)
+    assert (found[:20] == 0).all() and (found[20:] > 0).all() and len(models) == 3
 
 
 def test_each_view_is_blind_for_what_lies_elsewhere():

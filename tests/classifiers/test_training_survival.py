@@ -17,6 +17,7 @@ import galaxies
 import jax
 import jax.numpy as jnp
 import numpy as np
+import programs
 import pytest
 from flax import nnx
 from training_runs import SETTINGS, Killed, fresh, make_run, newest, same, settings
@@ -206,6 +207,7 @@ def test_the_command_survives_kill_9_and_sigterm_and_gives_a_classifier(tmp_path
 def test_a_full_disk_stops_with_one_line(tmp_path):
     """On a file system of its own, a few pages larger than the survey. test_checkpoints shows that
     nothing half-written stays."""
+    programs.needed("unshare", "mount", "sh", "cp", "df", "tail", "head")
     private = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
     if subprocess.run(
         [*private, f"mount -t tmpfs tmpfs {tmp_path}"], capture_output=True

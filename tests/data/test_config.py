@@ -82,3 +82,19 @@ def test_flags_override_the_file(tmp_path: Path):
 def test_a_flag_out_of_range_is_refused(capsys):
     with pytest.raises((InputError, SystemExit)):
         config.invocation("train", Sample, ["--epochs", "0"], "help")
+
+
+def test_a_key_inside_another_is_compared_with_its_neighbours():
+    with pytest.raises(InputError, match=r"'inner.clp' \(did you mean 'clip'\? known: clip\)"):
+        config.validated(Sample, {"inner": {"clp": 1}}, "x")
+
+
+def test_mistyped_presets_files_and_sections_are_answered_with_the_nearest(tmp_path: Path):
+    with pytest.raises(InputError, match="did you mean 'shielded'"):
+        config.read("Shilded")
+    path = tmp_path / "mine.yaml"
+    path.write_text("trian: {epochs: 7}\n")
+    with pytest.raises(InputError, match="did you mean '.*/mine.yaml'"):
+        config.read(tmp_path / "mien.yaml")
+    with pytest.raises(InputError, match="unknown section 'trian' .did you mean 'train'"):
+        config.invocation("train", Sample, [str(path)], "help")

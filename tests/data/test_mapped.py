@@ -7,7 +7,6 @@ import pytest
 from astropy.io import fits
 
 from data import mapped
-from data.sky import Sieve, SkyTree, unit_vectors
 
 FORMS = {"B": np.uint8, "I": np.int16, "J": np.int32, "K": np.int64, "E": np.float32, "D": float}
 
@@ -74,20 +73,3 @@ def test_tables_of_no_and_one_row(tmp_path, rows):
     table = mapped.opened(tmp_path / "t.fits", names)
     view, _, total = table.read(0, rows, ["CD"])
     assert len(view) == rows and mapped.damaged(table.declared(), total) == ""
-
-
-def test_a_sieve_lets_every_neighbour_through():
-    """All over the sky, at the poles and at RA 0 too; and it stops most of the others."""
-    rng = np.random.default_rng(1)
-    dec = np.concatenate([np.degrees(np.arcsin(rng.uniform(-1, 1, 3000))), [90, -90, 89.9999]])
-    ra = np.concatenate([rng.uniform(0, 360, 3000), [0.0, 0.0, 180.0]])
-    ra[:50] = rng.uniform(-2, 2, 50) / 3600
-    near_dec = np.clip(dec + rng.uniform(-5, 5, len(dec)) / 3600, -90, 90)
-    near_ra = ra + rng.uniform(-5, 5, len(dec)) / 3600
-    sieve = Sieve(unit_vectors(ra, dec), 6.0)
-    tree = SkyTree(ra, dec)
-    inside = tree.within(near_ra, near_dec, 6.0)
-    np.testing.assert_array_equal(inside, tree.separation(near_ra, near_dec) <= 6.0)
-    assert inside.sum() > 2000 and sieve.passes(near_ra, near_dec)[inside].all()
-    far = sieve.passes(rng.uniform(0, 360, 10_000), rng.uniform(-80, 80, 10_000))
-    assert far.mean() < 0.3

@@ -105,5 +105,5 @@ def test_the_verbs_of_the_house_stand_in_the_order_of_the_chain():
 def test_every_function_that_a_verb_names_exists(name):
     verb = verbs()[name]
     assert verb.name == name and verb.summary.endswith(".")
-    for function in filter(None, (verb.work, verb.reads, verb.guard)):
+    for function in filter(None, (verb.work, verb.reads, verb.guard, verb.instead)):
         assert callable(load(function))

@@ -3,11 +3,18 @@
 import os
 from pathlib import Path
 
+import programs
 import pytest
 
 
 @pytest.fixture(scope="session")
-def spark():
+def java() -> None:
+    """Skips, by its name, where there is no Java."""
+    programs.java()
+
+
+@pytest.fixture(scope="session")
+def spark(java):
     from spark.session import session
 
     before = os.environ.get("PYTHONPATH")

@@ -138,6 +138,7 @@ with session("killed", cores=1) as spark:
 """
 
 
+@pytest.mark.usefixtures("java")
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_a_killed_job_continues_and_ends_byte_identical(tmp_path, how):
     items = [(f"part-{i}", i) for i in range(30)]

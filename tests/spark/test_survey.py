@@ -159,6 +159,7 @@ def test_a_changed_setting_redoes_only_what_depends_on_it(whole, root, tmp_path,
     ]
 
 
+@pytest.mark.usefixtures("java")
 def test_test_limit_reads_that_many_files(root, tmp_path, capsys):
     limited = config(tmp_path, root, given=[], steps=["pool"])
     assert survey.command([limited, "--out", str(tmp_path / "out"), "--test-limit", "1"]) == 0
@@ -166,6 +167,7 @@ def test_test_limit_reads_that_many_files(root, tmp_path, capsys):
     assert [p.name for p in (tmp_path / "out" / "pool").glob("*.parquet")] == ["sweep-a.parquet"]
 
 
+@pytest.mark.usefixtures("java")
 def test_bad_files_stop_or_are_quarantined(root, tmp_path):
     bad = tmp_path / "survey"
     shutil.copytree(root, bad)
@@ -234,6 +236,7 @@ def test_settings_are_validated(changes, message):
         validated(SurveySettings, changes, "config.yaml, section survey")
 
 
+@pytest.mark.usefixtures("java")
 def test_a_lens_list_without_positions_is_refused(root, tmp_path):
     shutil.copytree(root / "sweep", tmp_path / "survey" / "sweep")
     (tmp_path / "survey" / "lenses.csv").write_text("name,grading\nDESI-1,probable\n")
@@ -248,6 +251,7 @@ def test_a_lens_list_without_positions_is_refused(root, tmp_path):
         )
 
 
+@pytest.mark.usefixtures("java")
 def test_the_preset_real_ends_with_shards(survey_data, tmp_path, monkeypatch):
     """Five lens candidates and the hosts come through; three catalogues are refused with the
     missing columns named."""

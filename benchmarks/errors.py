@@ -1,0 +1,131 @@
+"""Does the renderer know how wrong it is, far outside of the priors?
+
+    python -m benchmarks.errors --cache runs/truth
+
+Random scenes over pixel scales from 0.03" to 0.4", PSFs of 1.5 to 9 pixels FWHM, Einstein radii
+from 0.1" to 6", Sersic indices from 0.4 to 8, with one or two lenses and sources, rings and sources
+on caustics (domain.py): the true errors at tolerance 1e-3 beside those that `render(...,
+with_error=True)` states. Writes benchmarks/results/errors.json and the table of docs/rendering.md.
+The truth takes some two seconds a scene; `python -m benchmarks.domain` makes it on all cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import textwrap
+from collections import defaultdict
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from rich.progress import track
+
+import lensjax as lj
+from benchmarks.domain import KINDS, Drawn, draw, truth
+from benchmarks.render import HERE, into_docs, machine
+
+TOLERANCE = 1e-3
+WIDEST = 9.0
+"""Pixels: the light that a wider PSF scatters into the stamp from outside is not seen."""
+
+
+def as_scene(drawn: Drawn) -> lj.Scene:
+    """The scene in single precision, one band."""
+    lens = [
+        lj.SIE(theta_e, *shape) if slope == 2.0 else lj.EPL(theta_e, slope, *shape)
+        for theta_e, slope, *shape in drawn.lens
+    ]
+    source = tuple(lj.Sersic(np.array([flux]), *shape) for flux, *shape in drawn.source)
+    scene = lj.Scene((*lens, lj.Shear(*drawn.shear)), source)
+    return jax.tree.map(lambda leaf: np.asarray(leaf, np.float32), scene)
+
+
+def alike(count: int) -> list[list[tuple[int, Drawn, lj.Scene]]]:
+    """Scenes that one compiled function renders: of the same profiles, on the same pixels."""
+    found = defaultdict(list)
+    for number in range(count):
+        drawn = draw(number)
+        if drawn.fwhm < WIDEST * drawn.scale:
+            scene = as_scene(drawn)
+            found[drawn.scale, jax.tree.structure(scene)].append((number, drawn, scene))
+    return list(found.values())
+
+
+def measured(count: int, cache: Path) -> list[dict]:
+    """Of every scene the true errors and the stated ones, over the peak and over the flux."""
+    rows = []
+    for items in track(alike(count), description="scenes"):
+        grid = items[0][1].grid
+
+        def one(item, grid=grid):
+            scene, fwhm = item
+            image, error = lj.render(scene, grid, lj.Gaussian(fwhm), TOLERANCE, with_error=True)
+            return image[..., 0], jnp.max(error.pixel), error.flux[0]
+
+        scenes = jax.tree.map(lambda *v: jnp.stack(v), *(scene for *_, scene in items))
+        widths = jnp.asarray([d.fwhm for _, d, _ in items], jnp.float32)
+        found = jax.jit(lambda *items, one=one: jax.lax.map(one, items))(scenes, widths)
+        for (number, drawn, _), image, pixel, flux in zip(items, *map(np.asarray, found)):
+            true = truth(number, cache)[0]
+            rows.append(
+                {
+                    "number": number,
+                    "kind": drawn.kind,
+                    "scale": drawn.scale,
+                    "pixel": float(np.abs(image - true).max() / true.max()),
+                    "flux": float(abs(image.sum(dtype=float) / true.sum() - 1)),
+                    "stated_pixel": float(pixel / true.max()),
+                    "stated_flux": float(flux / true.sum()),
+                }
+            )
+    return rows
+
+
+def table(rows: list[dict]) -> list[str]:
+    """By kind of scene."""
+    lines = [
+        f"{len(rows)} scenes, tolerance {TOLERANCE}, errors of a pixel over the peak.",
+        "",
+        "| scenes | median / 90 % / worst | within the tolerance | below the stated error | "
+        "of those above the tolerance, told |",
+        "|---|---|---|---|---|",
+    ]
+    for kind in (*KINDS, "all"):
+        own = [r for r in rows if kind in (r["kind"], "all")]
+        if not own:
+            continue
+        e, stated = (np.array([r[k] for r in own]) for k in ("pixel", "stated_pixel"))
+        three = " / ".join(f"{v:.1e}" for v in (np.median(e), np.quantile(e, 0.9), e.max()))
+        bad = e > TOLERANCE
+        lines.append(
+            f"| {kind} ({len(own)}) | {three} | {100 * np.mean(~bad):.0f} % | "
+            f"{100 * np.mean(e < stated):.0f} % | {100 * np.mean(stated[bad] > TOLERANCE):.0f} % |"
+        )
+    e, stated = (np.array([r[k] for r in rows]) for k in ("pixel", "stated_pixel"))
+    f, said = (np.array([r[k] for r in rows]) for k in ("flux", "stated_flux"))
+    said_of_all = (
+        f"Total flux: {100 * np.mean(f < said):.0f} % are below the stated error. The stated error "
+        f"of a pixel is {np.median(stated / e):.0f} times the true one at the median, and of the "
+        "images that are within the tolerance "
+        f"{100 * np.mean(stated[e < TOLERANCE] > TOLERANCE):.0f} % are said not to be."
+    )
+    return [*lines, "", *textwrap.wrap(said_of_all, 100)]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--scenes", type=int, default=2000, help="numbers of domain.py to look at")
+    parser.add_argument("--cache", type=Path, default=Path("runs/truth"))
+    args = parser.parse_args()
+    rows = measured(args.scenes, args.cache)
+    result = {"machine": machine(), "tolerance": TOLERANCE, "scenes": rows}
+    (HERE / "results" / "errors.json").write_text(json.dumps(result, indent=1) + "\n")
+    into_docs("errors", table(rows))
+
+
+if __name__ == "__main__":
+    main()
