@@ -68,6 +68,7 @@ if TYPE_CHECKING:
     from lensjax.photometry import nanomaggies as nanomaggies
     from lensjax.photometry import psfdepth_from_m5 as psfdepth_from_m5
     from lensjax.pixelflux import pixel_flux as pixel_flux
+    from lensjax.plans import Bounds as Bounds
     from lensjax.points import lensed_point as lensed_point
     from lensjax.points import point_sources as point_sources
     from lensjax.prior import prior_from as prior_from
@@ -82,7 +83,18 @@ if TYPE_CHECKING:
     from lensjax.unconstrained import unconstrain as unconstrain
 
 _HOMES = (
-    *("component", "errors", "grid", "mass", "light", "scene", "psf", "psfex", "rendering"),
+    *(
+        "component",
+        "errors",
+        "grid",
+        "mass",
+        "light",
+        "scene",
+        "psf",
+        "psfex",
+        "plans",
+        "rendering",
+    ),
     *("prior", "injection", "noise", "photometry", "checks", "cosmology", "coolest"),
     *("images", "points", "critical", "likelihood", "unconstrained", "pixelflux", "inturn"),
 )

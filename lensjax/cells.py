@@ -39,6 +39,7 @@ from lensjax.mass import Mass, trace
 from lensjax.placing import Looked, look, moments
 from lensjax.plans import Plan
 from lensjax.spreading import (
+    AT_CENTRE,
     BLOCK_RULE,
     Rule,
     deposit,
@@ -119,23 +120,46 @@ def _refined(
     table = jnp.stack([x, y, scale * one, jnp.arange(size, dtype=x.dtype), one, 0 * one])
     table = jnp.pad(table, ((0, 0), (0, plan.rounds * step)))
 
-    def turn(table: Array, start: Array) -> tuple[Array, Looked]:
-        """Looks at the pixels that stand there, and once these are through at the parts of the
-        neediest cells: one loop for both, because it is compiled once."""
+    def split_neediest(table: Array, wanted: Any) -> tuple[Array, Array]:
+        """Takes the neediest cells out of the table, and returns their parts."""
         chosen = largest(table[-1], plan.split)
         x, y, side, slot, _, need = table[:, chosen]
-        some = ((need > 0) & (start >= size)).astype(x.dtype)
+        some = ((need > 0) & wanted).astype(x.dtype)
         table = table.at[-2:, chosen].multiply(1 - some)
         x, y = _parts(x, y, side, SPLIT)
-        split = jnp.stack([x, y, *(jnp.tile(v, parts) for v in (side / SPLIT, slot, some))])
-        given = lax.dynamic_slice(table, (0, start), (5, step))
-        cells = jnp.where(start < size, given, split)
-        found = look(*lensed, foci, (cells[0], cells[1], cells[2]), plan.rule)
-        new = jnp.concatenate([cells, (found.need * cells[4])[None]])
-        return lax.dynamic_update_slice(table, new, (0, start)), found
+        rest = (jnp.tile(v, parts) for v in (side / SPLIT, slot, some))
+        return table, jnp.stack([x, y, *rest])
 
-    table, found = lax.scan(turn, table, jnp.arange(0, table.shape[1], step))
-    looked = jax.tree.map(lambda v: jnp.moveaxis(v, 0, -2).reshape(*v.shape[1:-1], -1), found)
+    def looked_at(cells: Array) -> tuple[Array, Looked]:
+        found = look(*lensed, foci, (cells[0], cells[1], cells[2]), plan.rule)
+        return jnp.concatenate([cells, (found.need * cells[4])[None]]), found
+
+    def in_a_loop(table: Array) -> tuple[Array, Looked]:
+        """One loop for the pixels and for the parts of cells, because it is compiled once."""
+
+        def turn(table: Array, start: Array) -> tuple[Array, Looked]:
+            table, divided = split_neediest(table, start >= size)
+            given = lax.dynamic_slice(table, (0, start), (5, step))
+            new, found = looked_at(jnp.where(start < size, given, divided))
+            return lax.dynamic_update_slice(table, new, (0, start)), found
+
+        table, found = lax.scan(turn, table, jnp.arange(0, table.shape[1], step))
+        return table, jax.tree.map(
+            lambda v: jnp.moveaxis(v, 0, -2).reshape(*v.shape[1:-1], -1), found
+        )
+
+    def one_by_one(table: Array) -> tuple[Array, Looked]:
+        """All pixels at once, and no loop: a graphics card waits between the turns of one."""
+        new, found = looked_at(table[:5, :size])
+        table, each = table.at[:, :size].set(new), [found]
+        for start in range(size, table.shape[1], step):
+            table, divided = split_neediest(table, True)
+            new, found = looked_at(divided)
+            table = table.at[:, start : start + step].set(new)
+            each.append(found)
+        return table, jax.tree.map(lambda *v: jnp.concatenate(v, -1), *each)
+
+    table, looked = lax.platform_dependent(table, cpu=in_a_loop, default=one_by_one)
     pool = Pool(replace(looked, need=table[-1]), table[3].astype(int), table[4])
     if not plan.polished:
         return [pool]
@@ -226,7 +250,7 @@ def uniform(lensed: Lensed, field: Field, count: int) -> Float[Array, "M M"]:
     total, _ = lax.scan(
         add, jnp.zeros_like(x), jnp.asarray(np.stack([rule.x, rule.y], 1) * grid.scale, dtype)
     )
-    return spread(total) * (grid.pixel_area / count**2)
+    return spread(total, AT_CENTRE) * (grid.pixel_area / count**2)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from lensjax.field import Field
 from lensjax.grid import PixelGrid
 from lensjax.light.base import TINY
 from lensjax.plans import TOLERANCES, Bounds, fields, plan, tolerance
-from lensjax.psf import PSF, Gaussian, Moffat, convolve, everywhere
+from lensjax.psf import PSF, Gaussian, Moffat, beyond_pixels, convolve, everywhere
 from lensjax.scene import Scene
 
 
@@ -132,9 +132,9 @@ def _warn(relative: Float[Array, " B"], tol: Any) -> None:
 
 OF_PIXEL, OF_FLUX, FLOOR = 0.2, 0.3, 1e-4
 """What makes 95 % of the true errors smaller than the stated ones, over the scenes of
-benchmarks/accuracy.py. OF_PIXEL and OF_FLUX multiply what the cells say; that of the flux is larger,
-because cells that miss the same light are wrong in the same direction. FLOOR is a share of the peak
-and of the flux, for what no cell knows."""
+benchmarks/accuracy.py. OF_PIXEL and OF_FLUX multiply what the cells say; that of the flux is
+larger, because cells that miss the same light are wrong in the same direction. FLOOR is a share of
+the peak and of the flux, for what no cell knows."""
 
 
 @partial(jax.jit, static_argnames=("sampling", "with_error"))
@@ -178,10 +178,12 @@ def _image(
 def _error(
     image: Float[Array, "N N B"], squares: Float[Array, "N N B"], psf: PSF, field: Field
 ) -> RenderError:
-    """What cells may have missed. squares: errors of the cells, squared, behind the PSF. The square
-    of a PSF is at most the PSF times its peak."""
+    """What cells may have missed, and what the field's pixels cannot hold of the PSF. squares:
+    errors of the cells, squared, behind the PSF. The square of a PSF is at most the PSF times its
+    peak."""
     sharpest = jnp.max(psf.stamp(field.stamp), (0, 1))
     peak, total = jnp.max(image, (0, 1)), jnp.sum(image, (0, 1))
-    pixel = OF_PIXEL * jnp.sqrt(sharpest * squares) + FLOOR * peak
+    unseen = beyond_pixels(psf, field.grid) + FLOOR
+    pixel = OF_PIXEL * jnp.sqrt(sharpest * squares) + unseen * peak
     flux = OF_FLUX * jnp.sqrt(jnp.sum(squares, (0, 1))) + FLOOR * total
     return lax.stop_gradient(RenderError(pixel, flux))

@@ -160,9 +160,16 @@ def on_pixels(rays: Float[Array, "5 A A"]) -> Float[Array, "P P"]:
     return mixed(rays)
 
 
-def spread(image: Float[Array, "P P"]) -> Float[Array, "M M"]:
-    """B-spline coefficients of points at pixel centres."""
-    w = spline(np.zeros(1))[0].tolist()
+AT_CENTRE = np.zeros(1)
+
+EVENLY = np.array([-1, 1]) / np.sqrt(12)
+"""Where the light of a pixel is put along each axis (pixels from its centre): these two places have
+the second moment of light that is even over the pixel."""
+
+
+def spread(image: Float[Array, "P P"], places: np.ndarray = EVENLY) -> Float[Array, "M M"]:
+    """B-spline coefficients of the light of pixels, which stands in equal parts at `places`."""
+    w = spline(places).mean(0).tolist()
     side = image.shape[0] + 2 * HALF
     image = apart(lambda i: jnp.pad(i, 2 * HALF), image)
     image = apart(lambda i: sum(w[k] * i[k : k + side] for k in range(SPLINE)), image)

@@ -8,6 +8,7 @@ come back in a table, the stamps go out first and the audit stops until the tabl
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -56,7 +57,8 @@ class Campaign:
     a Gaussian. batch: injections made together; the last batch of a chunk is padded. extinction:
     whether dust dims arcs. stamp_files: format in which stamps go out. more: other finders that
     score the same stamps, by name. kernel_side: of PSF kernels, pixels; 0: of the largest.
-    correlation: of the noise, see `noise_correlation`; None: measured."""
+    correlation: of the noise, see `noise_correlation`; None: measured. bounds: see `holds`; None:
+    of this plan."""
 
     plan: Sequence[Chunk]
     hosts: Hosts
@@ -71,6 +73,7 @@ class Campaign:
     more: Mapping[str, Finder] = field(default_factory=dict)
     kernel_side: int = 0
     correlation: Any = None
+    bounds: lj.Bounds | None = None
 
     @property
     def survey(self) -> Survey:
@@ -88,7 +91,22 @@ class Campaign:
         ring = self.survey.radii.arc
         band, gain = self.survey.place, self.gain or None
         noise = self.noise_correlation if chunk.degrade else None
-        return Experiment(self.prior, pixels, band, ring, chunk.degrade, noise, gain)
+        return Experiment(self.prior, pixels, band, ring, chunk.degrade, noise, gain, self.holds)
+
+    @cached_property
+    def holds(self) -> lj.Bounds:
+        """What holds for all scenes and PSFs of the plan, rounded outwards, so that plans that are
+        much alike share compiled functions."""
+        if self.bounds is not None:
+            return self.bounds
+        names = [name for block in self.prior.blocks if (name := block.flat("theta_e"))]
+        held = names and all(name in chunk.drawn for chunk in self.plan for name in names)
+        whole = sum(max(c.drawn[n].max(initial=0) for c in self.plan) for n in names) if held else 6
+        widths = [self.conditions(c, np.arange(len(c)))[0] for c in self.plan if len(c)]
+        low, high = np.min([w.min() for w in widths]), np.max([w.max() for w in widths])
+        known = self.hosts.kernels is None and np.isfinite([low, high]).all() and low > 0.1
+        fwhm = (math.floor(10 * low) / 10, math.ceil(2 * high) / 2) if known else None
+        return lj.Bounds(3.0 * max(math.ceil(whole / 3), 1), fwhm)
 
     @cached_property
     def exchange(self) -> Exchange | None:

@@ -74,7 +74,8 @@ class Experiment:
     reference band. ring: inner and outer radius in which arcs are measured, arcsec. degrade:
     whether hosts are brought to the target PSF and depth. correlation: of the survey's noise
     between neighbouring pixels, for degraded hosts (`noisepower.correlation`). gain: electrons per
-    nanomaggy of the arc's Poisson noise, or None."""
+    nanomaggy of the arc's Poisson noise, or None. bounds: of scenes and PSFs, see
+    `lensjax.render`."""
 
     prior: Prior
     pixels: lj.PixelGrid
@@ -83,6 +84,7 @@ class Experiment:
     degrade: bool = field(default=False, metadata={"static": True})
     correlation: Float[Array, "l l c"] | None = None
     gain: Float[Array, ""] | float | None = None
+    bounds: lj.Bounds = field(default=lj.Bounds(), metadata={"static": True})
 
     def draw(self, batch: Batch, nudge: Nudge) -> tuple[dict[str, Array], lj.Scene]:
         """Parameters (b,) and scenes (leaves (b, ...)), the same whatever else is in the batch."""
@@ -151,11 +153,12 @@ class Experiment:
         host, psf = self.hosts(batch), widened(batch.psf, nudge.log_psf)
         dimming = batch.dimming[:, None, None, :]
         lit = replace(scenes, lens_light=())
-        arc = dimming * lj.in_turn(lambda s, p: lj.render(s, self.pixels, p))(lit, psf)
+        image = lj.in_turn(lambda s, p: lj.render(s, self.pixels, p, bounds=self.bounds))
+        arc = dimming * image(lit, psf)
         added = arc
         if scenes.lens_light:
             glow = lj.Scene(source=scenes.lens_light)
-            added = arc + dimming * lj.in_turn(lambda s, p: lj.render(s, self.pixels, p))(glow, psf)
+            added = arc + dimming * image(glow, psf)
         if self.gain is not None:
             stamp = jax.vmap(lambda k, h, a: lj.inject(h, a, gain=self.gain, key=key_of(k, 2)))(
                 batch.key, host, added

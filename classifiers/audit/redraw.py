@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Float
 from pydantic import ValidationError
 
+import lensjax as lj
 from classifiers.audit.axes import Axis, Grid, Site
 from classifiers.audit.campaign import OF_THE_HOST, Campaign, described
 from classifiers.audit.density import proposed
@@ -59,9 +60,16 @@ def recipe(s: AuditSettings, campaign: Campaign, grid: Grid) -> dict[str, Any]:
         "survey": plain(survey),
         "kernel_side": 0 if campaign.hosts.kernels is None else campaign.kernel_size,
         "correlation": campaign.noise_correlation.tolist() if s.mode == "degraded" else None,
+        "bounds": asdict(campaign.holds),
         "axes": [asdict(axis) for axis in grid.axes],
         "versions": versions(),
     }
+
+
+def bounds_of(kept: Mapping[str, Any]) -> lj.Bounds:
+    """What `recipe` keeps of the bounds of scenes and PSFs."""
+    fwhm = kept["fwhm"]
+    return lj.Bounds(kept["theta_e"], None if fwhm is None else (fwhm[0], fwhm[1]))
 
 
 def versions() -> dict[str, str]:
@@ -104,6 +112,7 @@ def redraw(injections: InjectionSet, row: int, out: Path) -> Redrawn:
         own = table.iloc[part]
         hosts, size = hosts_of(own, survey), int(settings["batch"])
         chunk = chunk_of(own, axes, settings["mode"] == "degraded")
+        bounds = bounds_of(about["bounds"])
     except (KeyError, TypeError, ValidationError) as error:
         raise InputError(
             f"the set does not hold all that redrawing needs ({error}); it was made by another "
@@ -121,6 +130,7 @@ def redraw(injections: InjectionSet, row: int, out: Path) -> Redrawn:
         settings["extinction"],
         kernel_side=about["kernel_side"],
         correlation=about["correlation"],
+        bounds=bounds,
     )
     number, slot = divmod(int(np.searchsorted(part, row)), size)
     rows = np.arange(number * size, min((number + 1) * size, len(chunk)))
