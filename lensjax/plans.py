@@ -103,7 +103,7 @@ def plan(tol: float, field: Field, bounds: Bounds, cusped: bool) -> Plan:
         pixels=4 * split * math.ceil((24 + per_pixel * ring) / (4 * split)),
         rounds=rounds + 2 if cusped else rounds,
         split=split,
-        rule=(6, 8) if cusped else (4, 6),
+        rule=(6, 12) if cusped else (4, 6),
         polished=16 if cusped else 0,
         polish=(16, 24),
     )
