@@ -19,7 +19,10 @@ def drawn(sides, batch=3, inputs=5, outputs=7):
     ) ** 0.5
 
 
-@pytest.mark.parametrize("sides", [(4, 4), (7, 7), (13, 6), (3, 9), (1, 1)])
+REPEATED = [pytest.param(sides, marks=pytest.mark.stress) for sides in ((7, 7), (3, 9))]
+
+
+@pytest.mark.parametrize("sides", [(4, 4), (13, 6), (1, 1), *REPEATED])
 @pytest.mark.parametrize(
     "pads",
     [

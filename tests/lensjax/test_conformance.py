@@ -2,11 +2,13 @@
 a limit."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import quick_compilation
 
 PRESETS = ("raw_notes", "arclike")
 
@@ -20,6 +22,7 @@ def found(tmp_path_factory):
         check=True,
         timeout=1200,
         cwd=Path(__file__).resolve().parents[2],
+        env={**os.environ, "XLA_FLAGS": quick_compilation.FLAGS},
     )
     return json.loads(out.read_text())
 
