@@ -132,7 +132,7 @@ def _warn(relative: Float[Array, " B"], tol: Any) -> None:
 
 OF_PIXEL, OF_FLUX, FLOOR = 0.2, 0.3, 1e-4
 """What makes 95 % of the true errors smaller than the stated ones, over the scenes of
-benchmarks/accuracy.py. OF_PIXEL and OF_FLUX multiply what the cells say; that of the flux is
+benchmarks/errors.py. OF_PIXEL and OF_FLUX multiply what the cells say; that of the flux is
 larger, because cells that miss the same light are wrong in the same direction. FLOOR is a share of
 the peak and of the flux, for what no cell knows."""
 
