@@ -33,14 +33,18 @@ class Trunk:
     network: frozen.Frozen | None = None
 
     def features(
-        self, stamps: Float[np.ndarray, "n h w c"], ids: Sequence[Any], batch: int = 256
+        self,
+        stamps: Float[np.ndarray, "n h w c"],
+        ids: Sequence[Any] | np.ndarray,
+        batch: int = 256,
     ) -> Float[np.ndarray, "n f"]:
         """Features of any number of stamps, float64.
 
         Raises InputError, naming stamps, when the trunk fails, answers with another shape than
         (b, f), with numbers that are not finite, or with other features when it is asked again.
         """
-        names, parts = [str(i) for i in ids], []
+        names = [str(i) for i in ids]
+        parts: list[np.ndarray] = []
         for start in range(0, len(stamps), batch):
             part = np.ascontiguousarray(stamps[start : start + batch], np.float32)
             found = self._once(part, names[start : start + batch])
