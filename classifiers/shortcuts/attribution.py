@@ -23,14 +23,16 @@ from data.preprocess import raw_robust
 from data.survey import Survey
 from lensjax.errors import InputError
 
-STEPS = 64
-"""of the midpoint rule"""
+STEPS = (64, 512)
+"""of the midpoint rule: the second where the first leaves more than TOLERANCE"""
+TOLERANCE = 0.01
+"""residual, of the difference of logits (or of 1, where that is larger), of a complete sum"""
 
 Logits = Callable[[Float[Array, "n h w b"]], Float[Array, " n"]]
 
 
 def integrated(
-    logits: Logits, image: Float[Array, "h w b"], steps: int = STEPS
+    logits: Logits, image: Float[Array, "h w b"], steps: int = STEPS[0]
 ) -> Float[Array, "h w b"]:
     """Integrated gradients of an image, from an image of zeros, by the midpoint rule. They are
     exact for a logit that is at most quadratic along the way."""
@@ -59,17 +61,22 @@ def explained(
     stamps: Float[np.ndarray, "n h w b"],
     ids: np.ndarray,
     survey: Survey,
-    steps: int = STEPS,
 ) -> tuple[pd.DataFrame, Float[np.ndarray, "n x y b"]]:
-    """A row for each stamp (id, logit, baseline, sum, residual: what the sum lacks of the
-    difference, core_share and annulus_share of the absolute attributions) and the attributions.
+    """A row for each stamp and the attributions.
+
+    Columns: id, logit, baseline, sum, residual (what the sum lacks of the difference), complete
+    (whether that is within TOLERANCE), core_share and annulus_share of the absolute attributions.
     Raises InputError for a finder that is no network of ours."""
     if not isinstance(finder, Frozen | OwnHead):
         raise InputError(f"finder {finder.name}: has no gradients; use a network of ours")
-    one = jax.jit(lambda finder, stamp: _one(finder, stamp, steps))
+    one = jax.jit(_one, static_argnums=2)
     rows, maps = [], []
     for name, stamp in zip(ids, stamps):
-        found, top, bottom = (np.asarray(v, np.float64) for v in one(finder, stamp))
+        for steps in STEPS:
+            found, top, bottom = (np.asarray(v, np.float64) for v in one(finder, stamp, steps))
+            residual = float(top - bottom - found.sum())
+            if complete := abs(residual) <= TOLERANCE * max(1.0, abs(float(top - bottom))):
+                break
         size = np.abs(found).sum(-1)
         y, x = np.indices(size.shape)
         r = np.hypot(y - (len(y) - 1) / 2, x - (x.shape[1] - 1) / 2) * survey.pixel_scale
@@ -81,7 +88,8 @@ def explained(
                 "logit": float(top),
                 "baseline": float(bottom),
                 "sum": float(found.sum()),
-                "residual": float(top - bottom - found.sum()),
+                "residual": residual,
+                "complete": complete,
                 "core_share": float(size[r < inner].sum() / whole),
                 "annulus_share": float(size[(r >= inner) & (r < outer)].sum() / whole),
             }
