@@ -122,7 +122,7 @@ def _explained(asked: Shortcuts, whole: dict[str, Any]) -> None:
         print(f"shortcuts: {len(rows)} explained as {kind.replace('_', ' ')}{part}")
     if asked.out is not None:
         write_csv(asked.out / "attributions.csv", pd.concat(tables, ignore_index=True))
-        np.savez_compressed(asked.out / "attributions.npz", **maps)
+        np.savez_compressed(asked.out / "attributions.npz", allow_pickle=False, **maps)
 
 
 command: Verb[None] = Verb(
