@@ -106,12 +106,13 @@ def _explained(asked: Shortcuts, whole: dict[str, Any]) -> None:
 
     from classifiers import finders
     from classifiers.shortcuts import attribution
-    from data.files import write_csv
+    from data.files import replacing, write_csv
     from data.survey import of_run
 
     finder = finders.load(asked.finder or "", asked.run)
     score = finders.scored(finder, whole["image"], whole["galaxy_id"]).score
-    tables, maps = [], {}
+    tables: list[pd.DataFrame] = []
+    maps: dict[str, Any] = {}
     picked = attribution.wrong(whole["label"], score, asked.threshold, asked.worst)
     for kind, places in picked.items():
         rows, maps[kind] = attribution.explained(
@@ -122,7 +123,11 @@ def _explained(asked: Shortcuts, whole: dict[str, Any]) -> None:
         print(f"shortcuts: {len(rows)} explained as {kind.replace('_', ' ')}{part}")
     if asked.out is not None:
         write_csv(asked.out / "attributions.csv", pd.concat(tables, ignore_index=True))
-        np.savez_compressed(asked.out / "attributions.npz", allow_pickle=False, **maps)
+        with (
+            replacing(asked.out / "attributions.npz") as temporary,
+            temporary.open("wb") as file,
+        ):
+            np.savez_compressed(file, **maps)
 
 
 command: Verb[None] = Verb(
