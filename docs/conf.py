@@ -29,7 +29,7 @@ myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
 myst_links_external_new_tab = True
 
-# A test runs the notebooks too, without a kernel; `LENSJAX_DOCS_EXECUTE=off` builds without running.
+# A test runs the code of the notebooks too; LENSJAX_DOCS_EXECUTE=off builds without running.
 nb_execution_mode = os.environ.get("LENSJAX_DOCS_EXECUTE", "force")
 nb_execution_timeout = 120
 nb_execution_raise_on_error = True
@@ -40,8 +40,9 @@ autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
 autodoc_typehints_format = "short"
 autodoc_mock_imports = ["torch", "torchvision"]  # an extra that nobody needs for the pages
-# Several packages have a class of one name, and an annotation says the name alone.
-suppress_warnings = ["autodoc.mocked_object", "ref.python"]
+# Several packages have a class of one name, and an annotation says the name alone. The lexer of a
+# notebook is known from its kernel, that is only where it is run.
+suppress_warnings = ["autodoc.mocked_object", "ref.python", "myst-nb.lexer"]
 
 
 def setup(app) -> None:
