@@ -216,4 +216,5 @@ class NoFinder:
     differentiable = False
 
     def logits(self, stamps: Any) -> Any:
+        """Raises NotImplementedError: nothing is scored when an injection is only drawn."""
         raise NotImplementedError
