@@ -49,6 +49,7 @@ from lensjax.spreading import (
     of_points,
     on_pixels,
     spread,
+    without,
 )
 
 _ANYWHERE = 1e3
@@ -189,8 +190,8 @@ def nodes(lensed: Lensed, levels: Levels, field: Field) -> Float[Array, "M M"]:
         found = found.at[:, :, pool.slot].add(moments(cells, value, x, y, scale))
 
     area, across = field.grid.pixel_area, field.across
-    out = spread(on_pixels(_without(blocks, block).reshape(-1, across, across))) * area
-    stencils = of_points(_without(pixels, pixel) * area, _PIXEL_RULE, BLOCK)
+    out = spread(on_pixels(without(blocks, block).reshape(-1, across, across))) * area
+    stencils = of_points(without(pixels, pixel) * area, _PIXEL_RULE, BLOCK)
     out = deposit(out, BLOCK * (block // across), BLOCK * (block % across), stencils)
     return deposit(out, *_pixels(levels, field), of_moments(found))
 
@@ -340,8 +341,3 @@ def _differentiable(
         part.reshape(v.shape) for part, v in zip(jnp.split(values, ends[:-1]), seen)
     )
     return blocks, pixels, placed
-
-
-def _without(rays: Float[Array, "P C"], chosen: Int[Array, " N"]) -> Float[Array, "P C"]:
-    """Brightness at the rays, 0 in the chosen cells."""
-    return rays * jnp.ones_like(rays[0]).at[chosen].set(0.0)

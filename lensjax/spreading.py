@@ -9,7 +9,6 @@ after it is done on one cell a pixel.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import comb
 
 import jax.numpy as jnp
 import numpy as np
@@ -65,11 +64,6 @@ def without(rays: Float[Array, "P C"], chosen: Int[Array, " N"]) -> Float[Array,
     return rays * jnp.ones_like(rays[0]).at[chosen].set(0.0)
 
 
-def mean(rays: Float[Array, "P C"], rule: Rule) -> Float[Array, " C"]:
-    """Mean brightness in the cells."""
-    return sum((w * r for w, r in zip(rule.weight.tolist(), rays)), jnp.zeros_like(rays[0]))
-
-
 def spline(t: np.ndarray) -> np.ndarray:
     """Weights (len(t), SPLINE) of the B-spline on the pixels around one, for points at t (pixels,
     |t| <= 1/2) from its centre."""
@@ -122,23 +116,6 @@ def _product(light: Float[Array, "C K"], w: np.ndarray) -> Float[Array, "K W W"]
     wide = round(w.shape[-1] ** 0.5)
     found = jnp.einsum("ck,cw->kw", light, jnp.asarray(w, light.dtype), precision="highest")
     return found.reshape(-1, wide, wide)
-
-
-_CHILD = np.array(
-    [
-        [[comb(a, k) * o ** (a - k) / 4**k if k <= a else 0.0 for k in range(4)] for a in range(4)]
-        for o in (np.arange(4) + 0.5) / 4 - 0.5
-    ]
-)
-"""How moments of the parts of a cell, a quarter as long, add up to the moments of the cell."""
-
-
-def gathered(parts: Float[Array, "4 4 C"]) -> Float[Array, "4 4 K"]:
-    """Moments of cells from those of their 4 x 4 parts; C = 16 K, in the order (row, column, K)."""
-    child = jnp.asarray(_CHILD, parts.dtype)
-    parts = parts.reshape(4, 4, 4, 4, -1)
-    rows = jnp.einsum("iak,klijn->aljn", child, parts, precision="highest")
-    return jnp.einsum("jbl,aljn->abn", child, rows, precision="highest")
 
 
 def on_pixels(rays: Float[Array, "5 A A"]) -> Float[Array, "P P"]:
