@@ -2,13 +2,11 @@
 a limit."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-import quick_compilation
 
 PRESETS = ("raw_notes", "arclike")
 
@@ -22,7 +20,6 @@ def found(tmp_path_factory):
         check=True,
         timeout=1200,
         cwd=Path(__file__).resolve().parents[2],
-        env={**os.environ, "XLA_FLAGS": quick_compilation.FLAGS},
     )
     return json.loads(out.read_text())
 
