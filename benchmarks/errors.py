@@ -41,22 +41,24 @@ def as_scene(drawn: Drawn) -> lj.Scene:
     return jax.tree.map(lambda leaf: np.asarray(leaf, np.float32), scene)
 
 
-def alike(count: int) -> dict[tuple, list[tuple[int, Drawn, lj.Scene]]]:
-    """Scenes that one compiled function renders: of the same profiles, on the same pixels, with
-    PSFs of the same class."""
+def alike(count: int, scales: list[float]) -> dict[tuple, list[tuple[int, Drawn, lj.Scene]]]:
+    """Scenes (of these pixel scales, if there are any) that one compiled function renders: of the
+    same profiles, on the same pixels, with PSFs of the same class."""
     found = defaultdict(list)
     for number in range(count):
         drawn = draw(number)
+        if scales and drawn.scale not in scales:
+            continue
         scene = as_scene(drawn)
         (pixels,) = fields(lj.Gaussian(drawn.fwhm), drawn.grid, lj.Bounds())
         found[jax.tree.structure(scene), pixels].append((number, drawn, scene))
     return found
 
 
-def measured(count: int, cache: Path) -> list[dict]:
+def measured(count: int, scales: list[float], cache: Path) -> list[dict]:
     """Of every scene the true errors and the stated ones, over the peak and over the flux."""
     rows = []
-    for (_, pixels), items in track(alike(count).items(), description="scenes"):
+    for (_, pixels), items in track(alike(count, scales).items(), description="scenes"):
         widths = np.array([d.fwhm for _, d, _ in items], np.float32)
         bounds = lj.Bounds(fwhm=(float(widths.min()), float(widths.max())))
 
@@ -86,8 +88,10 @@ def measured(count: int, cache: Path) -> list[dict]:
 
 def table(rows: list[dict]) -> list[str]:
     """By kind of scene."""
+    scales = ", ".join(map(str, sorted({r["scale"] for r in rows})))
     lines = [
-        f"{len(rows)} scenes, tolerance {TOLERANCE}, errors of a pixel over the peak.",
+        f"{len(rows)} scenes with pixels of {scales} arcsec, tolerance {TOLERANCE}, errors of a "
+        "pixel over the peak.",
         "",
         "| scenes | median / 99 % / worst | within the tolerance | below the stated error | "
         "of those above the tolerance, told |",
@@ -120,9 +124,10 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--scenes", type=int, default=2000, help="numbers of domain.py to look at")
+    parser.add_argument("--scales", type=float, nargs="*", default=[], help="pixels (arcsec); all")
     parser.add_argument("--cache", type=Path, default=Path("runs/truth"))
     args = parser.parse_args()
-    rows = measured(args.scenes, args.cache)
+    rows = measured(args.scenes, args.scales, args.cache)
     result = {"machine": machine(), "tolerance": TOLERANCE, "scenes": rows}
     (HERE / "results" / "errors.json").write_text(json.dumps(result, indent=1) + "\n")
     into_docs("errors", table(rows))
