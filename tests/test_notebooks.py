@@ -46,7 +46,8 @@ def test_what_others_write_is_written_so_here():
 
 
 def test_the_commands_of_the_tutorial_are_understood():
-    """What they do is tested on the pages of scanning and inspection, which have the same ones."""
+    """Their verbs and the setting exist. Commands like these are run by the tests of the pages of
+    scanning and inspection."""
     from classifiers.chain import resolve
     from lensjax.cli import names
 

@@ -19,6 +19,7 @@ from jaxtyping import Array, Float
 from classifiers import frozen
 from classifiers.finders import trunk as trunks
 from classifiers.finders.description import Description
+from classifiers.finders.outside import Outside
 from data.config import validated
 from data.files import write_json
 from data.survey import Survey
@@ -65,33 +66,6 @@ class OwnHead:
         return logit(self.numbers, self.trunk.features(stamps))
 
 
-@dataclass(frozen=True)
-class OutsideHead:
-    """A head on an ONNX file or a function: no gradients."""
-
-    trunk: trunks.Trunk
-    numbers: Numbers
-    info: dict[str, Any]
-
-    differentiable = False
-
-    @property
-    def name(self) -> str:
-        """Head and trunk."""
-        return str(self.info["model"])
-
-    def logits(self, stamps: Float[np.ndarray, "b h w c"]) -> Float[np.ndarray, " b"]:
-        """Calibrated logits of stamps in nanomaggies. Raises InputError as the trunk does, and when
-        it has another number of features than the head was trained on."""
-        found = self.trunk.features(stamps, range(len(stamps)))
-        if found.shape[1] != len(self.numbers["mean"]):
-            raise InputError(
-                f"trunk {self.trunk.name}: {found.shape[1]} features, and its head was trained on "
-                f"{len(self.numbers['mean'])}; train the head again"
-            )
-        return np.asarray(logit(self.numbers, found))
-
-
 def save(folder: Path, what: Description, home: str, numbers: Numbers, info: Any) -> Path:
     """Writes head.json. home: the folder that the trunk's relative path starts from."""
     from dataclasses import asdict
@@ -121,9 +95,9 @@ def read(folder: Path) -> tuple[Description, Path, Numbers, dict[str, Any]]:
     return what, home, numbers, info
 
 
-def load(folder: Path, out: Path, survey: Survey) -> OwnHead | OutsideHead:
-    """The finder of a folder with head.json. Raises InputError when the trunk's file is not the one
-    that the head was trained on."""
+def load(folder: Path, out: Path, survey: Survey) -> OwnHead | Outside:
+    """The finder of a folder with head.json; on a network of ours it is differentiable. Raises
+    InputError when the trunk's file is not the one that the head was trained on."""
     what, home, numbers, info = read(folder)
     trunk = trunks.load(what, home, out, survey)
     if trunk.info.get("sha256") != info["trunk"].get("sha256"):
@@ -133,6 +107,16 @@ def load(folder: Path, out: Path, survey: Survey) -> OwnHead | OutsideHead:
         )
     info["trained_on"] = str(folder / "trained_on.csv")
     if trunk.network is None:
-        return OutsideHead(trunk, numbers, info)
+
+        def run(stamps: np.ndarray) -> Any:
+            found = trunk.answer(stamps, [str(i) for i in range(len(stamps))])
+            if found.shape[1] != len(numbers["mean"]):
+                raise InputError(
+                    f"trunk {trunk.name}: {found.shape[1]} features, and its head was trained on "
+                    f"{len(numbers['mean'])}; train the head again"
+                )
+            return logit(numbers, found)
+
+        return Outside(str(info["model"]), run, "logit", info=info)
     single = {key: jnp.asarray(value, jnp.float32) for key, value in numbers.items()}
     return OwnHead(trunk.network, single, json.dumps(info, sort_keys=True))

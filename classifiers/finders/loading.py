@@ -42,25 +42,24 @@ def load(text: str, out: str | Path) -> Finder:
 def files(text: str, out: str | Path) -> list[Path]:
     """Files that a finder is made of, apart from the run's own: a step that used it has to be done
     again when one of them changes."""
+    what, folder = described(text)
+    own = text.strip().lower().endswith((".yaml", ".yml"))
+    return [*([Path(text.strip())] if own else []), *_files(what, folder)]
+
+
+def _files(what: Description, folder: Path) -> list[Path]:
     from classifiers import frozen
     from classifiers.finders import head
 
-    what, folder = described(text)
     kind = kind_of(what, folder)
     found: list[Path | None] = []
-    if text.strip().lower().endswith((".yaml", ".yml")):
-        found.append(Path(text.strip()))
-    if kind == "folder" and what.finder and (folder / what.finder / head.HEAD).is_file():
-        trunk, home, _, _ = head.read(folder / what.finder)
-        found += [folder / what.finder / head.HEAD]
-        if kind_of(trunk, home) == "onnx":
-            found.append(home / trunk.finder)
-        elif kind_of(trunk, home) == "function":
-            found.append(function.source(trunk.finder, home))
+    if kind == "folder" and what.finder:
+        own = folder / what.finder
+        if (own / head.HEAD).is_file():
+            trunk, home, _, _ = head.read(own)
+            found += [own / head.HEAD, *_files(trunk, home)]
         else:
-            found += [home / trunk.finder / n for n in (frozen.DESCRIPTION, frozen.NUMBERS)]
-    elif kind == "folder" and what.finder:
-        found += [folder / what.finder / name for name in (frozen.DESCRIPTION, frozen.NUMBERS)]
+            found += [own / name for name in (frozen.DESCRIPTION, frozen.NUMBERS)]
     elif kind == "onnx":
         found.append(folder / what.finder)
     elif kind == "function":

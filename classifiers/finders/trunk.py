@@ -15,8 +15,8 @@ from classifiers import frozen
 from classifiers.finders import function
 from classifiers.finders.description import Description
 from classifiers.finders.loading import kind_of, layout_of, stated
-from classifiers.finders.onnx_session import session
-from classifiers.finders.outside import SAME, Arrays, preparation
+from classifiers.finders.onnx_session import self_contained, session
+from classifiers.finders.outside import SAME, Arrays, answered, arranged, preparation
 from data.files import sha256
 from data.survey import Survey
 from lensjax.errors import InputError, some
@@ -46,10 +46,10 @@ class Trunk:
         names = [str(i) for i in ids]
         parts: list[np.ndarray] = []
         for start in range(0, len(stamps), batch):
-            part = np.ascontiguousarray(stamps[start : start + batch], np.float32)
-            found = self._once(part, names[start : start + batch])
+            part = stamps[start : start + batch]
+            found = self.answer(part, names[start : start + batch])
             if not parts and len(part):
-                again = self._once(part[::-1], names[: len(part)][::-1])
+                again = self.answer(part[::-1], names[: len(part)][::-1])
                 self._same(found, again[::-1], names)
             elif parts and found.shape[1] != parts[0].shape[1]:
                 raise InputError(
@@ -61,16 +61,10 @@ class Trunk:
             raise InputError(f"trunk {self.name}: there are no stamps")
         return np.concatenate(parts)
 
-    def _once(self, stamps: np.ndarray, names: list[str]) -> Float[np.ndarray, "b f"]:
-        try:
-            found = np.asarray(self.run(stamps), np.float64)
-        except InputError:
-            raise
-        except Exception as error:  # whatever code of a user can raise
-            said = " ".join(str(error).split())[:300]
-            raise InputError(
-                f"trunk {self.name}: raised {type(error).__name__}: {said}; on {some(names)}"
-            ) from error
+    def answer(self, stamps: np.ndarray, names: list[str]) -> Float[np.ndarray, "b f"]:
+        """Features of one batch, float64. Raises InputError as `features` does, but for answers
+        that change."""
+        found = np.asarray(answered(self.run, stamps, names, f"trunk {self.name}"), np.float64)
         if found.ndim != 2 or len(found) != len(names) or not found.shape[1]:
             raise InputError(
                 f"trunk {self.name}: answers with shape {found.shape} for {len(names)} stamps; "
@@ -112,46 +106,19 @@ def load(what: Description, folder: Path, out: Path, survey: Survey) -> Trunk:
     info = {"trunk": what.finder, "kind": kind, **prepared, **stated(what, folder)}
     if kind == "onnx":
         path = folder / what.finder
-        inside(path)
+        self_contained(path)
         opened = session(path, what.tensor)
         layout = layout_of(path, opened.shape, len(survey.bands), what.layout)
         return Trunk(
             path.name,
-            _arranged(opened.run, prepare, layout),
+            arranged(opened.run, prepare, layout),
             {**info, "layout": layout, "sha256": sha256(path)},
         )
     source = function.source(what.finder, folder)
     digest = {} if source is None else {"sha256": sha256(source)}
     run = function.load(what.finder, folder)
     layout = what.layout or "nhwc"
-    return Trunk(what.finder, _arranged(run, prepare, layout), {**info, "layout": layout, **digest})
-
-
-def inside(path: Path) -> None:
-    """Raises InputError when an ONNX file keeps numbers in a file outside its own folder."""
-    try:
-        import onnx
-        from onnx.external_data_helper import _get_all_tensors
-    except ImportError:
-        raise InputError(
-            f"trunk {path}: reading ONNX needs onnx; pip install 'lensjax[onnx]'"
-        ) from None
-    if not path.is_file():
-        raise InputError(f"trunk {path}: no such file")
-    try:
-        model = onnx.load(str(path), load_external_data=False)
-    except Exception as error:  # protobuf has its own errors
-        raise InputError(f"trunk {path}: not a readable ONNX file ({error})") from None
-    home = path.parent.resolve()
-    for tensor in _get_all_tensors(model):
-        for entry in tensor.external_data:
-            if entry.key != "location":
-                continue
-            if not (home / entry.value).resolve().is_relative_to(home):
-                raise InputError(
-                    f"trunk {path}: keeps {tensor.name} in {entry.value}, outside its own folder; "
-                    "put the file beside it"
-                )
+    return Trunk(what.finder, arranged(run, prepare, layout), {**info, "layout": layout, **digest})
 
 
 def _network(folder: Path, survey: Survey) -> Trunk:
@@ -167,13 +134,3 @@ def _network(folder: Path, survey: Survey) -> Trunk:
     if "manifest_sha256" in network.info:
         info["manifest_sha256"] = network.info["manifest_sha256"]
     return Trunk(network.name, compiled, info, network)
-
-
-def _arranged(run: Arrays, prepare: Arrays | None, layout: str) -> Arrays:
-    def arranged(stamps: Any) -> Any:
-        found = stamps if prepare is None else prepare(stamps)
-        if layout == "nchw":
-            found = np.ascontiguousarray(np.moveaxis(np.asarray(found), -1, 1))
-        return run(found)
-
-    return arranged

@@ -21,13 +21,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Part:
-    """folder: of the run, and id of the section. main: table that is drawn. caption: of the
-    figure."""
+    """folder: of the run. main: table that is not folded, and drawn where it has values with
+    intervals. caption: of the figure."""
 
     folder: str
     title: str
     main: str
-    caption: str
+    caption: str = ""
+
+    @property
+    def id(self) -> str:
+        """Of the section, and the beginning of its tables' names."""
+        return self.folder.split("/")[0]
 
 
 PARTS = (
@@ -37,10 +42,14 @@ PARTS = (
     Part("channels", "Channels", "overlap", "What share of either list is in both (Jaccard index)"),
     Part("shortcuts", "Shortcuts", "features", "AUC of single numbers, in the direction in which "
          "it is above one half"),
-    Part("candidates", "Candidates", "candidates", "Candidates"),
-    Part("inspection", "Inspection", "graders", "What graders found of the lenses they were shown"),
+    Part("candidates", "Candidates", "candidates"),
+    Part("inspection/results", "Inspection", "rates", "Shares of the objects of known answer that "
+         "graders accepted"),
 )  # fmt: skip
-NAMED = ("finder", "other", "first", "second", "feature", "view", "channel", "grader", "metric")
+NAMED = (
+    *("finder", "other", "first", "second", "feature", "view"),
+    *("who", "rate", "along", "cell", "metric"),
+)
 """Columns that say what a row is of."""
 LONGEST = 20
 """rows of a figure"""
@@ -58,7 +67,7 @@ def section(run: Run) -> list[Section]:
         paths = sorted((run.out / part.folder).glob("*.csv"))
         tables = {path.stem: table for path in paths if (table := _read(path)) is not None}
         if tables:
-            found.append(Section(part.folder, part.title, _blocks(part, tables)))
+            found.append(Section(part.id, part.title, _blocks(part, tables)))
     return found
 
 
@@ -72,7 +81,7 @@ def _blocks(part: Part, tables: dict[str, pd.DataFrame]) -> list[Any]:
     for name, table in tables.items():
         title = f"{part.title}: {name.replace('_', ' ')}"
         plain = re.sub(r"\W", "_", name)
-        blocks.append(Table(f"{part.folder}_{plain}", title, table, folded=name != part.main))
+        blocks.append(Table(f"{part.id}_{plain}", title, table, folded=name != part.main))
     return blocks
 
 
@@ -96,7 +105,7 @@ def _figure(part: Part, table: pd.DataFrame, missing: int) -> tuple[str, str, st
     if missing:
         caption += f" {missing} rows that the data cannot support are not drawn."
     height = 1.2 + 0.25 * len(shown)
-    return part.caption, drawn(f"decisions-{part.folder}", draw, 6.0, height), caption
+    return part.caption, drawn(f"decisions-{part.id}", draw, 6.0, height), caption
 
 
 def _read(path: Path) -> pd.DataFrame | None:

@@ -36,6 +36,7 @@ class Shortcuts:
     worst: int = 8
     """false positives, and false negatives, that are explained"""
     threshold: float = 0.5
+    """score from which a stamp counts as found"""
 
 
 def work(argv: list[str]) -> int:

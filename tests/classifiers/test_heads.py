@@ -14,8 +14,9 @@ from sklearn.metrics import roc_auc_score
 
 from classifiers import exchange, finders, frozen
 from classifiers.evaluation import calibrators
-from classifiers.finders import head, head_training, trunk
+from classifiers.finders import head, head_training, onnx_session, trunk
 from data.loader import load_split
+from data.survey import of_run
 from lensjax.errors import InputError
 
 ENCODER = """
@@ -61,8 +62,9 @@ def test_a_head_learns_is_calibrated_on_validation_and_survives_its_file(run, tm
     scores = finders.scored(found, test["image"])
     assert isinstance(found, finders.Finder) and not found.differentiable
     assert roc_auc_score(test["label"], scores.score) > 0.95
-    numbers = found.numbers | {"slope": 1.0, "intercept": 0.0}
-    raw = head.logit(numbers, found.trunk.features(val["image"], val["galaxy_id"]))
+    what, home, numbers, _ = head.read(tmp_path)
+    features = trunk.load(what, home, run, of_run(run)).features(val["image"], val["galaxy_id"])
+    raw = head.logit(numbers | {"slope": 1.0, "intercept": 0.0}, features)
     wanted = calibrators.fit(val["label"], raw, "platt").numbers
     assert wanted == pytest.approx(info["calibration"]["numbers"], rel=1e-6)
     names = {str(path) for path in finders.files(str(tmp_path), run)}
@@ -123,9 +125,9 @@ def test_onnx_numbers_outside_the_folder_are_refused(tmp_path):
         (tmp_path / "e.onnx").write_bytes(onnx.helper.make_model(graph).SerializeToString())
         if refused:
             with pytest.raises(InputError, match="outside its own folder"):
-                trunk.inside(tmp_path / "e.onnx")
+                onnx_session.self_contained(tmp_path / "e.onnx")
         else:
-            trunk.inside(tmp_path / "e.onnx")
+            onnx_session.self_contained(tmp_path / "e.onnx")
 
 
 def test_a_trunk_that_changed_since_is_refused(run, tmp_path):
