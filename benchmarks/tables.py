@@ -48,6 +48,8 @@ def speed(results: Path = ROOT / "benchmarks" / "results") -> str:
             f"| {name}, one band, 4 × 4 rays a pixel | {rate:,.0f} |"
             for name, rate in sorted(peers.items(), key=lambda p: -p[1])
         ]
+        if "note" in found:
+            lines += ["", found["note"]]
         parts.append("\n".join(lines))
     for path in sorted(results.glob("training-*.json")):
         found = json.loads(path.read_text())

@@ -40,9 +40,6 @@ SUFFIX = ".parquet"
 OF_THE_HOST = ("release", "ra", "dec", "healpix_128", "type", KERNEL, MEASURED_ON, *kernels.PLACE)
 """Columns of the manifest that every injection has as well, where the manifest has them."""
 
-EDGE = 2
-"""Pixels along the edge of a stamp in which light is said to be at the edge."""
-
 MEASURED = 100
 """About so many hosts tell how the noise of neighbouring pixels is correlated."""
 
@@ -404,8 +401,9 @@ def described(found: dict[str, Any], n: int, survey: Survey) -> dict[str, np.nda
     arc's light within 2 pixels of the stamp's edge).
     """
     band, bands = survey.place, survey.bands
-    light = np.asarray(found["arc"], np.float64)
-    arc, unlensed = light.sum((1, 2)), np.asarray(found["flux"], np.float64)
+    arc, unlensed, edge = (
+        np.asarray(found[name], np.float64) for name in ("arc_flux", "flux", "edge_flux")
+    )
     columns: dict[str, Any] = dict(found["drawn"])
     columns["source_mag"] = magnitude(unlensed[:, band])
     for i, (blue, red) in enumerate(pairwise(bands)):
@@ -418,11 +416,10 @@ def described(found: dict[str, Any], n: int, survey: Survey) -> dict[str, np.nda
         columns[f"source_mag_{name}"] = magnitude(unlensed[:, i])
         columns[f"arc_mag_{name}"] = magnitude(np.maximum(arc[:, i], 0.0))
         columns[f"snr_{name}"] = found["band_snr"][:, i]
-    within = light[:, EDGE:-EDGE, EDGE:-EDGE].sum((1, 2, 3))
     flags = {
         "flag_invalid": ~np.asarray(found["valid"]),
         "flag_missing": np.asarray(found["missing"]),
-        "flag_edge": within < 0.99 * light.sum((1, 2, 3)),
+        "flag_edge": edge.sum(1) > 0.01 * arc.sum(1),
     }
     measured = {name: np.asarray(value, np.float64)[:n] for name, value in columns.items()}
     return measured | {name: value[:n] for name, value in flags.items()}

@@ -25,6 +25,9 @@ from lensjax.prior import Distribution, Prior
 SLACK = 1e-6
 """pixels by which a ring is widened, so that rounding does not move a pixel across its edge"""
 
+EDGE = 2
+"""Pixels along the edge of a stamp in which light is said to be at the edge."""
+
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
@@ -144,7 +147,8 @@ class Experiment:
         drawn: parameters of the prior. flux (b, B): of the unlensed source, nanomaggies. host, arc
         and stamp (b, H, W, B): before injection, the lensed source alone, and both (with the
         lens's own light, where the prior has any). added (b, H, W, B): what the host gets, before
-        photon noise. arc_snr (b,): in the reference band within the
+        photon noise. arc_flux (b, B): of the arc, nanomaggies; edge_flux (b, B): the part of it
+        within EDGE pixels of the stamp's edge. arc_snr (b,): in the reference band within the
         survey's ring (`lensjax.arc_snr`). snr (b,): of the matched filter sqrt(sum(arc^2/sigma^2))
         over all pixels and bands against sky noise; band_snr (b, B): of each band. valid (b,):
         whether scene and PSF are in their domain; missing (b,): see `missing`.
@@ -168,6 +172,8 @@ class Experiment:
         sigma = jax.vmap(lambda depth, p: lj.pixel_sigma(depth, p, self.pixels))(
             batch.target_psfdepth, batch.psf
         )
+        border = np.ones((self.pixels.size, self.pixels.size, 1), np.float32)
+        border[EDGE:-EDGE, EDGE:-EDGE] = 0.0
         band_snr = jnp.sqrt(jnp.sum((arc / sigma[:, None, None, :]) ** 2, axis=(1, 2)))
         return {
             "drawn": drawn,
@@ -178,6 +184,8 @@ class Experiment:
             "arc": arc,
             "added": added,
             "stamp": stamp,
+            "arc_flux": jnp.sum(arc, axis=(1, 2)),
+            "edge_flux": jnp.sum(arc * border, axis=(1, 2)),
             "arc_snr": self.arc_snr(arc, sigma),
             "band_snr": band_snr,
             "snr": jnp.sqrt(jnp.sum(band_snr**2, axis=1)),
