@@ -1,0 +1,328 @@
+"""A file in an object store or on a web server, with the part of `pathlib.Path` that readers use.
+
+    root = place("s3://bucket/survey")            # a Path for a path, a Remote for an address
+    part = (root / "sweep/a.fits").bytes(2880, 5760)
+
+Addresses are s3:// (s3a:// is the same), https:// and http://. Credentials are those that the
+environment gives to every program that uses S3: AWS_* variables, ~/.aws, or the machine's role. An
+address that holds some is refused, and the message does not repeat it. FSSPEC_S3_ANON=true reads
+public buckets without any, AWS_ENDPOINT_URL_S3 names another server.
+
+A request that the store turned away because it is busy, or that the network lost, is made again,
+ATTEMPTS times in all. Before each one a random time up to twice the last limit is waited ("full
+jitter", so that tasks that were turned away together do not come back together). Then, and for what
+no repetition cures, there is a StoreError. This is an OSError: the file may be whole, so that it is
+never listed as a bad one.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import random
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+from typing import Any, TypeVar
+
+from lensjax.errors import InputError, said
+
+T = TypeVar("T")
+SCHEMES = ("s3", "s3a", "https", "http")
+ATTEMPTS = 6
+FIRST_WAIT, LONGEST_WAIT = 0.2, 20.0
+"""seconds"""
+PIECE = 16 * 2**20
+"""bytes that are asked for at once"""
+TOGETHER = 4
+"""requests of one task at a time"""
+BUFFER = 1 << 16
+"""bytes that are read ahead where a file is read from its beginning, as headers are"""
+_EXPIRED = ("ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "RequestExpired")
+_UNKNOWN = ("InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "UnrecognizedClient")
+_NO_CREDENTIALS = ("NoCredentialsError", "PartialCredentialsError", "TokenRetrievalError")
+_NO_SESSION = ("UnauthorizedSSOTokenError", "SSOTokenLoadError", "CredentialRetrievalError")
+_BUSY = (
+    *("SlowDown", "Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequests"),
+    *("ServiceUnavailable", "InternalError", "RequestTimeout", "503", "500", "502", "504", "429"),
+)
+_LOST = (
+    *("EndpointConnectionError", "ConnectTimeoutError", "ReadTimeoutError", "HTTPClientError"),
+    *("ConnectionClosedError", "IncompleteRead", "ResponseStreamingError", "ClientError"),
+    *("ClientConnectorError", "ServerDisconnectedError", "ClientPayloadError", "TimeoutError"),
+    *("ClientOSError", "ConnectionResetError", "FSTimeoutError", "ServerTimeoutError"),
+)
+
+
+class StoreError(OSError):
+    """A store that did not give, or take, what was asked. The message names the address and what to
+    do."""
+
+    def __init__(self, address: str, text: str):
+        super().__init__(errno.EIO, text, address)
+
+
+@dataclass(frozen=True)
+class Stat:
+    """Size in bytes of a file, and the store's mark of its content, or the time of its change."""
+
+    st_size: int
+    mark: str
+
+
+@dataclass(frozen=True, order=True)
+class Remote:
+    """A file or folder of a store. url: without a slash at its end."""
+
+    url: str
+
+    def __str__(self) -> str:
+        return self.url
+
+    def __truediv__(self, below: object) -> Remote:
+        text = str(below).strip("/")
+        return Remote(f"{self.url}/{text}") if text not in ("", ".") else self
+
+    @property
+    def name(self) -> str:
+        return self.url.rpartition("/")[2]
+
+    @property
+    def suffix(self) -> str:
+        return PurePosixPath(self.name).suffix
+
+    @property
+    def parent(self) -> Remote:
+        return Remote(self.url.rpartition("/")[0])
+
+    @property
+    def scheme(self) -> str:
+        return self.url.partition("://")[0]
+
+    def absolute(self) -> Remote:
+        return self
+
+    def relative_to(self, root: object) -> PurePosixPath:
+        """The way from a folder above. Raises ValueError where it is not above."""
+        if not self.url.startswith(f"{root}/"):
+            raise ValueError(f"{self.url} is not below {root}")
+        return PurePosixPath(self.url[len(str(root)) + 1 :])
+
+    def stat(self) -> Stat:
+        """Raises FileNotFoundError where nothing is there, StoreError for another trouble."""
+        facts = self._ask(lambda store, key: store.info(key))
+        mark = facts.get("ETag") or facts.get("mtime") or facts.get("LastModified") or ""
+        return Stat(int(facts.get("size") or 0), str(mark).strip('"'))
+
+    def is_file(self) -> bool:
+        try:
+            return bool(self._ask(lambda store, key: store.info(key))["type"] == "file")
+        except FileNotFoundError:
+            return False
+
+    def is_dir(self) -> bool:
+        """Whether something lies below. A web server is not asked."""
+        if self.scheme.startswith("http"):
+            return True
+        try:
+            return bool(self._ask(lambda store, key: store.ls(key, detail=False)))
+        except FileNotFoundError:
+            return False
+
+    def glob(self, pattern: str) -> list[Remote]:
+        """Files below that match, sorted. A web server has to show a list of its folder."""
+        ask = (self / pattern)._ask
+        found = ask(lambda store, key: [store.unstrip_protocol(p) for p in store.glob(key)])
+        return sorted(Remote(url) for url in found)
+
+    def bytes(self, start: int, stop: int) -> bytearray:
+        """The bytes from offset start to stop, a few requests at a time. Raises FileNotFoundError
+        and StoreError."""
+        out = bytearray(stop - start)
+
+        def piece(at: int) -> None:
+            end = min(at + PIECE, stop)
+            found = self._ask(lambda store, key: store.cat_file(key, start=at, end=end))
+            if len(found) != end - at:
+                raise StoreError(
+                    self.url,
+                    f"gave {len(found):,} bytes where {end - at:,} were asked for; the file "
+                    "changed, or its server does not give parts of files",
+                )
+            out[at - start : end - start] = found
+
+        begins = range(start, stop, PIECE)
+        if len(begins) == 1:
+            piece(start)
+        elif begins:
+            with ThreadPoolExecutor(TOGETHER) as pool:
+                list(pool.map(piece, begins))
+        return out
+
+    def open(self) -> io.BufferedReader:
+        """The file for reading from anywhere in it."""
+        return io.BufferedReader(_Raw(self), BUFFER)
+
+    @contextmanager
+    def copied(self) -> Iterator[Path]:
+        """A copy on disk, for readers of whole files, which is removed at the end. An InputError of
+        the block then names the file in the store. Raises FileNotFoundError and StoreError."""
+        with tempfile.TemporaryDirectory(prefix="lensjax-") as folder:
+            local, size = Path(folder) / self.name, self.stat().st_size
+            with open(local, "wb") as handle:
+                for at in range(0, size, PIECE * TOGETHER):
+                    handle.write(self.bytes(at, min(at + PIECE * TOGETHER, size)))
+            try:
+                yield local
+            except InputError as error:
+                raise InputError(str(error).replace(str(local), self.url)) from None
+
+    def put(self, source: Path) -> None:
+        """Stores a file under this address, whole or not at all. Raises StoreError."""
+        if self.scheme != "s3":
+            raise InputError(f"{self.url}: files can be stored in s3:// only")
+        self._ask(lambda store, key: store.put_file(str(source), key))
+
+    def sizes(self) -> dict[str, int]:
+        """Every file below, by its path from here, with its size."""
+        try:
+            found = self._ask(lambda store, key: store.find(key, detail=True))
+        except FileNotFoundError:
+            return {}
+        start = len(self.url.partition("://")[2]) + 1
+        return {path[start:]: int(facts["size"]) for path, facts in found.items()}
+
+    def _ask(self, request: Callable[[Any, str], T]) -> T:
+        """A request to the store, repeated as the top of this module says."""
+        began, limit = time.monotonic(), FIRST_WAIT
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                return request(_store(self.scheme), self.url)
+            except Exception as error:  # each library has its own kinds
+                code = _code(error)
+                if isinstance(error, FileNotFoundError) and code != "NoSuchBucket":
+                    raise FileNotFoundError(errno.ENOENT, "no such file", self.url) from None
+                if code not in (*_BUSY, *_LOST):
+                    raise self._refused(code, error) from None
+                if attempt < ATTEMPTS:
+                    time.sleep(random.uniform(0, limit))
+                    limit = min(2 * limit, LONGEST_WAIT)
+        raise StoreError(
+            self.url,
+            f"turned away {ATTEMPTS} times in {time.monotonic() - began:.0f} s ({code}): the store "
+            "is throttled or cannot be reached; run the same command again later, which goes on "
+            "with what is missing, or with fewer cores",
+        )
+
+    def _refused(self, code: str, error: Exception) -> StoreError:
+        """What no repetition cures."""
+        bucket = self.url.partition("://")[2].partition("/")[0]
+        where = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or the machine's role"
+        if code in (*_EXPIRED, *_NO_SESSION):
+            text = "the credentials have expired; renew them and run the same command again"
+        elif code in _NO_CREDENTIALS:
+            text = f"no credentials; set {where}, or FSSPEC_S3_ANON=true for a public bucket"
+        elif code in _UNKNOWN:
+            text = f"the store does not know these credentials ({code}); correct {where}"
+        elif code == "NoSuchBucket":
+            text = f"no bucket {bucket!r}; correct the address, or make the bucket"
+        elif isinstance(error, PermissionError) or code in ("AccessDenied", "403", "401"):
+            text = f"these credentials may not do this ({code}); ask the owner of {bucket!r}"
+        else:
+            text = f"{code}: {said(error)}"
+        return StoreError(self.url, text)
+
+
+Place = Path | Remote
+"""Where a file lies"""
+
+
+def place(text: object) -> Place:
+    """A path, or the address of a file in a store. Raises InputError for an address that holds
+    credentials or a query, which it does not repeat, and for one of an unknown kind."""
+    if isinstance(text, Path | Remote):
+        return text
+    scheme, mark, rest = str(text).partition("://")
+    if not mark:
+        return Path(str(text))
+    if scheme == "file":
+        return Path(rest)
+    if scheme not in SCHEMES:
+        raise InputError(f"{scheme}://: addresses are s3://, s3a://, https:// and file://")
+    host = rest.partition("/")[0]
+    if "@" in host or "?" in rest or "#" in rest:
+        raise InputError(
+            f"an address in {scheme}:// holds credentials or a query; give the plain address, and "
+            "credentials in the environment"
+        )
+    if not host:
+        raise InputError(f"{text}: an address needs a {'bucket' if scheme[0] == 's' else 'host'}")
+    return Remote(f"{'s3' if scheme == 's3a' else scheme}://{rest.rstrip('/')}")
+
+
+class _Raw(io.RawIOBase):
+    """A file of a store, each read of which is a request."""
+
+    def __init__(self, remote: Remote):
+        self._remote, self._size, self._at = remote, remote.stat().st_size, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        self._at = max(0, offset + (0, self._at, self._size)[whence])
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        n = max(0, min(len(buffer), self._size - self._at))
+        if n:
+            buffer[:n] = self._remote.bytes(self._at, self._at + n)
+            self._at += n
+        return n
+
+
+@lru_cache(maxsize=None)
+def _store(scheme: str) -> Any:
+    """The library's access to stores of a kind, without its own repetitions and its memory of what
+    lies where. Raises InputError where the library is not installed."""
+    import fsspec
+
+    # One try of each request: this module repeats. Two layers would multiply.
+    once = {"retries": {"max_attempts": 0, "mode": "legacy"}}
+    more: dict[str, Any] = {"config_kwargs": once} if scheme == "s3" else {}
+    try:
+        store = fsspec.filesystem(scheme, use_listings_cache=False, **more)
+    except ImportError as error:
+        raise StoreError(
+            f"{scheme}://", f"{said(error)}; install the extra: pip install 'lensjax[s3]'"
+        ) from None
+    if scheme == "s3":
+        store.retries = 1
+    return store
+
+
+def _code(error: BaseException) -> str:
+    """The word by which a store or its library names a trouble: of the answer, else of the class of
+    the first error."""
+    seen: BaseException | None = error
+    name = type(error).__name__
+    while seen is not None:
+        response = getattr(seen, "response", None)
+        if isinstance(response, dict) and "Error" in response:
+            return str(response["Error"].get("Code", name))
+        if isinstance(status := getattr(seen, "status", None), int):
+            return str(status)
+        name = type(seen).__name__
+        seen = seen.__cause__ or seen.__context__
+    return name
