@@ -136,13 +136,14 @@ def data_directory() -> str:
     return os.environ.get("LENSJAX_DATA", "")
 
 
-def external(path: str, key: str) -> Path:
+def external(path: str, key: str) -> Place:
     """A file or folder that a setting names: LENSJAX_DATA, or ${LENSJAX_DATA}, as its first part
     stands for the folder that this environment variable names. Raises InputError, naming the key,
     when the variable is asked for and not set."""
     first, _, rest = path.partition("/")
     if first not in ("LENSJAX_DATA", "${LENSJAX_DATA}"):
-        return Path(path).expanduser()
+        found = place(path)
+        return found if isinstance(found, Remote) else found.expanduser()
     if not data_directory():
         raise InputError(
             f"{key} is below LENSJAX_DATA, but that environment variable is not set: export "
@@ -151,7 +152,7 @@ def external(path: str, key: str) -> Path:
     return Path(data_directory()).expanduser() / rest
 
 
-def matching(root: Path, patterns: Iterable[str], key: str) -> list[str]:
+def matching(root: Place, patterns: Iterable[str], key: str) -> list[str]:
     """Files below a folder that match the patterns of a setting: their paths relative to it, each
     once, in the order of the patterns and sorted within each. A pattern that is the name of a file
     is that file, whatever characters it has. Raises InputError, naming the key, for a pattern that
@@ -160,7 +161,10 @@ def matching(root: Path, patterns: Iterable[str], key: str) -> list[str]:
     for pattern in patterns:
         try:
             paths = [root / pattern] if (root / pattern).is_file() else root.glob(pattern)
-            own = sorted(os.path.relpath(p, root) for p in paths if p.is_file())
+            if isinstance(root, Remote):
+                own = sorted(str(p.relative_to(root)) for p in paths)
+            else:
+                own = sorted(os.path.relpath(p, root) for p in paths if p.is_file())
         except (ValueError, NotImplementedError) as error:
             raise InputError(f"{key}: pattern {pattern!r}: {error}") from None
         if not own:

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Int
 
 from data.files import replacing
 from data.sky import SkyTree
+from data.stores import Place, Remote, place
 from lensjax.errors import InputError
 
 TIERS = {"confident": "A", "probable": "B"}
@@ -53,7 +54,7 @@ class Lenses:
         return np.array([tiers.get(g, "") for g in self.grading], dtype="<U2")
 
 
-def read(path: str | Path) -> tuple[Lenses, list[tuple[int, str]]]:
+def read(path: str | Place) -> tuple[Lenses, list[tuple[int, str]]]:
     """A lens list in lenscat's format, and its refused rows.
 
     CSV, or the same as Parquet (*.parquet) or separated by tabs (*.tsv). Its columns are name,
@@ -64,9 +65,12 @@ def read(path: str | Path) -> tuple[Lenses, list[tuple[int, str]]]:
     """
     import pandas as pd
 
-    path = Path(path)
+    path = place(path)
     if not path.is_file():
         raise InputError(f"{path}: no such lens list")
+    if isinstance(path, Remote):
+        with path.copied() as local:
+            return read(local)
     kind = {".parquet": "Parquet", ".tsv": "TSV"}.get(path.suffix, "CSV")
     try:
         if kind == "Parquet":

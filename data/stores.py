@@ -164,8 +164,8 @@ class Remote:
                 list(pool.map(piece, begins))
         return out
 
-    def open(self) -> io.BufferedReader:
-        """The file for reading from anywhere in it."""
+    def open(self, mode: str = "rb") -> io.BufferedReader:
+        """The file for reading from anywhere in it; mode is "rb"."""
         return io.BufferedReader(_Raw(self), BUFFER)
 
     @contextmanager

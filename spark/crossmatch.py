@@ -25,6 +25,7 @@ from data.lenses import TIERS, Lenses, one_to_one
 from data.names import as_text
 from data.selection import nobs_bin, type_bin
 from data.sky import SkyTree
+from data.stores import Place
 from data.survey import Survey, default
 from lensjax.errors import InputError
 from spark import ranges
@@ -55,7 +56,7 @@ class CrossmatchSettings:
 def crossmatch(
     spark: SparkSession | None,
     out: Path,
-    root: Path,
+    root: Place,
     paths: Sequence[str],
     given: Sequence[str],
     lenses: Lenses,
@@ -141,7 +142,7 @@ def nearest_rows(
     path: str,
     temporary: Path,
     *,
-    root: Path,
+    root: Place,
     lenses: Lenses,
     horizon: float,
     survey: Survey | None = None,
@@ -156,7 +157,7 @@ def nearest_rows(
     return {"rows": rows, "lenses": table.num_rows}
 
 
-def near_lenses(path: Path, lenses: Lenses, horizon: float, survey: Survey) -> tuple[Columns, int]:
+def near_lenses(path: Place, lenses: Lenses, horizon: float, survey: Survey) -> tuple[Columns, int]:
     """Columns of the rows of a catalogue that may have a lens within the horizon, and how many rows
     the catalogue has. Of a file that can be mapped only these rows are read, besides all positions,
     names and checksums; of another file all rows are given. Raises InputError as

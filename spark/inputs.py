@@ -14,7 +14,8 @@ from data.lenses import Lenses
 from data.lenses import read as read_lenses
 from data.names import inside
 from data.selection import Selection
-from data.survey import DEFINITION, Survey, chosen
+from data.stores import Place, Remote
+from data.survey import DEFINITION, Survey, chosen, default, load
 from lensjax.errors import InputError
 from spark.cluster import Cluster
 from spark.crossmatch import CrossmatchSettings
@@ -81,12 +82,12 @@ class Inputs:
     external: files outside the run. after: steps before this one.
     """
 
-    root: Path
+    root: Place
     survey: Survey
     catalogues: list[str]
     given: list[str]
     lens_list: str
-    external: list[Path]
+    external: list[Place]
     after: tuple[str, ...]
 
 
@@ -96,9 +97,14 @@ def locate(out: Path, s: SurveySettings) -> Inputs:
     Raises InputError naming the folder, pattern, list or definition that is not there.
     """
     root = _root(out, s)
-    survey = chosen(s.definition, root)
     path = Path(s.definition) if s.definition else root / DEFINITION
-    definition = [path.absolute()] if path.is_file() else []
+    if isinstance(root, Remote):
+        _only_catalogues_and_bricks(s, root)
+    if isinstance(path, Remote):
+        survey = _stored_definition(path)
+    else:
+        survey = chosen(s.definition, "" if isinstance(root, Remote) else root)
+    definition: list[Place] = [path.absolute()] if path.is_file() else []
     if s.folder.table:
         table = inside(root, s.folder.table, "survey.folder.table")
         rows, _ = read_table(root, s.folder, survey)
@@ -120,7 +126,9 @@ def locate(out: Path, s: SurveySettings) -> Inputs:
     if not s.root:
         own = [path for path in definition if root not in path.parents]
         return Inputs(root, survey, catalogues, given, s.lenses, own, ("simulate",))
-    folders = sorted({(root / path).parent for path in (*catalogues, *given)})
+    folders = sorted({(root / path).parent for path in (*catalogues, *given)}, key=str)
+    if isinstance(root, Remote):
+        folders = []  # a store has no time at which something was added
     hosts = [root / path for path in (*s.cutouts.stamps, *s.cutouts.cubes)]
     tables = [root / path for path in (*catalogues, *given, s.lenses)]
     external = [*tables, *hosts, *folders, *definition]
@@ -140,7 +148,29 @@ def listed_lenses(i: Inputs, on_bad_file: OnBadFile) -> tuple[Lenses, list[Refus
     return found, [(i.lens_list, line, reason) for line, reason in bad]
 
 
-def _root(out: Path, s: SurveySettings) -> Path:
+def _only_catalogues_and_bricks(s: SurveySettings, root: Remote) -> None:
+    """Raises InputError for what is read from a folder on disk only."""
+    named = {
+        "survey.given": s.given,
+        "survey.folder.table": s.folder.table,
+        "survey.cutouts.stamps": s.cutouts.stamps,
+        "survey.cutouts.cubes": s.cutouts.cubes,
+    }
+    for key, value in named.items():
+        if value:
+            raise InputError(f"{key}: is read from a folder on disk, and survey.root is {root}")
+
+
+def _stored_definition(path: Remote) -> Survey:
+    """The definition in a store, or the default one where there is none."""
+    if not path.is_file():
+        return default()
+    with path.copied() as local:
+        return load(local)
+
+
+def _root(out: Path, s: SurveySettings) -> Place:
+    root: Place
     if not s.root:
         root = out / "survey"
     else:

@@ -12,10 +12,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from data.config import Invocation
 from data.ranges import RANGE_BYTES, count
+from data.stores import Place, Remote
 from lensjax.errors import said
 from spark.cluster import Cluster
 from spark.inputs import SurveySettings, locate
@@ -57,7 +57,7 @@ def planned(call: Invocation[SurveySettings]) -> list[str] | None:
     return lines(plan(inputs.root, inputs.catalogues), s.cluster)
 
 
-def plan(root: Path, paths: Sequence[str], range_bytes: int = RANGE_BYTES) -> Plan:
+def plan(root: Place, paths: Sequence[str], range_bytes: int = RANGE_BYTES) -> Plan:
     """Counts the catalogue files; paths are relative to root."""
     rows, uncounted = 0, []
     for path in paths:
@@ -70,7 +70,7 @@ def plan(root: Path, paths: Sequence[str], range_bytes: int = RANGE_BYTES) -> Pl
     return Plan(len(paths), rows, tuple(uncounted), size, ranges)
 
 
-def rows_in(path: Path) -> int:
+def rows_in(path: Place) -> int:
     """Rows that the header of a catalogue says it has. Raises ValueError where none does, and what
     the readers of tables raise on damaged bytes."""
     from astropy.io import fits
@@ -79,10 +79,11 @@ def rows_in(path: Path) -> int:
     if name.endswith(".parquet"):
         import pyarrow.parquet as pq
 
-        return int(pq.read_metadata(path).num_rows)
+        return int(pq.read_metadata(path.open("rb")).num_rows)
     if name.endswith(".csv"):
         raise ValueError("a CSV file does not say how many rows it has")
-    with fits.open(path, lazy_load_hdus=True) as hdus:
+    source = path.open() if isinstance(path, Remote) else path
+    with fits.open(source, lazy_load_hdus=True) as hdus:
         for hdu in hdus:
             if isinstance(hdu, fits.BinTableHDU):
                 return int(hdu.header["NAXIS2"])

@@ -25,6 +25,7 @@ from data.lenses import Lenses
 from data.names import LONGEST, as_text, file_stem
 from data.ranges import RANGE_BYTES, count
 from data.selection import Selection, completed, counters_of, magnitude
+from data.stores import Place
 from data.survey import Survey, default
 from lensjax.errors import InputError
 from spark import joining, ranges
@@ -44,7 +45,7 @@ Places = dict[str, list[tuple[Path, ranges.Facts | None]]]
 def negative_pool(
     spark: SparkSession | None,
     out: Path,
-    root: Path,
+    root: Place,
     paths: Sequence[str],
     lenses: Lenses,
     selection: Selection,
@@ -155,7 +156,7 @@ def cut_range(
     task: tuple[str, int, int],
     temporary: Path,
     *,
-    root: Path,
+    root: Place,
     selection: Selection,
     lenses: Lenses,
     survey: Survey,
@@ -166,7 +167,7 @@ def cut_range(
 
 
 def join_file(
-    task: tuple[Path, str | Sequence[joining.Piece]],
+    task: tuple[Place, str | Sequence[joining.Piece]],
     temporary: Path,
     *,
     selection: Selection,
@@ -232,7 +233,7 @@ def unique_names(paths: Sequence[str]) -> list[str]:
     return [n if often[n] == 1 else f"{n}-{i:04d}" for i, n in enumerate(names)]
 
 
-def relative(reason: str, root: Path) -> str:
+def relative(reason: str, root: Place) -> str:
     """An error message with paths relative to the survey's root, so that what is written does not
     depend on where the survey lies."""
     return reason.replace(f"{root}/", "")

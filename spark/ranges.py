@@ -22,6 +22,7 @@ from data.catalogue import Columns, Lazy, at, known, length
 from data.namehash import name_hashes, two_places
 from data.selection import Selection, completed, merging, of_cuts, passing, sorted_out
 from data.sky import SkyTree
+from data.stores import Place
 from data.survey import Survey
 from lensjax.errors import InputError
 
@@ -64,7 +65,7 @@ class Cut:
 
 
 def cut(
-    path: Path, i: int, n: int, s: Selection, lenses: SkyTree | None, survey: Survey
+    path: Place, i: int, n: int, s: Selection, lenses: SkyTree | None, survey: Survey
 ) -> Cut | None:
     """Range i of n of a file. None where one of several ranges finds that the file has to be read
     and judged whole, be it out of the ordinary or to be refused. Raises InputError as
@@ -82,7 +83,7 @@ def cut(
     return whole(path, s, lenses, survey) if n == 1 else None
 
 
-def whole_range(path: Path, survey: Survey) -> ranges.Range | None:
+def whole_range(path: Place, survey: Survey) -> ranges.Range | None:
     """A file as one range, whose columns are read when they are asked for. None where it has to be
     read and judged whole: it cannot be mapped, or something is wrong with it."""
     try:
@@ -98,7 +99,7 @@ def whole_range(path: Path, survey: Survey) -> ranges.Range | None:
     return None if two_places(key, ra, dec) else found
 
 
-def whole(path: Path, s: Selection, lenses: SkyTree | None, survey: Survey) -> Cut:
+def whole(path: Place, s: Selection, lenses: SkyTree | None, survey: Survey) -> Cut:
     """A file that is read whole, as one range. Raises InputError as `catalogue.read`."""
     table = catalogue.read(path, survey)
     return _cut(table, 0, completed(s, survey), lenses, path, survey)
@@ -109,7 +110,7 @@ def _cut(
     start: int,
     s: Selection,
     lenses: SkyTree | None,
-    path: Path,
+    path: Place,
     survey: Survey,
 ) -> Cut:
     alive, counters, refused = passing(found, s, lenses, path, survey)
