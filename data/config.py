@@ -28,6 +28,7 @@ import pydantic
 import yaml
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 
+from data.stores import Place, Remote
 from lensjax.cli import names
 from lensjax.errors import InputError, meant, nearest
 
@@ -136,14 +137,13 @@ def data_directory() -> str:
     return os.environ.get("LENSJAX_DATA", "")
 
 
-def external(path: str, key: str) -> Place:
+def external(path: str, key: str) -> Path:
     """A file or folder that a setting names: LENSJAX_DATA, or ${LENSJAX_DATA}, as its first part
     stands for the folder that this environment variable names. Raises InputError, naming the key,
     when the variable is asked for and not set."""
     first, _, rest = path.partition("/")
     if first not in ("LENSJAX_DATA", "${LENSJAX_DATA}"):
-        found = place(path)
-        return found if isinstance(found, Remote) else found.expanduser()
+        return Path(path).expanduser()
     if not data_directory():
         raise InputError(
             f"{key} is below LENSJAX_DATA, but that environment variable is not set: export "

@@ -26,7 +26,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
@@ -292,7 +292,7 @@ class _Raw(io.RawIOBase):
         return n
 
 
-@lru_cache(maxsize=None)
+@cache
 def _store(scheme: str) -> Any:
     """The library's access to stores of a kind, without its own repetitions and its memory of what
     lies where. Raises InputError where the library is not installed."""

@@ -14,7 +14,7 @@ from data.lenses import Lenses
 from data.lenses import read as read_lenses
 from data.names import inside
 from data.selection import Selection
-from data.stores import Place, Remote
+from data.stores import Place, Remote, place
 from data.survey import DEFINITION, Survey, chosen, default, load
 from lensjax.errors import InputError
 from spark.cluster import Cluster
@@ -56,6 +56,8 @@ class SurveySettings:
     """a file that cannot be used stops the step, or is listed in quarantine.csv"""
     test_limit: Annotated[int, Field(ge=0)] = 0
     """read only this many catalogue files, and as many existing cutouts; 0 for all"""
+    publish: str = ""
+    """address, such as s3://bucket/path, to which the finished run is published; empty for none"""
     dry_run: bool = False
     """only say how many files, rows, bytes and tasks there are, and what they would take"""
     cluster: Cluster = Cluster()
@@ -174,7 +176,8 @@ def _root(out: Path, s: SurveySettings) -> Place:
     if not s.root:
         root = out / "survey"
     else:
-        root = external(s.root, "survey.root").absolute()
+        here = "://" not in s.root
+        root = external(s.root, "survey.root").absolute() if here else place(s.root)
     if not root.is_dir():
         cure = (
             "set survey.root to the survey's folder"

@@ -25,6 +25,7 @@ from data import folder, lenses, shards, skymap
 from data.config import Invocation
 from data.files import replacing
 from data.names import as_text
+from data.publishing import publish
 from data.record import Step
 from data.survey import OF_A_RUN, plain
 from data.survey import write as write_definition
@@ -117,7 +118,13 @@ def work(call: Invocation[SurveySettings]) -> Done | None:
         figures = run(out, s, inputs, call.force, stack)
     if set(s.steps) != set(STEPS):
         return None
-    written = [o for part in parts(out, s, inputs) for o in part.written(out)]
+    every = parts(out, s, inputs)
+    written = [o for part in every for o in part.written(out)]
+    if s.publish:
+        owned = [o for part in every for o in part.owns]
+        beside = ["counts", "quarantine.csv", OF_A_RUN, *known]
+        figures["publish"] = publish(out, [*owned, *beside], s.publish)
+        print("  publish: " + ", ".join(f"{k} {v:,}" for k, v in figures["publish"].items()))
     return Done([*written, "quarantine.csv", OF_A_RUN, *known], figures)
 
 
