@@ -79,9 +79,9 @@ class Mapped:
     def read(
         self, start: int, stop: int, first: Iterable[str]
     ) -> tuple[np.ndarray, dict[str, np.ndarray], int]:
-        """The rows start to stop: their view, a map of the file (of a store, their bytes); copies of the columns `first`,
-        (rows,) each in native byte order; and the sum of their words, 0 where the file has no
-        checksums. Every page is looked at once.
+        """The rows start to stop: their view, a map of the file (of a store, their bytes); copies
+        of the columns `first`, (rows,) each in native byte order; and the sum of their words, 0
+        where the file has no checksums. Every page is looked at once.
 
         What follows the table's last row, the heap and the padding, belongs to it. A word on a
         border belongs to the later range, so that the sums of ranges that make up the table add up
@@ -232,7 +232,11 @@ def _parts(handle: BinaryIO) -> list[tuple[dict[str, Any], Part]]:
 
 
 def _described(
-    path: Place, header: dict[str, Any], part: Part, others: tuple[Part, ...], wanted: dict[str, str]
+    path: Place,
+    header: dict[str, Any],
+    part: Part,
+    others: tuple[Part, ...],
+    wanted: dict[str, str],
 ) -> Mapped | None:
     """The table that a header describes, or None."""
     offset = 0

@@ -1,4 +1,4 @@
-"""A finished run in an object store: its files by their content, and a list of them that comes last.
+"""A finished run in an object store: its files by their content, and a list of them, stored last.
 
     publish(out, ["pool", "manifest.parquet"], "s3://bucket/run")
     fetch("s3://bucket/run", folder)

@@ -83,7 +83,9 @@ class Range(Lazy):
     declared: mapped.Declared = (None, None)
     data_sum = 0
 
-    def __init__(self, path: Place, survey: Survey, present: tuple[str, ...], start: int, rows: int):
+    def __init__(
+        self, path: Place, survey: Survey, present: tuple[str, ...], start: int, rows: int
+    ):
         self.path, self.survey, self.start, self.rows = path, survey, start, rows
         self._kinds = {**table.types(survey, "catalogue"), **BESIDE}
         self._present = frozenset(present)
@@ -164,7 +166,13 @@ class ParquetRange(Range):
     """Some row groups of a Parquet file."""
 
     def __init__(
-        self, path: Place, survey: Survey, chosen: dict[str, str], groups: list[int], at: int, n: int
+        self,
+        path: Place,
+        survey: Survey,
+        chosen: dict[str, str],
+        groups: list[int],
+        at: int,
+        n: int,
     ):
         super().__init__(path, survey, tuple(chosen), at, n)
         self._chosen, self._groups = chosen, groups
