@@ -14,10 +14,11 @@ BUCKET = "surveys"
 
 @dataclass
 class Server:
-    """address: of the server. refusals: (status, code) of the next answers. asked: method and path
+    """address: of the server. refusals: (status, code) of answers, after `spare` good ones. asked: method and path
     of every request so far. given: bytes of objects so far."""
 
     address: str = ""
+    spare: int = 0
     refusals: list[tuple[int, str]] = field(default_factory=list)
     asked: list[tuple[str, str]] = field(default_factory=list)
     given: int = 0
@@ -27,7 +28,8 @@ class Server:
 
         def answer(environ: dict[str, Any], start: Any) -> Any:
             self.asked.append((environ["REQUEST_METHOD"], environ["PATH_INFO"]))
-            if self.refusals:
+            self.spare -= 1
+            if self.refusals and self.spare < 0:
                 status, code = self.refusals.pop(0)
                 text = f"<Error><Code>{code}</Code><Message>no</Message></Error>".encode()
                 start(f"{status} No", [("Content-Type", "text/xml")])

@@ -1,19 +1,24 @@
 """What is read from, and published to, an S3 server is what lies on disk, also when it is busy."""
 
+import gzip
 import importlib.util
 import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
+from astropy.io import fits
 from s3_server import BUCKET, running, upload
 from small_survey import sweep, write_survey
 
-from data import lenses, mapped, stores
+from data import catalogue, lenses, mapped, ranges, stores
+from data.coadds import image_path, read_brick
 from data.files import sha256
 from data.publishing import MANIFEST, fetch, publish
 from data.selection import Selection
 from data.stores import StoreError, place
+from data.survey import default
 from lensjax.errors import InputError
 from spark.pool import negative_pool
 
@@ -48,6 +53,7 @@ def quickly(server, monkeypatch):
     monkeypatch.setattr(stores, "FIRST_WAIT", 0.001)
     yield
     server.refusals.clear()
+    server.spare = 0
 
 
 def pool_of(out: Path, root, **more):
@@ -62,14 +68,73 @@ def test_the_pool_has_the_same_bytes_from_the_store_and_from_disk(root, server, 
     assert pool_of(tmp_path / "store", there, range_bytes=8000) == pool_of(tmp_path / "disk", root)
 
 
+def test_the_pool_from_a_web_server_has_the_same_bytes(root, server, tmp_path):
+    there = place(f"{server.address}/{BUCKET}/dr10")
+    server.refusals += [(503, "busy")] * 2
+    assert pool_of(tmp_path / "web", there, range_bytes=8000) == pool_of(tmp_path / "disk", root)
+
+
+def test_files_that_are_read_whole_are_copied_and_named_by_their_address(server, tmp_path):
+    table, url = sweep(4, rows=20), place(URL)
+    table.write(tmp_path / "t.fits")
+    (tmp_path / "t.fits.gz").write_bytes(gzip.compress((tmp_path / "t.fits").read_bytes()))
+    table.write(tmp_path / "t.csv")
+    table.write(tmp_path / "t.parquet")
+    (tmp_path / "short.fits").write_bytes((tmp_path / "t.fits").read_bytes()[:4000])
+    upload(tmp_path, f"{URL}/odd")
+    for name in ("t.fits", "t.fits.gz", "t.csv", "t.parquet"):
+        near, far = catalogue.read(tmp_path / name), catalogue.read(url / "odd" / name)
+        assert near.keys() == far.keys()
+        for column, value in near.items():
+            np.testing.assert_array_equal(value, far[column])
+    with pytest.raises(InputError, match=rf"^{URL}/odd/short.fits: not a readable") as error:
+        catalogue.read(url / "odd" / "short.fits")
+    assert "/tmp" not in str(error.value)
+    with pytest.raises(InputError, match="no such catalogue file"):
+        catalogue.read(url / "odd" / "none.fits")
+
+
+def test_row_groups_of_parquet_are_those_of_the_file_on_disk(server, tmp_path):
+    sweep(5, rows=500).write(tmp_path / "groups.parquet")
+    pq.write_table(pq.read_table(tmp_path / "groups.parquet"), tmp_path / "g.parquet", 100)
+    (place(URL) / "g.parquet").put(tmp_path / "g.parquet")
+    for path in (tmp_path / "g.parquet", place(URL) / "g.parquet"):
+        found = ranges.opened(path, 1, 3, default())
+        assert found is not None
+        values = found.at("ra", np.arange(found.rows))
+        if path == tmp_path / "g.parquet":
+            expected = values
+    np.testing.assert_array_equal(values, expected)
+
+
+def test_bricks_are_those_on_disk(server, tmp_path):
+    name, size = "1500p100", 60
+    cards = {"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL1": 150.0, "CRVAL2": 10.0}
+    cards |= {"CRPIX1": 30.5, "CRPIX2": 30.5, "CD1_1": -0.262 / 3600, "CD2_2": 0.262 / 3600}
+    for band in "gz":
+        path = image_path(tmp_path, name, band)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pixels = np.random.default_rng(ord(band)).normal(1, 0.1, (size, size)).astype("f4")
+        fits.CompImageHDU(pixels, fits.Header(cards)).writeto(path, checksum=True)
+    upload(tmp_path, URL)
+    near, far = read_brick(tmp_path, name), read_brick(place(URL), name)
+    np.testing.assert_array_equal(near.images, far.images)
+    assert (near.missing, near.source, near.silent) == (far.missing, far.source, far.silent)
+    assert far.missing == ("r",)
+    with pytest.raises(InputError, match=f"^{URL}/coadd/.*: no image of brick 1501p100"):
+        read_brick(place(URL), "1501p100")
+
+
 def test_throttled_requests_are_repeated_and_change_nothing(root, server, tmp_path):
     server.refusals += [(503, "SlowDown")] * 3
     assert pool_of(tmp_path / "store", place(URL)) == pool_of(tmp_path / "disk", root)
     assert server.refusals == []
 
 
-def test_a_store_that_stays_throttled_is_no_bad_file(root, server, tmp_path):
+@pytest.mark.parametrize("spare", [0, 4, 6])  # before, and while ranges are read
+def test_a_store_that_stays_throttled_is_no_bad_file(root, server, tmp_path, spare):
     listed, _ = lenses.read(root / "lenses.csv")
+    server.spare = spare
     server.refusals += [(503, "SlowDown")] * 1000
     with pytest.raises(OSError, match=r"turned away 6 times in \d+ s .*throttled.*run the same"):
         negative_pool(
