@@ -53,7 +53,7 @@ _BUSY = (
 )
 _LOST = (
     *("EndpointConnectionError", "ConnectTimeoutError", "ReadTimeoutError", "HTTPClientError"),
-    *("ConnectionClosedError", "IncompleteRead", "ResponseStreamingError", "ClientError"),
+    *("ConnectionClosedError", "IncompleteRead", "ResponseStreamingError"),
     *("ClientConnectorError", "ServerDisconnectedError", "ClientPayloadError", "TimeoutError"),
     *("ClientOSError", "ConnectionResetError", "FSTimeoutError", "ServerTimeoutError"),
 )
@@ -205,9 +205,10 @@ class Remote:
                 return request(_store(self.scheme), self.url)
             except Exception as error:  # each library has its own kinds
                 code = _code(error)
-                if isinstance(error, FileNotFoundError) and code != "NoSuchBucket":
+                again, none = code in (*_BUSY, *_LOST), isinstance(error, FileNotFoundError)
+                if none and not again and code != "NoSuchBucket":
                     raise FileNotFoundError(errno.ENOENT, "no such file", self.url) from None
-                if code not in (*_BUSY, *_LOST):
+                if not again:
                     raise self._refused(code, error) from None
                 if attempt < ATTEMPTS:
                     time.sleep(random.uniform(0, limit))
@@ -225,6 +226,8 @@ class Remote:
         where = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or the machine's role"
         if code in (*_EXPIRED, *_NO_SESSION):
             text = "the credentials have expired; renew them and run the same command again"
+        elif code == "400":  # the answer to HEAD has no text
+            text = "refused (400), as with credentials that have expired; renew them and try again"
         elif code in _NO_CREDENTIALS:
             text = f"no credentials; set {where}, or FSSPEC_S3_ANON=true for a public bucket"
         elif code in _UNKNOWN:
@@ -313,16 +316,17 @@ def _store(scheme: str) -> Any:
 
 
 def _code(error: BaseException) -> str:
-    """The word by which a store or its library names a trouble: of the answer, else of the class of
-    the first error."""
+    """The word by which a store or its library names a trouble: that of the answer, else of the
+    first class known here in the chain of errors. fsspec says of a web server that a file is not
+    there whatever the server's trouble was, so that the cause counts."""
     seen: BaseException | None = error
-    name = type(error).__name__
     while seen is not None:
         response = getattr(seen, "response", None)
         if isinstance(response, dict) and "Error" in response:
-            return str(response["Error"].get("Code", name))
+            return str(response["Error"].get("Code", type(seen).__name__))
         if isinstance(status := getattr(seen, "status", None), int):
             return str(status)
-        name = type(seen).__name__
+        if type(seen).__name__ in (*_LOST, *_NO_CREDENTIALS, *_NO_SESSION):
+            return type(seen).__name__
         seen = seen.__cause__ or seen.__context__
-    return name
+    return type(error).__name__

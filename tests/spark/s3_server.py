@@ -1,4 +1,4 @@
-"""An S3 server in this process, which counts what it gives and can be told to turn requests away."""
+"""An S3 server in this process, which counts what it gives and can turn requests away."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ BUCKET = "surveys"
 
 @dataclass
 class Server:
-    """address: of the server. refusals: (status, code) of answers, after `spare` good ones. asked: method and path
-    of every request so far. given: bytes of objects so far."""
+    """address: of the server. refusals: (status, code) of answers, after `spare` good ones. asked:
+    method and path of every request so far. given: bytes of objects so far."""
 
     address: str = ""
     spare: int = 0

@@ -87,7 +87,7 @@ def test_files_that_are_read_whole_are_copied_and_named_by_their_address(server,
         assert near.keys() == far.keys()
         for column, value in near.items():
             np.testing.assert_array_equal(value, far[column])
-    with pytest.raises(InputError, match=rf"^{URL}/odd/short.fits: not a readable") as error:
+    with pytest.raises(InputError, match=rf"^{URL}/odd/short.fits: no table in") as error:
         catalogue.read(url / "odd" / "short.fits")
     assert "/tmp" not in str(error.value)
     with pytest.raises(InputError, match="no such catalogue file"):
@@ -162,6 +162,20 @@ def test_what_no_repetition_cures_is_named_at_once(server, status, code, said):
 def test_a_bucket_that_is_not_there_is_named(server):
     with pytest.raises(StoreError, match="no bucket 'elsewhere'"):
         place("s3://elsewhere/dr10/a.fits").bytes(0, 10)
+    with pytest.raises(StoreError, match="no bucket 'elsewhere'"):
+        place("s3://elsewhere/dr10").is_dir()
+
+
+def test_an_answer_without_text_may_mean_expired_credentials(server):
+    server.refusals += [(400, "")] * 9
+    with pytest.raises(StoreError, match="credentials that have expired"):
+        (place(URL) / FILES[0]).is_file()
+
+
+def test_a_server_that_cannot_be_reached_is_not_a_missing_file(monkeypatch):
+    for url in ("http://127.0.0.1:9/dr10/a.fits",):
+        with pytest.raises(StoreError, match="cannot be reached"):
+            place(url).is_file()
 
 
 @pytest.mark.parametrize(
