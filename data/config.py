@@ -160,10 +160,10 @@ def matching(root: Place, patterns: Iterable[str], key: str) -> list[str]:
     found: dict[str, None] = {}
     for pattern in patterns:
         try:
-            paths = [root / pattern] if (root / pattern).is_file() else root.glob(pattern)
             if isinstance(root, Remote):
-                own = sorted(str(p.relative_to(root)) for p in paths)
+                own = [str(p.relative_to(root)) for p in root.glob(pattern)]
             else:
+                paths = [root / pattern] if (root / pattern).is_file() else root.glob(pattern)
                 own = sorted(os.path.relpath(p, root) for p in paths if p.is_file())
         except (ValueError, NotImplementedError) as error:
             raise InputError(f"{key}: pattern {pattern!r}: {error}") from None

@@ -37,7 +37,7 @@ def publish(out: Path, owned: Iterable[str], url: str) -> dict[str, int]:
     Raises InputError for an address that is not in s3://, StoreError as `data.stores` says.
     """
     target = _store(url)
-    entries = [
+    entries: list[dict[str, Any]] = [
         {"path": p.relative_to(out).as_posix(), "bytes": p.stat().st_size, "sha256": sha256(p)}
         for p in _files(out, owned)
     ]

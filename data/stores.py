@@ -47,6 +47,7 @@ _EXPIRED = ("ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "Re
 _UNKNOWN = ("InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "UnrecognizedClient")
 _NO_CREDENTIALS = ("NoCredentialsError", "PartialCredentialsError", "TokenRetrievalError")
 _NO_SESSION = ("UnauthorizedSSOTokenError", "SSOTokenLoadError", "CredentialRetrievalError")
+_FORBIDDEN = ("AccessDenied", "403", "401")
 _BUSY = (
     *("SlowDown", "Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequests"),
     *("ServiceUnavailable", "InternalError", "RequestTimeout", "503", "500", "502", "504", "429"),
@@ -135,7 +136,10 @@ class Remote:
             return False
 
     def glob(self, pattern: str) -> list[Remote]:
-        """Files below that match, sorted. A web server has to show a list of its folder."""
+        """Files below that match, sorted; a name without * and ? is that file. A web server has to
+        show a list of its folder."""
+        if not set("*?[") & set(pattern):
+            return [self / pattern] if (self / pattern).is_file() else []
         ask = (self / pattern)._ask
         found = ask(lambda store, key: [store.unstrip_protocol(p) for p in store.glob(key)])
         return sorted(Remote(url) for url in found)
@@ -206,7 +210,7 @@ class Remote:
             except Exception as error:  # each library has its own kinds
                 code = _code(error)
                 again, none = code in (*_BUSY, *_LOST), isinstance(error, FileNotFoundError)
-                if none and not again and code != "NoSuchBucket":
+                if none and not again and code not in ("NoSuchBucket", *_FORBIDDEN):
                     raise FileNotFoundError(errno.ENOENT, "no such file", self.url) from None
                 if not again:
                     raise self._refused(code, error) from None
@@ -234,8 +238,11 @@ class Remote:
             text = f"the store does not know these credentials ({code}); correct {where}"
         elif code == "NoSuchBucket":
             text = f"no bucket {bucket!r}; correct the address, or make the bucket"
-        elif isinstance(error, PermissionError) or code in ("AccessDenied", "403", "401"):
-            text = f"these credentials may not do this ({code}); ask the owner of {bucket!r}"
+        elif isinstance(error, PermissionError) or code in _FORBIDDEN:
+            text = (
+                f"may not be read or written so ({code}); ask the owner of {bucket!r}, or correct "
+                "the address: stores that may not be listed say this of files that are not there"
+            )
         else:
             text = f"{code}: {said(error)}"
         return StoreError(self.url, text)
