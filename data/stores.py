@@ -275,6 +275,14 @@ def place(text: object) -> Place:
     return Remote(f"{'s3' if scheme == 's3a' else scheme}://{rest.rstrip('/')}")
 
 
+def on_disk(found: Place, key: str) -> Path:
+    """The path of what is read or written on disk only. Raises InputError, naming the setting, for
+    a file in a store."""
+    if isinstance(found, Remote):
+        raise InputError(f"{key}: is taken from a folder on disk only, not from {found}")
+    return found
+
+
 class _Raw(io.RawIOBase):
     """A file of a store, each read of which is a request."""
 

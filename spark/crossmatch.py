@@ -25,7 +25,7 @@ from data.lenses import TIERS, Lenses, one_to_one
 from data.names import as_text
 from data.selection import nobs_bin, type_bin
 from data.sky import SkyTree
-from data.stores import Place
+from data.stores import Place, on_disk
 from data.survey import Survey, default
 from lensjax.errors import InputError
 from spark import ranges
@@ -99,7 +99,8 @@ def crossmatch(
         (f"cutouts-{i:05d}", given[i * CHUNK : (i + 1) * CHUNK])
         for i in range(-(-len(given) // CHUNK))
     ]
-    reading = partial(describe, root=root, on_bad_file=on_bad_file, survey=survey)
+    below = on_disk(root, "survey.given") if given else Path()
+    reading = partial(describe, root=below, on_bad_file=on_bad_file, survey=survey)
     described = run_partitions(
         spark, out / "positives" / "_given", chunks, reading, ".parquet", "existing cutouts"
     )

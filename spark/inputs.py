@@ -14,7 +14,7 @@ from data.lenses import Lenses
 from data.lenses import read as read_lenses
 from data.names import inside
 from data.selection import Selection
-from data.stores import Place, Remote, place
+from data.stores import Place, Remote, on_disk, place
 from data.survey import DEFINITION, Survey, chosen, default, load
 from lensjax.errors import InputError
 from spark.cluster import Cluster
@@ -108,17 +108,18 @@ def locate(out: Path, s: SurveySettings) -> Inputs:
         survey = chosen(s.definition, "" if isinstance(root, Remote) else root)
     definition: list[Place] = [path.absolute()] if path.is_file() else []
     if s.folder.table:
-        table = inside(root, s.folder.table, "survey.folder.table")
-        rows, _ = read_table(root, s.folder, survey)
-        files = sorted({root / file for row in rows for file in row["files"]})
+        below = on_disk(root, "survey.root")
+        table = inside(below, s.folder.table, "survey.folder.table")
+        rows, _ = read_table(below, s.folder, survey)
+        files = sorted({below / file for row in rows for file in row["files"]})
         known = []
         if s.folder.lenses:
-            known = [inside(root, s.folder.lenses, "survey.folder.lenses")]
+            known = [inside(below, s.folder.lenses, "survey.folder.lenses")]
             if not known[0].is_file():
                 raise InputError(f"{known[0]}: no such lens list; correct survey.folder.lenses")
-        external = [table, *files, *known, *definition] if s.root else []
+        beside: list[Place] = [table, *files, *known, *definition] if s.root else []
         after = () if s.root else ("simulate",)
-        return Inputs(root, survey, [], [], s.folder.lenses, external, after)
+        return Inputs(root, survey, [], [], s.folder.lenses, beside, after)
     catalogues = matching(root, s.sweeps, "survey.sweeps")
     given = matching(root, s.given, "survey.given")
     if s.test_limit:
@@ -126,7 +127,7 @@ def locate(out: Path, s: SurveySettings) -> Inputs:
     if not (root / s.lenses).is_file():
         raise InputError(f"{root / s.lenses}: no such lens list; set survey.lenses")
     if not s.root:
-        own = [path for path in definition if root not in path.parents]
+        own = [path for path in definition if not str(path).startswith(f"{root}/")]
         return Inputs(root, survey, catalogues, given, s.lenses, own, ("simulate",))
     folders = sorted({(root / path).parent for path in (*catalogues, *given)}, key=str)
     if isinstance(root, Remote):

@@ -27,6 +27,7 @@ from data.files import replacing
 from data.names import as_text
 from data.publishing import publish
 from data.record import Step
+from data.stores import Place, on_disk
 from data.survey import OF_A_RUN, plain
 from data.survey import write as write_definition
 from data.verb import Done, Reads, Verb
@@ -61,7 +62,7 @@ class Part:
     owns: tuple[str, ...]
     outputs: tuple[str, ...]
     work: Callable[[Callable[[], SparkSession]], tuple[Refused, dict[str, Any]]]
-    external: list[Path] = field(default_factory=list)
+    external: list[Place] = field(default_factory=list)
     may_be_empty: bool = False
 
     def written(self, out: Path) -> list[str]:
@@ -235,7 +236,7 @@ def parts(out: Path, s: SurveySettings, i: Inputs) -> list[Part]:
     def taken_in(spark: Callable[[], SparkSession]) -> tuple[Refused, dict[str, Any]]:
         figures, refused = folder.take_in(
             out,
-            i.root,
+            on_disk(i.root, "survey.root"),
             s.folder,
             survey,
             scheme=s.sample.scheme,
@@ -368,7 +369,7 @@ def _whole(refused: Iterable[tuple[str, str]]) -> list[tuple[str, object, str]]:
     return [(path, "", reason) for path, reason in refused]
 
 
-def _quarantine(out: Path, root: Path, stage: str, refused: Refused) -> int:
+def _quarantine(out: Path, root: Place, stage: str, refused: Refused) -> int:
     """Writes counts/quarantine-<stage>.csv, with paths relative to the survey or the run; returns
     its number of rows."""
     rows = [
