@@ -84,7 +84,7 @@ command = Verb(
     after=("simulate",),
     owns=(OF_A_RUN, lenses.OF_A_RUN),
     reads="spark.survey:reads",
-    instead="spark.plan:planned",
+    instead="spark.again:instead",
     work="spark.survey:work",
     description=__doc__ or "",
 )
@@ -119,14 +119,18 @@ def work(call: Invocation[SurveySettings]) -> Done | None:
         figures = run(out, s, inputs, call.force, stack)
     if set(s.steps) != set(STEPS):
         return None
-    every = parts(out, s, inputs)
-    written = [o for part in every for o in part.written(out)]
+    written = [o for part in parts(out, s, inputs) for o in part.written(out)]
     if s.publish:
-        owned = [o for part in every for o in part.owns]
-        beside = ["counts", "quarantine.csv", OF_A_RUN, *known]
-        figures["publish"] = publish(out, [*owned, *beside], s.publish)
+        figures["publish"] = publish(out, published(out, s), s.publish)
         print("  publish: " + ", ".join(f"{k} {v:,}" for k, v in figures["publish"].items()))
     return Done([*written, "quarantine.csv", OF_A_RUN, *known], figures)
+
+
+def published(out: Path, s: SurveySettings) -> list[str]:
+    """Files and folders of a run that are published, relative to it. Records stay at home: they
+    name the machine and its paths."""
+    owned = [o for part in parts(out, s, locate(out, s)) for o in part.owns]
+    return [*owned, "counts", "quarantine.csv", OF_A_RUN, lenses.OF_A_RUN]
 
 
 def run(
