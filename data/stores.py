@@ -9,9 +9,9 @@ address that holds some is refused, and the message does not repeat it. FSSPEC_S
 public buckets without any, AWS_ENDPOINT_URL_S3 names another server.
 
 A request that the store turned away because it is busy, or that the network lost, is made again,
-ATTEMPTS times in all. Before each one a random time up to twice the last limit is waited ("full
-jitter", so that tasks that were turned away together do not come back together). Then, and for what
-no repetition cures, there is a StoreError. This is an OSError: the file may be whole, so that it is
+ATTEMPTS times in all. Before each one a random time is waited, whose limit doubles ("full
+jitter", so that tasks that were turned away together do not come back together). After the last, and
+at once for what no repetition cures, there is a StoreError. This is an OSError: the file may be whole, so that it is
 never listed as a bad one.
 """
 
@@ -34,9 +34,9 @@ from lensjax.errors import InputError, said
 
 T = TypeVar("T")
 SCHEMES = ("s3", "s3a", "https", "http")
-ATTEMPTS = 6
-FIRST_WAIT, LONGEST_WAIT = 0.2, 20.0
-"""seconds"""
+ATTEMPTS = 8
+FIRST_WAIT, LONGEST_WAIT = 0.5, 20.0
+"""seconds that are waited at most before the second attempt, and before any"""
 PIECE = 16 * 2**20
 """bytes that are asked for at once"""
 TOGETHER = 4

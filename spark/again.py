@@ -1,5 +1,5 @@
-"""What `lensjax survey` does in place of its steps: says what they would take, or publishes a run that
-is finished once more, so that what its store has lost since is stored again."""
+"""What `lensjax survey` does in place of its steps: says what they would take, or publishes a
+finished run once more, so that what its store has lost since is stored again."""
 
 from __future__ import annotations
 

@@ -16,10 +16,12 @@ from data import catalogue, lenses, mapped, ranges, stores
 from data.coadds import image_path, read_brick
 from data.files import sha256
 from data.publishing import MANIFEST, fetch, publish
+from data.record import Step
 from data.selection import Selection
 from data.stores import StoreError, place
 from data.survey import default
 from lensjax.errors import InputError
+from spark.inputs import SurveySettings, locate
 from spark.pool import negative_pool
 
 if absent := [m for m in ("moto", "s3fs", "flask") if importlib.util.find_spec(m) is None]:
@@ -111,6 +113,29 @@ def test_row_groups_of_parquet_are_those_of_the_file_on_disk(server, tmp_path):
     np.testing.assert_array_equal(values, expected)
 
 
+def test_settings_find_the_files_of_a_store_and_refuse_what_lies_on_disk_only(
+    root, server, tmp_path
+):
+    found = locate(
+        tmp_path, SurveySettings(root=f"s3a://{BUCKET}/dr10/", sweeps=("sweep/*-?.fits",))
+    )
+    assert found.catalogues == FILES and str(found.root) == URL
+    step = Step(tmp_path, "survey", found.survey, external=found.external)
+    first = step.key()
+    assert step.key() == first
+    changed = root / FILES[1]
+    (place(URL) / FILES[1]).put(root / "lenses.csv")
+    assert step.key() != first
+    (place(URL) / FILES[1]).put(changed)
+    assert step.key() == first
+    with pytest.raises(InputError, match=r"survey.given: .* on disk"):
+        locate(tmp_path, SurveySettings(root=URL, given=("*.npz",)))
+    with pytest.raises(InputError, match=f"{URL}/none-.*: no file matches; correct survey.sweeps"):
+        locate(tmp_path, SurveySettings(root=URL, sweeps=("none-*",)))
+    with pytest.raises(InputError, match=r"no such folder; set survey.root"):
+        locate(tmp_path, SurveySettings(root=f"s3://{BUCKET}/nothing"))
+
+
 def test_bricks_are_those_on_disk(server, tmp_path):
     name, size = "1500p100", 60
     cards = {"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL1": 150.0, "CRVAL2": 10.0}
@@ -140,11 +165,13 @@ def test_a_store_that_stays_throttled_is_no_bad_file(root, server, tmp_path, spa
     listed, _ = lenses.read(root / "lenses.csv")
     server.spare = spare
     server.refusals += [(503, "SlowDown")] * 1000
-    with pytest.raises(OSError, match=r"turned away 6 times in \d+ s .*throttled.*run the same"):
+    with pytest.raises(
+        OSError, match=rf"turned away {stores.ATTEMPTS} times in \d+ s .*throttled.*run the same"
+    ):
         negative_pool(
             None, tmp_path, place(URL), FILES, listed, Selection(), on_bad_file="quarantine"
         )
-    assert 1000 - len(server.refusals) <= 6 * 2 * len(FILES)
+    assert 1000 - len(server.refusals) <= stores.ATTEMPTS * 2 * len(FILES)
 
 
 @pytest.mark.parametrize(
