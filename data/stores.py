@@ -9,10 +9,10 @@ address that holds some is refused, and the message does not repeat it. FSSPEC_S
 public buckets without any, AWS_ENDPOINT_URL_S3 names another server.
 
 A request that the store turned away because it is busy, or that the network lost, is made again,
-ATTEMPTS times in all. Before each one a random time is waited, whose limit doubles ("full
-jitter", so that tasks that were turned away together do not come back together). After the last, and
-at once for what no repetition cures, there is a StoreError. This is an OSError: the file may be whole, so that it is
-never listed as a bad one.
+ATTEMPTS times in all. Before each one a random time is waited, whose limit doubles ("full jitter",
+so that tasks that were turned away together do not come back together). After the last, and at once
+for what no repetition cures, there is a StoreError. This is an OSError: the file may be whole, so
+that it is never listed as a bad one.
 """
 
 from __future__ import annotations
