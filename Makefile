@@ -6,7 +6,7 @@ VENV := .venv
 OUT ?= runs/default
 PACKAGES := --constraint constraints.txt --editable '.[all,test]'
 
-.PHONY: demo check test test-all install clean
+.PHONY: demo check test test-all docs install clean
 install: $(VENV)/installed
 
 $(VENV)/installed: pyproject.toml constraints.txt
@@ -30,6 +30,11 @@ test: check
 
 test-all: check
 	$(VENV)/bin/python -m pytest -n 2 --dist loadfile
+
+# The site of docs/, with the notebooks run; without the network once the packages are there.
+docs: install
+	$(VENV)/bin/python -c 'import furo, myst_nb' 2>/dev/null || $(VENV)/bin/python -m pip install --disable-pip-version-check --constraint constraints.txt furo myst-nb sphinx
+	$(VENV)/bin/python -m sphinx -q -W --keep-going -b html docs docs/_build/html
 
 clean:
 	rm -rf $(VENV) runs

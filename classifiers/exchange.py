@@ -1,10 +1,11 @@
-"""The verb `weights`: weights of torchvision or timm come in, ours go out for others."""
+"""The verb `weights`: weights of torchvision or timm come in, ours go out for others, and a small
+head is trained on frozen features."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import tyro
 import yaml
@@ -49,6 +50,23 @@ class Export:
     """write model.onnx as well (needs the extra `onnx`)"""
 
 
+@dataclass(frozen=True)
+class Head:
+    """A small head is trained on the features of a frozen trunk, fitted to a run's training split
+    and calibrated on its validation split; the folder serves as a finder. See docs/finders.md."""
+
+    run: tyro.conf.Positional[Path]
+    """run directory with shards"""
+    to: Path
+    """folder to write"""
+    trunk: str = ""
+    """an ONNX file, `module:function`, or a folder with a classifier, whose penultimate layer is
+    used, and what has to be known about it; empty: the run's own classifier"""
+    kind: Literal["logistic", "mlp"] = "logistic"
+    """logistic regression, or one hidden layer of 300 units"""
+    seed: int = 42
+
+
 def fields(text: str) -> dict[str, Any]:
     """A YAML mapping. Raises InputError when it is none."""
     try:
@@ -73,8 +91,17 @@ command: Verb[None] = Verb(
 def work(argv: list[str]) -> int:
     """Reads or writes the files that the arguments name."""
     asked: Any = tyro.extras.subcommand_cli_from_dict(
-        {"import": Import, "export": Export}, args=argv, prog="lensjax weights"
+        {"import": Import, "export": Export, "head": Head}, args=argv, prog="lensjax weights"
     )
+    if isinstance(asked, Head):
+        from classifiers.finders import head_training
+
+        info = head_training.train(asked.run, asked.trunk, asked.to, asked.kind, asked.seed)
+        print(
+            f"weights: {info['model']}, {info['features']} features; fitted to train, calibrated "
+            f"on val: {info['splits']}"
+        )
+        return 0
     from classifiers import frozen, pretrained
 
     if isinstance(asked, Import):

@@ -39,6 +39,7 @@ class Lenses:
         return len(self.name)
 
     def tree(self) -> SkyTree:
+        """Tree of the positions, for searches on the sky."""
         return SkyTree(self.ra, self.dec)
 
     def where(self, rows: np.ndarray | Bool[np.ndarray, " n"]) -> Lenses:

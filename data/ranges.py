@@ -104,9 +104,11 @@ class Range(Lazy):
         return name == "galaxy_id" or name in self._present
 
     def names(self) -> tuple[str, ...]:
+        """Columns of the catalogue that the file has."""
         return tuple(n for n in table.names(self.survey, "catalogue") if n in self)
 
     def at(self, name: str, rows: np.ndarray) -> np.ndarray:
+        """Values of a column in some rows."""
         if name == "galaxy_id":
             return self._names_at(rows)
         every = len(rows) == self.rows
@@ -155,9 +157,11 @@ class FitsRange(Range):
         return FitsRange(file, survey, file.rows * i // n, file.rows * (i + 1) // n, first)
 
     def damaged_beside(self) -> bool:
+        """Whether something of the file is damaged."""
         return self.file.damaged_beside()
 
     def raw(self, name: str, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Values of a column in some rows as stored, and which of them are missing."""
         stored = self._first[name] if name in self._first else self._data[name]
         return self.file.values(name, stored if len(rows) == self.rows else stored[rows])
 
@@ -199,6 +203,7 @@ class ParquetRange(Range):
         return ParquetRange(path, survey, chosen, [*range(first, last)], start, rows)
 
     def raw(self, name: str, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Values of a column in some rows as stored, and which of them are missing."""
         import pyarrow as pa
 
         if name not in self._held:

@@ -50,6 +50,7 @@ def ordered(found: Mapping[str, Any]) -> list[str]:
 
 
 def usage() -> str:
+    """The text that `lensjax --help` prints."""
     lines = [f"  {name:10s} {verb.summary}" for name, verb in verbs().items()]
     return "\n".join(
         [

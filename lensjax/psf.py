@@ -40,7 +40,9 @@ class PSF(Protocol):
     """What a PSF can do."""
 
     @property
-    def pixel_integrated(self) -> bool: ...
+    def pixel_integrated(self) -> bool:
+        """Whether the pixel has still to be integrated over."""
+        ...
 
     def transfer(
         self, side: int, grid: PixelGrid
@@ -201,6 +203,7 @@ class Gaussian:
         return line / (2 * jnp.sum(line, -1, keepdims=True) - line[:, :1])
 
     def transfer(self, side: int, grid: PixelGrid) -> Float[Array, "B S F"]:
+        """Fourier transform (B, S, F) at the frequencies of rfft2; see `PSF.transfer`."""
         rate = 2 * jnp.pi**2 * self._sigma(grid)[:, None] ** 2
         ty, tx = (
             jnp.exp(-rate * jnp.asarray(nu**2, rate.dtype))
@@ -209,6 +212,7 @@ class Gaussian:
         return ty[:, :, None] * tx[:, None, :]
 
     def stamp(self, grid: PixelGrid) -> Float[Array, "N N B"]:
+        """Image (N, N, B) of a point source of unit flux at the centre."""
         sigma = self._sigma(grid)[:, None]
         d = jnp.asarray(grid.axis() / grid.scale, sigma.dtype)
         line = jnp.exp(-0.5 * (d / sigma) ** 2) / (jnp.sqrt(2 * jnp.pi) * sigma)
@@ -239,11 +243,13 @@ class Moffat:
         return (beta - 1) / (jnp.pi * a**2) * jnp.exp(-beta * jnp.log1p(r2 / a**2))
 
     def transfer(self, side: int, grid: PixelGrid) -> Float[Array, "B S F"]:
+        """Fourier transform (B, S, F) at the frequencies of rfft2; see `PSF.transfer`."""
         lag = np.fft.fftfreq(side, 1 / side)
         dx, dy = np.meshgrid(lag, lag)
         return jnp.fft.rfft2(self._sample(dx, dy, grid)).real
 
     def stamp(self, grid: PixelGrid) -> Float[Array, "N N B"]:
+        """Image (N, N, B) of a point source of unit flux at the centre."""
         x, y = grid.mesh()
         return jnp.moveaxis(self._sample(x / grid.scale, y / grid.scale, grid), 0, -1)
 
@@ -278,12 +284,14 @@ class PixelKernel:
         return self.kernel / jnp.sum(self.kernel, axis=(-2, -1), keepdims=True)
 
     def transfer(self, side: int, grid: PixelGrid) -> Complex[Array, "B S F"]:
+        """Fourier transform (B, S, F) at the frequencies of rfft2; see `PSF.transfer`."""
         k = self._normalised()
         size = k.shape[-1]
         wide = jnp.pad(k, ((0, 0), (0, side - size), (0, side - size)))
         return jnp.fft.rfft2(jnp.roll(wide, -(size // 2), (1, 2)))
 
     def stamp(self, grid: PixelGrid) -> Float[Array, "N N B"]:
+        """Image (N, N, B) of a point source of unit flux at the centre."""
         k = self._normalised()
         if grid.size % 2 == 0:
             k = jnp.pad(

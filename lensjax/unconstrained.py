@@ -75,6 +75,8 @@ class Restore:
         self.names = tuple(name for group in groups for name in _names(group))
 
     def __call__(self, z: Float[Array, " D"]) -> tuple[Any, Float[Array, ""]]:
+        """The object at z (D,), and ln |d parameters / d z|; raises InputError for another
+        shape."""
         z = jnp.asarray(z)
         if z.shape != (len(self.names),):
             raise InputError(f"z has shape {z.shape}: give ({len(self.names)},), one a coordinate")

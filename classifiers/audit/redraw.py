@@ -206,4 +206,5 @@ class NoFinder:
     differentiable = False
 
     def logits(self, stamps: Any) -> Any:
+        """Raises NotImplementedError: nothing is scored when an injection is only drawn."""
         raise NotImplementedError

@@ -20,10 +20,12 @@ KEPT = ("parameter", "unit", "gradient", "gradient_error")
 
 
 def percent(value: float | None, digits: int = 1) -> str:
+    """A share as a percentage, and a dash where there is none."""
     return "—" if value is None or not np.isfinite(value) else f"{100 * value:.{digits}f} %"
 
 
 def counted(values: np.ndarray) -> dict[str, int]:
+    """How often each value occurs, by its text."""
     names, numbers = np.unique(np.asarray(values).astype(str), return_counts=True)
     return {str(a): int(b) for a, b in zip(names, numbers)}
 

@@ -60,6 +60,7 @@ class Stacker:
 
     @classmethod
     def of(cls, state: Mapping[str, Any]) -> Stacker:
+        """The stacker that a saved state describes."""
         arrays = {name: np.array(state[name], np.float64) for name in _ARRAYS}
         return cls(tuple(state["inputs"]), offset=float(state["offset"]), **arrays)
 

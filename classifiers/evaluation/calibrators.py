@@ -54,6 +54,7 @@ class Calibrator:
 
     @classmethod
     def of(cls, state: dict[str, Any]) -> Calibrator:
+        """The calibrator that a saved state describes."""
         return cls(state["method"], tuple(state["numbers"]))
 
 

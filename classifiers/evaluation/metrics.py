@@ -26,10 +26,12 @@ class Curve:
 
     @property
     def lenses(self) -> Float[np.ndarray, " *r"]:
+        """Total of the last column of `above_true`: all lenses."""
         return self.above_true[..., -1]
 
     @property
     def others(self) -> Float[np.ndarray, " *r"]:
+        """Total of the last column of `above_false`: all that are no lenses."""
         return self.above_false[..., -1]
 
 

@@ -42,15 +42,24 @@ def load(text: str, out: str | Path) -> Finder:
 def files(text: str, out: str | Path) -> list[Path]:
     """Files that a finder is made of, apart from the run's own: a step that used it has to be done
     again when one of them changes."""
-    from classifiers import frozen
-
     what, folder = described(text)
-    kind = _kind(what, folder)
+    own = text.strip().lower().endswith((".yaml", ".yml"))
+    return [*([Path(text.strip())] if own else []), *_files(what, folder)]
+
+
+def _files(what: Description, folder: Path) -> list[Path]:
+    from classifiers import frozen
+    from classifiers.finders import head
+
+    kind = kind_of(what, folder)
     found: list[Path | None] = []
-    if text.strip().lower().endswith((".yaml", ".yml")):
-        found.append(Path(text.strip()))
     if kind == "folder" and what.finder:
-        found += [folder / what.finder / name for name in (frozen.DESCRIPTION, frozen.NUMBERS)]
+        own = folder / what.finder
+        if (own / head.HEAD).is_file():
+            trunk, home, _, _ = head.read(own)
+            found += [own / head.HEAD, *_files(trunk, home)]
+        else:
+            found += [own / name for name in (frozen.DESCRIPTION, frozen.NUMBERS)]
     elif kind == "onnx":
         found.append(folder / what.finder)
     elif kind == "function":
@@ -62,7 +71,8 @@ def files(text: str, out: str | Path) -> list[Path]:
     return [path for path in found if path is not None]
 
 
-def _kind(what: Description, folder: Path) -> Literal["folder", "onnx", "function", "scores"]:
+def kind_of(what: Description, folder: Path) -> Literal["folder", "onnx", "function", "scores"]:
+    """What a description names. Raises InputError when it is none of these."""
     text = what.finder
     if not text or (folder / text).is_dir():
         return "folder"
@@ -78,7 +88,7 @@ def _kind(what: Description, folder: Path) -> Literal["folder", "onnx", "functio
 
 
 def _load(what: Description, folder: Path, out: Path, survey: Survey) -> Finder:
-    kind = _kind(what, folder)
+    kind = kind_of(what, folder)
     if kind in ("folder", "scores"):
         _nothing_said(
             what,
@@ -88,17 +98,20 @@ def _load(what: Description, folder: Path, out: Path, survey: Survey) -> Finder:
         )
     if kind == "folder":
         from classifiers import frozen
+        from classifiers.finders import head
 
+        if what.finder and (folder / what.finder / head.HEAD).is_file():
+            return head.load(folder / what.finder, out, survey)
         found = frozen.load(folder / what.finder if what.finder else out / TRAINING)
         if found.bands != len(survey.bands):
             raise InputError(
                 f"finder {what.finder or TRAINING}: takes {found.bands} bands, and survey "
                 f"{survey.name} has {len(survey.bands)}; use a finder for these"
             )
-        _compare(what.finder or TRAINING, _stated(what, folder), survey)
+        _compare(what.finder or TRAINING, stated(what, folder), survey)
         return found
     if kind == "scores":
-        return ScoreFile(folder / what.finder.removeprefix(SCORES), _stated(what, folder))
+        return ScoreFile(folder / what.finder.removeprefix(SCORES), stated(what, folder))
     return _onnx(what, folder, survey) if kind == "onnx" else _function(what, folder)
 
 
@@ -106,7 +119,7 @@ def _function(what: Description, folder: Path) -> Finder:
     run = function.load(what.finder, folder)
     prepare, prepared = preparation(what.preprocess, what.crop, folder)
     source = function.source(what.finder, folder)
-    info = {"model": what.finder, "kind": "function", **prepared, **_stated(what, folder)}
+    info = {"model": what.finder, "kind": "function", **prepared, **stated(what, folder)}
     if source is not None:
         info["source_sha256"] = sha256(source)
     output: Output = what.output or "score"
@@ -116,7 +129,7 @@ def _function(what: Description, folder: Path) -> Finder:
 def _onnx(what: Description, folder: Path, survey: Survey) -> Finder:
     path = folder / what.finder
     opened = session(path, what.tensor)
-    layout = _layout(path, opened.shape, len(survey.bands), what.layout)
+    layout = layout_of(path, opened.shape, len(survey.bands), what.layout)
     if opened.described:
         _nothing_said(what, f"{path} says itself what it is")
         settings = validated(Preprocess, opened.described["preprocess"], f"finder {path}")
@@ -134,11 +147,11 @@ def _onnx(what: Description, folder: Path, survey: Survey) -> Finder:
     if ":" not in what.preprocess:
         _sides(path, opened.shape, layout, int(prepared["crop"]) or survey.stamp)
     info = {**opened.described, "model": path.name, "kind": "onnx", "sha256": sha256(path)}
-    info |= {**prepared, **_stated(what, folder)}
+    info |= {**prepared, **stated(what, folder)}
     return Outside(path.name, opened.run, output, prepare, layout, info)
 
 
-def _layout(
+def layout_of(
     path: Path, shape: tuple[int | None, ...], bands: int, said: str
 ) -> Literal["nhwc", "nchw"]:
     """The layout that the shape of the input tells, or what is said where it tells nothing."""
@@ -171,7 +184,7 @@ def _sides(path: Path, shape: tuple[int | None, ...], layout: str, side: int) ->
         )
 
 
-def _stated(what: Description, folder: Path) -> dict[str, Any]:
+def stated(what: Description, folder: Path) -> dict[str, Any]:
     """What is said about a finder besides how it is called, as JSON values."""
     found: dict[str, Any] = {}
     if what.bands:

@@ -66,6 +66,31 @@ def session(path: Path, tensor: str = "") -> Session:
     return Session(_in_batches(one, shape[0]), shape, described)
 
 
+def self_contained(path: Path) -> None:
+    """Raises InputError when an ONNX file keeps numbers in a file outside its own folder."""
+    try:
+        import onnx
+        from onnx.external_data_helper import _get_all_tensors
+    except ImportError:
+        raise InputError(
+            f"finder {path}: reading ONNX needs onnx; pip install 'lensjax[onnx]'"
+        ) from None
+    try:
+        model = onnx.load(str(path), load_external_data=False)
+    except Exception as error:  # protobuf has its own errors
+        raise InputError(f"finder {path}: not a readable ONNX file ({error})") from None
+    home = path.parent.resolve()
+    for tensor in _get_all_tensors(model):
+        for entry in tensor.external_data:
+            if entry.key != "location":
+                continue
+            if not (home / entry.value).resolve().is_relative_to(home):
+                raise InputError(
+                    f"finder {path}: keeps {tensor.name} in {entry.value}, outside its own folder; "
+                    "put the file beside it"
+                )
+
+
 def _in_batches(one: Callable[[Any], Any], size: int | None) -> Callable[[Any], Any]:
     """`one` for any number of images where the file takes exactly `size` of them at a time."""
     if size is None:

@@ -43,7 +43,7 @@ class Outside:
     ):
         self.name, self.output = name, output
         self.info: dict[str, Any] = {**(info or {}), "output": output, "layout": layout}
-        self._run, self._prepare, self._layout = run, prepare, layout
+        self._run = arranged(run, prepare, layout)
         self._order_checked = False
 
     def logits(self, stamps: Float[np.ndarray, "b h w c"]) -> Float[np.ndarray, " b"]:
@@ -75,21 +75,37 @@ class Outside:
         return Scores.of(found, self.output)
 
     def _once(self, stamps: np.ndarray, names: list[str]) -> Float[np.ndarray, " b"]:
-        stamps = np.ascontiguousarray(stamps, np.float32)
-        try:
-            prepared = stamps if self._prepare is None else self._prepare(stamps)
-            if self._layout == "nchw":
-                prepared = np.ascontiguousarray(np.moveaxis(np.asarray(prepared), -1, 1))
-            values = self._run(prepared)
-        except InputError:
-            raise
-        except Exception as error:  # whatever code of a user can raise
-            said = " ".join(str(error).split())[:300]
-            raise InputError(
-                f"finder {self.name}: raised {type(error).__name__}: {said}; on {some(names)}; mend"
-                " it and run again, what is finished is kept"
-            ) from error
+        values = answered(self._run, stamps, names, f"finder {self.name}")
         return checked(values, names, self.name, self.output)
+
+
+def arranged(run: Arrays, prepare: Arrays | None, layout: str) -> Arrays:
+    """`run` as a function of stamps (b, h, w, c) in nanomaggies: what happens before it, and the
+    order of axes that it wants."""
+    if prepare is None and layout == "nhwc":
+        return run
+
+    def of_stamps(stamps: np.ndarray) -> Any:
+        found = stamps if prepare is None else prepare(stamps)
+        if layout == "nchw":
+            found = np.ascontiguousarray(np.moveaxis(np.asarray(found), -1, 1))
+        return run(found)
+
+    return of_stamps
+
+
+def answered(run: Arrays, stamps: np.ndarray, names: list[str], who: str) -> Any:
+    """What a user's function says of stamps. Raises InputError, naming stamps, when it raises."""
+    try:
+        return run(np.ascontiguousarray(stamps, np.float32))
+    except InputError:
+        raise
+    except Exception as error:  # whatever code of a user can raise
+        said = " ".join(str(error).split())[:300]
+        raise InputError(
+            f"{who}: raised {type(error).__name__}: {said}; on {some(names)}; mend it and run "
+            "again, what is finished is kept"
+        ) from error
 
 
 def checked(values: Any, names: list[str], name: str, output: Output) -> Float[np.ndarray, " b"]:

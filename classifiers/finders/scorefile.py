@@ -58,10 +58,12 @@ class ScoreFile:
 
     @property
     def name(self) -> str:
+        """The name that reports use: the folder of scores."""
         return f"scores:{self.folder}"
 
     @property
     def info(self) -> dict[str, Any]:
+        """What is recorded of the finder: its name, its kind, and what the folder states."""
         return {"model": self.name, "kind": "scores", **self.stated}
 
     def logits(self, stamps: Any) -> Any:

@@ -54,6 +54,7 @@ class Guard:
         self._token = token.encode()
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Answers a request, or refuses it, as ASGI asks."""
         if scope["type"] != "http":
             return  # no web sockets, and nothing to do at start and end
         refused = self.refusal(scope)

@@ -121,6 +121,7 @@ def marked(picture: Picture, weight: Float[np.ndarray, "h w"]) -> Picture:
 
 
 def png(picture: Picture) -> bytes:
+    """The picture as the bytes of a PNG file."""
     from PIL import Image
 
     buffer = io.BytesIO()

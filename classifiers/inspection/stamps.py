@@ -32,12 +32,18 @@ class Source(Protocol):
     """Stamps of one survey, all of the same side (pixels)."""
 
     @property
-    def survey(self) -> Survey: ...
+    def survey(self) -> Survey:
+        """Survey whose bands and pixels the stamps have."""
+        ...
 
     @property
-    def side(self) -> int: ...
+    def side(self) -> int:
+        """Pixels along a side of a stamp."""
+        ...
 
-    def __call__(self, id: str) -> Float32[np.ndarray, "h w b"]: ...
+    def __call__(self, id: str) -> Float32[np.ndarray, "h w b"]:
+        """Stamp (h, w, b) of the object of this id, in nanomaggies."""
+        ...
 
 
 def opened(path: str | Path, survey: str = "", files: str = "", size: int = 0) -> Source:

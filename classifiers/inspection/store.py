@@ -101,6 +101,7 @@ class Store:
         return cls(path)
 
     def close(self) -> None:
+        """Closes the file; nothing is lost."""
         with self._lock:
             self._db.close()
 
@@ -236,6 +237,7 @@ class Store:
 
 
 def now() -> str:
+    """The time in UTC, to the millisecond, in ISO 8601."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 

@@ -101,6 +101,7 @@ class Layers:
         return nnx.List([conv, norm])
 
     def squeeze(self, width: int, squeezed: int) -> SqueezeExcitation:
+        """A squeeze-and-excitation of `width` channels through `squeezed`."""
         return SqueezeExcitation(width, squeezed, self.rngs, self.dtype)
 
 
@@ -113,6 +114,7 @@ class SqueezeExcitation(nnx.Module):
         self.fc2 = nnx.Conv(squeezed, width, (1, 1), kernel_init=init, dtype=dtype, rngs=rngs)
 
     def __call__(self, x: jax.Array) -> jax.Array:
+        """Maps (B, H, W, C), each channel times its weight."""
         return x * nnx.sigmoid(self.fc2(nnx.silu(self.fc1(x.mean(axis=(1, 2), keepdims=True)))))
 
 
@@ -146,6 +148,7 @@ class Block(nnx.Module):
         self.drop, self.adds = drop, stride == 1 and inputs == outputs
 
     def __call__(self, x: jax.Array, key: jax.Array | None) -> jax.Array:
+        """Maps (B, H, W, C) after the block; a key drops the block of some images."""
         y, last = x, len(self.block) - 1
         for number, part in enumerate(self.block):
             if isinstance(part, SqueezeExcitation):
@@ -190,6 +193,7 @@ class EfficientNetV2S(Classifier):
         self.classifier = nnx.List([nnx.Dropout(config.dropout), *dense])
 
     def maps(self, images: jax.Array, key: jax.Array | None = None) -> dict[str, jax.Array]:
+        """Maps of every stage by name, from images (B, H, W, bands)."""
         x, found, done = images, {}, 0
         for number, part in enumerate(self.features_):
             if isinstance(part[0], Block):
@@ -203,6 +207,7 @@ class EfficientNetV2S(Classifier):
         return found
 
     def head(self, features: jax.Array, key: jax.Array | None = None) -> jax.Array:
+        """Logits of pooled features (B, C); a key switches dropout on."""
         dropout, *dense = self.classifier
         x = dropout(features, deterministic=key is None, rngs=key)
         for layer in dense[:-1]:

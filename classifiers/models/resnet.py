@@ -82,6 +82,7 @@ class BasicBlock(nnx.Module):
         )
 
     def __call__(self, x: jax.Array) -> jax.Array:
+        """Maps (B, H, W, C) after the block."""
         y = nnx.relu(self.bn1(self.conv1(x)))
         y = self.bn2(self.conv2(y))
         if self.downsample is not None:
@@ -121,6 +122,7 @@ class ResNet(Classifier):
         )
 
     def maps(self, images: jax.Array, key: jax.Array | None = None) -> dict[str, jax.Array]:
+        """Maps of every stage by name, from images (B, H, W, bands)."""
         x = nnx.relu(self.bn1(self.conv1(images)))
         if self.pool:
             x = max_pool(x)
@@ -131,4 +133,5 @@ class ResNet(Classifier):
         return found
 
     def head(self, features: jax.Array, key: jax.Array | None = None) -> jax.Array:
+        """Logits of pooled features (B, C)."""
         return self.fc(features)

@@ -95,6 +95,7 @@ class Bottleneck(nnx.Module):
         )
 
     def __call__(self, x: jax.Array) -> jax.Array:
+        """Maps (B, H, W, C) after the block."""
         before = x if self.norm1 is None else nnx.elu(self.norm1(x))
         y = nnx.elu(self.norm2(self.conv1(before)))
         y = nnx.elu(self.norm3(self.conv2(y)))
@@ -143,6 +144,7 @@ class ShieldedResNet(Classifier):
         self.dense = nnx.Linear(inputs, 1, dtype=dtype, rngs=rngs)
 
     def maps(self, images: jax.Array, key: jax.Array | None = None) -> dict[str, jax.Array]:
+        """Maps of every stage by name, from images (B, H, W, bands)."""
         x = nnx.elu(self.stem_norm(self.stem(images)))
         found = {"stage0": x}
         for number, (stage, shield) in enumerate(zip(self.stages, self.shields), start=1):
@@ -152,4 +154,5 @@ class ShieldedResNet(Classifier):
         return found
 
     def head(self, features: jax.Array, key: jax.Array | None = None) -> jax.Array:
+        """Logits of pooled features (B, C)."""
         return self.dense(features)

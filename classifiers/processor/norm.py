@@ -26,6 +26,7 @@ class BatchNorm(nnx.BatchNorm):
     def __call__(  # type: ignore[override]  # it takes no mask
         self, x: Float[Array, "... c"], use_running_average: bool | None = None
     ) -> Float[Array, "... c"]:
+        """Normalised x, of the same shape."""
         wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
         if self.use_running_average if use_running_average is None else use_running_average:
             mean, var = self.mean[...], self.var[...]

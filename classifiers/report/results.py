@@ -35,10 +35,12 @@ def known(figure: dict[str, Any] | None) -> bool:
 
 
 def interval(figure: dict[str, Any]) -> str:
+    """The 95 % interval of a figure as text."""
     return f"95 %: {figure['lo95']:.3f} to {figure['hi95']:.3f}"
 
 
 def percents(figure: dict[str, Any]) -> str:
+    """The 95 % interval of a share as text, in percent."""
     return f"95 %: {100 * figure['lo95']:.1f} to {100 * figure['hi95']:.1f} %"
 
 
@@ -229,6 +231,7 @@ def score_groups(run: Run) -> dict[str, np.ndarray]:
 
 
 def figure_table(m: dict[str, Any]) -> pd.DataFrame:
+    """Table of the figures of an evaluation."""
     rows = [
         {
             "figure": NAMES.get(name, name),
@@ -253,6 +256,7 @@ def figure_table(m: dict[str, Any]) -> pd.DataFrame:
 
 
 def threshold_table(m: dict[str, Any]) -> pd.DataFrame:
+    """Table of the figures of an evaluation at each threshold."""
     rows = []
     for threshold, of in m["thresholds"].items():
         rows += [

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from classifiers.report import assumed, audited, results, together
+from classifiers.report import assumed, audited, decisions, results, together
 from classifiers.report.collect import STEPS, Run
 from classifiers.report.gallery import gallery
 from classifiers.report.hosts import hosts
@@ -70,6 +70,7 @@ def sections(run: Run, s: ReportSettings) -> list[Section]:
         Section("hosts", "Hosts", hosts(run)),
         Section("assumptions", "Assumptions", assumed.assumptions(run)),
         Section("sensitivity", "Sensitivity", audited.sensitivity(run)),
+        *decisions.section(run),
         Section("limitations", "Limitations", limitations(run)),
     ]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from classifiers.report import collect, page, sections
+from classifiers.report import collect, decisions, page, sections
 from classifiers.report.settings import ReportSettings
 from data.config import Invocation
 from data.record import read
@@ -22,7 +22,7 @@ def reads(s: ReportSettings, out: Path) -> Reads:
             f"run `lensjax run --out {out}`"
         )
     absent = [out / "records" / f"{name}.json" for name in collect.STEPS if name not in done]
-    return Reads(done, absent)
+    return Reads(done, [*absent, *decisions.files(out)])
 
 
 def work(call: Invocation[ReportSettings]) -> Done:

@@ -39,15 +39,23 @@ class Selection(Protocol):
     axes: have a `name` each. maps: of the sky, or None."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Name of the factor."""
+        ...
 
     @property
-    def axes(self) -> Sequence[Any]: ...
+    def axes(self) -> Sequence[Any]:
+        """Axes that the factor depends on."""
+        ...
 
     @property
-    def maps(self) -> Any: ...
+    def maps(self) -> Any:
+        """Maps of the sky that the factor depends on."""
+        ...
 
-    def query(self, *, level: float = 0.95, **values: Any) -> Answer: ...
+    def query(self, *, level: float = 0.95, **values: Any) -> Answer:
+        """Probability at the given values, with an interval of this level."""
+        ...
 
 
 @dataclass(frozen=True)

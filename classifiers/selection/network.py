@@ -26,6 +26,7 @@ class Member(nnx.Module):
         self.layers = nnx.List(nnx.Linear(a, b, rngs=rngs) for a, b in pairwise(sizes))
 
     def __call__(self, x: Float[Array, "*n f"]) -> Float[Array, "*n"]:
+        """Value for each row of features x."""
         line = self.line(x)
         for layer in self.layers[:-1]:
             x = jnp.tanh(layer(x))

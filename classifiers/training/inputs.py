@@ -79,6 +79,7 @@ class Resident:
         return images
 
     def updates(self, rows: np.ndarray, turns: np.ndarray) -> Iterator[Update]:
+        """One update for each row of indices, of a split that lies on the devices."""
         for some, turn in zip(rows, turns):
             yield self.split, devices.spread(some, self.mesh), devices.spread(turn, self.mesh)
 
@@ -106,6 +107,7 @@ class Streaming:
         return raw_robust(images, self.preprocess)
 
     def updates(self, rows: np.ndarray, turns: np.ndarray) -> Iterator[Update]:
+        """One update for each row of indices, of a split that is read on the way."""
         size = rows[0].size
         place = devices.spread(np.arange(size, dtype=np.int32).reshape(rows.shape[1:]), self.mesh)
         stream = streaming.batches(

@@ -21,6 +21,7 @@ NEEDS = {
     "onnx": "finders in ONNX, and weights written as ONNX",
     "inspect": "`lensjax inspect`, the page on which people grade candidates",
     "tensorboard": "curves of training in TensorBoard (`lensjax train --tensorboard`)",
+    "docs": "the site of the documentation (`make docs`)",
     "torch": "an audit of a PyTorch network by its weights, and its export to ONNX",
     "test": "`make test`",
 }

@@ -43,6 +43,7 @@ class Examination:
     instead: str = ""
 
     def __call__(self, argv: Sequence[str]) -> int:
+        """Runs the verb and returns its exit status."""
         return main(argv)
 
 

@@ -32,6 +32,7 @@ class Focus:
 
     @property
     def place(self) -> Complex[Array, "..."]:
+        """The place as a complex number (arcsec), x + iy."""
         return lax.complex(*(jnp.asarray(c) for c in (self.x, self.y)))
 
     @property

@@ -53,6 +53,7 @@ class GalaxyImage(Light):
     needs_extra = True
 
     def prepared(self) -> SplineImage:
+        """The image as coefficients of a spline, with what bounds it."""
         image = jnp.asarray(self.image)
         image = jnp.pad(image / (jnp.sum(image) * self.scale**2), _EDGE)
         wide = [jnp.maximum(lax.stop_gradient(image), 0.0)]
@@ -68,9 +69,11 @@ class GalaxyImage(Light):
         return SplineImage(self.flux, spline, widest, self.scale, self.phi, self.x, self.y)
 
     def brightness(self, x: Real, y: Real) -> Float[Array, "..."]:
+        """Surface brightness at x, y (arcsec)."""
         return self.prepared().brightness(x, y)
 
     def bound(self, x: Real, y: Real, reach: Real) -> Float[Array, "..."]:
+        """Upper bound of the brightness within `reach` (arcsec) of x, y."""
         return self.prepared().bound(x, y, reach)
 
     @classmethod
@@ -104,6 +107,7 @@ class SplineImage(Light):
     y: Real
 
     def brightness(self, x: Real, y: Real) -> Float[Array, "..."]:
+        """Surface brightness at x, y (arcsec)."""
         row, column = self._place(x, y)
         total = jnp.zeros_like(row)
         r0, c0 = jnp.floor(row), jnp.floor(column)
@@ -115,6 +119,7 @@ class SplineImage(Light):
         return total
 
     def bound(self, x: Real, y: Real, reach: Real) -> Float[Array, "..."]:
+        """Upper bound of the brightness within `reach` (arcsec) of x, y."""
         row, column = self._place(x, y)
         height, width = self.spline.shape
         r, q = jnp.clip(row, 0, height - 1), jnp.clip(column, 0, width - 1)

@@ -38,10 +38,12 @@ class Shear(Mass):
 
     @classmethod
     def choices(cls) -> tuple[dict[str, Domain], ...]:
+        """Parametrisations that a prior may use, with the domains of their parameters."""
         return {"gamma1": ANY, "gamma2": ANY}, {"gamma": NOT_NEGATIVE, "gamma_phi": ANY}
 
     @classmethod
     def from_drawn(cls, values: Mapping[str, Any]) -> Shear:
+        """The shear of drawn values: two components, or a length and an angle."""
         if "gamma" not in values:
             return cls(**values)
         length, angle = values["gamma"], 2 * values["gamma_phi"]

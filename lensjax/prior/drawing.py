@@ -38,6 +38,7 @@ class Block:
 
     @property
     def cls(self) -> type[Component]:
+        """Class of the component that is drawn."""
         return named(BASES[self.role], self.component)
 
     def flat(self, name: str) -> str | None:

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import quick_compilation
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,12 +16,13 @@ from lensjax.placing import look, seen
 
 SIDE = 0.262
 LENS = (lj.SIE(1.5, 0.7, 0.3), lj.Shear(0.03, -0.02))
+compiled = jax.jit(look, static_argnames="rule", compiler_options=quick_compilation.OPTIONS)
 
 
-def looked(light, x, y, side=SIDE, rule=(8, 12), mass=LENS):
+def looked(light, x, y, side=SIDE, rule=(8, 12), mass=LENS, look=look):
     light = jax.tree.map(jnp.asarray, light).prepared()
     x, y = (jnp.asarray([v], float) for v in (x, y))
-    return light, look(mass, light, light.foci(), (x, y, jnp.full_like(x, side)), rule)
+    return light, look(mass, light, light.foci(), (x, y, jnp.full_like(x, side)), rule=rule)
 
 
 def fine(light, x, y, side=SIDE, mass=LENS, count=1500):
@@ -72,7 +74,7 @@ def test_a_cell_with_the_centre_of_a_lens_knows_that_it_is_wrong():
 def test_nothing_is_ever_not_a_number(x, y, sx, sy, size, n, q, theta_e):
     mass = (lj.SIE(theta_e, 1.0, 0.0),)
     galaxy = lj.Sersic(1.0, size, n, q, 0.3, sx, sy)
-    _, found = looked(galaxy, x, y, rule=(4, 6), mass=mass)
+    _, found = looked(galaxy, x, y, rule=(4, 6), mass=mass, look=compiled)
     for value in jax.tree.leaves(found):
         assert np.isfinite(np.asarray(value, float)).all()
 

@@ -199,7 +199,7 @@ def test_wrong_psfex_models_are_refused():
         pytest.param(41, 0.05, lj.Gaussian(1.2), marks=pytest.mark.stress),
         (64, 0.05, lj.Moffat(1.2, 2.5)),
         (64, 0.262, lj.PixelKernel((1 + jnp.hypot(*jnp.mgrid[-20:21, -20:21]))[None] ** -1.0)),
-        (41, 0.1, lj.Moffat(1.4, 3.5, pixel_integrated=True)),
+        pytest.param(41, 0.1, lj.Moffat(1.4, 3.5, pixel_integrated=True), marks=pytest.mark.stress),
     ],
     ids=["Gaussian", "Moffat", "kernel", "Moffat, pixel integrated"],
 )

@@ -43,7 +43,10 @@ def test_an_image_is_the_gaussian_itself():
     assert float(np.abs(image - np.outer(truth[:, 1], truth[:, 0])).max()) < 4e-4 * truth.max() ** 2
 
 
-@pytest.mark.parametrize("fwhm", [0.5, 0.7, 2.4, 5.0])
+LESS_SO = [pytest.param(fwhm, marks=pytest.mark.stress) for fwhm in (0.7, 2.4)]
+
+
+@pytest.mark.parametrize("fwhm", [0.5, 5.0, *LESS_SO])
 def test_narrow_and_wide_ones_go_by_transforms_alone_and_in_a_batch(fwhm):
     assert not bool(lj.Gaussian(fwhm).compact(GRID)[0])
     alone = psf_module.convolve(point(0.2, 0.1), lj.Gaussian(jnp.array([fwhm])), GRID)
@@ -69,7 +72,10 @@ def test_a_batch_of_compact_ones_makes_no_transform():
     assert "stablehlo.case" in compiled.as_text() or "stablehlo.if" in compiled.as_text()
 
 
-@pytest.mark.parametrize("size", [32, 64, 101])
+LARGER = [pytest.param(size, marks=pytest.mark.stress) for size in (64, 101)]
+
+
+@pytest.mark.parametrize("size", [32, *LARGER])
 def test_derivatives_in_both_modes_are_those_of_the_transforms(size):
     grid = lj.PixelGrid(size)
     with jax.enable_x64(True):

@@ -60,7 +60,7 @@ def test_reference_magnifications():
     np.testing.assert_allclose(mu(0.0, 3 * b / 98.6, 5e-4), 98.6, rtol=5e-4)
 
 
-@pytest.mark.parametrize("size", [64, 91, 128])
+@pytest.mark.parametrize("size", [64, 128, pytest.param(91, marks=pytest.mark.stress)])
 def test_an_unlensed_galaxy_has_its_flux_at_its_place_at_any_size(size):
     grid = lj.PixelGrid(size)
     galaxy = lj.Sersic(jnp.array([1.0, 2.0, 3.0]), 0.7, 1.0, 0.7, 0.4, 0.37, -0.21)
