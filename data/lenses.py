@@ -46,9 +46,10 @@ class Lenses:
         """The given rows."""
         return Lenses(self.name[rows], self.ra[rows], self.dec[rows], self.grading[rows])
 
-    def named(self, part: str) -> Lenses:
-        """Those with `part` in their name."""
-        return self.where(np.char.find(self.name, part) >= 0 if len(self) else np.empty(0, bool))
+    def having(self, part: str) -> Int[np.ndarray, " m"]:
+        """Places in the list of those with `part` in their name; of all if it is empty."""
+        found = np.char.find(self.name, part) >= 0 if len(self) and part else np.ones(len(self))
+        return np.flatnonzero(found)
 
     def tier(self, tiers: dict[str, str]) -> np.ndarray:
         """Tier of each lens by its grading; '' where the grading has none."""

@@ -24,7 +24,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from data.stores import Place, Remote, StoreError
+from data.stores import Place, Remote
+from data.storetroubles import StoreError
 
 Declared = tuple[int | None, int | None]
 """DATASUM of a part's header, and the sum of the header itself if it has a CHECKSUM"""

@@ -20,7 +20,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from data.files import replacing, sha256, write_json
-from data.stores import Remote, StoreError, place
+from data.stores import Remote, place
+from data.storetroubles import StoreError
 from lensjax.errors import InputError
 
 MANIFEST = "manifest.json"
@@ -73,10 +74,10 @@ def fetch(url: str, folder: Path) -> list[Path]:
         if way.is_absolute() or ".." in way.parts:
             raise InputError(f"{source / MANIFEST}: {str(way)!r} leads out of the folder")
         one = source / OBJECTS / _below(entry["sha256"])
-        with one.copied() as local, replacing(folder / way) as temporary:
-            if sha256(local) != entry["sha256"]:
+        with replacing(folder / way) as temporary:
+            one.save(temporary)
+            if sha256(temporary) != entry["sha256"]:
                 raise StoreError(str(one), f"is not what the manifest says of {way}")
-            temporary.write_bytes(local.read_bytes())
         written.append(folder / way)
     return written
 

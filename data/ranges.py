@@ -35,7 +35,8 @@ from data.catalogue import (
     in_nanomaggies,
     wanted,
 )
-from data.stores import Place, Remote, StoreError
+from data.stores import Place, Remote
+from data.storetroubles import StoreError
 from data.survey import Survey
 from lensjax.errors import InputError
 

@@ -28,13 +28,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from data.files import sha256, write_json
-from data.stores import Place, Remote, Stat, place
+from data.stores import Place, Stat, pinned, place
 from lensjax.errors import InputError
 
 PACKAGES = (
@@ -68,11 +67,8 @@ def _fingerprint(path: Place) -> list[Any]:
 
 
 def _fingerprints(paths: Sequence[Place]) -> list[list[Any]]:
-    """Identities in the order of the paths; stores are asked for many at a time."""
-    if not any(isinstance(path, Remote) for path in paths):
-        return [_fingerprint(path) for path in paths]
-    with ThreadPoolExecutor(32) as pool:
-        return list(pool.map(_fingerprint, paths))
+    """Identities as they are now, in the order of the paths."""
+    return [_fingerprint(path) for path in pinned(paths)]
 
 
 def versions() -> dict[str, str]:

@@ -8,6 +8,11 @@ environment gives to every program that uses S3: AWS_* variables, ~/.aws, or the
 address that holds some is refused, and the message does not repeat it. FSSPEC_S3_ANON=true reads
 public buckets without any, AWS_ENDPOINT_URL_S3 names another server.
 
+A file that was looked at (`pinned`) is read as it was then: every request names that version, and
+there is a StoreError where the store has another one by now. So parts of two versions are never put
+together, also when tasks on several machines read them. The header is If-Match, or
+If-Unmodified-Since (RFC 9110, 13.1), which S3 and most web servers heed.
+
 A request that the store turned away because it is busy, or that the network lost, is made again,
 ATTEMPTS times in all. Before each one a random time is waited, whose limit doubles ("full jitter",
 so that tasks that were turned away together do not come back together). After the last, and at once
@@ -22,14 +27,15 @@ import io
 import random
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
+from data.storetroubles import BARRED, PASSING, StoreError, code_of, refused
 from lensjax.errors import InputError, said
 
 T = TypeVar("T")
@@ -41,46 +47,34 @@ PIECE = 16 * 2**20
 """bytes that are asked for at once"""
 TOGETHER = 4
 """requests of one task at a time"""
+LOOKS = 32
+"""files that are looked at at a time"""
 BUFFER = 1 << 16
 """bytes that are read ahead where a file is read from its beginning, as headers are"""
-_EXPIRED = ("ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "RequestExpired")
-_UNKNOWN = ("InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "UnrecognizedClient")
-_NO_CREDENTIALS = ("NoCredentialsError", "PartialCredentialsError", "TokenRetrievalError")
-_NO_SESSION = ("UnauthorizedSSOTokenError", "SSOTokenLoadError", "CredentialRetrievalError")
-_FORBIDDEN = ("AccessDenied", "403", "401")
-_BUSY = (
-    *("SlowDown", "Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequests"),
-    *("ServiceUnavailable", "InternalError", "RequestTimeout", "503", "500", "502", "504", "429"),
-)
-_LOST = (
-    *("EndpointConnectionError", "ConnectTimeoutError", "ReadTimeoutError", "HTTPClientError"),
-    *("ConnectionClosedError", "IncompleteRead", "ResponseStreamingError"),
-    *("ClientConnectorError", "ServerDisconnectedError", "ClientPayloadError", "TimeoutError"),
-    *("ClientOSError", "ConnectionResetError", "FSTimeoutError", "ServerTimeoutError"),
-)
-
-
-class StoreError(OSError):
-    """A store that did not give, or take, what was asked. The message names the address and what to
-    do."""
-
-    def __init__(self, address: str, text: str):
-        super().__init__(errno.EIO, text, address)
 
 
 @dataclass(frozen=True)
 class Stat:
-    """Size in bytes of a file, and the store's mark of its content, or the time of its change."""
+    """Size in bytes of a file, and the store's mark of its content: the ETag, or where it has none
+    that stands for every byte, the time of the last change, as HTTP writes it."""
 
     st_size: int
     mark: str
 
+    def condition(self) -> dict[str, str]:
+        """The header by which a server gives this content only."""
+        if self.mark.startswith('"'):
+            return {"If-Match": self.mark}
+        return {"If-Unmodified-Since": self.mark} if self.mark.endswith("GMT") else {}
+
 
 @dataclass(frozen=True, order=True)
 class Remote:
-    """A file or folder of a store. url: without a slash at its end."""
+    """A file or folder of a store. url: without a slash at its end. seen: what the file was when it
+    was looked at, None where it was not; two addresses are equal whatever it is."""
 
     url: str
+    seen: Stat | None = field(default=None, compare=False)
 
     def __str__(self) -> str:
         return self.url
@@ -91,21 +85,26 @@ class Remote:
 
     @property
     def name(self) -> str:
+        """The last part of the address."""
         return self.url.rpartition("/")[2]
 
     @property
     def suffix(self) -> str:
+        """The end of the name from its last dot."""
         return PurePosixPath(self.name).suffix
 
     @property
     def parent(self) -> Remote:
+        """The folder."""
         return Remote(self.url.rpartition("/")[0])
 
     @property
     def scheme(self) -> str:
+        """The kind of store: s3, https or http."""
         return self.url.partition("://")[0]
 
     def absolute(self) -> Remote:
+        """Itself."""
         return self
 
     def relative_to(self, root: object) -> PurePosixPath:
@@ -114,15 +113,27 @@ class Remote:
             raise ValueError(f"{self.url} is not below {root}")
         return PurePosixPath(self.url[len(str(root)) + 1 :])
 
+    def pinned(self) -> Remote:
+        """The file as it is now, or was when it was looked at: what is read of it later is of this
+        version. Raises as `stat`."""
+        return replace(self, seen=self.stat())
+
     def stat(self) -> Stat:
-        """Raises FileNotFoundError where nothing is there, StoreError for another trouble."""
+        """What was seen, or else what is there now. Raises FileNotFoundError where nothing is,
+        StoreError for another trouble."""
+        if self.seen is not None:
+            return self.seen
         facts = self._ask(lambda store, key: store.info(key))
-        mark = facts.get("ETag") or facts.get("mtime") or facts.get("LastModified") or ""
-        return Stat(int(facts.get("size") or 0), str(mark).strip('"'))
+        if facts["type"] != "file":
+            raise FileNotFoundError(errno.ENOENT, "no such file", self.url)
+        tag, time_ = str(facts.get("ETag") or ""), str(facts.get("Last-Modified") or "")
+        mark = tag if tag.startswith('"') or not time_ else time_  # W/"..." is for one like it
+        return Stat(int(facts.get("size") or 0), mark)
 
     def is_file(self) -> bool:
+        """Whether a file is there. Raises StoreError where the store does not say."""
         try:
-            return bool(self._ask(lambda store, key: store.info(key))["type"] == "file")
+            return bool(self.stat())
         except FileNotFoundError:
             return False
 
@@ -136,8 +147,8 @@ class Remote:
             return False
 
     def glob(self, pattern: str) -> list[Remote]:
-        """Files below that match, sorted; a name without * and ? is that file. A web server has to
-        show a list of its folder."""
+        """Files below that match, sorted; a name without *, ? and [ is that file. A web server has
+        to show a list of its folder."""
         if not set("*?[") & set(pattern):
             return [self / pattern] if (self / pattern).is_file() else []
         ask = (self / pattern)._ask
@@ -148,15 +159,16 @@ class Remote:
         """The bytes from offset start to stop, a few requests at a time. Raises FileNotFoundError
         and StoreError."""
         out = bytearray(stop - start)
+        condition = self.seen.condition() if self.seen else {}
 
         def piece(at: int) -> None:
             end = min(at + PIECE, stop)
-            found = self._ask(lambda store, key: store.cat_file(key, start=at, end=end))
+            found = self._ask(lambda store, key: _part(store, key, at, end, condition))
             if len(found) != end - at:
                 raise StoreError(
                     self.url,
                     f"gave {len(found):,} bytes where {end - at:,} were asked for; the file "
-                    "changed, or its server does not give parts of files",
+                    "changed, or its server does not give parts of files: copy it to disk",
                 )
             out[at - start : end - start] = found
 
@@ -169,18 +181,24 @@ class Remote:
         return out
 
     def open(self, mode: str = "rb") -> io.BufferedReader:
-        """The file for reading from anywhere in it; mode is "rb"."""
-        return io.BufferedReader(_Raw(self), BUFFER)
+        """The file as it is now for reading from anywhere in it; mode is "rb"."""
+        return io.BufferedReader(_Raw(self.pinned()), BUFFER)
+
+    def save(self, to: Path) -> None:
+        """Writes the file as it is now to disk. Raises FileNotFoundError and StoreError."""
+        now = self.pinned()
+        size, step = now.stat().st_size, PIECE * TOGETHER
+        with open(to, "wb") as handle:
+            for at in range(0, size, step):
+                handle.write(now.bytes(at, min(at + step, size)))
 
     @contextmanager
     def copied(self) -> Iterator[Path]:
         """A copy on disk, for readers of whole files, which is removed at the end. An InputError of
         the block then names the file in the store. Raises FileNotFoundError and StoreError."""
         with tempfile.TemporaryDirectory(prefix="lensjax-") as folder:
-            local, size = Path(folder) / self.name, self.stat().st_size
-            with open(local, "wb") as handle:
-                for at in range(0, size, PIECE * TOGETHER):
-                    handle.write(self.bytes(at, min(at + PIECE * TOGETHER, size)))
+            local = Path(folder) / self.name
+            self.save(local)
             try:
                 yield local
             except InputError as error:
@@ -208,12 +226,12 @@ class Remote:
             try:
                 return request(_store(self.scheme), self.url)
             except Exception as error:  # each library has its own kinds
-                code = _code(error)
-                again, none = code in (*_BUSY, *_LOST), isinstance(error, FileNotFoundError)
-                if none and not again and code not in ("NoSuchBucket", *_FORBIDDEN):
+                code = code_of(error)
+                again, none = code in PASSING, isinstance(error, FileNotFoundError)
+                if none and not again and code not in BARRED:
                     raise FileNotFoundError(errno.ENOENT, "no such file", self.url) from None
                 if not again:
-                    raise self._refused(code, error) from None
+                    raise refused(self.url, code, error) from None
                 if attempt < ATTEMPTS:
                     time.sleep(random.uniform(0, limit))
                     limit = min(2 * limit, LONGEST_WAIT)
@@ -223,29 +241,6 @@ class Remote:
             "is throttled or cannot be reached; run the same command again later, which goes on "
             "with what is missing, or with fewer cores",
         )
-
-    def _refused(self, code: str, error: Exception) -> StoreError:
-        """What no repetition cures."""
-        bucket = self.url.partition("://")[2].partition("/")[0]
-        where = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or the machine's role"
-        if code in (*_EXPIRED, *_NO_SESSION):
-            text = "the credentials have expired; renew them and run the same command again"
-        elif code == "400":  # the answer to HEAD has no text
-            text = "refused (400), as with credentials that have expired; renew them and try again"
-        elif code in _NO_CREDENTIALS:
-            text = f"no credentials; set {where}, or FSSPEC_S3_ANON=true for a public bucket"
-        elif code in _UNKNOWN:
-            text = f"the store does not know these credentials ({code}); correct {where}"
-        elif code == "NoSuchBucket":
-            text = f"no bucket {bucket!r}; correct the address, or make the bucket"
-        elif isinstance(error, PermissionError) or code in _FORBIDDEN:
-            text = (
-                f"may not be read or written so ({code}); ask the owner of {bucket!r}, or correct "
-                "the address: stores that may not be listed say this of files that are not there"
-            )
-        else:
-            text = f"{code}: {said(error)}"
-        return StoreError(self.url, text)
 
 
 Place = Path | Remote
@@ -283,8 +278,24 @@ def on_disk(found: Place, key: str) -> Path:
     return found
 
 
+def pinned(files: Sequence[Place]) -> list[Place]:
+    """The files with those in stores as they are now, which are asked for many at a time; those
+    that are not there as they were given."""
+
+    def look(file: Place) -> Place:
+        try:
+            return file.pinned() if isinstance(file, Remote) else file
+        except FileNotFoundError:
+            return file
+
+    if not any(isinstance(file, Remote) for file in files):
+        return list(files)
+    with ThreadPoolExecutor(LOOKS) as pool:
+        return list(pool.map(look, files))
+
+
 class _Raw(io.RawIOBase):
-    """A file of a store, each read of which is a request."""
+    """A file of a store that was looked at, each read of which is a request."""
 
     def __init__(self, remote: Remote):
         self._remote, self._size, self._at = remote, remote.stat().st_size, 0
@@ -310,6 +321,24 @@ class _Raw(io.RawIOBase):
         return n
 
 
+def _part(store: Any, url: str, start: int, stop: int, condition: dict[str, str]) -> Any:
+    """Bytes of a file on the condition that a header says."""
+    if not url.startswith("s3:"):
+        # A server that packs what it sends gives another range than was asked for.
+        return store.cat_file(url, start, stop, headers={"Accept-Encoding": "identity"} | condition)
+    from fsspec.asyn import sync
+
+    async def read(body: Any) -> bytes:
+        async with body:
+            return await body.read()
+
+    bucket, key, _ = store.split_path(url)
+    more = {name.replace("-", ""): value for name, value in condition.items()}
+    area = f"bytes={start}-{stop - 1}"
+    answer = store.call_s3("get_object", Bucket=bucket, Key=key, Range=area, **more)
+    return sync(store.loop, read, answer["Body"])
+
+
 @cache
 def _store(scheme: str) -> Any:
     """The library's access to stores of a kind, without its own repetitions and its memory of what
@@ -328,20 +357,3 @@ def _store(scheme: str) -> Any:
     if scheme == "s3":
         store.retries = 1
     return store
-
-
-def _code(error: BaseException) -> str:
-    """The word by which a store or its library names a trouble: that of the answer, else of the
-    first class known here in the chain of errors. fsspec says of a web server that a file is not
-    there whatever the server's trouble was, so that the cause counts."""
-    seen: BaseException | None = error
-    while seen is not None:
-        response = getattr(seen, "response", None)
-        if isinstance(response, dict) and "Error" in response:
-            return str(response["Error"].get("Code", type(seen).__name__))
-        if isinstance(status := getattr(seen, "status", None), int):
-            return str(status)
-        if type(seen).__name__ in (*_LOST, *_NO_CREDENTIALS, *_NO_SESSION):
-            return type(seen).__name__
-        seen = seen.__cause__ or seen.__context__
-    return type(error).__name__

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from data.config import Invocation
 from data.publishing import publish
-from spark.inputs import SurveySettings
+from spark.inputs import SurveySettings, locate
 from spark.plan import planned
 from spark.survey import command, published
 
@@ -18,5 +18,5 @@ def instead(call: Invocation[SurveySettings]) -> list[str] | None:
         return planned(call)
     if not s.publish or call.force or not command.step(s, call.out).current():
         return None
-    figures = publish(out, published(out, s), s.publish)
+    figures = publish(out, published(out, s, locate(out, s)), s.publish)
     return ["up to date", "publish: " + ", ".join(f"{k} {v:,}" for k, v in figures.items())]

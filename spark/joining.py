@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from data import catalogue
+from data import catalogue, stores
 from data.boxes import inside, meeting
 from data.namehash import two_places
 from data.selection import CATEGORIES, Selection, comparable, completed

@@ -21,7 +21,7 @@ def test_reads_lenscat_format(tmp_path):
     found, refused = lenses.read(tmp_path / "l.csv")
     assert len(found) == 3 and refused == []
     assert found.tier(lenses.TIERS).tolist() == ["A", "B", "B"]
-    assert found.named("DESI").name.tolist() == ["DESI-001.0000+02.0000"]
+    assert found.where(found.having("DESI")).name.tolist() == ["DESI-001.0000+02.0000"]
     assert found.tier({"confident": "A"}).tolist() == ["A", "", ""]
 
 

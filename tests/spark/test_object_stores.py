@@ -18,7 +18,8 @@ from data.files import sha256
 from data.publishing import MANIFEST, fetch, publish
 from data.record import Step
 from data.selection import Selection
-from data.stores import StoreError, place
+from data.stores import place
+from data.storetroubles import StoreError
 from data.survey import default
 from lensjax.errors import InputError
 from spark.inputs import SurveySettings, locate
@@ -72,7 +73,7 @@ def test_the_pool_has_the_same_bytes_from_the_store_and_from_disk(root, server, 
 
 def test_the_pool_from_a_web_server_has_the_same_bytes(root, server, tmp_path):
     there = place(f"{server.address}/{BUCKET}/dr10")
-    with pytest.raises(StoreError, match=r"may not be read or written so \(403\)"):
+    with pytest.raises(StoreError, match=r"reading or writing it is forbidden \(403\)"):
         lenses.read(there / "lenses.csv")
     for path in (*FILES, "lenses.csv"):
         stores._store("s3").chmod(f"{URL}/{path}", acl="public-read")
@@ -179,7 +180,7 @@ def test_a_store_that_stays_throttled_is_no_bad_file(root, server, tmp_path, spa
     [
         (400, "ExpiredToken", "credentials have expired; renew"),
         (403, "InvalidAccessKeyId", "does not know these credentials"),
-        (403, "AccessDenied", "may not be read or written"),
+        (403, "AccessDenied", "reading or writing it is forbidden"),
     ],
 )
 def test_what_no_repetition_cures_is_named_at_once(server, status, code, said):
