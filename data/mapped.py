@@ -24,7 +24,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from data.stores import Place, Remote
+from data.stores import PIECE, Place, Remote, pinned
 from data.storetroubles import StoreError
 
 Declared = tuple[int | None, int | None]
@@ -154,6 +154,7 @@ def opened(path: Place, wanted: dict[str, str]) -> Mapped | None:
     if not path.name.lower().endswith((".fits", ".fit")):
         return None
     try:
+        (path,) = pinned([path])
         with warnings.catch_warnings(), path.open("rb") as handle:
             warnings.simplefilter("error")
             parts = _parts(handle)
@@ -182,9 +183,9 @@ def damaged(declared: Declared, data_sum: int) -> str:
 def checksum(path: Place, start: int, stop: int) -> int:
     """Sum of the 32-bit words of a file from offset start to stop, as FITS counts it: between 0 and
     2^32 - 1."""
-    total = 0
-    for at in range(start, stop, BLOCK_BYTES):
-        size = min(BLOCK_BYTES, stop - at)
+    total, step = 0, PIECE if isinstance(path, Remote) else BLOCK_BYTES
+    for at in range(start, stop, step):
+        size = min(step, stop - at)
         total += sum_of_words(_stored(path, at, size))
     return total % ALL_ONES or (ALL_ONES if total else 0)
 

@@ -35,13 +35,14 @@ from data.catalogue import (
     in_nanomaggies,
     wanted,
 )
-from data.stores import Place, Remote
+from data.stores import Place, Remote, pinned
 from data.storetroubles import StoreError
 from data.survey import Survey
 from lensjax.errors import InputError
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
 RANGE_BYTES = 128 * 2**20
 """Bytes of a file that are one range. A sweep of DR10 has about a kilobyte a row."""
@@ -175,12 +176,13 @@ class ParquetRange(Range):
         path: Place,
         survey: Survey,
         chosen: dict[str, str],
-        groups: list[int],
-        at: int,
-        n: int,
+        footer: pq.FileMetaData,
+        groups: range,
     ):
-        super().__init__(path, survey, tuple(chosen), at, n)
-        self._chosen, self._groups = chosen, groups
+        sizes = [footer.row_group(g).num_rows for g in range(groups.stop)]
+        start = sum(sizes[: groups.start])
+        super().__init__(path, survey, tuple(chosen), start, sum(sizes) - start)
+        self._chosen, self._footer, self._groups = chosen, footer, list(groups)
         self._held: dict[str, pa.ChunkedArray] = {}
 
     @staticmethod
@@ -190,18 +192,18 @@ class ParquetRange(Range):
         import pyarrow.parquet as pq
 
         try:
+            (path,) = pinned([path])
             with pq.ParquetFile(_source(path)) as file:
-                names = file.schema_arrow.names
-                sizes = [file.metadata.row_group(g).num_rows for g in range(file.num_row_groups)]
+                names, footer = file.schema_arrow.names, file.metadata
         except StoreError:
             raise
         except (pa.ArrowException, OSError):
             return None
         asked = wanted(survey)
         chosen = {asked[x.lower()]: x for x in reversed(names) if x.lower() in asked}
-        first, last = len(sizes) * i // n, len(sizes) * (i + 1) // n
-        start, rows = sum(sizes[:first]), sum(sizes[first:last])
-        return ParquetRange(path, survey, chosen, [*range(first, last)], start, rows)
+        every = footer.num_row_groups
+        groups = range(every * i // n, every * (i + 1) // n)
+        return ParquetRange(path, survey, chosen, footer, groups)
 
     def raw(self, name: str, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """Values of a column in some rows as stored, and which of them are missing."""
@@ -219,7 +221,9 @@ class ParquetRange(Range):
         import pyarrow.parquet as pq
 
         try:
-            with pq.ParquetFile(_source(self.path), page_checksum_verification=True) as file:
+            with pq.ParquetFile(
+                _source(self.path), metadata=self._footer, page_checksum_verification=True
+            ) as file:
                 return file.read_row_groups(self._groups, columns=[name])[name]
         except StoreError:
             raise

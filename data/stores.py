@@ -274,7 +274,7 @@ def on_disk(found: Place, key: str) -> Path:
     """The path of what is read or written on disk only. Raises InputError, naming the setting, for
     a file in a store."""
     if isinstance(found, Remote):
-        raise InputError(f"{key}: is taken from a folder on disk only, not from {found}")
+        raise InputError(f"{key}: is taken from a folder on disk only; copy {found} to disk")
     return found
 
 

@@ -15,7 +15,7 @@ from data.lenses import read as read_lenses
 from data.names import inside
 from data.selection import Selection
 from data.stores import Place, Remote, on_disk, place
-from data.survey import DEFINITION, Survey, chosen, default, load
+from data.survey import DEFINITION, Survey, chosen
 from lensjax.errors import InputError
 from spark.cluster import Cluster
 from spark.crossmatch import CrossmatchSettings
@@ -99,13 +99,10 @@ def locate(out: Path, s: SurveySettings) -> Inputs:
     Raises InputError naming the folder, pattern, list or definition that is not there.
     """
     root = _root(out, s)
-    path = Path(s.definition) if s.definition else root / DEFINITION
     if isinstance(root, Remote):
         _only_catalogues_and_bricks(s, root)
-    if isinstance(path, Remote):
-        survey = _stored_definition(path)
-    else:
-        survey = chosen(s.definition, "" if isinstance(root, Remote) else root)
+    survey = chosen(s.definition, root)
+    path = Path(s.definition) if s.definition else root / DEFINITION
     definition: list[Place] = [path.absolute()] if path.is_file() else []
     if s.folder.table:
         below = on_disk(root, "survey.root")
@@ -161,15 +158,10 @@ def _only_catalogues_and_bricks(s: SurveySettings, root: Remote) -> None:
     }
     for key, value in named.items():
         if value:
-            raise InputError(f"{key}: is read from a folder on disk, and survey.root is {root}")
-
-
-def _stored_definition(path: Remote) -> Survey:
-    """The definition in a store, or the default one where there is none."""
-    if not path.is_file():
-        return default()
-    with path.copied() as local:
-        return load(local)
+            raise InputError(
+                f"{key}: is read from a folder on disk only, and survey.root is {root}; copy the "
+                f"survey to disk and set survey.root to the copy, or leave {key} empty"
+            )
 
 
 def _root(out: Path, s: SurveySettings) -> Place:

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 
 from data.config import Invocation
 from data.ranges import RANGE_BYTES, count
-from data.stores import Place, Remote
+from data.stores import Place, Remote, pinned
+from data.storetroubles import StoreError
 from lensjax.errors import said
 from spark.cluster import Cluster
 from spark.inputs import SurveySettings, locate
@@ -59,14 +60,16 @@ def planned(call: Invocation[SurveySettings]) -> list[str] | None:
 
 def plan(root: Place, paths: Sequence[str], range_bytes: int = RANGE_BYTES) -> Plan:
     """Counts the catalogue files; paths are relative to root."""
-    rows, uncounted = 0, []
-    for path in paths:
+    rows, uncounted, files = 0, [], pinned([root / path for path in paths])
+    for path, file in zip(paths, files, strict=True):
         try:
-            rows += rows_in(root / path)
+            rows += rows_in(file)
+        except StoreError:
+            raise
         except Exception as error:  # a dozen kinds on damaged bytes
             uncounted.append((path, said(error, 100)))
-    size = sum((root / path).stat().st_size for path in paths)
-    ranges = sum(count(root / path, range_bytes) for path in paths)
+    size = sum(file.stat().st_size for file in files)
+    ranges = sum(count(file, range_bytes) for file in files)
     return Plan(len(paths), rows, tuple(uncounted), size, ranges)
 
 
@@ -79,7 +82,8 @@ def rows_in(path: Place) -> int:
     if name.endswith(".parquet"):
         import pyarrow.parquet as pq
 
-        return int(pq.read_metadata(path.open("rb")).num_rows)
+        with path.open("rb") as handle:
+            return int(pq.read_metadata(handle).num_rows)
     if name.endswith(".csv"):
         raise ValueError("a CSV file does not say how many rows it has")
     source = path.open() if isinstance(path, Remote) else path

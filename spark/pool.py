@@ -60,9 +60,10 @@ def negative_pool(
     that it refused, (path, reason). `refused_rows` tells the rows.
 
     paths: relative to `root`. lenses: every listed lens, whatever its grading. survey: the default
-    survey if none. range_bytes: of a file that one task reads. horizon: the rows nearest to lenses,
-    within this (arcsec), are noted below pool/_near for the cross-match; if none, no rows. Raises InputError when a file is
-    refused and on_bad_file is "stop", or when every file is refused.
+    survey if none. range_bytes: of a file that one task reads. horizon: arcsec, within which the
+    row nearest to each lens is noted below pool/_near, for the cross-match; if none, no row is.
+    Raises InputError when a file is refused and on_bad_file is "stop", or when every file is
+    refused.
     """
     survey = survey or default()
     items = list(zip(unique_names(paths), paths, strict=True))
@@ -153,9 +154,7 @@ def cut_ranges(
                 found.setdefault(name, []).append(place)
         return found
 
-    tasks = [
-        (name, file, i, parts[name]) for name, file in files.items() for i in range(parts[name])
-    ]
+    tasks = [(name, files[name], i, n) for name, n in parts.items() for i in range(n)]
     found = cut(tasks, folder)
     again = {n for n, places in found.items() if not _complete([facts for _, facts in places])}
     if again:

@@ -77,9 +77,10 @@ def cut(
     survey: Survey,
     near: Near | None = None,
 ) -> Cut | None:
-    """Range i of n of a file. lenses: those whose neighbourhood is cut out. None where one of several ranges finds that the file has to be read
-    and judged whole, be it out of the ordinary or to be refused. Raises InputError as
-    `catalogue.read` for a file that is one range."""
+    """Range i of n of a file. lenses: those whose neighbourhood is cut out. near: what rows near
+    lenses are noted. None where one of several ranges finds that the file has to be read and judged
+    whole, be it out of the ordinary or to be refused. Raises InputError as `catalogue.read` for a
+    file that is one range."""
     s = completed(s, survey)
     try:
         found = ranges.opened(path, i, n, survey, of_cuts(s, survey))

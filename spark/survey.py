@@ -237,9 +237,8 @@ def parts(out: Path, s: SurveySettings, i: Inputs) -> list[Part]:
             pd.read_csv(out / "counts" / "crossmatch.csv", dtype=str).to_numpy().tolist()
         )
         shown = ("listed", "selected by name", "matched", "tier A", "tier B")
-        return [*bad, *quarantine.whole(refused)], {
-            name: int(table[name]) for name in shown if name in table
-        }
+        figures = {name: int(table[name]) for name in shown if name in table}
+        return [*bad, *quarantine.whole(refused)], figures
 
     def sampled(spark: Callable[[], SparkSession]) -> tuple[Refused, dict[str, Any]]:
         figures = sample(spark(), out, outputs(out / "pool"), s.sample, survey)

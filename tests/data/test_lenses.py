@@ -116,6 +116,6 @@ def test_one_to_one_keeps_the_closest_lens_of_each_object(pairs):
 
 def test_lenscat(survey_data):
     found, refused = lenses.read(survey_data / "lenses" / "lenscat" / "catalog.csv")
-    assert len(found) == 32838 and not refused and len(found.named("DESI")) == 5104
+    assert len(found) == 32838 and not refused and len(found.having("DESI")) == 5104
     tiers = found.tier(lenses.TIERS)
     assert (tiers == "A").sum() == 2309 and (tiers == "B").sum() == 30529

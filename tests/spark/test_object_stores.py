@@ -15,6 +15,7 @@ from small_survey import sweep, write_survey
 from data import catalogue, lenses, mapped, ranges, stores
 from data.coadds import image_path, read_brick
 from data.files import sha256
+from data.folder import Folder
 from data.publishing import MANIFEST, fetch, publish
 from data.record import Step
 from data.selection import Selection
@@ -22,6 +23,7 @@ from data.stores import place
 from data.storetroubles import StoreError
 from data.survey import default
 from lensjax.errors import InputError
+from spark.cutouts import CutoutSettings
 from spark.inputs import SurveySettings, locate
 from spark.pool import negative_pool
 
@@ -129,8 +131,14 @@ def test_settings_find_the_files_of_a_store_and_refuse_what_lies_on_disk_only(
     assert step.key() != first
     (place(URL) / FILES[1]).put(changed)
     assert step.key() == first
-    with pytest.raises(InputError, match=r"survey.given: .* on disk"):
-        locate(tmp_path, SurveySettings(root=URL, given=("*.npz",)))
+    for key, s in {
+        "given": SurveySettings(root=URL, given=("*.npz",)),
+        "folder.table": SurveySettings(root=URL, folder=Folder(table="table.csv")),
+        "cutouts.stamps": SurveySettings(root=URL, cutouts=CutoutSettings(stamps=("s.h5",))),
+        "cutouts.cubes": SurveySettings(root=URL, cutouts=CutoutSettings(cubes=("c.fits",))),
+    }.items():
+        with pytest.raises(InputError, match=f"survey.{key}: .* copy the survey to disk and set"):
+            locate(tmp_path, s)
     with pytest.raises(InputError, match=f"{URL}/none-.*: no file matches; correct survey.sweeps"):
         locate(tmp_path, SurveySettings(root=URL, sweeps=("none-*",)))
     with pytest.raises(InputError, match=r"no such folder; set survey.root"):
@@ -161,7 +169,7 @@ def test_throttled_requests_are_repeated_and_change_nothing(root, server, tmp_pa
     assert server.refusals == []
 
 
-@pytest.mark.parametrize("spare", [0, 4, 6])  # before, and while ranges are read
+@pytest.mark.parametrize("spare", [0, 2, 5])  # looking at files, reading headers, and ranges
 def test_a_store_that_stays_throttled_is_no_bad_file(root, server, tmp_path, spare):
     listed, _ = lenses.read(root / "lenses.csv")
     server.spare = spare
