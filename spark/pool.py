@@ -68,7 +68,10 @@ def negative_pool(
     survey = survey or default()
     items = list(zip(unique_names(paths), paths, strict=True))
     folder, files = out / "pool", []
-    if {name for name, _ in items} - finished(folder, ".parquet"):
+    done = finished(folder, ".parquet")
+    if horizon is not None:
+        done &= finished(folder / NEAR, ".parquet")
+    if {name for name, _ in items} - done:
         work = partial(
             cut_range, selection=selection, lenses=lenses, survey=survey, horizon=horizon
         )

@@ -36,7 +36,7 @@ from spark.inputs import STEPS, Inputs, SurveySettings, listed_lenses, locate
 from spark.jobs import outputs
 from spark.manifest import write_manifest
 from spark.maps import make_maps
-from spark.pool import negative_pool, refused_rows
+from spark.pool import NEAR, negative_pool, refused_rows
 from spark.quarantine import Refused
 from spark.sampling import sample
 from spark.session import session
@@ -298,7 +298,7 @@ def parts(out: Path, s: SurveySettings, i: Inputs) -> list[Part]:
             {**source, "pool": asdict(s.pool), "horizon": s.crossmatch.horizon},
             i.after,
             ("pool", "counts/pool.csv"),
-            ("pool/_job.json", "counts/pool.csv"),
+            ("pool/_job.json", f"pool/{NEAR}/_job.json", "counts/pool.csv"),
             pool,
             i.external,
         ),

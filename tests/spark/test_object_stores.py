@@ -3,6 +3,8 @@
 import gzip
 import importlib.util
 import json
+import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +25,8 @@ from data.stores import place
 from data.storetroubles import StoreError
 from data.survey import default
 from lensjax.errors import InputError
+from spark import pool as pools
+from spark.crossmatch import CrossmatchSettings, crossmatch
 from spark.cutouts import CutoutSettings
 from spark.inputs import SurveySettings, locate
 from spark.pool import negative_pool
@@ -181,6 +185,78 @@ def test_a_store_that_stays_throttled_is_no_bad_file(root, server, tmp_path, spa
             None, tmp_path, place(URL), FILES, listed, Selection(), on_bad_file="quarantine"
         )
     assert 1000 - len(server.refusals) <= stores.ATTEMPTS * 2 * len(FILES)
+
+
+def test_a_catalogue_is_fetched_once_for_the_pool_and_the_matches(root, server, tmp_path):
+    listed, _ = lenses.read(root / "lenses.csv")
+    size = sum((root / path).stat().st_size for path in FILES)
+    how = (FILES, [], listed, CrossmatchSettings())
+    crossmatch(None, tmp_path / "disk", root, *how)
+    before = server.given
+    pool_of(tmp_path / "run", place(URL), horizon=CrossmatchSettings().horizon)
+    assert size <= server.given - before < 1.5 * size + 2 * stores.BUFFER  # headers with more
+    server.asked.clear()
+    crossmatch(None, tmp_path / "run", place(URL), *how, pool=tmp_path / "run" / "pool")
+    assert server.asked == []
+    before = server.given
+    crossmatch(None, tmp_path / "alone", place(URL), *how)
+    assert server.given - before == size
+    written = "positives/positives.parquet"
+    for way in ("run", "alone"):
+        assert sha256(tmp_path / way / written) == sha256(tmp_path / "disk" / written)
+
+
+def test_a_file_that_changes_between_two_tasks_is_named(root, server, tmp_path, monkeypatch):
+    """The second version is as large as the first. The run goes on when it is given again."""
+    listed, _ = lenses.read(root / "lenses.csv")
+    there = place(f"s3://{BUCKET}/changing")
+    for path in FILES:
+        (there / path).put(root / path)
+    real, calls = pools.ranges.cut, []
+
+    def cut(path, *more):
+        calls.append(path)
+        if len(calls) == 2:
+            (there / FILES[0]).put(root / FILES[1])
+        return real(path, *more)
+
+    monkeypatch.setattr(pools.ranges, "cut", cut)
+    run = lambda out: negative_pool(
+        None, out, there, FILES[:1], listed, Selection(), "quarantine", range_bytes=8000
+    )
+    with pytest.raises(
+        OSError, match="changed while this run was reading it; run the same"
+    ) as error:
+        run(tmp_path / "out")
+    assert len(calls) > 2 and error.value.filename == f"{there}/{FILES[0]}"
+    assert run(tmp_path / "again") == []
+
+
+@pytest.mark.parametrize("way", ["s3", "web", "time"])
+def test_a_version_that_was_looked_at_is_the_only_one_that_is_read(server, tmp_path, way):
+    stored = place(f"s3://{BUCKET}/version-{way}")
+    (tmp_path / "first").write_bytes(b"1" * 200_000)
+    (tmp_path / "second").write_bytes(b"2" * 200_000)
+    stored.put(tmp_path / "first")
+    stores._store("s3").chmod(stored.url, acl="public-read")
+    file = stored if way == "s3" else place(f"{server.address}/{BUCKET}/version-{way}")
+    seen = file.pinned()
+    if way == "time":
+        seen = replace(seen, seen=stores.Stat(200_000, "Thu, 01 Jan 2026 00:00:00 GMT"))
+        with pytest.raises(StoreError, match="changed while"):
+            seen.bytes(0, 9)
+        return
+    handle = file.open()
+    assert seen.bytes(5, 9) == handle.read(4) == b"1111"
+    stored.put(tmp_path / "second")
+    stores._store("s3").chmod(stored.url, acl="public-read")
+    with pytest.raises(StoreError, match="changed while") as error:
+        seen.bytes(100_000, 100_009)
+    assert pickle.loads(pickle.dumps(error.value)).filename == file.url
+    with pytest.raises(StoreError, match="changed while"):
+        handle.seek(150_000)
+        handle.read(1)
+    assert file.bytes(0, 4) == b"2222" and file.pinned().stat() != seen.stat()
 
 
 @pytest.mark.parametrize(
