@@ -16,10 +16,11 @@ import json
 import tempfile
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from data.files import replacing, sha256, write_json
+from data.names import inside
 from data.stores import Remote, place
 from data.storetroubles import StoreError
 from lensjax.errors import InputError
@@ -37,7 +38,7 @@ def publish(out: Path, owned: Iterable[str], url: str) -> dict[str, int]:
     owned: files and folders of the run, relative to `out`; those that are not there are left out.
     Raises InputError for an address that is not in s3://, StoreError as `data.stores` says.
     """
-    target = _store(url)
+    target = store(url)
     entries: list[dict[str, Any]] = [
         {"path": p.relative_to(out).as_posix(), "bytes": p.stat().st_size, "sha256": sha256(p)}
         for p in _files(out, owned)
@@ -45,7 +46,7 @@ def publish(out: Path, owned: Iterable[str], url: str) -> dict[str, int]:
     there = (target / OBJECTS).sizes()
     missing = {e["sha256"]: e for e in entries if there.get(_below(e["sha256"])) != e["bytes"]}
 
-    def store(entry: dict[str, Any]) -> int:
+    def put(entry: dict[str, Any]) -> int:
         path = out / entry["path"]
         (target / OBJECTS / _below(entry["sha256"])).put(path)
         if sha256(path) != entry["sha256"]:
@@ -53,7 +54,7 @@ def publish(out: Path, owned: Iterable[str], url: str) -> dict[str, int]:
         return int(entry["bytes"])
 
     with ThreadPoolExecutor(TOGETHER) as pool:
-        stored = list(pool.map(store, missing.values()))
+        stored = list(pool.map(put, missing.values()))
     with tempfile.TemporaryDirectory(prefix="lensjax-") as folder:
         write_json(Path(folder) / MANIFEST, {"files": entries})
         (target / MANIFEST).put(Path(folder) / MANIFEST)
@@ -64,25 +65,24 @@ def fetch(url: str, folder: Path) -> list[Path]:
     """Writes a published run into a folder, and returns its files. Each is compared with its
     SHA-256. Raises InputError where nothing is published, and for a path that leads out of the
     folder, StoreError for a file whose content is another."""
-    source, written = _store(url), []
+    source, written = store(url), []
     if not (source / MANIFEST).is_file():
         raise InputError(f"{source / MANIFEST}: nothing is published here")
     with (source / MANIFEST).copied() as local:
         entries = json.loads(local.read_text())["files"]
     for entry in entries:
-        way = PurePosixPath(entry["path"])
-        if way.is_absolute() or ".." in way.parts:
-            raise InputError(f"{source / MANIFEST}: {str(way)!r} leads out of the folder")
+        path = inside(folder, entry["path"], source / MANIFEST)
         one = source / OBJECTS / _below(entry["sha256"])
-        with replacing(folder / way) as temporary:
+        with replacing(path) as temporary:
             one.save(temporary)
             if sha256(temporary) != entry["sha256"]:
-                raise StoreError(str(one), f"is not what the manifest says of {way}")
-        written.append(folder / way)
+                raise StoreError(str(one), f"is not what the manifest says of {path}")
+        written.append(path)
     return written
 
 
-def _store(url: str) -> Remote:
+def store(url: str) -> Remote:
+    """The place in a store to which runs can be published. Raises InputError for another place."""
     found = place(url)
     if not isinstance(found, Remote) or found.scheme != "s3":
         raise InputError("survey.publish: runs are published to s3://bucket/path")

@@ -13,6 +13,7 @@ from data.folder import Folder, read_table
 from data.lenses import Lenses
 from data.lenses import read as read_lenses
 from data.names import inside
+from data.publishing import store
 from data.selection import Selection
 from data.stores import Place, Remote, on_disk, place
 from data.survey import DEFINITION, Survey, chosen
@@ -96,8 +97,11 @@ class Inputs:
 def locate(out: Path, s: SurveySettings) -> Inputs:
     """Finds the files that the settings name.
 
-    Raises InputError naming the folder, pattern, list or definition that is not there.
+    Raises InputError naming the folder, pattern, list or definition that is not there, and for a
+    place to which nothing can be published.
     """
+    if s.publish:
+        store(s.publish)
     root = _root(out, s)
     if isinstance(root, Remote):
         _only_catalogues_and_bricks(s, root)

@@ -145,6 +145,8 @@ def test_settings_find_the_files_of_a_store_and_refuse_what_lies_on_disk_only(
             locate(tmp_path, s)
     with pytest.raises(InputError, match=f"{URL}/none-.*: no file matches; correct survey.sweeps"):
         locate(tmp_path, SurveySettings(root=URL, sweeps=("none-*",)))
+    with pytest.raises(InputError, match="survey.publish: runs are published to s3://"):
+        locate(tmp_path, SurveySettings(root=URL, publish="runs/one"))
     with pytest.raises(InputError, match=r"no such folder; set survey.root"):
         locate(tmp_path, SurveySettings(root=f"s3://{BUCKET}/nothing"))
 
@@ -356,5 +358,9 @@ def test_a_changed_object_is_found_by_its_checksum(server, tmp_path):
     (tmp_path / "b").write_text("wrong")
     digest = entry["sha256"]
     (place(url) / "objects" / digest[:2] / digest).put(tmp_path / "b")
-    with pytest.raises(StoreError, match="not what the manifest says of a"):
+    (tmp_path / "m").write_text(json.dumps({"files": [entry | {"path": "../a"}]}))
+    (place(f"s3://{BUCKET}/outside") / MANIFEST).put(tmp_path / "m")
+    with pytest.raises(InputError, match="does not lie below"):
+        fetch(f"s3://{BUCKET}/outside", tmp_path / "copy")
+    with pytest.raises(StoreError, match="not what the manifest says of .*/a"):
         fetch(url, tmp_path / "copy")
