@@ -38,7 +38,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -48,6 +47,7 @@ from data import cataloguefile
 from data import columns as table
 from data.names import is_safe
 from data.sky import separation
+from data.stores import Place, place
 from data.survey import Survey, default
 from lensjax.errors import InputError
 from lensjax.units import ZERO_POINT
@@ -95,7 +95,7 @@ BESIDE = {
 """Columns that are read besides those of the table, and their types."""
 
 
-def read(path: str | Path, survey: Survey | None = None) -> Columns:
+def read(path: str | Place, survey: Survey | None = None) -> Columns:
     """The catalogue in a FITS, Parquet or CSV file: column to (n,) array, with the columns that the
     file can give; ra and dec always.
 
@@ -103,7 +103,7 @@ def read(path: str | Path, survey: Survey | None = None) -> Columns:
     when it is missing, truncated, not what its name says, fails its checksum, has no RA and DEC,
     has a column of the wrong kind, or has one name for two objects.
     """
-    path, survey = Path(path), survey or default()
+    path, survey = place(path), survey or default()
     raw = cataloguefile.read(path, wanted(survey))
     kinds = {**table.types(survey, "catalogue"), **BESIDE}
     checked = {
@@ -133,7 +133,7 @@ def wanted(survey: Survey) -> dict[str, str]:
     return {file_name(survey, name).lower(): name for name in reversed(names)}
 
 
-def standard(raw: Columns, where: str | Path, survey: Survey | None = None) -> Columns:
+def standard(raw: Columns, where: str | Place, survey: Survey | None = None) -> Columns:
     """The columns of this project from those of any release, which have their names in lower case;
     see the top of this module. where: named in errors."""
     survey = survey or default()
@@ -177,7 +177,7 @@ def in_nanomaggies(survey: Survey, column: str, value: np.ndarray) -> np.ndarray
     return value * factor if column.startswith("flux_") else value / factor**2
 
 
-def _identify(out: Columns, raw: Columns, where: str | Path) -> None:
+def _identify(out: Columns, raw: Columns, where: str | Place) -> None:
     """Adds galaxy_id, and brickname, objid and release as far as other columns give them."""
     if "ls_id" in raw and ("objid" not in out or not ("brickname" in out or "brickid" in raw)):
         packed = raw["ls_id"]
@@ -223,7 +223,7 @@ def galaxy_id(
     return np.where(nameless, "", names)
 
 
-def _refuse_doubles(out: Columns, where: str | Path) -> None:
+def _refuse_doubles(out: Columns, where: str | Place) -> None:
     """Raises InputError when one galaxy_id stands at two places of the sky."""
     rows = np.flatnonzero(
         (out["galaxy_id"] != "") & np.isfinite(out["ra"]) & np.isfinite(out["dec"])
@@ -260,7 +260,7 @@ def known(value: np.ndarray) -> np.ndarray:
 def require(
     columns: Columns | Lazy,
     needed: Iterable[str],
-    where: str | Path,
+    where: str | Place,
     purpose: str,
     survey: Survey | None = None,
 ) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from data.stores import Place, Remote
 from lensjax.errors import InputError
 
 if TYPE_CHECKING:
@@ -28,16 +29,19 @@ Raw = dict[str, tuple[np.ndarray, np.ndarray | None]]
 """Column to its values and a mask of those that are missing (None: the values themselves say)."""
 
 
-def read(path: Path, wanted: dict[str, str]) -> Raw:
+def read(path: Place, wanted: dict[str, str]) -> Raw:
     """Wanted columns of a file, by the name that they have here.
 
     wanted: name in the file, in lower case, to name here. Columns that the file lacks are absent.
     Raises InputError naming the file when it is missing, truncated, not what its name says, or
-    fails its checksum.
+    fails its checksum. A file in a store is copied to disk first.
     """
     name = path.name.lower()
     if not path.is_file():
         raise InputError(f"{path}: no such catalogue file")
+    if isinstance(path, Remote):
+        with path.copied() as local:
+            return read(local, wanted)
     if name.endswith(".csv"):
         return _read_csv(path, wanted)
     if name.endswith(".parquet"):
@@ -183,7 +187,7 @@ def _readable(path: Path, what: str = "table") -> Iterator[None]:
 
 
 def checked(
-    path: Path, name: str, value: np.ndarray, unknown: np.ndarray | None, kind: str
+    path: Place, name: str, value: np.ndarray, unknown: np.ndarray | None, kind: str
 ) -> np.ndarray:
     """The column with the type that it has in the table, or InputError. name: in the file."""
     if value.ndim != 1:
@@ -229,7 +233,7 @@ def _masked(value: np.ndarray, unknown: np.ndarray) -> np.ndarray:
     return np.ma.MaskedArray(value, unknown) if unknown.any() else value
 
 
-def _text(path: Path, name: str, value: np.ndarray) -> np.ndarray:
+def _text(path: Place, name: str, value: np.ndarray) -> np.ndarray:
     """A column as text without blanks around it, (n,) str."""
     if value.dtype.kind == "O" and all(isinstance(v, bytes) for v in value):
         value = value.astype("S")
@@ -252,7 +256,7 @@ def _text(path: Path, name: str, value: np.ndarray) -> np.ndarray:
     return np.char.strip(text) if blank.any() else text
 
 
-def _numbers(path: Path, name: str, text: np.ndarray) -> np.ndarray:
+def _numbers(path: Place, name: str, text: np.ndarray) -> np.ndarray:
     """A column of CSV as numbers."""
     import pandas as pd
 

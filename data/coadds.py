@@ -15,7 +15,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +22,7 @@ from jaxtyping import Float, Float32
 
 from data import provenance, wcs
 from data.names import safe_name
+from data.stores import Place, Remote, place
 from data.survey import Survey, default
 from data.wcs import pixel_scale
 from lensjax.errors import InputError
@@ -64,19 +64,19 @@ class Sliced:
 
 
 def image_path(
-    root: str | Path, brickname: str, band: str, survey: Survey | None = None, kind: str = "image"
-) -> Path:
+    root: str | Place, brickname: str, band: str, survey: Survey | None = None, kind: str = "image"
+) -> Place:
     """Where an image of a brick lies below a survey's folder; or flat in the folder itself, when it
     is there. kind: "image" or "invvar". Raises InputError when the brick's name is not one."""
     images = (survey or default()).images
     brick = safe_name(brickname, "brick name", root)
     fields = {"brick": brick, "brick3": brick[:3], "band": band}
     name = (images.image if kind == "image" else images.invvar).format(**fields)
-    flat = Path(root) / name
-    return flat if flat.is_file() else Path(root) / images.folder.format(**fields) / name
+    flat = place(root) / name
+    return flat if flat.is_file() else place(root) / images.folder.format(**fields) / name
 
 
-def read_image(path: str | Path) -> tuple[np.ndarray, dict[str, Any]]:
+def read_image(path: str | Place) -> tuple[np.ndarray, dict[str, Any]]:
     """Pixels (float32) and header of the image in a FITS file, plain or compressed.
 
     The image is the first of two or three dimensions whose header does not call it something else
@@ -88,6 +88,12 @@ def read_image(path: str | Path) -> tuple[np.ndarray, dict[str, Any]]:
     """
     from astropy.io import fits
 
+    if isinstance(path := place(path), Remote):
+        try:
+            with path.copied() as local:
+                return read_image(local)
+        except FileNotFoundError:
+            raise InputError(f"{path}: no such file; {CURE}") from None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -122,7 +128,7 @@ def read_image(path: str | Path) -> tuple[np.ndarray, dict[str, Any]]:
         raise InputError(f"{path}: not a readable FITS image ({reason[:200]}); {CURE}") from None
 
 
-def _image_of(hdus: Any, path: str | Path) -> Any:
+def _image_of(hdus: Any, path: str | Place) -> Any:
     """The HDU that holds the image of fluxes; see `read_image`."""
     images = [hdu for hdu in hdus if hdu.is_image and len(hdu.shape) in (2, 3)]
     if not images:
@@ -153,7 +159,7 @@ def _cards(primary: Any, hdu: Any) -> dict[str, Any]:
     return shared | cards
 
 
-def read_brick(root: str | Path, brickname: str, survey: Survey | None = None) -> Brick:
+def read_brick(root: str | Place, brickname: str, survey: Survey | None = None) -> Brick:
     """The images of a brick; bands without a file are NaN and listed in `missing`.
 
     Raises InputError when a file is damaged, when no band has one, when the bands differ in shape,
@@ -193,7 +199,7 @@ def read_brick(root: str | Path, brickname: str, survey: Survey | None = None) -
                 )
         images[..., survey.bands.index(band)] = with_nan(pixels) * factor
     try:
-        source = paths[first].parent.relative_to(root).as_posix()
+        source = paths[first].parent.relative_to(str(root)).as_posix()
     except ValueError:
         source = ""
     missing = tuple(band for band in survey.bands if band not in read)
@@ -236,7 +242,7 @@ def slice_out(
 
 
 def read_cube(
-    path: str | Path, survey: Survey | None = None
+    path: str | Place, survey: Survey | None = None
 ) -> tuple[Float32[np.ndarray, "h w b"], dict[str, Any]]:
     """A FITS cube as cutout services make it, (bands, H, W), as (H, W, bands of the survey) in
     nanomaggies with NaN where there is no data; and its header.

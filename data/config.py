@@ -28,6 +28,7 @@ import pydantic
 import yaml
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 
+from data.stores import Place, Remote
 from lensjax.cli import names
 from lensjax.errors import InputError, meant, nearest
 
@@ -151,7 +152,7 @@ def external(path: str, key: str) -> Path:
     return Path(data_directory()).expanduser() / rest
 
 
-def matching(root: Path, patterns: Iterable[str], key: str) -> list[str]:
+def matching(root: Place, patterns: Iterable[str], key: str) -> list[str]:
     """Files below a folder that match the patterns of a setting: their paths relative to it, each
     once, in the order of the patterns and sorted within each. A pattern that is the name of a file
     is that file, whatever characters it has. Raises InputError, naming the key, for a pattern that
@@ -159,8 +160,11 @@ def matching(root: Path, patterns: Iterable[str], key: str) -> list[str]:
     found: dict[str, None] = {}
     for pattern in patterns:
         try:
-            paths = [root / pattern] if (root / pattern).is_file() else root.glob(pattern)
-            own = sorted(os.path.relpath(p, root) for p in paths if p.is_file())
+            if isinstance(root, Remote):
+                own = [str(p.relative_to(root)) for p in root.glob(pattern)]
+            else:
+                paths = [root / pattern] if (root / pattern).is_file() else root.glob(pattern)
+                own = sorted(os.path.relpath(p, root) for p in paths if p.is_file())
         except (ValueError, NotImplementedError) as error:
             raise InputError(f"{key}: pattern {pattern!r}: {error}") from None
         if not own:

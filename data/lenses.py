@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Int
 
 from data.files import replacing
 from data.sky import SkyTree
+from data.stores import Place, Remote, place
 from lensjax.errors import InputError
 
 TIERS = {"confident": "A", "probable": "B"}
@@ -45,16 +46,17 @@ class Lenses:
         """The given rows."""
         return Lenses(self.name[rows], self.ra[rows], self.dec[rows], self.grading[rows])
 
-    def named(self, part: str) -> Lenses:
-        """Those with `part` in their name."""
-        return self.where(np.char.find(self.name, part) >= 0 if len(self) else np.empty(0, bool))
+    def having(self, part: str) -> Int[np.ndarray, " m"]:
+        """Places in the list of those with `part` in their name; of all if it is empty."""
+        found = np.char.find(self.name, part) >= 0 if len(self) and part else np.ones(len(self))
+        return np.flatnonzero(found)
 
     def tier(self, tiers: dict[str, str]) -> np.ndarray:
         """Tier of each lens by its grading; '' where the grading has none."""
         return np.array([tiers.get(g, "") for g in self.grading], dtype="<U2")
 
 
-def read(path: str | Path) -> tuple[Lenses, list[tuple[int, str]]]:
+def read(path: str | Place) -> tuple[Lenses, list[tuple[int, str]]]:
     """A lens list in lenscat's format, and its refused rows.
 
     CSV, or the same as Parquet (*.parquet) or separated by tabs (*.tsv). Its columns are name,
@@ -65,9 +67,12 @@ def read(path: str | Path) -> tuple[Lenses, list[tuple[int, str]]]:
     """
     import pandas as pd
 
-    path = Path(path)
+    path = place(path)
     if not path.is_file():
         raise InputError(f"{path}: no such lens list")
+    if isinstance(path, Remote):
+        with path.copied() as local:
+            return read(local)
     kind = {".parquet": "Parquet", ".tsv": "TSV"}.get(path.suffix, "CSV")
     try:
         if kind == "Parquet":

@@ -1,4 +1,5 @@
-"""A FITS binary table as a memory map: some columns of some rows, without reading the others.
+"""A FITS binary table as a memory map: some columns of some rows, without reading the others. Of a
+table in an object store the bytes of these rows are fetched.
 
     table = opened(path, {"ra": "ra", "flux_z": "flux_z"})     # None: not an ordinary table
     view, found, part_of_datasum = table.read(start, stop, ["ra"])
@@ -19,10 +20,12 @@ import re
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+
+from data.stores import PIECE, Place, Remote, pinned
+from data.storetroubles import StoreError
 
 Declared = tuple[int | None, int | None]
 """DATASUM of a part's header, and the sum of the header itself if it has a CHECKSUM"""
@@ -60,7 +63,7 @@ class Mapped:
     logical: those that hold true and false. nulls: TNULL of those that have one.
     """
 
-    path: Path
+    path: Place
     rows: int
     width: int
     part: Part
@@ -77,9 +80,9 @@ class Mapped:
     def read(
         self, start: int, stop: int, first: Iterable[str]
     ) -> tuple[np.ndarray, dict[str, np.ndarray], int]:
-        """The rows start to stop: their view, a map of the file; copies of the columns `first`,
-        (rows,) each in native byte order; and the sum of their words, 0 where the file has no
-        checksums. Every page is looked at once.
+        """The rows start to stop: their view, a map of the file (of a store, their bytes); copies
+        of the columns `first`, (rows,) each in native byte order; and the sum of their words, 0
+        where the file has no checksums. Every page is looked at once.
 
         What follows the table's last row, the heap and the padding, belongs to it. A word on a
         border belongs to the later range, so that the sums of ranges that make up the table add up
@@ -94,7 +97,7 @@ class Mapped:
         if not size:
             return np.empty(0, self.dtype), {}, 0
         place = self.part.data + a
-        bytes_ = np.memmap(self.path, np.uint8, "r", place, (size,)).view(np.ndarray)
+        bytes_ = _stored(self.path, place, size)
         view = bytes_[ahead : ahead + rows * self.width].view(self.dtype)
         found = {n: np.empty(rows, self.dtype[n].newbyteorder("=")) for n in first}
         summed = self.part.datasum is not None or self.part.checksum
@@ -142,15 +145,17 @@ class Mapped:
         return value, value == self.nulls[name] if name in self.nulls else None
 
 
-def opened(path: Path, wanted: dict[str, str]) -> Mapped | None:
+def opened(path: Place, wanted: dict[str, str]) -> Mapped | None:
     """The first table of a FITS file; None when the file or a wanted column is not ordinary.
+    Raises StoreError where a store does not answer.
 
     wanted: name in the file, in lower case, to name here.
     """
     if not path.name.lower().endswith((".fits", ".fit")):
         return None
     try:
-        with warnings.catch_warnings(), open(path, "rb") as handle:
+        (path,) = pinned([path])
+        with warnings.catch_warnings(), path.open("rb") as handle:
             warnings.simplefilter("error")
             parts = _parts(handle)
         found = next(i for i, (h, _) in enumerate(parts) if h.get("XTENSION") == "BINTABLE")
@@ -159,6 +164,8 @@ def opened(path: Path, wanted: dict[str, str]) -> Mapped | None:
             return None
         others = tuple(p for i, (_, p) in enumerate(parts) if i != found)
         return _described(path, header, part, others, wanted)
+    except StoreError:
+        raise
     except Exception:  # a dozen kinds on damaged bytes; the ordinary reader says which
         return None
 
@@ -173,14 +180,21 @@ def damaged(declared: Declared, data_sum: int) -> str:
     return ""
 
 
-def checksum(path: Path, start: int, stop: int) -> int:
+def checksum(path: Place, start: int, stop: int) -> int:
     """Sum of the 32-bit words of a file from offset start to stop, as FITS counts it: between 0 and
     2^32 - 1."""
-    total = 0
-    for at in range(start, stop, BLOCK_BYTES):
-        size = min(BLOCK_BYTES, stop - at)
-        total += sum_of_words(np.memmap(path, np.uint8, "r", at, (size,)).view(np.ndarray))
+    total, step = 0, PIECE if isinstance(path, Remote) else BLOCK_BYTES
+    for at in range(start, stop, step):
+        size = min(step, stop - at)
+        total += sum_of_words(_stored(path, at, size))
     return total % ALL_ONES or (ALL_ONES if total else 0)
+
+
+def _stored(path: Place, start: int, size: int) -> np.ndarray:
+    """Bytes of a file, (size,) uint8: a map of one on disk, a copy of those of a store."""
+    if isinstance(path, Remote):
+        return np.frombuffer(path.bytes(start, start + size), np.uint8)
+    return np.memmap(path, np.uint8, "r", start, (size,)).view(np.ndarray)
 
 
 def sum_of_words(content: np.ndarray) -> int:
@@ -220,7 +234,11 @@ def _parts(handle: BinaryIO) -> list[tuple[dict[str, Any], Part]]:
 
 
 def _described(
-    path: Path, header: dict[str, Any], part: Part, others: tuple[Part, ...], wanted: dict[str, str]
+    path: Place,
+    header: dict[str, Any],
+    part: Part,
+    others: tuple[Part, ...],
+    wanted: dict[str, str],
 ) -> Mapped | None:
     """The table that a header describes, or None."""
     offset = 0

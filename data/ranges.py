@@ -11,15 +11,16 @@ either way.
 
 A range has at most RANGE_BYTES bytes of its file, a row group of Parquet more if the file has such
 row groups. Mapped pages belong to the operating system, which may drop them; what a range holds of
-its own is a few columns of its rows, and all columns of the rows that are kept.
+its own is a few columns of its rows, and all columns of the rows that are kept. Of a file in an
+object store (`data.stores`) only the range is fetched, and of Parquet the columns that are asked
+for; a range of FITS is then held whole.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -34,11 +35,14 @@ from data.catalogue import (
     in_nanomaggies,
     wanted,
 )
+from data.stores import Place, Remote, pinned
+from data.storetroubles import StoreError
 from data.survey import Survey
 from lensjax.errors import InputError
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
 RANGE_BYTES = 128 * 2**20
 """Bytes of a file that are one range. A sweep of DR10 has about a kilobyte a row."""
@@ -46,14 +50,14 @@ _DIRECT = ("ra", "dec", "brickname", "objid", "shape_r", "sersic")
 """Columns without which a table is read whole, because others have to be made from what is there"""
 
 
-def count(path: Path, range_bytes: int = RANGE_BYTES) -> int:
+def count(path: Place, range_bytes: int = RANGE_BYTES) -> int:
     """The number of ranges of a file: 1 for one that is not there or can only be read whole."""
     if not path.name.lower().endswith((".fits", ".fit", ".parquet")) or not path.is_file():
         return 1
     return max(1, -(-path.stat().st_size // range_bytes))
 
 
-def opened(path: Path, i: int, n: int, survey: Survey, first: Iterable[str] = ()) -> Range | None:
+def opened(path: Place, i: int, n: int, survey: Survey, first: Iterable[str] = ()) -> Range | None:
     """Range i of n of a file; None for a file, or a range, that has to be read whole.
 
     first: columns that will be asked for in most rows; they are read in one pass with the checksum.
@@ -81,7 +85,9 @@ class Range(Lazy):
     declared: mapped.Declared = (None, None)
     data_sum = 0
 
-    def __init__(self, path: Path, survey: Survey, present: tuple[str, ...], start: int, rows: int):
+    def __init__(
+        self, path: Place, survey: Survey, present: tuple[str, ...], start: int, rows: int
+    ):
         self.path, self.survey, self.start, self.rows = path, survey, start, rows
         self._kinds = {**table.types(survey, "catalogue"), **BESIDE}
         self._present = frozenset(present)
@@ -144,7 +150,7 @@ class FitsRange(Range):
 
     @staticmethod
     def of(
-        path: Path, i: int, n: int, survey: Survey, first: Iterable[str] = ()
+        path: Place, i: int, n: int, survey: Survey, first: Iterable[str] = ()
     ) -> FitsRange | None:
         """Range i of n; None where the table cannot be mapped."""
         file = mapped.opened(path, wanted(survey))
@@ -166,29 +172,38 @@ class ParquetRange(Range):
     """Some row groups of a Parquet file."""
 
     def __init__(
-        self, path: Path, survey: Survey, chosen: dict[str, str], groups: list[int], at: int, n: int
+        self,
+        path: Place,
+        survey: Survey,
+        chosen: dict[str, str],
+        footer: pq.FileMetaData,
+        groups: range,
     ):
-        super().__init__(path, survey, tuple(chosen), at, n)
-        self._chosen, self._groups = chosen, groups
+        sizes = [footer.row_group(g).num_rows for g in range(groups.stop)]
+        start = sum(sizes[: groups.start])
+        super().__init__(path, survey, tuple(chosen), start, sum(sizes) - start)
+        self._chosen, self._footer, self._groups = chosen, footer, list(groups)
         self._held: dict[str, pa.ChunkedArray] = {}
 
     @staticmethod
-    def of(path: Path, i: int, n: int, survey: Survey) -> ParquetRange | None:
+    def of(path: Place, i: int, n: int, survey: Survey) -> ParquetRange | None:
         """Range i of n; None where the file is damaged."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
         try:
-            with pq.ParquetFile(path) as file:
-                names = file.schema_arrow.names
-                sizes = [file.metadata.row_group(g).num_rows for g in range(file.num_row_groups)]
+            (path,) = pinned([path])
+            with pq.ParquetFile(_source(path)) as file:
+                names, footer = file.schema_arrow.names, file.metadata
+        except StoreError:
+            raise
         except (pa.ArrowException, OSError):
             return None
         asked = wanted(survey)
         chosen = {asked[x.lower()]: x for x in reversed(names) if x.lower() in asked}
-        first, last = len(sizes) * i // n, len(sizes) * (i + 1) // n
-        start, rows = sum(sizes[:first]), sum(sizes[first:last])
-        return ParquetRange(path, survey, chosen, [*range(first, last)], start, rows)
+        every = footer.num_row_groups
+        groups = range(every * i // n, every * (i + 1) // n)
+        return ParquetRange(path, survey, chosen, footer, groups)
 
     def raw(self, name: str, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """Values of a column in some rows as stored, and which of them are missing."""
@@ -206,10 +221,19 @@ class ParquetRange(Range):
         import pyarrow.parquet as pq
 
         try:
-            with pq.ParquetFile(self.path, page_checksum_verification=True) as file:
+            with pq.ParquetFile(
+                _source(self.path), metadata=self._footer, page_checksum_verification=True
+            ) as file:
                 return file.read_row_groups(self._groups, columns=[name])[name]
+        except StoreError:
+            raise
         except (pa.ArrowException, OSError, KeyError) as error:
             raise InputError(
                 f"{self.path}: not a readable table (column {name}: {type(error).__name__}); "
                 "fetch it again"
             ) from None
+
+
+def _source(path: Place) -> Any:
+    """What pyarrow reads a file from."""
+    return path.open() if isinstance(path, Remote) else path

@@ -33,6 +33,7 @@ from pathlib import Path
 from typing import Any
 
 from data.files import sha256, write_json
+from data.stores import Place, Stat, pinned, place
 from lensjax.errors import InputError
 
 PACKAGES = (
@@ -54,13 +55,20 @@ def _digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def _fingerprint(path: Path) -> list[Any]:
+def _fingerprint(path: Place) -> list[Any]:
     """Identity of a file without reading it."""
     try:
         stat = path.stat()
     except FileNotFoundError:
         return [str(path), "absent"]
+    if isinstance(stat, Stat):
+        return [str(path), stat.st_size, stat.mark]
     return [str(path), stat.st_size, stat.st_mtime_ns]
+
+
+def _fingerprints(paths: Sequence[Place]) -> list[list[Any]]:
+    """Identities as they are now, in the order of the paths."""
+    return [_fingerprint(path) for path in pinned(paths)]
 
 
 def versions() -> dict[str, str]:
@@ -111,11 +119,11 @@ class Step:
         *,
         after: Sequence[str] = (),
         owns: Sequence[str] = (),
-        external: Iterable[Path] = (),
+        external: Iterable[Place] = (),
     ):
         self.out, self.name, self.after, self.owns = Path(out), name, tuple(after), tuple(owns)
         self.config = dataclasses.asdict(config)
-        self.external = [Path(p) for p in external]
+        self.external = [place(p) for p in external]
         self._outputs: list[dict[str, Any]] = []
         self._notes: dict[str, Any] = {}
         self._finished = False
@@ -137,7 +145,7 @@ class Step:
                 self.name,
                 self.config,
                 before,
-                [_fingerprint(p) for p in self.external],
+                _fingerprints(self.external),
                 versions().get("lensjax"),
             ]
         )
@@ -214,7 +222,7 @@ class Step:
                     "key": self._key,
                     "config": self.config,
                     "after": self.after,
-                    "external": [_fingerprint(p) for p in self.external],
+                    "external": _fingerprints(self.external),
                     "outputs": self._outputs,
                     "notes": self._notes,
                     "started": self._began.isoformat(timespec="seconds"),
@@ -244,7 +252,7 @@ def up_to_date(out: Path, name: str, config: Any) -> bool:
         name,
         config,
         after=record["after"],
-        external=[Path(entry[0]) for entry in record["external"]],
+        external=[place(entry[0]) for entry in record["external"]],
     )
     try:
         return step.current()

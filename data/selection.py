@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
@@ -24,6 +23,7 @@ from data import photometry
 from data.catalogue import Columns, Lazy, at, file_name, length, missing, require, take
 from data.config import settings
 from data.sky import Sieve, SkyTree, galactic_latitude, unit_vectors
+from data.stores import Place
 from data.survey import Survey, default
 from lensjax.errors import InputError
 
@@ -157,7 +157,7 @@ def select(
     columns: Columns,
     s: Selection,
     lenses: SkyTree | None,
-    where: str | Path = "catalogue",
+    where: str | Place = "catalogue",
     survey: Survey | None = None,
 ) -> tuple[Columns, dict[str, int]]:
     """The rows that pass every cut, with bins, pool and category; and the counters.
@@ -190,7 +190,7 @@ def judged(
     columns: Columns,
     s: Selection,
     lenses: SkyTree | None,
-    where: str | Path = "catalogue",
+    where: str | Place = "catalogue",
     survey: Survey | None = None,
 ) -> tuple[Columns, dict[str, int], list[tuple[int, str]]]:
     """As `select`, and the rows that were refused because of a missing value or a name that cannot
@@ -207,7 +207,7 @@ def passing(
     columns: Columns | Lazy,
     s: Selection,
     lenses: SkyTree | None,
-    where: str | Path,
+    where: str | Place,
     survey: Survey,
 ) -> tuple[np.ndarray, dict[str, int], list[tuple[int, str]]]:
     """The rows that pass every cut, ascending; the counters up to `kept`; and the rows refused, as

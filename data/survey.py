@@ -30,6 +30,7 @@ from pydantic import Field, TypeAdapter, model_validator
 
 from data.config import settings, validated
 from data.files import replacing
+from data.stores import Place, Remote, place
 from lensjax.errors import InputError, nearest
 from lensjax.units import ZERO_POINT
 
@@ -347,11 +348,16 @@ def of_run(out: str | Path) -> Survey:
     return load(path if path.is_file() else DEFAULT)
 
 
-def chosen(definition: str, root: str | Path) -> Survey:
+def chosen(definition: str, root: str | Place) -> Survey:
     """The survey that a catalogue's folder belongs to: the one asked for by name or path; else the
     one that `root` defines; else the default one. Raises InputError as `load` does."""
-    own = Path(root) / DEFINITION
-    return load(definition or (own if own.is_file() else DEFAULT))
+    own = place(root) / DEFINITION
+    if definition or not own.is_file():
+        return load(definition or DEFAULT)
+    if isinstance(own, Remote):
+        with own.copied() as local:
+            return load(local)
+    return load(own)
 
 
 def _is_yaml(name: str) -> bool:

@@ -30,6 +30,7 @@ from typing import Any, Generic, TypeVar
 
 from data.config import Invocation, invocation
 from data.record import Step
+from data.stores import Place
 
 C = TypeVar("C")
 
@@ -39,7 +40,7 @@ class Reads:
     """What a step reads: the earlier steps that these settings need, and files outside the run."""
 
     after: Sequence[str]
-    external: Sequence[Path] = ()
+    external: Sequence[Place] = ()
 
 
 @dataclass(frozen=True)

@@ -114,7 +114,7 @@ def main(argv: list[str] | None = None) -> int:
             errno.EACCES: "no permission: choose another --out or change the permissions",
             errno.EROFS: "the file system is read-only: choose another --out",
             errno.ENOENT: "no such file or folder: check the path",
-        }.get(error.errno or 0, str(error))
+        }.get(error.errno or 0, error.strerror or str(error))
         return _fail(cure + where)
 
 

@@ -1,9 +1,10 @@
 """Lens list and catalogues → positives: every selected lens gets its nearest catalogue object, or a
 reason why not.
 
-Workers find, in each catalogue file, the nearest row of every lens, within a horizon that tells
-"nothing close" from "not covered". The driver keeps the best one for each lens and makes the
-matching one to one.
+Of each catalogue file the nearest row of every lens is taken (`spark.nearest`), within a horizon
+that tells "nothing close" from "not covered". Where the pool is up to date, it has noted these rows
+when it read the files, which are then not read again. The driver keeps the best row for each lens
+and makes the matching one to one.
 """
 
 from __future__ import annotations
@@ -18,19 +19,18 @@ from pydantic import Field
 
 from data import catalogue
 from data.catalogue import Columns
-from data.columns import names
 from data.config import settings
 from data.files import replacing
 from data.lenses import TIERS, Lenses, one_to_one
 from data.names import as_text
 from data.selection import nobs_bin, type_bin
-from data.sky import SkyTree
+from data.stores import Place, Remote, on_disk, pinned
 from data.survey import Survey, default
 from lensjax.errors import InputError
-from spark import ranges
+from spark import nearest, ranges
 from spark.given import CHUNK, describe
 from spark.jobs import outputs, run_partitions
-from spark.pool import OnBadFile, relative, unique_names
+from spark.pool import OnBadFile, nearest_of, relative, unique_names
 from spark.tables import write_parquet
 
 if TYPE_CHECKING:
@@ -55,38 +55,42 @@ class CrossmatchSettings:
 def crossmatch(
     spark: SparkSession | None,
     out: Path,
-    root: Path,
+    root: Place,
     paths: Sequence[str],
     given: Sequence[str],
     lenses: Lenses,
     s: CrossmatchSettings,
     on_bad_file: OnBadFile = "stop",
     survey: Survey | None = None,
+    pool: Path | None = None,
 ) -> list[tuple[str, str]]:
     """Writes positives/positives.parquet, positives/given.parquet, counts/crossmatch.csv and
     counts/unmatched.csv; returns what it refused, (path, reason).
 
     paths: catalogues relative to `root`, for which RA and DEC are enough. given: existing NPZ
     cutouts relative to `root`, whose metadata count as rows of a catalogue. lenses: the whole list.
-    survey: the default survey if none. given.parquet has galaxy_id, path and position of every
-    existing cutout that can be read.
+    survey: the default survey if none. pool: a finished one, made of these files and this list with
+    this horizon; if none, every file is read. given.parquet has galaxy_id, path and position of
+    every existing cutout that can be read.
     """
     import pandas as pd
 
     survey = survey or default()
-    chosen = lenses.named(s.named) if s.named else lenses
+    index = lenses.having(s.named)
+    chosen = lenses.where(index)
     if not len(chosen):
         raise InputError(
             f"no lens of the list has {s.named!r} in its name; set survey.crossmatch.named, or "
             "give another list"
         )
-    nearest = partial(nearest_rows, root=root, lenses=chosen, horizon=s.horizon, survey=survey)
-    items = list(zip(unique_names(paths), paths, strict=True))
+    names = unique_names(paths)
+    found = nearest_of(pool) if pool else {}
+    now = iter(pinned([root / p for n, p in zip(names, paths, strict=True) if n not in found]))
     entries = run_partitions(
         spark,
         out / "positives" / "_nearest",
-        items,
-        nearest,
+        [(n, (root / p if n in found else next(now), found.get(n))) for n, p in zip(names, paths)],
+        partial(nearest_rows, lenses=lenses, chosen=index, horizon=s.horizon, survey=survey),
         ".parquet",
         "cross-match",
         on_bad_file,
@@ -98,7 +102,8 @@ def crossmatch(
         (f"cutouts-{i:05d}", given[i * CHUNK : (i + 1) * CHUNK])
         for i in range(-(-len(given) // CHUNK))
     ]
-    reading = partial(describe, root=root, on_bad_file=on_bad_file, survey=survey)
+    below = on_disk(root, "survey.given") if given else Path()
+    reading = partial(describe, root=below, on_bad_file=on_bad_file, survey=survey)
     described = run_partitions(
         spark, out / "positives" / "_given", chunks, reading, ".parquet", "existing cutouts"
     )
@@ -114,7 +119,7 @@ def crossmatch(
     )
     rows = _tables(outputs(out / "positives" / "_nearest"))
     if len(known):
-        rows.append(nearest_table(_as_catalogue(known), chosen, s.horizon, survey))
+        rows.append(nearest.of_rows(_as_catalogue(known), chosen, s.horizon, survey))
     matched, unmatched = match(_frame(rows), chosen, s)
     _write(out, matched, unmatched, known, lenses, chosen, survey)
     return refused
@@ -138,62 +143,40 @@ def _as_catalogue(known: pd.DataFrame) -> Columns:
 
 
 def nearest_rows(
-    path: str,
+    task: tuple[Place, Path | None],
     temporary: Path,
     *,
-    root: Path,
     lenses: Lenses,
+    chosen: np.ndarray,
     horizon: float,
-    survey: Survey | None = None,
+    survey: Survey,
 ) -> dict[str, Any]:
-    """The work on one catalogue file: the nearest row of every lens that has one within the
-    horizon."""
+    """The work on one catalogue file: the nearest row of every chosen lens that has one within the
+    horizon, from what the pool has found in the file, or from the file itself."""
     import pyarrow.parquet as pq
 
-    columns, rows = near_lenses(root / path, lenses, horizon, survey or default())
-    table = nearest_table(columns, lenses, horizon, survey)
-    pq.write_table(table, temporary, compression="zstd", store_schema=False)
-    return {"rows": rows, "lenses": table.num_rows}
+    path, found = task
+    if found is not None:
+        table = nearest.of_lenses(pq.read_table(found, partitioning=None), chosen)
+    else:
+        some = lenses.where(chosen)
+        table = nearest.of_rows(near_lenses(path, some, horizon, survey), some, horizon, survey)
+    nearest.write(table, temporary)
+    return {"lenses": table.num_rows}
 
 
-def near_lenses(path: Path, lenses: Lenses, horizon: float, survey: Survey) -> tuple[Columns, int]:
-    """Columns of the rows of a catalogue that may have a lens within the horizon, and how many rows
-    the catalogue has. Of a file that can be mapped only these rows are read, besides all positions,
-    names and checksums; of another file all rows are given. Raises InputError as
+def near_lenses(path: Place, lenses: Lenses, horizon: float, survey: Survey) -> Columns:
+    """Columns of the rows of a catalogue that may have a lens within the horizon. Of a file that
+    can be mapped only these rows are read, besides all positions, names and checksums; of another
+    file all rows are given. A file in a store is copied to disk first, once. Raises InputError as
     `catalogue.read`."""
+    if isinstance(path, Remote) and path.is_file():
+        with path.copied() as local:
+            return near_lenses(local, lenses, horizon, survey)
     found = ranges.whole_range(path, survey)
     if found is None:
-        columns = catalogue.read(path, survey)
-        return columns, len(columns["ra"])
-    every = np.arange(found.rows)
-    ra, dec = found.at("ra", every), found.at("dec", every)
-    placed = np.flatnonzero(np.isfinite(ra) & np.isfinite(dec))
-    near = placed[lenses.tree().within(ra[placed], dec[placed], horizon * (1 + 1e-6))]
-    columns = catalogue.take(found, near)
-    if "brick_primary" in found:
-        columns["brick_primary"] = found.at("brick_primary", near)
-    return columns, found.rows
-
-
-def nearest_table(
-    columns: Columns, lenses: Lenses, horizon: float, survey: Survey | None = None
-) -> Any:
-    """Arrow table of the catalogue's columns, one row for each lens within the horizon, with `lens`
-    (index in the list) and `separation` (arcsec)."""
-    import pyarrow as pa
-
-    survey = survey or default()
-    primary = columns.get("brick_primary", np.ones(len(columns["ra"]), bool))
-    usable = np.isfinite(columns["ra"]) & np.isfinite(columns["dec"])
-    usable &= np.ma.filled(primary, False)
-    kinds = names(survey, "catalogue")
-    columns = catalogue.take({k: v for k, v in columns.items() if k in kinds}, usable)
-    index, separation = SkyTree(columns["ra"], columns["dec"]).nearest(lenses.ra, lenses.dec)
-    lens = np.flatnonzero(separation <= horizon)
-    table = catalogue.to_arrow(catalogue.take(columns, index[lens]), survey)
-    return table.append_column("lens", pa.array(lens)).append_column(
-        "separation", pa.array(separation[lens])
-    )
+        return catalogue.read(path, survey)
+    return nearest.rows_near(found, lenses, horizon)
 
 
 def match(

@@ -24,6 +24,7 @@ from data.cutouts import PIPELINE_VERSION, cutout_path, read_npz, write_npz
 from data.names import inside, safe_name
 from data.quality import measured
 from data.stampfile import read_stamp
+from data.stores import Place, on_disk
 from data.survey import Survey, default
 from lensjax.errors import InputError
 from spark.jobs import outputs, run_partitions
@@ -70,7 +71,7 @@ class Source:
 def make_cutouts(
     spark: SparkSession | None,
     out: Path,
-    root: Path,
+    root: Place,
     s: CutoutSettings,
     on_bad_file: Literal["stop", "quarantine"] = "stop",
     survey: Survey | None = None,
@@ -162,7 +163,7 @@ def cut(
     source: Source,
     temporary: Path,
     *,
-    root: Path,
+    root: Place,
     size: int = 0,
     survey: Survey | None = None,
     stack: hosts.Stack = hosts.Stack(),
@@ -184,7 +185,7 @@ def cut(
     if source.kind == "brick":
         made = list(_of_sample(source, temporary, root, size, survey, table, kinds))
     else:
-        path = root / source.path
+        path = on_disk(root, "survey.cutouts") / source.path
         stamps = (
             hosts.stamps(path, survey, stack)
             if source.kind == "stamps"
@@ -213,7 +214,7 @@ def cut(
 def _of_sample(
     source: Source,
     temporary: Path,
-    root: Path,
+    root: Place,
     size: int,
     survey: Survey,
     table: folder.Folder,
@@ -228,7 +229,7 @@ def _of_sample(
             continue
         try:
             if row.get("files"):
-                image, meta = read_stamp(root, row, table, survey, size)
+                image, meta = read_stamp(on_disk(root, "survey.folder"), row, table, survey, size)
             else:
                 image, meta = read_npz(root / files[0])
                 meta |= {"galaxy_id": row["galaxy_id"]}  # may lack the release

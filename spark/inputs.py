@@ -13,7 +13,9 @@ from data.folder import Folder, read_table
 from data.lenses import Lenses
 from data.lenses import read as read_lenses
 from data.names import inside
+from data.publishing import store
 from data.selection import Selection
+from data.stores import Place, Remote, on_disk, place
 from data.survey import DEFINITION, Survey, chosen
 from lensjax.errors import InputError
 from spark.cluster import Cluster
@@ -55,6 +57,8 @@ class SurveySettings:
     """a file that cannot be used stops the step, or is listed in quarantine.csv"""
     test_limit: Annotated[int, Field(ge=0)] = 0
     """read only this many catalogue files, and as many existing cutouts; 0 for all"""
+    publish: str = ""
+    """address, such as s3://bucket/path, to which the finished run is published; empty for none"""
     dry_run: bool = False
     """only say how many files, rows, bytes and tasks there are, and what they would take"""
     cluster: Cluster = Cluster()
@@ -81,36 +85,42 @@ class Inputs:
     external: files outside the run. after: steps before this one.
     """
 
-    root: Path
+    root: Place
     survey: Survey
     catalogues: list[str]
     given: list[str]
     lens_list: str
-    external: list[Path]
+    external: list[Place]
     after: tuple[str, ...]
 
 
 def locate(out: Path, s: SurveySettings) -> Inputs:
     """Finds the files that the settings name.
 
-    Raises InputError naming the folder, pattern, list or definition that is not there.
+    Raises InputError naming the folder, pattern, list or definition that is not there, and for a
+    place to which nothing can be published.
     """
+    if s.publish:
+        store(s.publish)
     root = _root(out, s)
+    if isinstance(root, Remote):
+        _only_catalogues_and_bricks(s, root)
     survey = chosen(s.definition, root)
     path = Path(s.definition) if s.definition else root / DEFINITION
-    definition = [path.absolute()] if path.is_file() else []
+    definition: list[Place] = [path.absolute()] if path.is_file() else []
     if s.folder.table:
-        table = inside(root, s.folder.table, "survey.folder.table")
-        rows, _ = read_table(root, s.folder, survey)
-        files = sorted({root / file for row in rows for file in row["files"]})
+        below = on_disk(root, "survey.root")
+        table = inside(below, s.folder.table, "survey.folder.table")
+        rows, _ = read_table(below, s.folder, survey)
+        files = sorted({below / file for row in rows for file in row["files"]})
         known = []
         if s.folder.lenses:
-            known = [inside(root, s.folder.lenses, "survey.folder.lenses")]
+            known = [inside(below, s.folder.lenses, "survey.folder.lenses")]
             if not known[0].is_file():
                 raise InputError(f"{known[0]}: no such lens list; correct survey.folder.lenses")
-        external = [table, *files, *known, *definition] if s.root else []
+        beside: list[Place] = [table, *files, *known, *definition] if s.root else []
         after = () if s.root else ("simulate",)
-        return Inputs(root, survey, [], [], s.folder.lenses, external, after)
+        return Inputs(root, survey, [], [], s.folder.lenses, beside, after)
     catalogues = matching(root, s.sweeps, "survey.sweeps")
     given = matching(root, s.given, "survey.given")
     if s.test_limit:
@@ -118,9 +128,11 @@ def locate(out: Path, s: SurveySettings) -> Inputs:
     if not (root / s.lenses).is_file():
         raise InputError(f"{root / s.lenses}: no such lens list; set survey.lenses")
     if not s.root:
-        own = [path for path in definition if root not in path.parents]
+        own = [path for path in definition if not str(path).startswith(f"{root}/")]
         return Inputs(root, survey, catalogues, given, s.lenses, own, ("simulate",))
-    folders = sorted({(root / path).parent for path in (*catalogues, *given)})
+    folders = sorted({(root / path).parent for path in (*catalogues, *given)}, key=str)
+    if isinstance(root, Remote):
+        folders = []  # a store has no time at which something was added
     hosts = [root / path for path in (*s.cutouts.stamps, *s.cutouts.cubes)]
     tables = [root / path for path in (*catalogues, *given, s.lenses)]
     external = [*tables, *hosts, *folders, *definition]
@@ -140,11 +152,29 @@ def listed_lenses(i: Inputs, on_bad_file: OnBadFile) -> tuple[Lenses, list[Refus
     return found, [(i.lens_list, line, reason) for line, reason in bad]
 
 
-def _root(out: Path, s: SurveySettings) -> Path:
+def _only_catalogues_and_bricks(s: SurveySettings, root: Remote) -> None:
+    """Raises InputError for what is read from a folder on disk only."""
+    named = {
+        "survey.given": s.given,
+        "survey.folder.table": s.folder.table,
+        "survey.cutouts.stamps": s.cutouts.stamps,
+        "survey.cutouts.cubes": s.cutouts.cubes,
+    }
+    for key, value in named.items():
+        if value:
+            raise InputError(
+                f"{key}: is read from a folder on disk only, and survey.root is {root}; copy the "
+                f"survey to disk and set survey.root to the copy, or leave {key} empty"
+            )
+
+
+def _root(out: Path, s: SurveySettings) -> Place:
+    root: Place
     if not s.root:
         root = out / "survey"
     else:
-        root = external(s.root, "survey.root").absolute()
+        here = "://" not in s.root
+        root = external(s.root, "survey.root").absolute() if here else place(s.root)
     if not root.is_dir():
         cure = (
             "set survey.root to the survey's folder"

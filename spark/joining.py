@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from data import catalogue
+from data import catalogue, stores
 from data.boxes import inside, meeting
 from data.namehash import two_places
 from data.selection import CATEGORIES, Selection, comparable, completed
@@ -63,7 +63,7 @@ def pieces(files: dict[str, list[Place]], s: Selection) -> dict[str, tuple[Piece
     }
 
 
-def joined(path: Path, of_file: Sequence[Piece], s: Selection, survey: Survey) -> Joined:
+def joined(path: stores.Place, of_file: Sequence[Piece], s: Selection, survey: Survey) -> Joined:
     """A file's part of the pool, its ranges in order. Raises InputError where one name stands at
     two places of the file."""
     s = completed(s, survey)

@@ -1,10 +1,10 @@
 """What a survey would take, without doing any of it: `lensjax survey --dry-run`.
 
-Files are counted by their headers. The estimate is of the two steps that read every row, the pool
-and the cross-match; the later ones depend on what these find. It is the longer of two times, that
-of the processors and that of reading. A core's rate of cutting is that of benchmarks/survey.py on
-one machine, with files in memory; its rate of matching is in no benchmark. On another machine both
-are others.
+Files are counted by their headers. The estimate is of the pool, which reads every row, and of the
+cross-match, which takes what the pool has noted; the later steps depend on what these find. It is
+the longer of two times, that of the processors and that of reading. A core's rate of cutting is
+that of benchmarks/survey.py on one machine, with files in memory; its rate of looking for lenses is
+in no benchmark. On another machine both are others.
 """
 
 from __future__ import annotations
@@ -12,18 +12,19 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from data.config import Invocation
 from data.ranges import RANGE_BYTES, count
+from data.stores import Place, Remote, pinned
+from data.storetroubles import StoreError
 from lensjax.errors import said
 from spark.cluster import Cluster
 from spark.inputs import SurveySettings, locate
 
 POOL = 1.0e6
 """rows of a sweep that a core cuts in a second"""
-MATCH = 1.5e6
-"""rows of a sweep that a core matches with a lens list in a second"""
+NEAR = 3.7e6
+"""rows of a sweep in which a core looks for lenses in a second, beside cutting them"""
 START = 10.0
 """seconds until Spark has its workers"""
 PER_TASK = 0.05
@@ -36,8 +37,8 @@ GIB = 2**30
 @dataclass(frozen=True)
 class Plan:
     """files: how many. rows: of those whose headers say so. uncounted: the others, path and reason.
-    bytes: of all files. ranges: tasks of the pool that read; for each file there is one more that
-    puts it together, and one that matches it."""
+    bytes: of all files. ranges: tasks of the pool that read; for each file there are two more that
+    put its rows and those near lenses together, and one that matches it."""
 
     files: int
     rows: int
@@ -57,20 +58,22 @@ def planned(call: Invocation[SurveySettings]) -> list[str] | None:
     return lines(plan(inputs.root, inputs.catalogues), s.cluster)
 
 
-def plan(root: Path, paths: Sequence[str], range_bytes: int = RANGE_BYTES) -> Plan:
+def plan(root: Place, paths: Sequence[str], range_bytes: int = RANGE_BYTES) -> Plan:
     """Counts the catalogue files; paths are relative to root."""
-    rows, uncounted = 0, []
-    for path in paths:
+    rows, uncounted, files = 0, [], pinned([root / path for path in paths])
+    for path, file in zip(paths, files, strict=True):
         try:
-            rows += rows_in(root / path)
+            rows += rows_in(file)
+        except StoreError:
+            raise
         except Exception as error:  # a dozen kinds on damaged bytes
             uncounted.append((path, said(error, 100)))
-    size = sum((root / path).stat().st_size for path in paths)
-    ranges = sum(count(root / path, range_bytes) for path in paths)
+    size = sum(file.stat().st_size for file in files)
+    ranges = sum(count(file, range_bytes) for file in files)
     return Plan(len(paths), rows, tuple(uncounted), size, ranges)
 
 
-def rows_in(path: Path) -> int:
+def rows_in(path: Place) -> int:
     """Rows that the header of a catalogue says it has. Raises ValueError where none does, and what
     the readers of tables raise on damaged bytes."""
     from astropy.io import fits
@@ -79,10 +82,12 @@ def rows_in(path: Path) -> int:
     if name.endswith(".parquet"):
         import pyarrow.parquet as pq
 
-        return int(pq.read_metadata(path).num_rows)
+        with path.open("rb") as handle:
+            return int(pq.read_metadata(handle).num_rows)
     if name.endswith(".csv"):
         raise ValueError("a CSV file does not say how many rows it has")
-    with fits.open(path, lazy_load_hdus=True) as hdus:
+    source = path.open() if isinstance(path, Remote) else path
+    with fits.open(source, lazy_load_hdus=True) as hdus:
         for hdu in hdus:
             if isinstance(hdu, fits.BinTableHDU):
                 return int(hdu.header["NAXIS2"])
@@ -93,12 +98,13 @@ def seconds(p: Plan, c: Cluster) -> tuple[float, float]:
     """Estimated time of the pool and of the cross-match."""
     cores = c.nodes * c.cores
     reading = p.bytes / 2**20 / (c.nodes * c.mib_per_second)
+    work = p.rows / POOL + p.rows / NEAR
 
-    def step(rate: float, tasks: int) -> float:
+    def step(work: float, tasks: int) -> float:
         rounds = math.ceil(tasks / cores) / max(tasks / cores, 1e-9)  # the last one is not full
-        return max((p.rows / rate + tasks * PER_TASK) / cores * rounds, reading)
+        return (work + tasks * PER_TASK) / cores * rounds
 
-    return step(POOL, p.ranges) + p.files * PER_TASK / cores, step(MATCH, p.files)
+    return max(step(work, p.ranges), reading) + 2 * step(0, p.files), step(0, p.files)
 
 
 def lines(p: Plan, c: Cluster) -> list[str]:
@@ -108,7 +114,7 @@ def lines(p: Plan, c: Cluster) -> list[str]:
     hours = c.nodes * total / 3600
     found = [
         f"{p.files:,} catalogue files, {p.rows:,} rows, {p.bytes / GIB:,.1f} GiB",
-        f"pool: {p.ranges:,} tasks read, {p.files:,} put files together; "
+        f"pool: {p.ranges:,} tasks read, {2 * p.files:,} put files together; "
         f"{p.rows * PER_ROW / GIB:,.1f} GiB of scratch below pool/_ranges until it is whole",
         f"crossmatch: {p.files:,} tasks",
         f"estimate for {c.nodes} machines of {c.cores} cores that read {c.mib_per_second:g} MiB/s "

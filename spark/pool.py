@@ -25,10 +25,11 @@ from data.lenses import Lenses
 from data.names import LONGEST, as_text, file_stem
 from data.ranges import RANGE_BYTES, count
 from data.selection import Selection, completed, counters_of, magnitude
+from data.stores import Place, pinned
 from data.survey import Survey, default
 from lensjax.errors import InputError
-from spark import joining, ranges
-from spark.jobs import run_partitions
+from spark import joining, nearest, ranges
+from spark.jobs import outputs, run_partitions
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -37,37 +38,51 @@ if TYPE_CHECKING:
 OnBadFile = Literal["stop", "quarantine"]
 RANGES = "_ranges"
 """Folder below the pool's with the ranges of files, until the pool is whole."""
+NEAR = "_near"
+"""Folder below the pool's with the rows of each file that are nearest to lenses"""
 Places = dict[str, list[tuple[Path, ranges.Facts | None]]]
-"""The ranges of each path, where they lie and what they say; None: the file is to be read whole"""
+"""The ranges of each name, where they lie and what they say; None: the file is to be read whole"""
 
 
 def negative_pool(
     spark: SparkSession | None,
     out: Path,
-    root: Path,
+    root: Place,
     paths: Sequence[str],
     lenses: Lenses,
     selection: Selection,
     on_bad_file: OnBadFile = "stop",
     survey: Survey | None = None,
     range_bytes: int = RANGE_BYTES,
+    horizon: float | None = None,
 ) -> list[tuple[str, str]]:
     """Writes pool/<name>.parquet for every catalogue file and counts/pool.csv; returns the files
     that it refused, (path, reason). `refused_rows` tells the rows.
 
     paths: relative to `root`. lenses: every listed lens, whatever its grading. survey: the default
-    survey if none. range_bytes: of a file that one task reads. Raises InputError when a file is
-    refused and on_bad_file is "stop", or when every file is refused.
+    survey if none. range_bytes: of a file that one task reads. horizon: arcsec, within which the
+    row nearest to each lens is noted below pool/_near, for the cross-match; if none, no row is.
+    Raises InputError when a file is refused and on_bad_file is "stop", or when every file is
+    refused.
     """
     survey = survey or default()
     items = list(zip(unique_names(paths), paths, strict=True))
     folder, files = out / "pool", []
-    if {name for name, _ in items} - finished(folder, ".parquet"):
-        work = partial(cut_range, root=root, selection=selection, lenses=lenses, survey=survey)
-        parts = {path: count(root / path, range_bytes) for path in paths}
-        found, bad = cut_ranges(spark, folder / RANGES, items, parts, work)
-        near = joining.pieces(found, completed(selection, survey))
-        files = [(name, (root / path, bad.get(name) or near[name])) for name, path in items]
+    done = finished(folder, ".parquet")
+    if horizon is not None:
+        done &= finished(folder / NEAR, ".parquet")
+    if {name for name, _ in items} - done:
+        work = partial(
+            cut_range, selection=selection, lenses=lenses, survey=survey, horizon=horizon
+        )
+        now = dict(zip((name for name, _ in items), pinned([root / path for path in paths])))
+        parts = {name: count(file, range_bytes) for name, file in now.items()}
+        found, bad = cut_ranges(spark, folder / RANGES, now, parts, work)
+        if horizon is not None:
+            noted = list(found.items())
+            run_partitions(spark, folder / NEAR, noted, join_near, ".parquet", "rows near lenses")
+        pieces = joining.pieces(found, completed(selection, survey))
+        files = [(name, (file, bad.get(name) or pieces[name])) for name, file in now.items()]
     entries = run_partitions(
         spark,
         folder,
@@ -105,23 +120,30 @@ def refused_rows(out: Path, paths: Sequence[str]) -> list[tuple[str, object, str
     ]
 
 
+def nearest_of(pool: Path) -> dict[str, Path]:
+    """Where the rows nearest to lenses lie that a finished pool has noted, by the names of the
+    files that it did not refuse."""
+    accepted = {path.stem for path in outputs(pool)}
+    return {path.stem: path for path in outputs(pool / NEAR) if path.stem in accepted}
+
+
 def cut_ranges(
     spark: SparkSession | None,
     folder: Path,
-    items: Sequence[tuple[str, str]],
+    files: Mapping[str, Place],
     parts: Mapping[str, int],
     work: Work,
 ) -> tuple[dict[str, list[joining.Place]], dict[str, str]]:
     """Cuts every file, a task for each range; returns the ranges of each name, and of those that
     are refused the reason.
 
-    items: name and path of each file. parts: number of ranges of each path. work: `cut_range`.
+    files: by name. parts: number of ranges of each. work: `cut_range`.
     A file of several ranges that turns out to be damaged, or out of the ordinary, is read whole in
     a task of its own.
     """
     bad: dict[str, str] = {}
 
-    def cut(tasks: Sequence[tuple[str, str, int, int]], below: Path) -> Places:
+    def cut(tasks: Sequence[tuple[str, Place, int, int]], below: Path) -> Places:
         named = [(f"{x[0][: LONGEST - 30]}-{k}", x[1:]) for k, x in enumerate(tasks)]
         entries = run_partitions(
             spark, below, named, work, ".arrow", "row ranges", on_error="quarantine"
@@ -135,13 +157,13 @@ def cut_ranges(
                 found.setdefault(name, []).append(place)
         return found
 
-    tasks = [(name, path, i, parts[path]) for name, path in items for i in range(parts[path])]
+    tasks = [(name, files[name], i, n) for name, n in parts.items() for i in range(n)]
     found = cut(tasks, folder)
     again = {n for n, places in found.items() if not _complete([facts for _, facts in places])}
     if again:
-        whole = [(name, path, 0, 1) for name, path in items if name in again]
+        whole = [(name, file, 0, 1) for name, file in files.items() if name in again]
         found = {n: v for n, v in found.items() if n not in again} | cut(whole, folder / "whole")
-    return {name: found[name] for name, _ in items if name in found}, bad  # type: ignore[misc]
+    return {name: found[name] for name in files if name in found}, bad  # type: ignore[misc]
 
 
 def _complete(of_file: Sequence[ranges.Facts | None]) -> bool:
@@ -152,21 +174,30 @@ def _complete(of_file: Sequence[ranges.Facts | None]) -> bool:
 
 
 def cut_range(
-    task: tuple[str, int, int],
+    task: tuple[Place, int, int],
     temporary: Path,
     *,
-    root: Path,
     selection: Selection,
     lenses: Lenses,
     survey: Survey,
+    horizon: float | None,
 ) -> dict[str, Any]:
     """The work on range i of n of a catalogue file."""
-    path, i, n = task
-    return ranges.write(temporary, ranges.cut(root / path, i, n, selection, lenses.tree(), survey))
+    near = None if horizon is None else nearest.Near(lenses, horizon)
+    found = ranges.cut(*task, selection, lenses.tree(), survey, near)
+    return ranges.write(temporary, found)
+
+
+def join_near(of_file: Sequence[joining.Place], temporary: Path) -> dict[str, Any]:
+    """The work on the rows near lenses of one catalogue file, after its ranges were cut."""
+    cuts = [ranges.read(*place) for place in of_file]
+    table = nearest.of_file([c.near for c in cuts if c.near is not None])
+    nearest.write(table, temporary)
+    return {"lenses": table.num_rows}
 
 
 def join_file(
-    task: tuple[Path, str | Sequence[joining.Piece]],
+    task: tuple[Place, str | Sequence[joining.Piece]],
     temporary: Path,
     *,
     selection: Selection,
@@ -232,7 +263,7 @@ def unique_names(paths: Sequence[str]) -> list[str]:
     return [n if often[n] == 1 else f"{n}-{i:04d}" for i, n in enumerate(names)]
 
 
-def relative(reason: str, root: Path) -> str:
+def relative(reason: str, root: Place) -> str:
     """An error message with paths relative to the survey's root, so that what is written does not
     depend on where the survey lies."""
     return reason.replace(f"{root}/", "")

@@ -22,8 +22,11 @@ from data.catalogue import Columns, Lazy, at, known, length
 from data.namehash import name_hashes, two_places
 from data.selection import Selection, completed, merging, of_cuts, passing, sorted_out
 from data.sky import SkyTree
+from data.stores import Place
 from data.survey import Survey
 from lensjax.errors import InputError
+from spark import nearest
+from spark.nearest import Near
 
 LISTED = 1000
 """Refused rows of one file that are listed one by one."""
@@ -56,33 +59,42 @@ class Cut:
 
     kept: the stage `pool`, in which only neighbours in this range make a merger. around: every
     row's hash of its name, position, and flux in the reference band (0 where there are no mergers).
+    near: the rows nearest to lenses (`spark.nearest`), if they were asked for.
     """
 
     kept: pa.Table
     around: pa.Table
     facts: Facts
+    near: pa.Table | None = None
 
 
 def cut(
-    path: Path, i: int, n: int, s: Selection, lenses: SkyTree | None, survey: Survey
+    path: Place,
+    i: int,
+    n: int,
+    s: Selection,
+    lenses: SkyTree | None,
+    survey: Survey,
+    near: Near | None = None,
 ) -> Cut | None:
-    """Range i of n of a file. None where one of several ranges finds that the file has to be read
-    and judged whole, be it out of the ordinary or to be refused. Raises InputError as
-    `catalogue.read` for a file that is one range."""
+    """Range i of n of a file. lenses: those whose neighbourhood is cut out. near: what rows near
+    lenses are noted. None where one of several ranges finds that the file has to be read and judged
+    whole, be it out of the ordinary or to be refused. Raises InputError as `catalogue.read` for a
+    file that is one range."""
     s = completed(s, survey)
     try:
         found = ranges.opened(path, i, n, survey, of_cuts(s, survey))
         if found is not None and not (i == 0 and found.damaged_beside()):
-            made = _cut(found, found.start, s, lenses, path, survey)
+            made = _cut(found, found.start, s, lenses, path, survey, near)
             facts = replace(made.facts, data_sum=found.data_sum, declared=found.declared)
             if n > 1 or not mapped.damaged(found.declared, found.data_sum):
                 return replace(made, facts=facts)
     except InputError:
         pass  # whoever reads it whole says why
-    return whole(path, s, lenses, survey) if n == 1 else None
+    return whole(path, s, lenses, survey, near) if n == 1 else None
 
 
-def whole_range(path: Path, survey: Survey) -> ranges.Range | None:
+def whole_range(path: Place, survey: Survey) -> ranges.Range | None:
     """A file as one range, whose columns are read when they are asked for. None where it has to be
     read and judged whole: it cannot be mapped, or something is wrong with it."""
     try:
@@ -98,10 +110,12 @@ def whole_range(path: Path, survey: Survey) -> ranges.Range | None:
     return None if two_places(key, ra, dec) else found
 
 
-def whole(path: Path, s: Selection, lenses: SkyTree | None, survey: Survey) -> Cut:
+def whole(
+    path: Place, s: Selection, lenses: SkyTree | None, survey: Survey, near: Near | None = None
+) -> Cut:
     """A file that is read whole, as one range. Raises InputError as `catalogue.read`."""
     table = catalogue.read(path, survey)
-    return _cut(table, 0, completed(s, survey), lenses, path, survey)
+    return _cut(table, 0, completed(s, survey), lenses, path, survey, near)
 
 
 def _cut(
@@ -109,8 +123,9 @@ def _cut(
     start: int,
     s: Selection,
     lenses: SkyTree | None,
-    path: Path,
+    path: Place,
     survey: Survey,
+    near: Near | None,
 ) -> Cut:
     alive, counters, refused = passing(found, s, lenses, path, survey)
     merger = merging(found, alive, s, survey) if s.merger else None
@@ -127,7 +142,8 @@ def _cut(
         0,
         (None, None),
     )
-    return Cut(pool_table(kept, survey), around, facts)
+    noted = nearest.of_range(found, facts.where, near, survey) if near else None
+    return Cut(pool_table(kept, survey), around, facts, noted)
 
 
 def pool_table(kept: Columns, survey: Survey) -> pa.Table:
@@ -140,9 +156,11 @@ def pool_table(kept: Columns, survey: Survey) -> pa.Table:
 
 
 def write(path: Path, found: Cut | None) -> dict[str, Any]:
-    """Writes a range to a file of two Arrow streams; returns its facts, if there is one."""
+    """Writes a range to a file of two or three Arrow streams; returns its facts, if there is
+    one."""
+    tables = (found.kept, found.around, found.near) if found else ()
     with pa.OSFile(str(path), "wb") as sink:
-        for table in (found.kept, found.around) if found else ():
+        for table in (t for t in tables if t is not None):
             with pa.ipc.new_stream(sink, table.schema) as stream:
                 stream.write_table(table)
     return {"facts": json.dumps(asdict(found.facts)) if found else ""}
@@ -163,7 +181,9 @@ def read(path: Path, of_range: Facts) -> Cut:
     with pa.memory_map(str(path)) as source:
         kept = pa.ipc.open_stream(source).read_all()
         around = pa.ipc.open_stream(source).read_all()
-    return Cut(kept, around, of_range)
+        more = source.tell() < source.size()
+        near = pa.ipc.open_stream(source).read_all() if more else None
+    return Cut(kept, around, of_range, near)
 
 
 def _around(found: Columns | Lazy, survey: Survey, merger: bool) -> pa.Table:

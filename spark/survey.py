@@ -14,8 +14,7 @@ environment on every machine and DIR on storage that they share.
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -23,20 +22,22 @@ from typing import TYPE_CHECKING, Any
 
 from data import folder, lenses, shards, skymap
 from data.config import Invocation
-from data.files import replacing
-from data.names import as_text
+from data.publishing import publish
 from data.record import Step
+from data.stores import Place, on_disk
 from data.survey import OF_A_RUN, plain
 from data.survey import write as write_definition
 from data.verb import Done, Reads, Verb
 from lensjax.errors import InputError
+from spark import quarantine
 from spark.crossmatch import crossmatch
 from spark.cutouts import make_cutouts
-from spark.inputs import STEPS, Inputs, Refusal, SurveySettings, listed_lenses, locate
+from spark.inputs import STEPS, Inputs, SurveySettings, listed_lenses, locate
 from spark.jobs import outputs
 from spark.manifest import write_manifest
 from spark.maps import make_maps
-from spark.pool import negative_pool, refused_rows
+from spark.pool import NEAR, negative_pool, refused_rows
+from spark.quarantine import Refused
 from spark.sampling import sample
 from spark.session import session
 from spark.shards import write_shards
@@ -44,8 +45,6 @@ from spark.validation import validate
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
-
-Refused = Iterable[Refusal]
 
 
 @dataclass(frozen=True)
@@ -60,12 +59,18 @@ class Part:
     owns: tuple[str, ...]
     outputs: tuple[str, ...]
     work: Callable[[Callable[[], SparkSession]], tuple[Refused, dict[str, Any]]]
-    external: list[Path] = field(default_factory=list)
+    external: list[Place] = field(default_factory=list)
     may_be_empty: bool = False
 
     def written(self, out: Path) -> list[str]:
         """The outputs, those that are there where they may be missing."""
         return [o for o in self.outputs if not self.may_be_empty or (out / o).is_file()]
+
+    def step(self, out: Path) -> Step:
+        """The step in the records of a run."""
+        depends = Depends(self.depends)
+        name, after = f"survey-{self.name}", self.after
+        return Step(out, name, depends, after=after, owns=self.owns, external=self.external)
 
 
 @dataclass(frozen=True)
@@ -82,7 +87,7 @@ command = Verb(
     after=("simulate",),
     owns=(OF_A_RUN, lenses.OF_A_RUN),
     reads="spark.survey:reads",
-    instead="spark.plan:planned",
+    instead="spark.again:instead",
     work="spark.survey:work",
     description=__doc__ or "",
 )
@@ -118,7 +123,17 @@ def work(call: Invocation[SurveySettings]) -> Done | None:
     if set(s.steps) != set(STEPS):
         return None
     written = [o for part in parts(out, s, inputs) for o in part.written(out)]
+    if s.publish:
+        figures["publish"] = publish(out, published(out, s, inputs), s.publish)
+        print("  publish: " + ", ".join(f"{k} {v:,}" for k, v in figures["publish"].items()))
     return Done([*written, "quarantine.csv", OF_A_RUN, *known], figures)
+
+
+def published(out: Path, s: SurveySettings, i: Inputs) -> list[str]:
+    """Files and folders of a run that are published, relative to it. Records stay at home: they
+    name the machine and its paths."""
+    owned = [o for part in parts(out, s, i) for o in part.owns]
+    return [*owned, "counts", "quarantine.csv", OF_A_RUN, lenses.OF_A_RUN]
 
 
 def run(
@@ -148,14 +163,7 @@ def run(
                 f"{out}: step {first!r} of the survey has not finished; run `lensjax survey "
                 f"--steps {first} {part.name} --out {out}`"
             )
-        step = Step(
-            out,
-            f"survey-{part.name}",
-            Depends(part.depends),
-            after=part.after,
-            owns=part.owns,
-            external=part.external,
-        )
+        step = part.step(out)
         if step.current() and not force:
             print(f"  {part.name}: up to date")
             continue
@@ -163,7 +171,7 @@ def run(
             step.restart()
         with step:
             refused, figures[part.name] = part.work(spark)
-            figures[part.name]["refused"] = _quarantine(out, inputs.root, part.name, refused)
+            figures[part.name]["refused"] = quarantine.write(out, inputs.root, part.name, refused)
             step.finish(
                 [*part.written(out), f"counts/quarantine-{part.name}.csv"], **figures[part.name]
             )
@@ -174,7 +182,7 @@ def run(
             ),
             flush=True,
         )
-    _gather(out)
+    quarantine.gather(out)
     return figures
 
 
@@ -193,10 +201,18 @@ def parts(out: Path, s: SurveySettings, i: Inputs) -> list[Part]:
 
         found, _ = listed_lenses(i, s.on_bad_file)
         refused = negative_pool(
-            spark(), out, i.root, i.catalogues, found, s.pool, s.on_bad_file, survey
+            spark(),
+            out,
+            i.root,
+            i.catalogues,
+            found,
+            s.pool,
+            s.on_bad_file,
+            survey,
+            horizon=s.crossmatch.horizon,
         )
         total = pd.read_csv(out / "counts" / "pool.csv").iloc[-1]
-        return [*_whole(refused), *refused_rows(out, i.catalogues)], {
+        return [*quarantine.whole(refused), *refused_rows(out, i.catalogues)], {
             "files": len(i.catalogues),
             **{name: int(total[name]) for name in ("rows", "kept", "N1", "N2")},
         }
@@ -206,13 +222,23 @@ def parts(out: Path, s: SurveySettings, i: Inputs) -> list[Part]:
 
         found, bad = listed_lenses(i, s.on_bad_file)
         refused = crossmatch(
-            spark(), out, i.root, i.catalogues, i.given, found, s.crossmatch, s.on_bad_file, survey
+            spark(),
+            out,
+            i.root,
+            i.catalogues,
+            i.given,
+            found,
+            s.crossmatch,
+            s.on_bad_file,
+            survey,
+            out / "pool" if parts(out, s, i)[0].step(out).current() else None,
         )
         table: dict[str, str] = dict(
             pd.read_csv(out / "counts" / "crossmatch.csv", dtype=str).to_numpy().tolist()
         )
         shown = ("listed", "selected by name", "matched", "tier A", "tier B")
-        return [*bad, *_whole(refused)], {name: int(table[name]) for name in shown if name in table}
+        figures = {name: int(table[name]) for name in shown if name in table}
+        return [*bad, *quarantine.whole(refused)], figures
 
     def sampled(spark: Callable[[], SparkSession]) -> tuple[Refused, dict[str, Any]]:
         figures = sample(spark(), out, outputs(out / "pool"), s.sample, survey)
@@ -228,7 +254,7 @@ def parts(out: Path, s: SurveySettings, i: Inputs) -> list[Part]:
     def taken_in(spark: Callable[[], SparkSession]) -> tuple[Refused, dict[str, Any]]:
         figures, refused = folder.take_in(
             out,
-            i.root,
+            on_disk(i.root, "survey.root"),
             s.folder,
             survey,
             scheme=s.sample.scheme,
@@ -269,10 +295,10 @@ def parts(out: Path, s: SurveySettings, i: Inputs) -> list[Part]:
     start = [
         Part(
             "pool",
-            {**source, "pool": asdict(s.pool)},
+            {**source, "pool": asdict(s.pool), "horizon": s.crossmatch.horizon},
             i.after,
             ("pool", "counts/pool.csv"),
-            ("pool/_job.json", "counts/pool.csv"),
+            ("pool/_job.json", f"pool/{NEAR}/_job.json", "counts/pool.csv"),
             pool,
             i.external,
         ),
@@ -354,35 +380,3 @@ def parts(out: Path, s: SurveySettings, i: Inputs) -> list[Part]:
         ),
     ]
     return [replace(part, depends=part.depends | known) for part in every]
-
-
-def _whole(refused: Iterable[tuple[str, str]]) -> list[tuple[str, object, str]]:
-    """Refusals of whole files, without a row."""
-    return [(path, "", reason) for path, reason in refused]
-
-
-def _quarantine(out: Path, root: Path, stage: str, refused: Refused) -> int:
-    """Writes counts/quarantine-<stage>.csv, with paths relative to the survey or the run; returns
-    its number of rows."""
-    rows = [
-        [
-            as_text(v)
-            for v in (stage, path, row, reason.replace(f"{root}/", "").replace(f"{out}/", ""))
-        ]
-        for path, row, reason in refused
-    ]
-    with (
-        replacing(out / "counts" / f"quarantine-{stage}.csv") as temporary,
-        open(temporary, "w", newline="") as handle,
-    ):
-        csv.writer(handle, lineterminator="\n").writerows(rows)
-    return len(rows)
-
-
-def _gather(out: Path) -> None:
-    """quarantine.csv: what every step refused, in the order of the steps."""
-    with replacing(out / "quarantine.csv") as temporary, open(temporary, "w", newline="") as handle:
-        handle.write("stage,path,row,reason\n")
-        for stage in STEPS:
-            path = out / "counts" / f"quarantine-{stage}.csv"
-            handle.write(path.read_text() if path.is_file() else "")

@@ -17,6 +17,7 @@ from data.coadds import image_path
 from data.files import replacing
 from data.simulate.bricks import Brick
 from data.simulate.pixels import Coadd
+from data.stores import on_disk
 from data.survey import Survey
 
 NOTE = "SIMULATED by lensjax: not an observation"
@@ -109,7 +110,8 @@ def write_coadd(survey: Survey, root: Path, brick: Brick, coadd: Coadd, wcs: Any
             quantize_method=2,
             dither_seed=1 + brick.brickid % 9999,
         )
-        _save(fits.HDUList([_primary(), hdu]), image_path(root, brick.name, band, survey))
+        path = on_disk(image_path(root, brick.name, band, survey), "root")
+        _save(fits.HDUList([_primary(), hdu]), path)
         hdu = fits.CompImageHDU(
             invvar,
             coadd_header(survey, brick, size, band, "invvar", wcs),
@@ -118,7 +120,7 @@ def write_coadd(survey: Survey, root: Path, brick: Brick, coadd: Coadd, wcs: Any
             quantize_level=-float(invvar.max()) / 20000,
             quantize_method=-1,
         )
-        path = image_path(root, brick.name, band, survey, kind="invvar")
+        path = on_disk(image_path(root, brick.name, band, survey, kind="invvar"), "root")
         _save(fits.HDUList([_primary(), hdu]), path)
 
 

@@ -17,6 +17,7 @@ NEEDS = {
     "data": "surveys, simulated and real, and everything that is configured with YAML",
     "classifiers": "training, evaluation, the audit and its report",
     "spark": "`lensjax survey`, and so the chain of `lensjax run`",
+    "s3": "surveys in object stores and on web servers (`data.stores`), published runs",
     "onnx": "finders in ONNX, and weights written as ONNX",
     "inspect": "`lensjax inspect`, the page on which people grade candidates",
     "tensorboard": "curves of training in TensorBoard (`lensjax train --tensorboard`)",

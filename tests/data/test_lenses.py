@@ -21,7 +21,7 @@ def test_reads_lenscat_format(tmp_path):
     found, refused = lenses.read(tmp_path / "l.csv")
     assert len(found) == 3 and refused == []
     assert found.tier(lenses.TIERS).tolist() == ["A", "B", "B"]
-    assert found.named("DESI").name.tolist() == ["DESI-001.0000+02.0000"]
+    assert found.where(found.having("DESI")).name.tolist() == ["DESI-001.0000+02.0000"]
     assert found.tier({"confident": "A"}).tolist() == ["A", "", ""]
 
 
@@ -116,6 +116,6 @@ def test_one_to_one_keeps_the_closest_lens_of_each_object(pairs):
 
 def test_lenscat(survey_data):
     found, refused = lenses.read(survey_data / "lenses" / "lenscat" / "catalog.csv")
-    assert len(found) == 32838 and not refused and len(found.named("DESI")) == 5104
+    assert len(found) == 32838 and not refused and len(found.having("DESI")) == 5104
     tiers = found.tier(lenses.TIERS)
     assert (tiers == "A").sum() == 2309 and (tiers == "B").sum() == 30529

@@ -8,9 +8,12 @@ from crowded_survey import crowded, write
 from small_survey import LENSES, sweep, write_cutout, write_lenses, write_survey
 
 from data import catalogue, lenses
+from data.selection import Selection
 from data.survey import default
 from lensjax.errors import InputError
-from spark.crossmatch import CrossmatchSettings, crossmatch, near_lenses, nearest_table
+from spark import nearest
+from spark.crossmatch import CrossmatchSettings, crossmatch, near_lenses
+from spark.pool import negative_pool
 
 FILES = ["sweep/sweep-a.fits", "sweep/sweep-b.fits"]
 
@@ -182,12 +185,55 @@ def test_what_can_be_mapped_gives_the_rows_that_the_whole_file_gives(tmp_path):
         np.clip(np.asarray(table["DEC"])[of], -90, 90),
         np.full(40, "probable"),
     )
-    columns, rows = near_lenses(tmp_path / "a.fits", listed, 60.0, default())
+    columns = near_lenses(tmp_path / "a.fits", listed, 60.0, default())
     whole = catalogue.read(tmp_path / "a.fits")
-    assert 20 < len(columns["ra"]) < rows / 3 and rows == len(whole["ra"])
-    one, other = (nearest_table(c, listed, 60.0) for c in (columns, whole))
+    assert 20 < len(columns["ra"]) < len(whole["ra"]) / 3
+    one, other = (nearest.of_rows(c, listed, 60.0, default()) for c in (columns, whole))
     assert one.equals(other) and one.num_rows > 20
     table["BRICKNAME"][700], table["OBJID"][700] = table["BRICKNAME"][1], table["OBJID"][1]
     write(tmp_path / "twice.fits", table)
     with pytest.raises(InputError, match="are both called"):
         near_lenses(tmp_path / "twice.fits", listed, 60.0, default())
+
+
+def test_what_the_pool_noted_stands_for_the_files(tmp_path):
+    """Matches are the same bytes, from however many ranges, also of some of the lenses only, and
+    when the files have gone; but a file that the pool refused is read."""
+    table, root = crowded(), tmp_path
+    write(root / "a.fits", table)
+    write(root / "b.fits", sweep(1, rows=400))
+    bare = sweep(2)[["RELEASE", "BRICKNAME", "OBJID", "RA", "DEC"]]
+    bare.write(root / "positions.fits")
+    at = [(f"DESI-{i}", table["RA"][i], table["DEC"][i] + 0.3 / 3600) for i in range(51, 71)]
+    at += [(f"other-{i}", 20.0 + 0.5 * (i % 40), -15.0 + 0.6 * (i // 40)) for i in range(90)]
+    at += [(f"DESI-p{i}", bare["RA"][i], bare["DEC"][i] + 9 / 3600) for i in range(9)]
+    write_lenses(root / "lenses.csv", [(*one, "confident") for one in at])
+    files, (listed, _) = ["a.fits", "b.fits", "positions.fits"], lenses.read(root / "lenses.csv")
+    wide = CrossmatchSettings(named="DESI", radius=30.0, horizon=900.0)
+    how = (files, [], listed, wide, "quarantine", default())
+    for n in (1, 5):
+        pool = root / f"run{n}" / "pool"
+        size = -(-(root / "a.fits").stat().st_size // n)
+        refused = negative_pool(
+            None,
+            pool.parent,
+            root,
+            files,
+            listed,
+            Selection(),
+            "quarantine",
+            range_bytes=size,
+            horizon=wide.horizon,
+        )
+        assert [path for path, _ in refused] == ["positions.fits"]
+    assert crossmatch(None, root / "read", root, *how) == []
+    (root / "a.fits").unlink()
+    (root / "b.fits").unlink()
+    for n in (1, 5):
+        assert crossmatch(None, root / f"{n}", root, *how, root / f"run{n}" / "pool") == []
+        for path in sorted((root / "read").rglob("*.*")):
+            assert (
+                path.read_bytes() == (root / f"{n}" / path.relative_to(root / "read")).read_bytes()
+            )
+    found = pd.read_parquet(root / "read" / "positives" / "positives.parquet")
+    assert len(found) > 20 and found["lens_name"].str.startswith("DESI-p").sum() == 9

@@ -11,7 +11,7 @@ from small_survey import ROWS, sweep, write_survey
 from data.ranges import RANGE_BYTES, count
 from spark import survey
 from spark.cluster import Cluster
-from spark.plan import MATCH, POOL, START, Plan, lines, plan, seconds
+from spark.plan import NEAR, PER_TASK, POOL, START, Plan, lines, plan, seconds
 
 DR10 = Plan(1436, 2_000_000_000, (), 1436 * 8 * RANGE_BYTES, 1436 * 8)
 
@@ -34,10 +34,12 @@ def test_rows_are_counted_by_headers_and_what_says_none_is_named(tmp_path):
 def test_time_is_that_of_the_processors_or_of_reading():
     fast = Cluster(nodes=20, cores=16, mib_per_second=1e9)
     pool, match = seconds(DR10, fast)
-    assert DR10.rows / POOL / 320 < pool < 1.6 * DR10.rows / POOL / 320
-    assert DR10.rows / MATCH / 320 < match < 1.6 * DR10.rows / MATCH / 320
+    work = DR10.rows / POOL + DR10.rows / NEAR
+    assert work / 320 < pool < 1.6 * work / 320
+    assert 1436 * PER_TASK / 320 <= match < 0.1 * pool
     slow = Cluster(nodes=20, cores=16, mib_per_second=1.0)
-    assert seconds(DR10, slow)[1] == pytest.approx(1436 * 8 * 128 / 20)
+    assert seconds(DR10, slow)[0] == pytest.approx(1436 * 8 * 128 / 20, rel=1e-4)
+    assert seconds(DR10, slow)[1] == match
     few = Plan(1, 1000, (), 1000, 1)
     assert max(seconds(few, fast)) < 1.0
 

@@ -4,6 +4,7 @@ import csv
 import shutil
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pandas as pd
@@ -16,8 +17,10 @@ from data.config import validated
 from data.files import sha256
 from data.skymap import SkyMaps
 from lensjax.errors import InputError
+from spark import crossmatch as crossmatching
 from spark import survey
 from spark.jobs import outputs
+from spark.pool import NEAR
 from spark.survey import STEPS, SurveySettings
 
 
@@ -291,3 +294,22 @@ def test_the_command_prints_one_line_for_a_user_error(tmp_path):
     assert (
         done.returncode == 2 and done.stderr.count("\n") == 1 and "no file matches" in done.stderr
     )
+
+
+def test_the_matches_take_what_a_pool_noted_while_it_is_up_to_date(root, tmp_path, monkeypatch):
+    read: list[object] = []
+    real = crossmatching.near_lenses
+    monkeypatch.setattr(
+        crossmatching, "near_lenses", lambda path, *more: read.append(path) or real(path, *more)
+    )
+    monkeypatch.setattr(survey, "session", lambda *a, **k: nullcontext())
+    asked = [config(tmp_path, root), "--out", str(tmp_path / "out"), "--steps"]
+    assert survey.command([*asked, "pool", "crossmatch"]) == 0
+    assert survey.command([*asked, "crossmatch", "--crossmatch.radius", "2"]) == 0
+    assert read == []
+    assert survey.command([*asked, "crossmatch", "--crossmatch.horizon", "90"]) == 0
+    assert len(read) == 2
+    assert survey.command([*asked, "pool", "crossmatch", "--crossmatch.horizon", "90"]) == 0
+    shutil.rmtree(tmp_path / "out" / "pool" / NEAR)
+    assert survey.command([*asked, "pool", "crossmatch", "--crossmatch.radius", "2"]) == 0
+    assert len(read) == 2

@@ -1,0 +1,72 @@
+"""An S3 server in this process, which counts what it gives and can turn requests away."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+BUCKET = "surveys"
+
+
+@dataclass
+class Server:
+    """address: of the server. refusals: (status, code) of answers, after `spare` good ones. asked:
+    method and path of every request so far. given: bytes of objects so far."""
+
+    address: str = ""
+    spare: int = 0
+    refusals: list[tuple[int, str]] = field(default_factory=list)
+    asked: list[tuple[str, str]] = field(default_factory=list)
+    given: int = 0
+
+    def wrapped(self, app: Any) -> Any:
+        """The application with the faults before it."""
+
+        def answer(environ: dict[str, Any], start: Any) -> Any:
+            self.asked.append((environ["REQUEST_METHOD"], environ["PATH_INFO"]))
+            self.spare -= 1
+            if self.refusals and self.spare < 0:
+                status, code = self.refusals.pop(0)
+                text = f"<Error><Code>{code}</Code><Message>no</Message></Error>".encode()
+                start(f"{status} No", [("Content-Type", "text/xml")])
+                return [b"" if environ["REQUEST_METHOD"] == "HEAD" else text]
+
+            def counted(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
+                if environ["REQUEST_METHOD"] == "GET":
+                    self.given += int(dict(headers).get("Content-Length", 0))
+                return start(status, headers, *more)
+
+            return app(environ, counted)
+
+        return answer
+
+
+@contextmanager
+def running() -> Iterator[Server]:
+    """The server with the empty bucket BUCKET."""
+    from moto.server import DomainDispatcherApplication, create_backend_app
+    from werkzeug.serving import make_server
+
+    found = Server()
+    app = found.wrapped(DomainDispatcherApplication(create_backend_app))
+    listening = make_server("127.0.0.1", 0, app, threaded=True)
+    found.address = f"http://127.0.0.1:{listening.server_port}"
+    thread = threading.Thread(target=listening.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield found
+    finally:
+        listening.shutdown()
+        thread.join()
+
+
+def upload(folder: Path, url: str) -> None:
+    """Stores every file of a folder."""
+    from data.stores import place
+
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        (place(url) / path.relative_to(folder)).put(path)
