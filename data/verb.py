@@ -50,12 +50,14 @@ class Done:
     notes: figures for the run record.
     lines: what is printed at the end, each line behind the name of the verb.
     remove: folders of intermediate results, removed once the run record is written.
+    timed: outputs that hold times, so that the same step done again writes other bytes.
     """
 
     outputs: Sequence[str | Path]
     notes: dict[str, Any] = field(default_factory=dict)
     lines: Sequence[str] = ()
     remove: Sequence[Path] = ()
+    timed: Sequence[str | Path] = ()
 
 
 def load(name: str) -> Callable[..., Any]:
@@ -129,7 +131,7 @@ class Verb(Generic[C]):
         with step:
             done: Done | None = load(self.work)(call)
             if done is not None:
-                step.finish(done.outputs, **done.notes)
+                step.finish(done.outputs, timed=done.timed, **done.notes)
         if done is not None:
             for folder in done.remove:
                 shutil.rmtree(folder, ignore_errors=True)
