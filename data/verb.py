@@ -84,6 +84,8 @@ class Verb(Generic[C]):
         not forced would throw work away.
     instead: "module:function" that takes the invocation and returns lines to print in place of all
         of this, or None; it leaves the run as it is.
+    otherwise: "module:function" that takes the arguments of the command line and returns an exit
+        code where they ask for something else than this step, otherwise None.
     description: what `lensjax VERB --help` says above the flags, besides the summary.
     optional: a step that a run has only where `run.steps` names it.
     """
@@ -97,6 +99,7 @@ class Verb(Generic[C]):
     reads: str = ""
     guard: str = ""
     instead: str = ""
+    otherwise: str = ""
     description: str = ""
     optional: bool = False
 
@@ -111,6 +114,8 @@ class Verb(Generic[C]):
         """Runs the verb. Raises InputError when arguments, settings or inputs are wrong."""
         if self.settings is None:
             return load(self.work)(list(argv)) or 0
+        if self.otherwise and (code := load(self.otherwise)(list(argv))) is not None:
+            return code
         text = f"{self.summary}\n\n{self.description}".strip()
         call = invocation(self.name, self.settings, argv, description=text)
         return self.run(call)

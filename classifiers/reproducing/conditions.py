@@ -15,36 +15,38 @@ NAMES = {
 }
 """What of a record's machine can change bytes. The name of the system has the kernel's version in
 it, which cannot."""
+UNKNOWN = "unknown"
+"""What an older record does not say."""
 
 
 def unlike(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """In what the second record's conditions differ from the first's, a line for each; empty where
     both were made on the same platform with the same versions, so that bytes have to be equal."""
-    return [*_machines(then["machine"], now["machine"]), *_versions(then, now)]
+    lines = [f"{name} {first}, now {second}" for name, first, second in differences(then, now)]
+    commit = then["commit"]
+    if commit == now["commit"] and commit.endswith("+"):
+        lines.append(f"files changed since commit {_commit(commit.rstrip('+'))}, then or now")
+    return lines
 
 
-def _machines(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+def differences(
+    first: Mapping[str, Any], second: Mapping[str, Any]
+) -> Iterator[tuple[str, str, str]]:
+    """What differs between the conditions of two records: its name, and what it is in each."""
+    one, two = first["machine"], second["machine"]
     for key, name in NAMES.items():
-        if key not in then:
-            yield f"{name} not recorded, now {_text(now.get(key))}"
-        elif then[key] != now.get(key):
-            yield f"{name} {_text(then[key])}, now {_text(now.get(key))}"
-
-
-def _versions(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
-    first, second = then["versions"], now["versions"]
-    for name in sorted({*first, *second}):
-        if first.get(name) != second.get(name):
-            yield f"{name} {first.get(name, 'absent')}, now {second.get(name, 'absent')}"
-    one, two = then["commit"], now["commit"]
-    if one != two:
-        yield f"commit {_commit(one)}, now {_commit(two)}"
-    elif one.endswith("+"):
-        yield f"files changed since commit {_commit(one.rstrip('+'))}, then or now"
+        if one.get(key, UNKNOWN) != two.get(key, UNKNOWN):
+            yield name, _text(one.get(key, UNKNOWN)), _text(two.get(key, UNKNOWN))
+    one, two = first["versions"], second["versions"]
+    for name in sorted({*one, *two}):
+        if one.get(name) != two.get(name):
+            yield name, one.get(name, "absent"), two.get(name, "absent")
+    if first["commit"] != second["commit"]:
+        yield "commit", _commit(first["commit"]), _commit(second["commit"])
 
 
 def _commit(name: str) -> str:
-    return name[:10] + ("+" if name.endswith("+") else "") if name else "unknown"
+    return name[:10] + ("+" if name.endswith("+") else "") if name else UNKNOWN
 
 
 def _text(value: Any) -> str:

@@ -90,7 +90,7 @@ def outcome(asked: Recorded, again: Path) -> Outcome:
     for step in asked.steps:
         then, now = asked.records[step], record.read(again, step)
         if now is None:
-            raise InputError(f"{again}: step {step!r} has not finished")
+            raise InputError(f"{again}: step {step!r} has not finished; the same command goes on")
         inherited = [line for name in then["after"] for line in unlike.get(name, ())]
         own = conditions.unlike(then, now)
         unlike[step] = list(dict.fromkeys([*inherited, *own]))
