@@ -33,6 +33,7 @@ from pathlib import Path
 from typing import Any
 
 from data.files import sha256, write_json
+from data.machine import machine
 from data.stores import Place, Stat, pinned, place
 from lensjax.errors import InputError
 
@@ -49,10 +50,17 @@ PACKAGES = (
     "pyspark",
     "tensorflow-datasets",
 )
+HASHED = 8 * 2**30
+"""Bytes of external files, the smallest first, of which a record has the SHA-256. What is beyond is
+known by its size and time alone, so that a survey of terabytes is not read a second time."""
 
 
 def _digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _outputs(record: dict[str, Any]) -> str:
+    return _digest([[o["path"], o["sha256"]] for o in record["outputs"]])
 
 
 def _fingerprint(path: Place) -> list[Any]:
@@ -69,6 +77,20 @@ def _fingerprint(path: Place) -> list[Any]:
 def _fingerprints(paths: Sequence[Place]) -> list[list[Any]]:
     """Identities as they are now, in the order of the paths."""
     return [_fingerprint(path) for path in pinned(paths)]
+
+
+def hashes(paths: Iterable[Place], most: int = HASHED) -> dict[str, str]:
+    """SHA-256 of files by their path, the smallest first, until `most` bytes are read. Folders,
+    files that are not there, and those of an object store have none."""
+    here = {path for path in paths if isinstance(path, Path) and path.is_file()}
+    sizes = sorted((path.stat().st_size, str(path)) for path in here)
+    found = {}
+    for size, path in sizes:
+        most -= size
+        if most < 0:
+            break
+        found[path] = sha256(path)
+    return found
 
 
 def versions() -> dict[str, str]:
@@ -139,7 +161,7 @@ class Step:
                     f"{self.out}: step {other!r} has not finished; "
                     f"run `lensjax {other} --out {self.out}` first, or `lensjax run`"
                 )
-            before[other] = _digest([[o["path"], o["sha256"]] for o in record["outputs"]])
+            before[other] = _outputs(record)
         return _digest(
             [
                 self.name,
@@ -182,7 +204,8 @@ class Step:
         if not marker.is_file() or marker.read_text() != key:
             for owned in self.owns:
                 target = self.out / owned
-                shutil.rmtree(target) if target.is_dir() else target.unlink(missing_ok=True)
+                whole = target.is_dir() and not target.is_symlink()
+                shutil.rmtree(target) if whole else target.unlink(missing_ok=True)
             (records / f"{self.name}.json").unlink(missing_ok=True)
             marker.write_text(key)
         self._key, self._began, self._clock = (
@@ -192,9 +215,12 @@ class Step:
         )
         return self
 
-    def finish(self, outputs: Iterable[str | Path], **notes: Any) -> None:
+    def finish(
+        self, outputs: Iterable[str | Path], *, timed: Iterable[str | Path] = (), **notes: Any
+    ) -> None:
         """Names the files (absolute or relative to the run directory) that make this step whole,
-        and the figures that are worth keeping."""
+        which of them hold times, and the figures that are worth keeping."""
+        times = {self.out / path for path in timed}
         for path in outputs:
             absolute = self.out / path
             if not absolute.is_file():
@@ -204,6 +230,7 @@ class Step:
                     "path": os.path.relpath(absolute, self.out),
                     "bytes": absolute.stat().st_size,
                     "sha256": sha256(absolute),
+                    **({"times": True} if absolute in times else {}),
                 }
             )
         self._notes.update(notes)
@@ -223,6 +250,7 @@ class Step:
                     "config": self.config,
                     "after": self.after,
                     "external": _fingerprints(self.external),
+                    "external_sha256": hashes(self.external),
                     "outputs": self._outputs,
                     "notes": self._notes,
                     "started": self._began.isoformat(timespec="seconds"),
@@ -231,14 +259,22 @@ class Step:
                     "command": sys.argv,
                     "commit": commit(),
                     "versions": versions(),
-                    "machine": {
-                        "processor": platform.machine(),
-                        "cores": os.cpu_count(),
-                        "system": platform.platform(),
-                    },
+                    "machine": machine(),
                 },
             )
         self._lock.close()
+
+
+def made_of(out: Path, record: dict[str, Any]) -> bool:
+    """Whether a step read the outputs that the steps before it have by their records now."""
+    before = {}
+    for other in record["after"]:
+        found = read(out, other)
+        if found is None:
+            return False
+        before[other] = _outputs(found)
+    parts = [record["step"], record["config"], before, record["external"]]
+    return record["key"] == _digest([*parts, record["versions"].get("lensjax")])
 
 
 def up_to_date(out: Path, name: str, config: Any) -> bool:

@@ -51,12 +51,14 @@ class Done:
     notes: figures for the run record.
     lines: what is printed at the end, each line behind the name of the verb.
     remove: folders of intermediate results, removed once the run record is written.
+    timed: outputs that hold times, so that the same step done again writes other bytes.
     """
 
     outputs: Sequence[str | Path]
     notes: dict[str, Any] = field(default_factory=dict)
     lines: Sequence[str] = ()
     remove: Sequence[Path] = ()
+    timed: Sequence[str | Path] = ()
 
 
 def load(name: str) -> Callable[..., Any]:
@@ -83,6 +85,8 @@ class Verb(Generic[C]):
         not forced would throw work away.
     instead: "module:function" that takes the invocation and returns lines to print in place of all
         of this, or None; it leaves the run as it is.
+    otherwise: "module:function" that takes the arguments of the command line and returns an exit
+        code where they ask for something else than this step, otherwise None.
     description: what `lensjax VERB --help` says above the flags, besides the summary.
     optional: a step that a run has only where `run.steps` names it.
     """
@@ -96,6 +100,7 @@ class Verb(Generic[C]):
     reads: str = ""
     guard: str = ""
     instead: str = ""
+    otherwise: str = ""
     description: str = ""
     optional: bool = False
 
@@ -110,6 +115,8 @@ class Verb(Generic[C]):
         """Runs the verb. Raises InputError when arguments, settings or inputs are wrong."""
         if self.settings is None:
             return load(self.work)(list(argv)) or 0
+        if self.otherwise and (code := load(self.otherwise)(list(argv))) is not None:
+            return code
         text = f"{self.summary}\n\n{self.description}".strip()
         call = invocation(self.name, self.settings, argv, description=text)
         return self.run(call)
@@ -130,7 +137,7 @@ class Verb(Generic[C]):
         with step:
             done: Done | None = load(self.work)(call)
             if done is not None:
-                step.finish(done.outputs, **done.notes)
+                step.finish(done.outputs, timed=done.timed, **done.notes)
         if done is not None:
             for folder in done.remove:
                 shutil.rmtree(folder, ignore_errors=True)

@@ -6,6 +6,7 @@
   audit
 - images: stamps as RGB
 - page: the file and the tables
+- changes: what changed from one run to another
 """
 
 from classifiers.report.settings import ReportSettings
@@ -21,5 +22,6 @@ command = Verb(
     owns=("report",),
     reads="classifiers.report.verb:reads",
     work="classifiers.report.verb:work",
-    description=__doc__,
+    otherwise="classifiers.report.changes.verb:work",
+    description=f"`lensjax report A B` says what changed from one run to another.\n\n{__doc__}",
 )

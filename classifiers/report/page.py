@@ -13,6 +13,9 @@ from data.files import replacing, write_csv
 if TYPE_CHECKING:
     import pandas as pd
 
+TIME = "seconds"
+"""Column of how long something took."""
+
 
 @dataclass(frozen=True)
 class Words:
@@ -139,6 +142,12 @@ def write_tables(folder: Path, sections: Sequence[Section]) -> list[Path]:
                     storable(block.table).to_parquet(temporary, index=False, compression="zstd")
                 files += [csv, parquet]
     return files
+
+
+def timed(sections: Sequence[Section]) -> set[str]:
+    """Names of the tables that say how long something took."""
+    blocks = (block for section in sections for block in section.blocks)
+    return {b.name for b in blocks if isinstance(b, Table) and TIME in b.table.columns}
 
 
 def write(

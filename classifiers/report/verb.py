@@ -29,11 +29,14 @@ def work(call: Invocation[ReportSettings]) -> Done:
     """The step `report`: the page and its tables."""
     folder = call.out / "report"
     run = collect.collect(call.out)
-    files = page.write(
-        folder,
-        sections.title(run, call.settings.title),
-        sections.sections(run, call.settings),
-        call.settings.rows,
-    )
+    made = sections.sections(run, call.settings)
+    heading = sections.title(run, call.settings.title)
+    files = page.write(folder, heading, made, call.settings.rows)
     index = folder / "index.html"
-    return Done(files, {"megabytes": round(index.stat().st_size / 1e6, 2)}, [str(index)])
+    times = page.timed(made)
+    return Done(
+        files,
+        {"megabytes": round(index.stat().st_size / 1e6, 2)},
+        [str(index)],
+        timed=[path for path in files if path.name == index.name or path.stem in times],
+    )

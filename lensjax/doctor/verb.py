@@ -41,6 +41,7 @@ class Examination:
     reads: str = ""
     guard: str = ""
     instead: str = ""
+    otherwise: str = ""
 
     def __call__(self, argv: Sequence[str]) -> int:
         """Runs the verb and returns its exit status."""

@@ -98,6 +98,17 @@ def test_the_second_run_finds_everything_up_to_date(small, environment):
     } == before
 
 
+def test_its_evaluation_comes_out_the_same_from_its_record(
+    small, environment, tmp_path, monkeypatch
+):
+    from classifiers.reproducing.verb import reproduced
+
+    for name in ("XLA_FLAGS", "HOME", "PATH"):
+        monkeypatch.setenv(name, environment[name])
+    found = reproduced(small / "records" / "evaluate.json", tmp_path / "again")
+    assert found.holds and set(found.files["result"]) == {"equal"}, found.lines()
+
+
 def test_tensorflow_datasets_opens_the_shards(small):
     import tensorflow_datasets as tfds
 
