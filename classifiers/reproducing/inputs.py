@@ -79,14 +79,14 @@ def _same_stored(stored: Remote, entry: Sequence[Any], step: str) -> None:
         raise InputError(f"{stored}: missing, and {step!r} read it") from None
     if [found.st_size, found.mark] != list(entry[1:]):
         raise InputError(
-            f"{stored}: has changed: {found.st_size} bytes, mark {found.mark}, and {entry[1]} bytes, "
-            f"mark {entry[2]} in the record of {step!r}"
+            f"{stored}: has changed: {found.st_size} bytes, mark {found.mark}, and {entry[1]} "
+            f"bytes, mark {entry[2]} in the record of {step!r}"
         )
 
 
 def _external(asked: Recorded, step: str) -> Iterator[tuple[Path, Sequence[Any]]]:
-    """The files on disk and from outside of the run that a step read, as it named them, and what its record has
-    of each. Files of the run that are written by steps come with these."""
+    """The files on disk that a step read from outside of the run, as it named them, and what its
+    record has of each. Files of the run that are written by steps come with these."""
     names = set().union(*(top(asked, name) for name in asked.records))
     for entry in asked.records[step]["external"]:
         path = data.stores.place(entry[0])
