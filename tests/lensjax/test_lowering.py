@@ -13,6 +13,8 @@ from scenes import sie_scene
 import lensjax as lj
 from data.preprocess import Preprocess, raw_robust
 
+pytestmark = pytest.mark.usefixtures("as_on_every_platform")
+
 GRID = lj.PixelGrid(45)
 PSF = lj.Gaussian(np.array([1.3, 1.2, 1.1], np.float32))
 HOST = np.zeros((45, 45, 3), np.float32)
