@@ -18,6 +18,8 @@ from data.config import validated
 from data.survey import load
 from lensjax.errors import InputError
 
+pytestmark = pytest.mark.usefixtures("hardly_optimised")
+
 SURVEY = load("ls_dr10")
 PIXELS = lj.PixelGrid(33, SURVEY.pixel_scale)
 U = {"uniform": [0.0, 3.1]}

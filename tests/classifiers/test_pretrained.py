@@ -20,6 +20,8 @@ from data.config import validated
 from data.preprocess import Preprocess
 from lensjax.errors import InputError
 
+pytestmark = pytest.mark.usefixtures("as_on_every_platform")
+
 SMALL = {"widths": [8, 8, 8, 16], "blocks": [1, 1, 1, 1]}
 
 

@@ -14,6 +14,8 @@ from classifiers import models, processor
 from classifiers.processor import xla
 from classifiers.processor.pooling import max_pool
 
+pytestmark = pytest.mark.usefixtures("as_on_every_platform")
+
 SMALL = {"widths": [8, 8, 8, 8], "blocks": [1, 1, 1, 1]}
 LAYER = (64, 26, 26, 64), (3, 3, 64, 64)
 

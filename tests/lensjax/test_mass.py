@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 import lensjax as lj
 from lensjax.mass import CORE, convergence, deflection, jacobian, potential
 
+pytestmark = pytest.mark.usefixtures("hardly_optimised")
+
 
 @pytest.fixture(autouse=True)
 def float64():
