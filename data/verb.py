@@ -84,6 +84,8 @@ class Verb(Generic[C]):
         of this, or None; it leaves the run as it is.
     description: what `lensjax VERB --help` says above the flags, besides the summary.
     optional: a step that a run has only where `run.steps` names it.
+    forms: flags that make it another command, each with its "module:function", which takes the
+        arguments and returns the exit code.
     """
 
     name: str
@@ -97,6 +99,7 @@ class Verb(Generic[C]):
     instead: str = ""
     description: str = ""
     optional: bool = False
+    forms: tuple[tuple[str, str], ...] = ()
 
     def step(self, settings: C, out: Path) -> Step:
         """The step's record in a run directory. Raises InputError as `reads` does."""
@@ -109,6 +112,9 @@ class Verb(Generic[C]):
         """Runs the verb. Raises InputError when arguments, settings or inputs are wrong."""
         if self.settings is None:
             return load(self.work)(list(argv)) or 0
+        for flag, other in self.forms:
+            if any(word == flag or word.startswith(f"{flag}=") for word in argv):
+                return load(other)(list(argv)) or 0
         text = f"{self.summary}\n\n{self.description}".strip()
         call = invocation(self.name, self.settings, argv, description=text)
         return self.run(call)

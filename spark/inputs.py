@@ -9,7 +9,7 @@ from typing import Annotated, Literal, get_args
 from pydantic import Field
 
 from data.config import external, matching, settings
-from data.folder import Folder, read_table
+from data.folder import Folder, read_table, table_path
 from data.lenses import Lenses
 from data.lenses import read as read_lenses
 from data.names import inside
@@ -78,7 +78,8 @@ class Inputs:
 
     survey: its definition. catalogues, given, lens_list: relative to root. Where a table stands for
     catalogues there are none of them, and a lens list only if the table's folder names one.
-    external: files outside the run. after: steps before this one.
+    external: files outside the run. after: steps before this one. objects: rows of the table that
+    can be used, where there is one.
     """
 
     root: Path
@@ -88,6 +89,7 @@ class Inputs:
     lens_list: str
     external: list[Path]
     after: tuple[str, ...]
+    objects: int = 0
 
 
 def locate(out: Path, s: SurveySettings) -> Inputs:
@@ -100,7 +102,7 @@ def locate(out: Path, s: SurveySettings) -> Inputs:
     path = Path(s.definition) if s.definition else root / DEFINITION
     definition = [path.absolute()] if path.is_file() else []
     if s.folder.table:
-        table = inside(root, s.folder.table, "survey.folder.table")
+        table = table_path(root, s.folder)
         rows, _ = read_table(root, s.folder, survey)
         files = sorted({root / file for row in rows for file in row["files"]})
         known = []
@@ -110,7 +112,7 @@ def locate(out: Path, s: SurveySettings) -> Inputs:
                 raise InputError(f"{known[0]}: no such lens list; correct survey.folder.lenses")
         external = [table, *files, *known, *definition] if s.root else []
         after = () if s.root else ("simulate",)
-        return Inputs(root, survey, [], [], s.folder.lenses, external, after)
+        return Inputs(root, survey, [], [], s.folder.lenses, external, after, len(rows))
     catalogues = matching(root, s.sweeps, "survey.sweeps")
     given = matching(root, s.given, "survey.given")
     if s.test_limit:
