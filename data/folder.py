@@ -1,8 +1,9 @@
 """A folder of somebody's cutouts with a table, as the input of a run.
 
-The table (CSV, ECSV, Parquet or FITS) has a row for each object: an id, and as far as they are known
-position, label, PSF and depth in each band, E(B-V) and split. The folder has the pixels of each
-object as an NPZ file (one of ours, or plain arrays), as a FITS cube, or as one FITS file a band.
+The table (CSV, ECSV, Parquet or FITS) has a row for each object: an id, and as far as they are
+known position, label, PSF and depth in each band, E(B-V) and split. The folder has the pixels of
+each object as an NPZ file (one of ours, or plain arrays), as a FITS cube, or as one FITS file a
+band.
 The survey's definition says bands, pixel scale and zero point; sides are the survey's unless the
 run asks for another.
 

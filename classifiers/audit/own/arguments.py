@@ -1,0 +1,118 @@
+"""What is said on the command line about one's own finder and cutouts."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lensjax.errors import InputError
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Flags of `lensjax audit --cutouts`. An empty text, a 0 or None means: not said."""
+
+    cutouts: str
+    """folder of the cutouts: NPZ or FITS files, one an object, or one a band"""
+    finder: str = ""
+    """the finder and what has to be known about it, as docs/finders.md says:
+    "my_finder:score output=logit layout=nchw bands=g,r,z" """
+    table: str = ""
+    """table of the objects (.parquet, .csv, .ecsv, .fits), from here or from the folder: an id, and
+    as far as they are known ra, dec, label, psfsize_BAND, m5_BAND or psfdepth_BAND, ebv, split"""
+    columns: tuple[str, ...] = ()
+    """columns of the table that have other names than ours, as OURS=THEIRS: id=objid
+    psfsize_r=seeing"""
+    files: str = ""
+    """name of an object's file, with {id} and, where there is one file a band, {band}; the usual
+    names need not be said"""
+    array: str = ""
+    """name of the image in NPZ files with several arrays"""
+    survey: str = ""
+    """a survey that lensjax knows, or a YAML file that defines one: says bands, pixel scale and
+    zero point"""
+    bands: str = ""
+    """bands of the cutouts in the order of their channels: g,r,z"""
+    reference: str = ""
+    """band in which PSF and depth count; r, i or vis where they are there, else the middle one"""
+    wavelengths: tuple[float, ...] = ()
+    """effective wavelengths of the bands (nm), where lensjax does not know them by name"""
+    pixel_scale: float = 0.0
+    """arcsec per pixel"""
+    zero_point: float | None = None
+    """AB magnitude of one unit of the cutouts: 22.5 for nanomaggies, 31.4 for nanojansky, 23.9 for
+    microjansky"""
+    psf_fwhm: tuple[float, ...] = ()
+    """FWHM of the PSF (arcsec) in every band, for objects whose table does not say it"""
+    labels: bool = True
+    """--no-labels: nobody has labelled these galaxies, and all of them count as galaxies without a
+    lens"""
+    trained_on: str = ""
+    """what the finder was trained on: `none` of these galaxies, `train` (those with split = train
+    in the table), or a table with galaxy_id, ra and dec"""
+    lenses: str = ""
+    """list of known lenses (name, RA, DEC); galaxies within 11 arcsec of one are no hosts"""
+    full: bool = False
+    """the whole grid and every analysis, in place of a small grid within minutes"""
+    dry_run: bool = False
+    """only say what would be done"""
+    out: Path = Path("runs/own")
+    """run directory: results go here, and are continued from here"""
+    force: bool = False
+    """redo every step even when it is up to date"""
+    set: tuple[str, ...] = ()
+    """other settings of the steps: SECTION.KEY=VALUE ..., for example audit.injections=200"""
+
+    @property
+    def band_names(self) -> tuple[str, ...]:
+        """The bands that are said, in order."""
+        return tuple(word for word in self.bands.replace(",", " ").split())
+
+    @property
+    def renamed(self) -> dict[str, str]:
+        """Column of ours to column of the table. Raises InputError for a word without `=`."""
+        found = {}
+        for word in self.columns:
+            ours, equals, theirs = word.partition("=")
+            if not (ours and equals and theirs):
+                raise InputError(f"--columns {word}: expected OURS=THEIRS, for example id=objid")
+            found[ours] = theirs
+        return found
+
+
+def parsed(argv: Sequence[str]) -> Arguments:
+    """The flags of a command line."""
+    import tyro
+
+    from classifiers.audit import own
+
+    return tyro.cli(
+        Arguments,
+        args=list(argv),
+        prog="lensjax audit",
+        description=own.__doc__,
+        use_underscores=False,
+    )
+
+
+def again(argv: Sequence[str], finder: str, more: Sequence[str]) -> str:
+    """The command line with a finder as it should be described and with more words, as a person
+    types it. Words with < > are left for the person to fill in."""
+    words = list(argv)
+    for i, word in enumerate(words):
+        if word == "--finder" and i + 1 < len(words):
+            words[i : i + 2] = []
+            break
+        if word.startswith("--finder="):
+            words[i : i + 1] = []
+            break
+    added = list(more)
+    while "--columns" in words and "--columns" in added:  # the flag is said once
+        at = added.index("--columns")
+        words.insert(words.index("--columns") + 1, added[at + 1])
+        del added[at : at + 2]
+    quoted = [word if "<" in word else shlex.quote(word) for word in [*words, *added]]
+    described = f'"{finder}"' if " " in finder else finder
+    return " ".join(["lensjax audit --finder", described, *quoted])
