@@ -9,6 +9,9 @@ from pathlib import Path
 
 from lensjax.errors import InputError
 
+LONGEST = 94
+"""Letters in a line of a command that is shown."""
+
 
 @dataclass(frozen=True)
 class Arguments:
@@ -99,7 +102,7 @@ def parsed(argv: Sequence[str]) -> Arguments:
 
 def again(argv: Sequence[str], finder: str, more: Sequence[str]) -> str:
     """The command line with a finder as it should be described and with more words, as a person
-    types it. Words with < > are left for the person to fill in."""
+    types it, on as many lines as it needs. Words with < > are left for the person to fill in."""
     words = list(argv)
     for i, word in enumerate(words):
         if word == "--finder" and i + 1 < len(words):
@@ -115,4 +118,11 @@ def again(argv: Sequence[str], finder: str, more: Sequence[str]) -> str:
         del added[at : at + 2]
     quoted = [word if "<" in word else shlex.quote(word) for word in [*words, *added]]
     described = f'"{finder}"' if " " in finder else finder
-    return " ".join(["lensjax audit --finder", described, *quoted])
+    groups = ["lensjax audit", f"--finder {described}"]
+    for word in quoted:
+        groups += [word] if word.startswith("--") else [f"{groups.pop()} {word}"]
+    lines = [groups[0]]
+    for group in groups[1:]:
+        fits = len(lines[-1]) + len(group) < LONGEST
+        lines += [f"{lines.pop()} {group}"] if fits else [f"  {group}"]
+    return " \\\n".join(lines)

@@ -96,10 +96,11 @@ def _keys(what: Description, kind: str, found: Reading) -> list[Missing]:
         why += f"; the cutouts come as {own}." if bands else "."
         cure = f"bands={own}, {behind}; a preprocess function can choose and reorder bands"
         missing.append(Missing("channels of the finder", why, cure, keys=(f"bands=<{own}>",)))
-    other = found.survey is not None and abs(found.survey.zero_point - ZERO_POINT) > 0.01
+    point = found.survey.zero_point if found.survey else ZERO_POINT
+    other = abs(point - ZERO_POINT) > 0.01
     if not what.preprocess and (other or kind == "onnx"):
         why = "it will get nanomaggies (zero point 22.5), with NaN where there is no data"
-        why += f", and the files have zero point {found.survey.zero_point:g}." if other else "."  # type: ignore[union-attr]
+        why += f", and the files have zero point {point:g}." if other else "."
         cure = (
             "preprocess=none if that is what it wants, preprocess=module:function for a function "
             f"that makes of it what it wants, or one of ours (raw_robust), {behind}"

@@ -48,5 +48,5 @@ def in_words(missing: Sequence[Missing], command: str) -> str:
             break_on_hyphens=False,
         )
     if command:
-        lines += ["", "With all of these, where <...> is for you to fill in:", f"  {command}"]
+        lines += ["", "With all of these, where <...> is for you to fill in:", "", command]
     return "\n".join(lines)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 from classifiers.audit.choosing import NOTHING, TRAIN
 from classifiers.audit.own.arguments import Arguments
 from classifiers.audit.own.finding import Tried
+from classifiers.audit.own.missing import WIDTH
 from classifiers.audit.own.reading import Reading
 from classifiers.audit.settings import AuditSettings
 from data.survey import Survey
@@ -119,7 +121,10 @@ def in_words(
     if sample.unread:
         why = f"{len(sample.unread)} of {sample.looked_at} cutouts looked at cannot be used"
         lines["not usable"] = f"{why} ({sample.unread[0]})"
-    return "\n".join(f"  {key:11s} {text}" for key, text in lines.items())
+    return "\n".join(
+        textwrap.fill(f"  {key:11s} {text}", WIDTH, subsequent_indent=14 * " ")
+        for key, text in lines.items()
+    )
 
 
 def _psf(a: Arguments, rows: Sequence[dict[str, Any]], survey: Survey) -> str:

@@ -78,9 +78,9 @@ def _table(a: Arguments) -> tuple[Reading, list[Missing]]:
     here = [p for p in sorted(folder.iterdir()) if p.suffix[1:].lower() in TABLES]
     if not a.table:
         why = "a table says which objects there are, by a column id."
-        near = f" The folder has {some([p.name for p in here])}." if 0 < len(here) < 20 else ""
+        beside = f" The folder has {some([p.name for p in here])}." if 0 < len(here) < 20 else ""
         return nothing, [
-            Missing("table", why + near, "--table FILE (.parquet, .csv, .ecsv, .fits)", _TABLE)
+            Missing("table", why + beside, "--table FILE (.parquet, .csv, .ecsv, .fits)", _TABLE)
         ]
     path = next((p for p in (Path(a.table), folder / a.table) if p.is_file()), None)
     if path is None:
@@ -100,11 +100,11 @@ def _table(a: Arguments) -> tuple[Reading, list[Missing]]:
     settings = Folder(str(path.absolute()), renamed, files=a.files, array=a.array)
     found = Reading(folder, settings, columns, names)
     if "id" not in names:
-        why = f"no column id in {path}: it names the objects and, usually, their files. "
         near = [c for c in columns if any(word in c.lower() for word in MEANT["id"])]
-        word = ("--columns", f"id=<{near[0] if near else 'NAME'}>")
+        flag = ("--columns", f"id=<{near[0] if near else 'NAME'}>")
+        why = f"no column id in {path}: it names the objects and, usually, their files. "
         cure = "--columns id=NAME"
-        missing.append(Missing("ids", why + like("id", list(columns)), cure, word))
+        missing.append(Missing("ids", why + like("id", list(columns)), cure, flag))
     return found, missing
 
 
