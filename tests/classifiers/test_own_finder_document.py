@@ -85,7 +85,10 @@ def test_it_ends_with_a_report_and_with_the_figure_of_what_is_found(said):
     for path in re.findall(r"`(runs/own/[\w./-]+\.\w+)`", TEXT):
         assert (here / path).is_file(), path
     shown = names["shown"]
-    assert shown["value"].astype(float).tolist() == [1.0, 2.0] and shown["completeness"].between(0, 1).all()
+    assert (
+        shown["value"].astype(float).tolist() == [1.0, 2.0]
+        and shown["completeness"].between(0, 1).all()
+    )
     rows = pd.read_parquet(out / "audit" / "injections.parquet")
     table = pd.read_parquet(here / "galaxies.parquet").set_index("objid")
     assert (table.loc[rows["galaxy_id"], "lens"] == 0).all()

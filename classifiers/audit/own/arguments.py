@@ -103,26 +103,31 @@ def parsed(argv: Sequence[str]) -> Arguments:
 def again(argv: Sequence[str], finder: str, more: Sequence[str]) -> str:
     """The command line with a finder as it should be described and with more words, as a person
     types it, on as many lines as it needs. Words with < > are left for the person to fill in."""
-    words = list(argv)
-    for i, word in enumerate(words):
-        if word == "--finder" and i + 1 < len(words):
-            words[i : i + 2] = []
-            break
-        if word.startswith("--finder="):
-            words[i : i + 1] = []
-            break
-    added = list(more)
-    while "--columns" in words and "--columns" in added:  # the flag is said once
-        at = added.index("--columns")
-        words.insert(words.index("--columns") + 1, added[at + 1])
-        del added[at : at + 2]
-    quoted = [word if "<" in word else shlex.quote(word) for word in [*words, *added]]
+    said: dict[str, list[str]] = {}
+    for words, replacing in ((argv, False), (more, True)):
+        for flag, *values in _groups(words):
+            old = said.get(flag, [])
+            said[flag] = values if replacing and flag != "--columns" else [*old, *values]
+    said.pop("--finder", None)
     described = f'"{finder}"' if " " in finder else finder
     groups = ["lensjax audit", f"--finder {described}"]
-    for word in quoted:
-        groups += [word] if word.startswith("--") else [f"{groups.pop()} {word}"]
+    for flag, values in said.items():
+        quoted = (word if "<" in word else shlex.quote(word) for word in values)
+        groups.append(" ".join([flag, *quoted]))
     lines = [groups[0]]
     for group in groups[1:]:
         fits = len(lines[-1]) + len(group) < LONGEST
         lines += [f"{lines.pop()} {group}"] if fits else [f"  {group}"]
     return " \\\n".join(lines)
+
+
+def _groups(words: Sequence[str]) -> list[list[str]]:
+    """Flags with their values: `--flag=value` is divided."""
+    found: list[list[str]] = []
+    for word in words:
+        if word.startswith("--"):
+            flag, equals, value = word.partition("=")
+            found.append([flag, value] if equals else [flag])
+        elif found:
+            found[-1].append(word)
+    return found

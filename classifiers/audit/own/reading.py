@@ -26,7 +26,7 @@ MEANT = {
     "psfsize": ("seeing", "fwhm", "psf", "iq"),
 }
 """Words in the names of columns that may be the one that is missed."""
-LOOKED_AT = 20
+LOOKED_AT = 8
 """Objects whose files are looked for before it is said that there are none."""
 
 
@@ -119,24 +119,32 @@ def _files(a: Arguments, found: Reading) -> tuple[Reading, list[Missing]]:
         known = a.band_names or (survey.load(a.survey).bands if a.survey else ())
     except InputError:
         known = ()
-    lookalike = _stand_in(known)
+    lookalike, seen, wrong = _stand_in(known), [], ""
     for name, file in zip(ids, given):
         try:
             names = files_of(found.folder, name, file, found.settings, lookalike)
         except InputError:
             continue
         try:
-            said = facts([found.folder / n for n in names], a.array, known)
+            seen.append(facts([found.folder / n for n in names], a.array, known))
         except InputError as error:
-            return found, [Missing("files", f"{error}.", "mend the file, or name the image")]
+            wrong = wrong or str(error)
+    if seen:
+        shapes = [(one.side, one.channels) for one in seen]
+        said = seen[shapes.index(max(shapes, key=shapes.count))]
         missing = []
         if said.arrays:
             why = f"{said.name} has several images ({', '.join(said.arrays)})."
             missing = [Missing("image", why, "--array NAME", ("--array", "<NAME>"))]
         return replace(found, facts=said), missing
+    if wrong:
+        return found, [Missing("files", f"{wrong}.", "mend the file, or name the image (--array)")]
     found = replace(found, facts=_of_any(found.folder, a))
     if not ids:
-        return found, []
+        if "id" not in found.names and found.facts:
+            return found, []
+        what = f"no row in {a.table}" if "id" in found.names else f"no cutout in {found.folder}"
+        return found, [Missing("objects", f"there is {what}.", "--table FILE, --cutouts FOLDER")]
     there = sorted(p.name for p in found.folder.iterdir() if not p.name.startswith("."))
     tried = ", ".join(GUESSES if not a.files else (a.files,))
     why = (
@@ -212,7 +220,7 @@ def _definition(
             " 23.9 for microjansky; or --survey"
         )
         missing.append(Missing("zero point", why, cure, ("--zero-point", "<MAGNITUDE>")))
-    if f.channels and not SMALLEST <= f.side:
+    if seen and not f.arrays and f.side < SMALLEST:
         why = (
             f"the cutouts are {f.side} pixels wide, and {SMALLEST} are the least."
             if f.side
