@@ -81,7 +81,8 @@ def own_survey(
             f"names among {', '.join(known)}"
         )
     waves = tuple(wavelengths) or tuple(known[band.lower()] for band in bands)
-    chosen = reference or next((b for b in bands if b.lower() in FIRST), bands[len(bands) // 2])
+    usual = [b for first in FIRST for b in bands if b.lower() == first]
+    chosen = reference or [*usual, bands[len(bands) // 2]][0]
     if chosen not in bands:
         raise InputError(f"reference: {chosen!r} is none of the bands {', '.join(bands)}")
     like = min(map(load, names()), key=lambda s: abs(math.log(s.pixel_scale / pixel_scale)))

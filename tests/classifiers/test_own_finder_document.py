@@ -61,7 +61,8 @@ def said(tmp_path_factory):
                     continue
                 printed, asked = [], "--trained-on" not in words
                 patch.setattr("builtins.print", lambda *a, p=printed, **k: p.append(str(a[0])))
-                assert main([*words, *FEW]) == (2 if asked else 0), printed
+                few = [] if asked or "--dry-run" in words else FEW
+                assert main([*words, *few]) == (2 if asked else 0), printed
                 texts.append("\n".join(printed))
         patch.undo()
         sys.modules.pop("my_finder", None)
@@ -71,8 +72,7 @@ def said(tmp_path_factory):
 def test_what_is_missing_and_what_is_planned_are_as_the_page_shows_them(said):
     _, texts, _ = said
     shown = [block for kind, block in BLOCKS if kind == "text"]
-    command = "lensjax audit"
-    assert plain(texts[0]).split(command)[0] == plain(shown[0]).split(command)[0]
+    assert plain(texts[0]) == plain(shown[0])
     for line in ("cutouts", "bands", "labels", "PSF", "depth", "positions", "trained on", "run"):
         (own,) = re.findall(rf"^  {line} .*$", texts[1], re.M)
         assert plain(own) in plain(shown[1]), line
