@@ -41,5 +41,5 @@ command = Verb(
     reads="classifiers.audit.verb:reads",
     work="classifiers.audit.verb:work",
     description=f"{OWN}\n\n{__doc__}",
-    forms=(("--cutouts", "classifiers.audit.own.command:work"),),
+    forms=tuple((flag, "classifiers.audit.own.command:work") for flag in ("--cutouts", "--table")),
 )

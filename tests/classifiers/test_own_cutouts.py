@@ -66,12 +66,14 @@ def test_everything_that_is_missing_is_listed_at_once_with_the_way_to_say_it(ask
     assert main([*shlex.split(line)[1:], "--dry-run"]) == 0
 
 
-def test_nothing_at_all_is_said(ask, tmp_path):
+def test_nothing_at_all_is_said(ask, tmp_path, capsys):
     code, text = ask(finder="", table="")
     assert code == 2 and "cutouts is no folder" in text
     folder(tmp_path).to_csv(tmp_path / "cutouts" / "mine.csv")
     code, text = ask(finder="", table="")
     assert code == 2 and names(text)[0] == "table" and "mine.csv" in text
+    assert main(["audit", "--table", "mine.csv"]) == 2
+    assert "nothing says where the cutouts are" in capsys.readouterr().out
     assert "no module nowhere" in ask(*KNOWN, finder="nowhere:score", table="mine.csv")[1]
 
 
@@ -175,6 +177,7 @@ def test_units_that_make_no_galaxy_are_noticed(ask, tmp_path):
     [
         (("--no-labels",), "labels"),
         (("--psf-fwhm", "1.2"), "PSF size"),
+        (("--psf-files", "psf_{band}.fits"), "PSF size"),
         (("--trained-on", "train"), "training"),
         (("--trained-on", "absent.csv"), "training"),
         (("--columns", "ra=right"), "column"),

@@ -9,6 +9,20 @@ from pathlib import Path
 
 from lensjax.errors import InputError
 
+HELP = """Audits a finder of your own on cutouts of your own: arcs are put into your galaxies, and
+the report says which of them the finder finds, which it misses, and why.
+
+What it needs to know and you have not said is listed, with the option that says it; nothing is done
+before. What the headers of your files say need not be said. Then it says what it has understood,
+and does the steps survey, evaluate (where there are labels), audit and report.
+
+Examples:
+
+    lensjax audit --finder my_finder:score --cutouts FOLDER --table TABLE
+
+    lensjax audit --finder "net.py:logit output=logit layout=nchw bands=g,r,z" --cutouts FOLDER
+    --table galaxies.csv --survey ls_dr10 --trained-on none --dry-run"""
+
 LONGEST = 94
 """Letters in a line of a command that is shown."""
 
@@ -17,7 +31,7 @@ LONGEST = 94
 class Arguments:
     """Flags of `lensjax audit --cutouts`. An empty text, a 0 or None means: not said."""
 
-    cutouts: str
+    cutouts: str = ""
     """folder of the cutouts: NPZ or FITS files, one an object, or one a band"""
     finder: str = ""
     """the finder and what has to be known about it, as docs/finders.md says:
@@ -49,6 +63,9 @@ class Arguments:
     microjansky"""
     psf_fwhm: tuple[float, ...] = ()
     """FWHM of the PSF (arcsec) in every band, for objects whose table does not say it"""
+    psf_files: str = ""
+    """files with the measured PSF of all these objects (FITS image, NPZ array or PsfEx model), with
+    {band} in the name where there is one a band"""
     labels: bool = True
     """--no-labels: nobody has labelled these galaxies, and all of them count as galaxies without a
     lens"""
@@ -89,13 +106,11 @@ def parsed(argv: Sequence[str]) -> Arguments:
     """The flags of a command line."""
     import tyro
 
-    from classifiers.audit import own
-
     return tyro.cli(
         Arguments,
         args=list(argv),
         prog="lensjax audit",
-        description=own.__doc__,
+        description=HELP,
         use_underscores=False,
     )
 

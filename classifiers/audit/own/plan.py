@@ -63,6 +63,8 @@ def configuration(
     audit: dict[str, Any] = {"finder": a.finder} | (FULL if a.full else SMALL)
     if a.trained_on:
         audit["trained_on"] = a.trained_on
+    if a.psf_files:
+        audit["psf_files"] = {"*": {"files": a.psf_files}}
     if a.psf_fwhm:
         audit["psf_fwhm"] = list(a.psf_fwhm)
     if a.lenses:
@@ -128,6 +130,8 @@ def in_words(
 
 
 def _psf(a: Arguments, rows: Sequence[dict[str, Any]], survey: Survey) -> str:
+    if a.psf_files:
+        return f"measured, in {a.psf_files}"
     names = survey.per_band("psfsize")
     widths = [[row[n] for n in names if row[n] is not None] for row in rows]
     known = [np.median(values) for values in widths if values]
@@ -172,6 +176,6 @@ def _grid(a: Arguments, rows: Sequence[dict[str, Any]]) -> str:
     most = min(s.injections * number, s.per_host * hosts) * len(s.theta_e)
     radii = f'{len(s.theta_e)} Einstein radii from {s.theta_e[0]:g}" to {s.theta_e[-1]:g}"'
     return (
-        f"{radii}, {number} cells of PSF and depth, up to {most} injections into up to {hosts} "
+        f"{radii}, up to {number} cells of PSF and depth, up to {most} injections into up to {hosts} "
         f"galaxies ({'--full' if a.full else 'small; --full for the whole'})"
     )

@@ -73,8 +73,9 @@ def like(wanted: str, columns: Sequence[str]) -> str:
 def _table(a: Arguments) -> tuple[Reading, list[Missing]]:
     folder = Path(a.cutouts)
     nothing = Reading(folder)
-    if not folder.is_dir():
-        return nothing, [Missing("cutouts", f"{folder} is no folder.", "--cutouts FOLDER")]
+    if not (a.cutouts and folder.is_dir()):
+        why = f"{folder} is no folder." if a.cutouts else "nothing says where the cutouts are."
+        return nothing, [Missing("cutouts", why, "--cutouts FOLDER", ("--cutouts", "<FOLDER>"))]
     here = [p for p in sorted(folder.iterdir()) if p.suffix[1:].lower() in TABLES]
     if not a.table:
         why = "a table says which objects there are, by a column id."
@@ -256,6 +257,11 @@ def _letters(channels: int) -> str:
 def _psf(a: Arguments, found: Reading) -> list[Missing]:
     """What is missing of the width of the PSF."""
     bands = found.survey.bands if found.survey else a.band_names
+    if a.psf_files:
+        names = [a.psf_files.replace("{band}", band) for band in bands or ("",)]
+        absent = [name for name in names if bands and not Path(name).is_file()]
+        what = f"there is no file {some(absent)}."
+        return [Missing("PSF size", what, "--psf-files")] if absent else []
     if a.psf_fwhm:
         if bands and len(a.psf_fwhm) != len(bands):
             why = f"--psf-fwhm has {len(a.psf_fwhm)} values for the bands {', '.join(bands)}."
@@ -276,8 +282,8 @@ def _psf(a: Arguments, found: Reading) -> list[Missing]:
         f"with it. {like('psfsize', list(found.columns))}"
     )
     cure = (
-        f"--columns {wanted}=NAME (FWHM in arcsec, one column a band, or one for one band), or "
-        "--psf-fwhm with a value a band for all of them"
+        f"--columns {wanted}=NAME (FWHM in arcsec, one column a band, or one for one band), or for "
+        "all of them --psf-fwhm with a value a band, or --psf-files with the PSF itself"
     )
     values = [f"<FWHM_{band}>" for band in bands] or ["<FWHM_BAND>"]
     return [Missing("PSF size", why, cure, ("--psf-fwhm", *values))]
