@@ -176,6 +176,6 @@ def _grid(a: Arguments, rows: Sequence[dict[str, Any]]) -> str:
     most = min(s.injections * number, s.per_host * hosts) * len(s.theta_e)
     radii = f'{len(s.theta_e)} Einstein radii from {s.theta_e[0]:g}" to {s.theta_e[-1]:g}"'
     return (
-        f"{radii}, up to {number} cells of PSF and depth, up to {most} injections into up to {hosts} "
-        f"galaxies ({'--full' if a.full else 'small; --full for the whole'})"
+        f"{radii}, up to {number} cells of PSF and depth, up to {most} injections into up to "
+        f"{hosts} galaxies ({'--full' if a.full else 'small; --full for the whole'})"
     )
