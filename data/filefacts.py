@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import numpy as np
 from data import provenance, wcs
 from data.coadds import plane_bands, read_image
 from data.cutouts import read_arrays, read_npz
+from data.ownsurvey import known_wavelengths
 from data.survey import MOST_BANDS, default
 from lensjax.errors import InputError
 from lensjax.units import ZERO_POINT
@@ -47,10 +49,11 @@ def facts(paths: Sequence[Path], array: str = "", bands: Sequence[str] = ()) -> 
     """What the files of an object say: one file, or one a band.
 
     array: name of the image in an NPZ file. bands: which band each of several files is, in their
-    order. Raises InputError when a file cannot be read or holds no image.
+    order, or which arrays of an NPZ file are bands besides those of known names. Raises InputError
+    when a file cannot be read or holds no image.
     """
     if paths[0].suffix == ".npz":
-        return _of_npz(paths[0], array)
+        return _of_npz(paths[0], array, bands)
     headers, images = [], []
     for path in paths:
         image, header = read_image(path)
@@ -65,7 +68,18 @@ def facts(paths: Sequence[Path], array: str = "", bands: Sequence[str] = ()) -> 
     return Facts(paths[0].name, side, channels, named, scale, one)
 
 
-def _of_npz(path: Path, array: str) -> Facts:
+def by_band(folder: Path, name: str) -> dict[str, Path]:
+    """The FITS files of an object, one a band, by bands of known names in order of wavelength:
+    `name_g.fits` or `name-g.fits`."""
+    known, found = known_wavelengths(), {}
+    for path in sorted(folder.glob(f"{escape(name)}[_-]*.fits*")):
+        band = path.name[len(name) + 1 :].split(".")[0]
+        if band.lower() in known:
+            found[band] = path
+    return {band: found[band] for band in sorted(found, key=lambda band: known[band.lower()])}
+
+
+def _of_npz(path: Path, array: str, said: Sequence[str]) -> Facts:
     arrays = read_arrays(path, large=None)
     if "cutout" in arrays and "meta_galaxy_id" in arrays and not array:
         image, meta = read_npz(path)
@@ -79,7 +93,9 @@ def _of_npz(path: Path, array: str) -> Facts:
     images = [name for name, value in arrays.items() if value.ndim in (2, 3)]
     planes = [name for name in images if arrays[name].ndim == 2]
     alike = len({arrays[name].shape for name in planes}) == 1
-    if not array and len(planes) > 1 and planes == images and alike:
+    own = known_wavelengths()
+    named = all(name in said or name.lower() in own for name in planes)
+    if not array and len(planes) > 1 and planes == images and alike and named:
         side, _ = _shape(arrays[planes[0]].shape)
         return Facts(path.name, side, len(planes), tuple(planes))
     if not array and len(images) != 1:

@@ -135,6 +135,21 @@ def test_what_the_files_say_need_not_be_said_and_must_not_be_contradicted(ask, t
     assert code == 2 and "zero point 31.4, expected 27" in text
 
 
+def test_files_of_one_band_each_say_the_bands_by_their_names(ask, tmp_path):
+    table = folder(tmp_path)
+    for name in table["id"]:
+        path = tmp_path / "cutouts" / f"{name}.npz"
+        image = np.load(path)["image"]
+        path.unlink()
+        for i, band in enumerate("grz"):
+            fits.PrimaryHDU(image[..., i]).writeto(path.with_name(f"{name}_{band}.fits"))
+    table.to_csv("table.csv", index=False)
+    code, text = ask(*KNOWN[2:], "--dry-run")
+    assert code == 0 and "g, r, z (said by g0_g.fits)" in text and "ROC AUC of 1.00" in text
+    code, text = ask(*KNOWN[2:], "--bands", "z,r", "--dry-run", finder="own_finder.py:score")
+    assert "the cutouts come as z,r" in text
+
+
 def test_a_known_survey_says_bands_pixels_and_unit(ask, tmp_path):
     folder(tmp_path).to_csv("table.csv", index=False)
     said = ("--survey", "ls_dr10", "--trained-on", "none", "--dry-run")

@@ -69,6 +69,9 @@ def test_files_say_what_they_say_and_no_more(tmp_path):
     assert np.isnan(plain.pixel_scale) and np.isnan(plain.zero_point)
     assert facts([tmp_path / "named.npz"]).bands == ("g", "r")
     assert facts([tmp_path / "two.npz"]).arrays == ("image", "weight")
+    np.savez(tmp_path / "plane.npz", image=image[..., 0], weight=image[..., 0])
+    assert facts([tmp_path / "plane.npz"]).arrays == ("image", "weight")
+    assert facts([tmp_path / "plane.npz"], bands=("image", "weight")).channels == 2
     assert facts([tmp_path / "two.npz"], "image").channels == 3
     one = facts([tmp_path / "one.fits"])
     assert (one.side, one.channels, one.bands, one.zero_point) == (40, 1, ("i",), 27.0)

@@ -12,7 +12,7 @@ from typing import Any
 from classifiers.audit.own.arguments import Arguments
 from classifiers.audit.own.missing import Missing
 from data import ownsurvey, survey, tables
-from data.filefacts import Facts, facts
+from data.filefacts import Facts, by_band, facts
 from data.folder import GUESSES, Folder, files_of
 from data.survey import Survey
 from lensjax.errors import InputError, some
@@ -122,12 +122,16 @@ def _files(a: Arguments, found: Reading) -> tuple[Reading, list[Missing]]:
         known = ()
     lookalike, seen, wrong = _stand_in(known), [], ""
     for name, file in zip(ids, given):
+        own = {} if known or a.files or file else by_band(found.folder, name)
         try:
-            names = files_of(found.folder, name, file, found.settings, lookalike)
+            paths = list(own.values()) or [
+                found.folder / file
+                for file in files_of(found.folder, name, file, found.settings, lookalike)
+            ]
         except InputError:
             continue
         try:
-            seen.append(facts([found.folder / n for n in names], a.array, known))
+            seen.append(facts(paths, a.array, tuple(own) or known))
         except InputError as error:
             wrong = wrong or str(error)
     if seen:
