@@ -1,8 +1,9 @@
 """A folder of somebody's cutouts with a table, as the input of a run.
 
-The table (CSV, Parquet or FITS) has a row for each object: an id, and as far as they are known
-position, label, PSF and depth in each band, E(B-V) and split. The folder has the pixels of each
-object as an NPZ file (one of ours, or plain arrays), as a FITS cube, or as one FITS file a band.
+The table (CSV, ECSV, Parquet or FITS) has a row for each object: an id, and as far as they are
+known position, label, PSF and depth in each band, E(B-V) and split. The folder has the pixels of
+each object as an NPZ file (one of ours, or plain arrays), as a FITS cube, or as one FITS file a
+band.
 The survey's definition says bands, pixel scale and zero point; sides are the survey's unless the
 run asks for another.
 
@@ -53,8 +54,8 @@ class Folder:
     """A table and the folder of cutouts that it belongs to."""
 
     table: str = ""
-    """table of the objects, relative to the folder: .csv, .parquet or .fits; empty: there is none
-    and the run starts from a catalogue"""
+    """table of the objects, relative to the folder or absolute: .csv, .ecsv, .parquet or .fits;
+    empty: there is none and the run starts from a catalogue"""
     columns: dict[str, str] = field(default_factory=dict)
     """column of ours to column of the table, where the names differ. Ours are id, ra, dec, label,
     split, tier, sample_weight, ebv, file, and, with the name of a band added, psfsize (FWHM,
@@ -77,6 +78,12 @@ def columns_known(survey: Survey) -> tuple[str, ...]:
     return (*plain, *survey.per_band("psfsize", "psfdepth", "m5"))
 
 
+def table_path(folder: str | Path, s: Folder) -> Path:
+    """Where the table is. Raises InputError for a relative path that leads out of the folder."""
+    own = Path(s.table)
+    return own if own.is_absolute() else inside(folder, s.table, "survey.folder.table")
+
+
 def read_table(
     folder: str | Path, s: Folder, survey: Survey
 ) -> tuple[list[dict[str, Any]], list[Refused]]:
@@ -91,7 +98,7 @@ def read_table(
     folder = Path(folder)
     if s.files:
         filled(s.files, "id", survey)
-    found = _columns(inside(folder, s.table, "survey.folder.table"), s, survey)
+    found = _columns(table_path(folder, s), s, survey)
     good: list[dict[str, Any]] = []
     refused: list[Refused] = []
     seen: dict[str, list[int]] = {}

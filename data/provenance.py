@@ -127,7 +127,9 @@ def _kind(header: Mapping[str, Any], where: object) -> tuple[str, ...]:
     return () if any(str(header.get(key, "")).strip() for key in known) else ("kind of image",)
 
 
-def _flux_unit(header: Mapping[str, Any], where: object, expected: float) -> tuple[str, ...]:
+def zero_points(header: Mapping[str, Any], where: object) -> dict[str, float]:
+    """AB magnitudes of one unit of an image by the cards of its header that say it, each card as
+    text. Raises InputError when the header says that the image is not a flux per pixel."""
     said: dict[str, float] = {}
     for key in ZERO_POINT_KEYS:
         value = _number(header.get(key))
@@ -144,6 +146,11 @@ def _flux_unit(header: Mapping[str, Any], where: object, expected: float) -> tup
         raise InputError(
             f"{where}: BUNIT {unit!r} in its header is not a flux per pixel; convert the image"
         )
+    return said
+
+
+def _flux_unit(header: Mapping[str, Any], where: object, expected: float) -> tuple[str, ...]:
+    said = zero_points(header, where)
     for text, value in said.items():
         if abs(value - expected) > SAME_ZERO_POINT:
             raise InputError(

@@ -1,4 +1,4 @@
-"""Tables that somebody else wrote, in CSV, Parquet or FITS, as plain Python values."""
+"""Tables that somebody else wrote, in CSV, ECSV, Parquet or FITS, as plain Python values."""
 
 from __future__ import annotations
 
@@ -27,13 +27,14 @@ def read(path: Path) -> dict[str, list[Any]]:
             import pyarrow.parquet as pq
 
             columns = pq.read_table(path, partitioning=None).to_pydict()
-        elif ending in ("fits", "fit", "fz", "gz"):
+        elif ending in ("fits", "fit", "fz", "gz", "ecsv"):
             from astropy.table import Table
 
-            table = Table.read(path, format="fits", character_as_bytes=False)
+            how = {"format": "fits", "character_as_bytes": False}
+            table = Table.read(path, **({"format": "ascii.ecsv"} if ending == "ecsv" else how))
             columns = {str(n): table[n].tolist() for n in table.colnames if table[n].ndim == 1}
         else:
-            raise InputError(f"{path}: a table ends in .csv, .parquet or .fits")
+            raise InputError(f"{path}: a table ends in .csv, .ecsv, .parquet or .fits")
     except InputError:
         raise
     except Exception as error:  # three readers with their own families of errors

@@ -9,7 +9,7 @@ from typing import Annotated, Literal, get_args
 from pydantic import Field
 
 from data.config import external, matching, settings
-from data.folder import Folder, read_table
+from data.folder import Folder, read_table, table_path
 from data.lenses import Lenses
 from data.lenses import read as read_lenses
 from data.names import inside
@@ -82,7 +82,8 @@ class Inputs:
 
     survey: its definition. catalogues, given, lens_list: relative to root. Where a table stands for
     catalogues there are none of them, and a lens list only if the table's folder names one.
-    external: files outside the run. after: steps before this one.
+    external: files outside the run. after: steps before this one. objects: rows of the table that
+    can be used, where there is one.
     """
 
     root: Place
@@ -92,6 +93,7 @@ class Inputs:
     lens_list: str
     external: list[Place]
     after: tuple[str, ...]
+    objects: int = 0
 
 
 def locate(out: Path, s: SurveySettings) -> Inputs:
@@ -110,7 +112,7 @@ def locate(out: Path, s: SurveySettings) -> Inputs:
     definition: list[Place] = [path.absolute()] if path.is_file() else []
     if s.folder.table:
         below = on_disk(root, "survey.root")
-        table = inside(below, s.folder.table, "survey.folder.table")
+        table = table_path(below, s.folder)
         rows, _ = read_table(below, s.folder, survey)
         files = sorted({below / file for row in rows for file in row["files"]})
         known = []
@@ -120,7 +122,7 @@ def locate(out: Path, s: SurveySettings) -> Inputs:
                 raise InputError(f"{known[0]}: no such lens list; correct survey.folder.lenses")
         beside: list[Place] = [table, *files, *known, *definition] if s.root else []
         after = () if s.root else ("simulate",)
-        return Inputs(root, survey, [], [], s.folder.lenses, beside, after)
+        return Inputs(root, survey, [], [], s.folder.lenses, beside, after, len(rows))
     catalogues = matching(root, s.sweeps, "survey.sweeps")
     given = matching(root, s.given, "survey.given")
     if s.test_limit:

@@ -4,9 +4,10 @@ the TFRecord shards, in one Spark session.
 The steps are pool, crossmatch, sample, maps, cutouts, validation, manifest and shards. Each has its
 own record and is skipped while what it was made from is the same; `--steps pool crossmatch` runs
 only those. Where somebody's cutouts and their table are given (`folder`), the sample comes from the
-table, and there is no pool and no cross-match. quarantine.csv lists what was refused and why, and
-counts/ has what every cut removed. survey.yaml is the survey's definition and known_lenses.parquet
-the lens list, for the verbs after this one.
+table, there is no pool and no cross-match, and fewer than 5,000 objects are read in this process,
+because that takes less time than it takes to start Spark. quarantine.csv lists what was refused and
+why, and counts/ has what every cut removed. survey.yaml is the survey's definition and
+known_lenses.parquet the lens list, for the verbs after this one.
 
 On a cluster: `spark-submit --master URL lensjax/cli.py survey CONFIG --out DIR`, with this
 environment on every machine and DIR on storage that they share.
@@ -46,6 +47,11 @@ from spark.validation import validate
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+    Session = Callable[[], SparkSession | None]
+
+FEW = 5000
+"""Objects of a table, below which Spark is not started."""
+
 
 @dataclass(frozen=True)
 class Part:
@@ -58,7 +64,7 @@ class Part:
     after: tuple[str, ...]
     owns: tuple[str, ...]
     outputs: tuple[str, ...]
-    work: Callable[[Callable[[], SparkSession]], tuple[Refused, dict[str, Any]]]
+    work: Callable[[Session], tuple[Refused, dict[str, Any]]]
     external: list[Place] = field(default_factory=list)
     may_be_empty: bool = False
 
@@ -143,7 +149,9 @@ def run(
     the figures of every step."""
     opened: list[SparkSession] = []
 
-    def spark() -> SparkSession:
+    def spark() -> SparkSession | None:
+        if s.folder.table and inputs.objects < FEW:
+            return None
         if not opened:
             opened.append(stack.enter_context(session("lensjax survey", s.memory, s.cores or None)))
         return opened[0]
@@ -196,7 +204,7 @@ def parts(out: Path, s: SurveySettings, i: Inputs) -> list[Part]:
     }
     survey, side = i.survey, s.cutouts.side(i.survey)
 
-    def pool(spark: Callable[[], SparkSession]) -> tuple[Refused, dict[str, Any]]:
+    def pool(spark: Session) -> tuple[Refused, dict[str, Any]]:
         import pandas as pd
 
         found, _ = listed_lenses(i, s.on_bad_file)
@@ -217,7 +225,7 @@ def parts(out: Path, s: SurveySettings, i: Inputs) -> list[Part]:
             **{name: int(total[name]) for name in ("rows", "kept", "N1", "N2")},
         }
 
-    def positives(spark: Callable[[], SparkSession]) -> tuple[Refused, dict[str, Any]]:
+    def positives(spark: Session) -> tuple[Refused, dict[str, Any]]:
         import pandas as pd
 
         found, bad = listed_lenses(i, s.on_bad_file)
@@ -240,18 +248,18 @@ def parts(out: Path, s: SurveySettings, i: Inputs) -> list[Part]:
         figures = {name: int(table[name]) for name in shown if name in table}
         return [*bad, *quarantine.whole(refused)], figures
 
-    def sampled(spark: Callable[[], SparkSession]) -> tuple[Refused, dict[str, Any]]:
+    def sampled(spark: Session) -> tuple[Refused, dict[str, Any]]:
         figures = sample(spark(), out, outputs(out / "pool"), s.sample, survey)
         shown = (
             "wanted sampled n2_fraction shortfall borrowed unfilled counts positives fractions_ok"
         )
         return [], {name: figures[name] for name in (*shown.split(), "pool")}
 
-    def mapped(spark: Callable[[], SparkSession]) -> tuple[Refused, dict[str, Any]]:
+    def mapped(spark: Session) -> tuple[Refused, dict[str, Any]]:
         pool = [out / "sample" / "sample.parquet"] if s.folder.table else outputs(out / "pool")
         return [], make_maps(spark(), out, pool, s.maps, survey)
 
-    def taken_in(spark: Callable[[], SparkSession]) -> tuple[Refused, dict[str, Any]]:
+    def taken_in(spark: Session) -> tuple[Refused, dict[str, Any]]:
         figures, refused = folder.take_in(
             out,
             on_disk(i.root, "survey.root"),
@@ -264,18 +272,18 @@ def parts(out: Path, s: SurveySettings, i: Inputs) -> list[Part]:
         unplaced = listed_lenses(i, s.on_bad_file)[1] if i.lens_list else []
         return [*unplaced, *refused], figures
 
-    def cut(spark: Callable[[], SparkSession]) -> tuple[Refused, dict[str, Any]]:
+    def cut(spark: Session) -> tuple[Refused, dict[str, Any]]:
         return make_cutouts(spark(), out, i.root, s.cutouts, s.on_bad_file, survey, s.folder), {}
 
-    def validated(spark: Callable[[], SparkSession]) -> tuple[Refused, dict[str, Any]]:
+    def validated(spark: Session) -> tuple[Refused, dict[str, Any]]:
         return validate(spark(), out, side, survey), {}
 
-    def manifest(spark: Callable[[], SparkSession]) -> tuple[Refused, dict[str, Any]]:
+    def manifest(spark: Session) -> tuple[Refused, dict[str, Any]]:
         figures = write_manifest(out, s.sample.scheme, survey)
         shown = "rows quality_ok rejected hosts cells counts positives fractions fractions_ok"
         return [], {name: figures[name] for name in shown.split()}
 
-    def packed(spark: Callable[[], SparkSession]) -> tuple[Refused, dict[str, Any]]:
+    def packed(spark: Session) -> tuple[Refused, dict[str, Any]]:
         figures, left_out = write_shards(spark(), out, side, s.shards, s.sample.seed, survey)
         return [], figures | {"of another size": len(left_out)}
 

@@ -19,12 +19,18 @@
 - realism: what limits the reading
 - summary: all of it in figures and words
 - gallery: a few to look at
+- own: all of a run for somebody's finder and cutouts, in one command
 """
 
 from classifiers.audit.settings import AuditSettings
 from data.verb import Verb
 
 __all__ = ["AuditSettings", "command"]
+
+OWN = (
+    "For a finder of your own on cutouts of your own: lensjax audit --finder my_finder:score "
+    "--cutouts FOLDER --table TABLE; lensjax audit --cutouts FOLDER --help explains it."
+)
 
 command = Verb(
     name="audit",
@@ -34,5 +40,6 @@ command = Verb(
     owns=("audit",),
     reads="classifiers.audit.verb:reads",
     work="classifiers.audit.verb:work",
-    description=__doc__,
+    description=f"{OWN}\n\n{__doc__}",
+    otherwise="classifiers.audit.own:asked",
 )

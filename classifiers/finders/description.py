@@ -52,6 +52,9 @@ class Description:
     of the stamp"""
     layout: Literal["", "nhwc", "nchw"] = ""
     """order of axes that it takes: channels last (ours, TensorFlow) or first (PyTorch)"""
+    lens: Literal["", "high", "low"] = ""
+    """at which end of its answers lenses are; `low` for the score of being no lens, which is turned
+    round (1 minus a score, minus a logit); high unless something else is said"""
     tensor: str = ""
     """name of the answer, for an ONNX file with several outputs"""
     bands: tuple[str, ...] = ()

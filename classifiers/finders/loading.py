@@ -123,7 +123,9 @@ def _function(what: Description, folder: Path) -> Finder:
     if source is not None:
         info["source_sha256"] = sha256(source)
     output: Output = what.output or "score"
-    return Outside(what.finder, run, output, prepare, what.layout or "nhwc", info)
+    info |= {"lens": what.lens} if what.lens == "low" else {}
+    layout = what.layout or "nhwc"
+    return Outside(what.finder, run, output, prepare, layout, info, what.lens or "high")
 
 
 def _onnx(what: Description, folder: Path, survey: Survey) -> Finder:
@@ -148,7 +150,8 @@ def _onnx(what: Description, folder: Path, survey: Survey) -> Finder:
         _sides(path, opened.shape, layout, int(prepared["crop"]) or survey.stamp)
     info = {**opened.described, "model": path.name, "kind": "onnx", "sha256": sha256(path)}
     info |= {**prepared, **stated(what, folder)}
-    return Outside(path.name, opened.run, output, prepare, layout, info)
+    info |= {"lens": what.lens} if what.lens == "low" else {}
+    return Outside(path.name, opened.run, output, prepare, layout, info, what.lens or "high")
 
 
 def layout_of(
@@ -197,7 +200,7 @@ def stated(what: Description, folder: Path) -> dict[str, Any]:
 
 
 def _nothing_said(what: Description, why: str) -> None:
-    for key in ("output", "preprocess", "crop", "layout", "tensor"):
+    for key in ("output", "preprocess", "crop", "layout", "lens", "tensor"):
         if value := getattr(what, key):
             raise InputError(f"finder {what.finder}: leave out {key}={value}; {why}")
 

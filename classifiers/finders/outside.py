@@ -28,6 +28,7 @@ class Outside:
     answers with b numbers.
     output: whether these are scores (0 to 1) or logits.
     prepare: from stamps in nanomaggies to what the function gets, channels last; None: nothing.
+    lens: at which end of its answers lenses are; answers are turned round where it is "low".
     """
 
     differentiable = False
@@ -40,8 +41,9 @@ class Outside:
         prepare: Arrays | None = None,
         layout: Literal["nhwc", "nchw"] = "nhwc",
         info: Mapping[str, Any] | None = None,
+        lens: Literal["high", "low"] = "high",
     ):
-        self.name, self.output = name, output
+        self.name, self.output, self.lens = name, output, lens
         self.info: dict[str, Any] = {**(info or {}), "output": output, "layout": layout}
         self._run = arranged(run, prepare, layout)
         self._order_checked = False
@@ -76,7 +78,10 @@ class Outside:
 
     def _once(self, stamps: np.ndarray, names: list[str]) -> Float[np.ndarray, " b"]:
         values = answered(self._run, stamps, names, f"finder {self.name}")
-        return checked(values, names, self.name, self.output)
+        found = checked(values, names, self.name, self.output)
+        if self.lens == "low":
+            found = 1 - found if self.output == "score" else -found
+        return found
 
 
 def arranged(run: Arrays, prepare: Arrays | None, layout: str) -> Arrays:

@@ -293,6 +293,17 @@ def test_a_score_on_a_threshold_stays_on_it():
     assert found.score[29] == 0.3 and found.score.tolist() == [i / 100 for i in range(1, 100)]
 
 
+@pytest.mark.parametrize("output", ["score", "logit"])
+def test_a_finder_whose_lenses_score_low_is_turned_round(here, stamps, tmp_path, output):
+    name = {"score": "brightness", "logit": "brightness output=logit"}[output]
+    high, low = (
+        finders.load(f"my_functions:{name}{end}", tmp_path) for end in (" lens=high", " lens=low")
+    )
+    one, other = finders.scored(high, stamps), finders.scored(low, stamps)
+    np.testing.assert_allclose(other.score, 1 - one.score, atol=1e-12)
+    assert low.info["lens"] == "low" and high.info == finders.load(f"my_functions:{name}", "").info
+
+
 def test_blanks_in_names_of_files_and_options_after_them(tmp_path):
     what, _ = description.described("a b/my model, é.onnx output=logit bands=g,r")
     assert what.finder == "a b/my model, é.onnx" and what.bands == ("g", "r")

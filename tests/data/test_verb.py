@@ -1,5 +1,6 @@
 """A verb: the one preamble of every step, and the order of the chain."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,15 @@ def test_a_verb_without_settings_takes_the_arguments_as_they_are(monkeypatch):
     assert seen == [["a", "--b"]]
 
 
+def test_a_flag_of_another_form_leads_to_that_form(verb, tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(f"{__name__}.guard", lambda argv: seen.append(argv))
+    other = replace(verb, forms=(("--other", f"{__name__}:guard"),), guard="")
+    assert other(["--other=x", "--lines", "3"]) == 0 and other(["--other", "x"]) == 0
+    assert seen == [["--other=x", "--lines", "3"], ["--other", "x"]]
+    assert other(["--out", str(tmp_path)]) == 0 and record.read(tmp_path, "make")
+
+
 def test_the_order_follows_from_after():
     found = {n: Verb(n, "", "", after=a) for n, a in [("c", ("b",)), ("b", ("a", "z")), ("a", ())]}
     assert ordered(found) == ["a", "b", "c"]
@@ -108,3 +118,4 @@ def test_every_function_that_a_verb_names_exists(name):
     named = (verb.work, verb.reads, verb.guard, verb.instead, verb.otherwise)
     for function in filter(None, named):
         assert callable(load(function))
+    assert all(callable(load(function)) for _, function in getattr(verb, "forms", ()))

@@ -195,7 +195,14 @@ def test_a_folder_of_cutouts_becomes_a_manifest_with_spark_and_without(tmp_path,
     ) > 20
 
 
-def test_the_verb_survey_takes_a_folder_of_cutouts(tmp_path, spark, capsys):
+@pytest.mark.parametrize("few", [5000, 0])
+def test_the_verb_survey_takes_a_folder_of_cutouts(few, tmp_path, request, monkeypatch, capsys):
+    """Few objects without Spark, many with it."""
+    monkeypatch.setattr(verb, "FEW", few)
+    if few:
+        monkeypatch.setattr(verb, "session", lambda *a: pytest.fail("Spark was started"))
+    else:
+        request.getfixturevalue("spark")
     survey = replace(load("ls_dr10"), stamp=48, name="mine")
     folder, out = tmp_path / "their cutouts", tmp_path / "out"
     table = folder_of_cutouts(folder, survey)
