@@ -36,7 +36,7 @@ from spark.inputs import STEPS, Inputs, SurveySettings, listed_lenses, locate
 from spark.jobs import outputs
 from spark.manifest import write_manifest
 from spark.maps import make_maps
-from spark.pool import NEAR, negative_pool, refused_rows
+from spark.pool import NEAR, checksums, negative_pool, refused_rows
 from spark.quarantine import Refused
 from spark.sampling import sample
 from spark.session import session
@@ -221,6 +221,7 @@ def parts(out: Path, s: SurveySettings, i: Inputs) -> list[Part]:
         return [*quarantine.whole(refused), *refused_rows(out, i.catalogues)], {
             "files": len(i.catalogues),
             **{name: int(total[name]) for name in ("rows", "kept", "N1", "N2")},
+            "checksums": checksums(out),
         }
 
     def positives(spark: Callable[[], SparkSession]) -> tuple[Refused, dict[str, Any]]:
