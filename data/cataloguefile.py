@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from data import fpacked
 from data.stores import Place, Remote
 from lensjax.errors import InputError
 
@@ -71,10 +72,7 @@ def _read_fits(path: Path, wanted: dict[str, str]) -> Raw:
                     "and DEC: give another file, or fetch this one again if its header is damaged"
                 )
             if found.header.get("ZTABLE"):
-                raise InputError(
-                    f"{path}: a table that fpack has compressed, which cannot be read here; "
-                    "decompress it with funpack, or give it as .fits.gz"
-                )
+                found = fpacked.unpacked(path, found, wanted)
             present = {name.lower(): name for name in reversed(found.columns.names)}
             return {
                 key: _fits_column(path, found, present[name])

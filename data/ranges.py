@@ -52,9 +52,15 @@ _DIRECT = ("ra", "dec", "brickname", "objid", "shape_r", "sersic")
 
 def count(path: Place, range_bytes: int = RANGE_BYTES) -> int:
     """The number of ranges of a file: 1 for one that is not there or can only be read whole."""
-    if not path.name.lower().endswith((".fits", ".fit", ".parquet")) or not path.is_file():
+    if not divided(path) or not path.is_file():
         return 1
     return max(1, -(-path.stat().st_size // range_bytes))
+
+
+def divided(path: Place) -> bool:
+    """Whether a file's kind, by its name, is one that is read in ranges. A compressed file and CSV
+    are read whole."""
+    return path.name.lower().endswith((".fits", ".fit", ".parquet"))
 
 
 def opened(path: Place, i: int, n: int, survey: Survey, first: Iterable[str] = ()) -> Range | None:

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import Field
 
+from data import hats
 from data.config import external, matching, settings
 from data.folder import Folder, read_table, table_path
 from data.lenses import Lenses
@@ -47,7 +48,8 @@ class SurveySettings:
     folder: Folder = Folder()
     """a table and a folder of somebody's cutouts, in place of catalogues and a lens list"""
     sweeps: tuple[str, ...] = ("sweep/sweep-*.fits",)
-    """catalogue files, relative to root: names, or patterns with * and ?"""
+    """catalogue files, relative to root: names, or patterns with * and ?; or the folder of a HATS
+    catalogue"""
     lenses: str = "lenses.csv"
     """lens list in lenscat's format, relative to root"""
     given: tuple[str, ...] = ()
@@ -123,7 +125,7 @@ def locate(out: Path, s: SurveySettings) -> Inputs:
         beside: list[Place] = [table, *files, *known, *definition] if s.root else []
         after = () if s.root else ("simulate",)
         return Inputs(root, survey, [], [], s.folder.lenses, beside, after, len(rows))
-    catalogues = matching(root, s.sweeps, "survey.sweeps")
+    catalogues = _catalogues(root, s.sweeps, survey)
     given = matching(root, s.given, "survey.given")
     if s.test_limit:
         catalogues, given = catalogues[: s.test_limit], given[: s.test_limit]
@@ -152,6 +154,16 @@ def listed_lenses(i: Inputs, on_bad_file: OnBadFile) -> tuple[Lenses, list[Refus
             "survey.on_bad_file to quarantine"
         )
     return found, [(i.lens_list, line, reason) for line, reason in bad]
+
+
+def _catalogues(root: Place, patterns: tuple[str, ...], survey: Survey) -> list[str]:
+    """The files that survey.sweeps names, each once, those of HATS catalogues among them."""
+    found: dict[str, None] = {}
+    for pattern in patterns:
+        whole = hats.named(root, pattern)
+        files = hats.parts(root, pattern, survey) if whole else None
+        found |= dict.fromkeys(files or matching(root, [pattern], "survey.sweeps"))
+    return list(found)
 
 
 def _only_catalogues_and_bricks(s: SurveySettings, root: Remote) -> None:

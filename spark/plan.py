@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from data.config import Invocation
-from data.ranges import RANGE_BYTES, count
+from data.ranges import RANGE_BYTES, count, divided
 from data.stores import Place, Remote, pinned
 from data.storetroubles import StoreError
 from lensjax.errors import said
@@ -38,13 +38,15 @@ GIB = 2**30
 class Plan:
     """files: how many. rows: of those whose headers say so. uncounted: the others, path and reason.
     bytes: of all files. ranges: tasks of the pool that read; for each file there are two more that
-    put its rows and those near lenses together, and one that matches it."""
+    put its rows and those near lenses together, and one that matches it. whole: files that one task
+    reads and holds whole, because of their kind, and the bytes of the largest."""
 
     files: int
     rows: int
     uncounted: tuple[tuple[str, str], ...]
     bytes: int
     ranges: int
+    whole: tuple[int, int] = (0, 0)
 
 
 def planned(call: Invocation[SurveySettings]) -> list[str] | None:
@@ -68,9 +70,11 @@ def plan(root: Place, paths: Sequence[str], range_bytes: int = RANGE_BYTES) -> P
             raise
         except Exception as error:  # a dozen kinds on damaged bytes
             uncounted.append((path, said(error, 100)))
-    size = sum(file.stat().st_size for file in files)
+    sizes = [file.stat().st_size for file in files]
     ranges = sum(count(file, range_bytes) for file in files)
-    return Plan(len(paths), rows, tuple(uncounted), size, ranges)
+    whole = [size for size, file in zip(sizes, files, strict=True) if not divided(file)]
+    held = len(whole), max(whole, default=0)
+    return Plan(len(paths), rows, tuple(uncounted), sum(sizes), ranges, held)
 
 
 def rows_in(path: Place) -> int:
@@ -90,7 +94,7 @@ def rows_in(path: Place) -> int:
     with fits.open(source, lazy_load_hdus=True) as hdus:
         for hdu in hdus:
             if isinstance(hdu, fits.BinTableHDU):
-                return int(hdu.header["NAXIS2"])
+                return int(hdu.header["ZNAXIS2" if hdu.header.get("ZTABLE") else "NAXIS2"])
     raise ValueError("no table in this FITS file")
 
 
@@ -123,6 +127,11 @@ def lines(p: Plan, c: Cluster) -> list[str]:
         + (f", costing {hours * c.price:.2f} at {c.price:g} an hour" if c.price else ""),
         "the sample, cutouts and shards depend on what these find, and are not in the estimate",
     ]
+    if p.whole[0]:
+        found.append(
+            f"{p.whole[0]:,} files (.gz, .fz, .csv) have no ranges: one task reads each, and holds "
+            f"its columns decompressed; the largest has {p.whole[1] / GIB:,.2f} GiB as it is"
+        )
     for path, reason in p.uncounted:
         found.append(f"not counted: {path}: {reason}")
     return found

@@ -40,6 +40,8 @@ RANGES = "_ranges"
 """Folder below the pool's with the ranges of files, until the pool is whole."""
 NEAR = "_near"
 """Folder below the pool's with the rows of each file that are nearest to lenses"""
+BESIDE = ("histograms", "refused", "verified")
+"""What a finished pool says of a file besides its counters"""
 Places = dict[str, list[tuple[Path, ranges.Facts | None]]]
 """The ranges of each name, where they lie and what they say; None: the file is to be read whole"""
 
@@ -118,6 +120,14 @@ def refused_rows(out: Path, paths: Sequence[str]) -> list[tuple[str, object, str
         for path, entry in zip(paths, entries, strict=True)
         for row, reason in entry.get("counters", {}).get("refused", [])
     ]
+
+
+def checksums(out: Path) -> dict[str, Any]:
+    """How the finished pool has verified the bytes of its files, for the run record: `pass`, in
+    which, and the number of files of each of `ranges.CHECKSUMS` that it was so for."""
+    entries = json.loads((out / "pool" / "_job.json").read_text())["items"]
+    found = Counter(e["counters"].get("verified") for e in entries if "counters" in e)
+    return {"pass": "pool", **{kind: found[kind] for kind in ranges.CHECKSUMS if found[kind]}}
 
 
 def nearest_of(pool: Path) -> dict[str, Path]:
@@ -205,8 +215,8 @@ def join_file(
 ) -> dict[str, Any]:
     """The work on one catalogue file after its ranges were cut, or refused with a reason.
 
-    Returns the counters, the release, histograms of what was kept, and the rows that were refused
-    one by one (row, reason).
+    Returns the counters, the release, histograms of what was kept, the rows that were refused one
+    by one (row, reason), and which checksums were compared.
     """
     path, pieces = task
     if isinstance(pieces, str):
@@ -221,6 +231,7 @@ def join_file(
         **found.counters,
         "histograms": histograms(found.kept, survey),
         "refused": listed,
+        "verified": pieces[0].own[1].verified,
     }
 
 
@@ -283,7 +294,7 @@ def write_counts(
         {
             "file": as_text(name),
             "refused": as_text(refused.get(name, "")),
-            **{k: v for k, v in c.items() if k not in ("histograms", "refused")},
+            **{k: v for k, v in c.items() if k not in BESIDE},
         }
         for name, c in counters.items()
     ]

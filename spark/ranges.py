@@ -30,6 +30,10 @@ from spark.nearest import Near
 
 LISTED = 1000
 """Refused rows of one file that are listed one by one."""
+CHECKSUMS = ("FITS", "gzip", "reader", "none")
+"""DATASUM and CHECKSUM of the table; the CRC of a gzipped file; what the reader of another kind
+compares, such as those of Parquet's pages where they have some; nothing, because a table of FITS
+has no checksum"""
 _AROUND = pa.schema(
     [("key", pa.uint64()), ("ra", pa.float64()), ("dec", pa.float64()), ("flux", pa.float64())]
 )
@@ -41,7 +45,8 @@ class Facts:
 
     counters: of the range. refused: the first LISTED rows (counted from 1 in the file; reason).
     refusals: how many there are. release: the latest. where: box around its rows. data_sum: part of
-    the checksum. declared: sums that the file says, the same in all of its ranges.
+    the checksum. declared: sums that the file says, the same in all of its ranges. verified: which
+    checksums of the file are compared with its bytes, one of `CHECKSUMS`.
     """
 
     counters: dict[str, int]
@@ -51,6 +56,7 @@ class Facts:
     where: Box
     data_sum: int
     declared: mapped.Declared
+    verified: str = "none"
 
 
 @dataclass(frozen=True)
@@ -86,7 +92,12 @@ def cut(
         found = ranges.opened(path, i, n, survey, of_cuts(s, survey))
         if found is not None and not (i == 0 and found.damaged_beside()):
             made = _cut(found, found.start, s, lenses, path, survey, near)
-            facts = replace(made.facts, data_sum=found.data_sum, declared=found.declared)
+            facts = replace(
+                made.facts,
+                data_sum=found.data_sum,
+                declared=found.declared,
+                verified=_verified(found),
+            )
             if n > 1 or not mapped.damaged(found.declared, found.data_sum):
                 return replace(made, facts=facts)
     except InputError:
@@ -115,7 +126,16 @@ def whole(
 ) -> Cut:
     """A file that is read whole, as one range. Raises InputError as `catalogue.read`."""
     table = catalogue.read(path, survey)
-    return _cut(table, 0, completed(s, survey), lenses, path, survey, near)
+    made = _cut(table, 0, completed(s, survey), lenses, path, survey, near)
+    verified = "gzip" if path.name.lower().endswith(".gz") else "reader"
+    return replace(made, facts=replace(made.facts, verified=verified))
+
+
+def _verified(found: ranges.Range) -> str:
+    """Which checksums of a file that is read in ranges are compared."""
+    if not isinstance(found, ranges.FitsRange):
+        return "reader"
+    return "FITS" if any(said is not None for said in found.declared) else "none"
 
 
 def _cut(

@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data import folder, lenses, shards, skymap
+from data import folder, hats, lenses, shards, skymap
 from data.config import Invocation
 from data.publishing import publish
 from data.record import Step
@@ -37,7 +37,7 @@ from spark.inputs import STEPS, Inputs, SurveySettings, listed_lenses, locate
 from spark.jobs import outputs
 from spark.manifest import write_manifest
 from spark.maps import make_maps
-from spark.pool import NEAR, negative_pool, refused_rows
+from spark.pool import NEAR, checksums, negative_pool, refused_rows
 from spark.quarantine import Refused
 from spark.sampling import sample
 from spark.session import session
@@ -219,10 +219,17 @@ def parts(out: Path, s: SurveySettings, i: Inputs) -> list[Part]:
             survey,
             horizon=s.crossmatch.horizon,
         )
-        total = pd.read_csv(out / "counts" / "pool.csv").iloc[-1]
+        counts = pd.read_csv(out / "counts" / "pool.csv")
+        total = counts.iloc[-1]
+        if not (refused or s.test_limit):
+            rows = dict(zip(i.catalogues, counts["rows"], strict=False))
+            refused = hats.short(i.root, s.sweeps, rows)
+            if refused and s.on_bad_file == "stop":
+                raise InputError(refused[0][1])
         return [*quarantine.whole(refused), *refused_rows(out, i.catalogues)], {
             "files": len(i.catalogues),
             **{name: int(total[name]) for name in ("rows", "kept", "N1", "N2")},
+            "checksums": checksums(out),
         }
 
     def positives(spark: Session) -> tuple[Refused, dict[str, Any]]:

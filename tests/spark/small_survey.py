@@ -6,6 +6,7 @@ import numpy as np
 from astropy.table import Table
 
 from data.cutouts import write_npz
+from data.files import sha256
 
 SIZE = 32
 ROWS = 150
@@ -84,17 +85,17 @@ def write_cutout(folder: Path, row, size: int = SIZE) -> None:
     write_npz(folder / f"{name}.npz", image, meta)
 
 
-def write_survey(root: Path, cutouts: bool = True) -> Path:
+def write_survey(root: Path, cutouts: bool = True, names: str = "ab", rows: int = ROWS) -> Path:
     """sweep/sweep-{a,b}.fits, lenses.csv with matched, distant, ungraded and foreign entries,
-    given/*.npz; returns root."""
+    given/*.npz; returns root. names: of the sweeps, a letter each."""
     (root / "sweep").mkdir(parents=True)
     lenses = [
         ("DESI-far", 300.0, 80.0, "probable"),
         ("DESI-2as", 20.0, -15.0 - 100 / 3600, "probable"),
         ("OTHER-1", 50.0, 0.0, "confident"),
     ]
-    for seed, name in ((1, "a"), (2, "b")):
-        table = sweep(seed)
+    for seed, name in enumerate(names, 1):
+        table = sweep(seed, rows=rows)
         table.write(root / "sweep" / f"sweep-{name}.fits")
         for i in range(LENSES // 2):
             row = table[7 * i + 3]
@@ -111,3 +112,12 @@ def write_survey(root: Path, cutouts: bool = True) -> Path:
             write_cutout(root / "given", row)
     write_lenses(root / "lenses.csv", lenses)
     return root
+
+
+def tree(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file of a run but its records, which say when and where it was made."""
+    return {
+        str(p.relative_to(folder)): sha256(p)
+        for p in sorted(folder.rglob("*"))
+        if p.is_file() and "records" not in p.parts
+    }

@@ -29,6 +29,8 @@ def test_rows_are_counted_by_headers_and_what_says_none_is_named(tmp_path):
     assert found.ranges == sum(count(tmp_path / name, half) for name in files) > len(files)
     assert [path for path, _ in found.uncounted] == ["c.csv", "d.fits"]
     assert found.bytes == sum((tmp_path / name).stat().st_size for name in files)
+    assert found.whole == (2, max((tmp_path / name).stat().st_size for name in files[1::2]))
+    assert "2 files (.gz, .fz, .csv) have no ranges" in " ".join(lines(found, Cluster()))
 
 
 def test_time_is_that_of_the_processors_or_of_reading():

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
-from small_survey import SIZE, write_lenses, write_survey
+from small_survey import SIZE, tree, write_lenses, write_survey
 
 from data import lenses, loader, manifest
 from data.config import validated
@@ -36,14 +36,6 @@ def config(folder: Path, survey_folder: Path, **changes) -> str:
     path = folder / "c.yaml"
     path.write_text(yaml.safe_dump({"survey": section | changes}))
     return str(path)
-
-
-def tree(folder: Path) -> dict[str, str]:
-    return {
-        str(p.relative_to(folder)): sha256(p)
-        for p in sorted(folder.rglob("*"))
-        if p.is_file() and "records" not in p.parts
-    }
 
 
 @pytest.fixture(scope="module")

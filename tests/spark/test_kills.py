@@ -1,0 +1,189 @@
+"""A survey whose driver or executor is killed (kill -9) at any point: the same command gives the
+bytes of an undisturbed run."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import nullcontext, suppress
+from pathlib import Path
+
+import programs
+import pytest
+import yaml
+from small_survey import SIZE, tree, write_survey
+
+from data import shards
+from spark import survey
+
+HERE = Path(__file__).parents[2]
+FILES = "abcdefghijkl"
+"""Catalogue files, enough of them that one dies while others are still to be done"""
+SHARDS = f"shards/{shards.NAME}/{shards.VERSION}"
+KILLED = """
+import os, signal, sys
+from contextlib import nullcontext
+from spark import survey
+
+below, left, real = sys.argv[1], int(sys.argv[2]), os.replace
+
+def replace(old, new):
+    global left
+    left -= below in str(new)
+    if left < 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    real(old, new)
+
+os.replace, survey.session = replace, lambda *a, **k: nullcontext()
+survey.command(sys.argv[3:])
+"""
+"""The survey without Spark, which dies before it renames a file for the n-th time in a folder"""
+
+
+def arguments(root: Path, out: Path) -> list[str]:
+    """Of the verb: some shards of few records from the small survey."""
+    config = root.parent / "c.yaml"
+    section = {
+        "root": str(root),
+        "given": ["given/*.npz"],
+        "cutouts": {"size": SIZE},
+        "sample": {"negatives_per_positive": 4},
+        "shards": {"records_per_shard": 3},
+    }
+    config.write_text(yaml.safe_dump({"survey": section}))
+    return [str(config), "--out", str(out)]
+
+
+def test_killed_at_three_points_and_given_again(tmp_path, monkeypatch):
+    root = write_survey(tmp_path / "survey", rows=70)
+    call = arguments(root, tmp_path / "killed")
+    for below, after in (("pool/_ranges/", 2), ("/positives/", 3), (f"/{SHARDS}/", 4)):
+        run = [sys.executable, "-c", KILLED, below, str(after), *call]
+        done = subprocess.run(run, capture_output=True, text=True, timeout=300)
+        assert done.returncode == -signal.SIGKILL, done.stderr
+    assert list((tmp_path / "killed" / SHARDS).glob(".*.partial*"))
+    monkeypatch.setattr(survey, "session", lambda *a, **k: nullcontext())
+    assert survey.command(call) == 0
+    assert survey.command(arguments(root, tmp_path / "whole")) == 0
+    assert tree(tmp_path / "killed") == tree(tmp_path / "whole")
+
+
+def some_done(folder: str):
+    """Whether a job has done some of its items and not all."""
+
+    def reached(out: Path, scratch: Path) -> bool:
+        return len(list((out / folder / "_done").glob("*.json"))) > 1
+
+    return reached
+
+
+def shuffling(out: Path, scratch: Path) -> bool:
+    """Whether the sample's rows are being sent from executor to executor."""
+    return not (out / "records" / "survey-sample.json").exists() and any(
+        scratch.rglob("shuffle_*.data")
+    )
+
+
+POINTS = {"ranges": some_done("pool/_ranges"), "sample": shuffling, "shards": some_done(SHARDS)}
+"""Where it is killed"""
+
+
+@pytest.fixture(scope="module")
+def submit(tmp_path_factory):
+    """Starts the survey on a cluster of two executors: submit(out, scratch) is the process."""
+    programs.java()
+    import pyspark
+
+    from spark.session import java_home
+
+    program = str(Path(pyspark.__file__).parent / "bin" / "spark-submit")
+    root = write_survey(tmp_path_factory.mktemp("kills") / "survey", names=FILES, rows=70)
+    environment = os.environ | {
+        "JAVA_HOME": java_home(),
+        "PYTHONPATH": str(HERE),
+        "PYSPARK_PYTHON": sys.executable,
+        "SPARK_LOCAL_IP": "127.0.0.1",
+    }
+
+    def submit(out: Path, scratch: Path) -> subprocess.Popen:
+        scratch.mkdir()
+        master = ["--master", "local-cluster[2,1,1024]", "--driver-memory", "1g"]
+        return subprocess.Popen(
+            [program, *master, str(HERE / "lensjax" / "cli.py"), "survey", *arguments(root, out)],
+            env=environment | {"SPARK_LOCAL_DIRS": str(scratch)},
+            cwd=scratch,
+            stdout=subprocess.DEVNULL,
+            stderr=open(scratch / "log.txt", "w"),
+        )
+
+    return submit
+
+
+@pytest.fixture(scope="module")
+def undisturbed(submit, tmp_path_factory):
+    """Every file of an undisturbed run."""
+    out = tmp_path_factory.mktemp("undisturbed")
+    began = time.perf_counter()
+    assert submit(out / "run", out / "scratch").wait(600) == 0
+    print(f"undisturbed: {time.perf_counter() - began:.0f} s")
+    return tree(out / "run")
+
+
+def executors(driver: int) -> list:
+    """The executors of a cluster inside a driver."""
+    psutil = pytest.importorskip("psutil")
+    found = []
+    for process in psutil.Process(driver).children():
+        with suppress(psutil.Error):
+            if any("CoarseGrainedExecutorBackend" in word for word in process.cmdline()):
+                found.append(process)
+    return found
+
+
+def until(reached, process: subprocess.Popen, out: Path, scratch: Path) -> None:
+    """Waits until a run has come to a point."""
+    while not reached(out, scratch):
+        assert process.poll() is None, (scratch / "log.txt").read_text()[-3000:]
+        time.sleep(0.002)
+
+
+@pytest.mark.stress
+@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize("who", ["driver", "executor"])
+def test_killed_on_a_cluster(submit, undisturbed, tmp_path, who, point):
+    """A dead executor is replaced while the command runs. After a dead driver, which is Java and
+    Python, the command is given again at once; its executors notice on their own."""
+    out, began = tmp_path / "run", time.perf_counter()
+    process = submit(out, tmp_path / "scratch")
+    own = []
+    try:
+        until(POINTS[point], process, out, tmp_path / "scratch")
+        own = executors(process.pid)
+        assert len(own) == 2
+        if who == "executor":
+            own[0].kill()
+        else:
+            import psutil
+
+            driver = psutil.Process(process.pid)
+            for part in (driver, *(c for c in driver.children() if c not in own)):
+                part.kill()
+            assert process.wait(60) == -signal.SIGKILL
+        killed = time.perf_counter() - began
+        step = "pool" if point == "ranges" else point
+        assert not (out / "records" / f"survey-{step}.json").exists()
+        if who == "driver":
+            process = submit(out, tmp_path / "again")
+        assert process.wait(600) == 0
+    finally:
+        process.kill()
+        for left in own:
+            with suppress(Exception):
+                left.wait(30)
+            with suppress(Exception):
+                left.kill()
+    print(
+        f"{who}, {point}: killed after {killed:.0f} s, {time.perf_counter() - began:.0f} s in all"
+    )
+    assert tree(out) == undisturbed
