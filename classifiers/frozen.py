@@ -123,7 +123,7 @@ def save(folder: Path, frozen: Frozen) -> list[Path]:
         description,
         {
             **frozen.info,
-            "preprocess": dataclasses.asdict(frozen.preprocess),
+            "preprocess": frozen.preprocess.said,
             "weights": NUMBERS,
             "weights_sha256": sha256(numbers),
         },

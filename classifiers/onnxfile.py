@@ -5,12 +5,12 @@
 
 Whatever an architecture is made of, the file holds what JAX would run, so that a new architecture
 needs nothing here but the primitives it uses. What depends on the weights alone is computed while
-writing. The file says itself, in its metadata, what it is and how stamps are preprocessed.
+writing. The file says itself, in its metadata, what it is and how stamps are preprocessed. A
+mask is part of the program, so that no reader can miss it.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -25,6 +25,7 @@ from flax import nnx
 
 from classifiers.frozen import Frozen
 from data.files import replacing
+from data.preprocess import kept_pixels
 from lensjax.errors import InputError
 
 OPSET, IR = 17, 8
@@ -241,7 +242,10 @@ def program(source: Frozen) -> Any:
                 layer.conv_general_dilated = (
                     jax.lax.conv_general_dilated
                 )  # without the detours of a processor under XLA
-        features = model.features(jnp.transpose(images, (0, 2, 3, 1)))
+        stamps = jnp.transpose(images, (0, 2, 3, 1))
+        if source.preprocess.keep:  # a program that only normalises has to get the mask too
+            stamps = stamps * kept_pixels(source.preprocess)
+        features = model.features(stamps)
         return model.head(features).reshape(images.shape[0]), features
 
     traced, shapes = jax.make_jaxpr(both, return_shape=True)(
@@ -273,7 +277,7 @@ def program(source: Frozen) -> Any:
         ir_version=IR,
         producer_name="lensjax",
     )
-    described = source.info | {"preprocess": dataclasses.asdict(source.preprocess)}
+    described = source.info | {"preprocess": source.preprocess.said}
     onnx.helper.set_model_props(model, {"lensjax": json.dumps(described, sort_keys=True)})
     onnx.checker.check_model(model)
     return model

@@ -27,6 +27,8 @@ from lensjax.errors import InputError
 IGNORED = "num_batches_tracked"
 """torch's counter of batches beside every running variance; only a cumulative average needs it"""
 TENSORS, CONFIG = "model.safetensors", "config.json"
+KEEP = "preprocess.keep"
+"""Entry of the metadata of tensors that were trained on a part of the stamps."""
 LEAVES = {
     "kernel": "weight",
     "scale": "weight",
@@ -129,10 +131,13 @@ def imported(
 ) -> frozen.Frozen:
     """A frozen classifier with the weights of a state dict of torchvision or timm.
 
-    seed: of the head, where the file's has another number of classes.
+    seed: of the head, where the file's has another number of classes. Raises InputError as
+    `converted` does, and for tensors that were trained on a part of the stamps, which the file
+    alone cannot apply.
     """
     made = models.create(model, config, nnx.Rngs(seed))
     found = converted(read(path), made, str(path))
+    _same_ring(Path(path), preprocess)
     weights.restore(made, found.arrays, str(path))
     info = {
         "model": model,
@@ -142,6 +147,20 @@ def imported(
         "read_as": list(found.read_as),
     }
     return frozen.freeze(made, preprocess, info)
+
+
+def _same_ring(path: Path, preprocess: Preprocess) -> None:
+    if path.suffix != ".safetensors":
+        return
+    from safetensors import safe_open
+
+    with safe_open(path, framework="numpy") as file:
+        said = (file.metadata() or {}).get(KEEP)
+    if said and list(preprocess.keep or ()) != json.loads(said):
+        raise InputError(
+            f"{path}: was trained on the ring {said} (pixels) of stamps, which tensors alone do "
+            f"not apply; give the folder with its {CONFIG} instead of the file"
+        )
 
 
 def returned(folder: Path) -> frozen.Frozen:
@@ -177,14 +196,12 @@ def exported(source: frozen.Frozen, folder: Path) -> list[Path]:
         for name, array in weights.flatten(source.model).items()
     }
     paths = [folder / name for name in (TENSORS, CONFIG, "README.md")]
+    keep = source.preprocess.keep
+    ring = {KEEP: json.dumps(keep)} if keep else {}
     with replacing(paths[0]) as temporary:
-        save_file(arrays, temporary, metadata={"format": "pt"})
+        save_file(arrays, temporary, metadata={"format": "pt"} | ring)
     info = source.info
-    preprocess = {
-        "crop": source.preprocess.crop,
-        "annulus": source.preprocess.annulus,
-        "clip": source.preprocess.clip,
-    }
+    preprocess = source.preprocess.said
     write_json(
         paths[1],
         {
@@ -198,6 +215,15 @@ def exported(source: frozen.Frozen, folder: Path) -> list[Path]:
     with replacing(paths[2]) as temporary:
         temporary.write_text(card(source, preprocess))
     return paths
+
+
+def _masked(p: Preprocess) -> str:
+    if not p.keep:
+        return ""
+    return (
+        f"\n  Then every pixel outside the ring {p.keep[0]:.2f} <= r < {p.keep[1]:.2f} (pixels "
+        "from the middle)\n  is set to 0: weights without this mask give other scores."
+    )
 
 
 def card(source: frozen.Frozen, preprocess: Mapping[str, Any]) -> str:
@@ -216,7 +242,7 @@ tags: [astronomy, strong-lensing, image-classification]
 
 - **Input**: (B, {source.bands}, {side}, {side}) float32, {bands}{pixels}, after `raw_robust`
   ({json.dumps(preprocess)}): per band, minus the median and divided by the median
-  absolute deviation of an annulus, clipped.
+  absolute deviation of an annulus, clipped.{_masked(source.preprocess)}
 - **Output**: one logit; its sigmoid is the score.
 - **Weights**: `model.safetensors`, names and layout of torch (torchvision's for resnet18 and
   efficientnet_v2_s).

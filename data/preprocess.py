@@ -18,12 +18,12 @@ result: what differs from the median goes to the clip, the rest to 0. `flat` nam
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Annotated
+from dataclasses import asdict, replace
+from typing import Annotated, Any
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Float32, Int
 from pydantic import Field, model_validator
 
 from data.config import settings
@@ -34,6 +34,7 @@ EPSILON = 1e-8
 SMALLEST_CROP = 16
 
 Fraction = Annotated[float, Field(gt=0.0, le=1.0)]
+Radius = Annotated[float, Field(ge=0.0, le=1024.0)]
 
 
 @settings
@@ -47,12 +48,24 @@ class Preprocess:
     (crop // 2 pixels); a pixel at radius r belongs to it where inner <= r < outer"""
     clip: Annotated[float, Field(gt=0.0)] = 10.0
     """values beyond this many MAD are set to it"""
+    keep: tuple[Radius, Radius] | None = None
+    """inner and outer radius (pixels) of the ring that is seen, inner <= r < outer from the middle
+    of the crop; the rest is set to 0, the sky, after normalisation. None: all of it is seen"""
 
     @model_validator(mode="after")
     def _large_enough(self) -> Preprocess:
         if 0 < self.crop < SMALLEST_CROP:
             raise ValueError(f"crop {self.crop}: use at least {SMALLEST_CROP} pixels, or 0 for all")
+        if self.keep and not self.keep[0] < self.keep[1]:
+            raise ValueError(f"keep {self.keep}: the inner radius is below the outer one")
         return self
+
+    @property
+    def said(self) -> dict[str, Any]:
+        """The settings as JSON values, without `keep` where all of the stamp is seen: a program
+        that does not know of rings reads what has none, and refuses what has one."""
+        found = asdict(self)  # type: ignore[call-overload]
+        return found if self.keep else {k: v for k, v in found.items() if k != "keep"}
 
     def of(self, side: int) -> Preprocess:
         """The same settings with the crop that stamps of this side get: never 0."""
@@ -95,6 +108,21 @@ def annulus_pixels(p: Preprocess, side: int = 0) -> Int[np.ndarray, " n"]:
             "(inner < outer, fractions of the half-width)"
         )
     return inside
+
+
+def kept_pixels(p: Preprocess, side: int = 0) -> Float32[np.ndarray, "s s 1"]:
+    """1 in the pixels of a cropped stamp that are seen, 0 in the others.
+
+    side: of the stamp, where the crop is the whole of it. Raises InputError when no pixel is seen.
+    """
+    crop = p.of(side).crop
+    y, x = np.mgrid[:crop, :crop] - (crop - 1) / 2
+    inner, outer = p.keep or (0.0, np.inf)
+    r = np.hypot(y, x)
+    seen = (r >= inner) & (r < outer)
+    if not seen.any():
+        raise InputError(f"keep {p.keep}: a crop of {crop} pixels has no pixel in this ring")
+    return seen[..., None].astype(np.float32)
 
 
 def cropped(
@@ -148,7 +176,8 @@ def raw_robust(
     # not in others, which would cost the last bit.
     scale = 1.0 / (mad + EPSILON)
     y = (x - centre[..., None, None, :]) * scale[..., None, None, :]
-    return jnp.clip(jnp.where(jnp.isnan(y), 0.0, y), -p.clip, p.clip)
+    seen = jnp.clip(jnp.where(jnp.isnan(y), 0.0, y), -p.clip, p.clip)
+    return seen if p.keep is None else seen * kept_pixels(p, x.shape[-2])
 
 
 def flat(

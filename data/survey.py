@@ -22,7 +22,7 @@ import string
 from functools import cache
 from importlib import resources
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import yaml
@@ -51,6 +51,7 @@ MOST_BANDS = 16
 
 Positive = Annotated[float, Field(gt=0)]
 Ring = tuple[Positive, Positive]
+Part = Literal["core", "annulus"]
 
 
 @settings
@@ -198,6 +199,12 @@ class Survey:
     """address at which people look at a position, with {ra} and {dec} (degrees); empty: none"""
     source: str = ""
     """where the numbers come from"""
+
+    def ring(self, part: Part) -> tuple[float, float]:
+        """Inner and outer radius (pixels) of a part of a stamp: `core`, which an arc should not be
+        needed to be in, and `annulus`, from there to where arcs end."""
+        core, end = (r / self.pixel_scale for r in (self.radii.core, self.radii.arc[1]))
+        return (0.0, core) if part == "core" else (core, end)
 
     @model_validator(mode="after")
     def _consistent(self) -> Survey:

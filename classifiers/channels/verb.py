@@ -31,13 +31,14 @@ class Lists:
     resamples: int = 2000
     seed: int = 42
     out: Path | None = None
-    """folder for the tables, one CSV each, and their figures (PDF, PNG)"""
+    """folder for the tables, one CSV each, their figures (PDF, PNG), and latex/"""
 
 
 def work(argv: list[str]) -> int:
     """Prints the main figures and writes every table to `out`. Raises InputError for lists or
     choices that cannot be used."""
     from classifiers.channels import comparing, lists, plots
+    from classifiers.evaluation import latex
     from data.files import write_csv
     from lensjax.errors import InputError
 
@@ -73,6 +74,7 @@ def work(argv: list[str]) -> int:
         for name, table in {**tables, "refused": refused}.items():
             write_csv(asked.out / f"{name}.csv", table)
         plots.draw(tables, asked.out)
+        latex.write(tables, asked.out)
         print(f"channels: {asked.out}")
     return 0
 

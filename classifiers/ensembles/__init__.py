@@ -9,5 +9,8 @@ discovery   what the ensemble finds and its members miss, and the yield at a bud
 cleaning    negatives that look like lenses, and a manifest without them
 combining   all of it as tables
 plots       the tables drawn
+members     named members from one configuration, and the lenses each is trained without
+ablation    what the lenses of a kind taught
+members_verb  trains the members of a configuration and judges them
 verb        the verb `ensemble`
 """

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 class Table:
     """Combines several finders' scores of the same objects by a meta-learner (out of fold) and by
     plain averaging, says which is better and how the finders differ, and lists negatives that look
-    like lenses; see docs/ensembles.md. Scores must be of objects that no finder was trained on."""
+    like lenses; see docs/ensembles.md. Scores must be of objects that no finder was trained on.
+
+    With a configuration (.yaml) in place of a table, its members are trained first: `lensjax
+    ensemble MEMBERS.yaml --help`."""
 
     table: tyro.conf.Positional[Path]
     """Parquet or CSV: a row for every object with id, label (1 for a lens, 0 for others), scores"""
@@ -64,14 +67,18 @@ class Table:
     resamples: int = 10_000
     seed: int = 42
     out: Path | None = None
-    """folder for the tables, one CSV each, their figures (PDF, PNG), and stacker.json"""
+    """folder for the tables, one CSV each, their figures (PDF, PNG), latex/, and stacker.json"""
 
 
 def work(argv: list[str]) -> int:
     """Prints what was found and writes every table to `out`. Raises InputError for a table or a
     choice that cannot be used."""
+    if argv and argv[0].endswith((".yaml", ".yml")):
+        from classifiers.ensembles import members_verb
+
+        return members_verb.work(argv)
     from classifiers.ensembles import cleaning, combining, folds, plots, stacking
-    from classifiers.evaluation import judging, predictions
+    from classifiers.evaluation import judging, latex, predictions
     from data.files import write_csv, write_json
     from lensjax.errors import InputError
 
@@ -121,6 +128,7 @@ def work(argv: list[str]) -> int:
     last = stacking.network(table.label, stacking.inputs(table, asked.conditions), asked.seed)
     write_json(asked.out / "stacker.json", replace(last, inputs=names).state())
     plots.draw(tables, asked.out)
+    latex.write(tables, asked.out)
     if asked.manifest is not None:
         _cleaned(asked, suspects)
     print(f"ensemble: {asked.out}")

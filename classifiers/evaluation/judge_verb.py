@@ -70,7 +70,8 @@ class Table:
     resamples: int = 10_000
     seed: int = 42
     out: Path | None = None
-    """folder for the tables, one CSV each, their figures (PDF, PNG), and calibrators.json"""
+    """folder for the tables, one CSV each, their figures (PDF, PNG), latex/, and
+    calibrators.json"""
 
 
 def work(argv: list[str]) -> int:
@@ -78,7 +79,7 @@ def work(argv: list[str]) -> int:
     choice that cannot be used."""
     import pandas as pd
 
-    from classifiers.evaluation import independence, judging, plots, predictions
+    from classifiers.evaluation import independence, judging, latex, plots, predictions
     from data.files import write_csv, write_json
     from lensjax.errors import InputError
 
@@ -134,6 +135,7 @@ def work(argv: list[str]) -> int:
         for name, found in tables.items():
             write_csv(asked.out / f"{name}.csv", found)
         plots.draw(tables, asked.out)
+        latex.write(tables, asked.out)
         print(f"judge: {asked.out}")
     return 0
 

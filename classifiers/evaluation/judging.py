@@ -38,7 +38,6 @@ def judged(
     InputError for a budget that the table is too short for, and as `strata.grouped` does."""
     found: dict[str, list[pd.DataFrame]] = {}
     y, sure = table.label, (q.minimum, q.resamples, q.seed)
-    columns = {name: strata.grouped(name, values) for name, values in table.columns.items()}
     for finder, score in table.scores.items():
         own = figures.estimated(y, score, *sure, table.cell) | figures.before(y, score, q.minimum)
         at = figures.at_thresholds(y, score, (q.threshold,), q.minimum)[f"{q.threshold:g}"]
@@ -49,16 +48,39 @@ def judged(
             "precision_recall": diagrams.precision_recall(y, score, q.minimum),
             "reliability": diagrams.reliability(y, score, q.minimum),
         }
-        if columns:
-            tables["strata"] = strata.broken_down(y, score, columns, q.threshold, *sure, table.cell)
         if q.budgets:
             tables["budgets"] = composition.at_budgets(y, score, q.budgets, *sure, table.cell)
         for name, part in tables.items():
             found.setdefault(name, []).append(part.assign(finder=finder))
-    for first, second in combinations(table.scores, 2) if pairs is None else pairs:
-        part = compare(table, first, second, minimum=q.minimum, resamples=q.resamples, seed=q.seed)
-        found.setdefault("comparison", []).append(part.assign(finder=first, other=second))
+    if table.columns:
+        found["strata"] = [broken_down(table, q)]
+    chosen = [*combinations(table.scores, 2)] if pairs is None else pairs
+    if chosen:
+        found["comparison"] = [compared(table, q, chosen)]
     return {name: pd.concat(parts, ignore_index=True) for name, parts in found.items()}
+
+
+def broken_down(table: Predictions, q: Question) -> pd.DataFrame:
+    """`strata.broken_down` of every finder by the table's columns. Raises InputError as
+    `strata.grouped` does."""
+    columns = {name: strata.grouped(name, values) for name, values in table.columns.items()}
+    sure = (q.minimum, q.resamples, q.seed)
+    parts = [
+        strata.broken_down(table.label, score, columns, q.threshold, *sure, table.cell).assign(
+            finder=finder
+        )
+        for finder, score in table.scores.items()
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def compared(table: Predictions, q: Question, pairs: Sequence[tuple[str, str]]) -> pd.DataFrame:
+    """`comparison.compare` of every pair, with the finders in the columns finder and other."""
+    parts = []
+    for first, second in pairs:
+        part = compare(table, first, second, minimum=q.minimum, resamples=q.resamples, seed=q.seed)
+        parts.append(part.assign(finder=first, other=second))
+    return pd.concat(parts, ignore_index=True)
 
 
 def calibrated(

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from classifiers.evaluation import latex
 from classifiers.scanning import conditions, formats, listing, probability, ranking, scan_verb
 from classifiers.scanning.candidate_settings import CandidateSettings
 from classifiers.scanning.settings import MEAN
@@ -75,7 +76,9 @@ def work(call: Invocation[CandidateSettings]) -> Done:
     }
     formats.write(table, found, out / FOLDER, NAME, s.formats)
     write_json(out / FOLDER / SUMMARY, found)
+    papers = latex.write({NAME: table.slice(0, latex.LONGEST).to_pandas()}, out / FOLDER)
     names = [f"{FOLDER}/{name}" for name in (SUMMARY, *(f"{NAME}.{k}" for k in s.formats))]
+    names += [f"{FOLDER}/{latex.FOLDER}/{path.name}" for path in papers]
     return Done(names, {"rows": len(table)}, list(_lines(found, out)))
 
 

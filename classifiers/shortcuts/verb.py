@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import tyro
 
 from data.verb import Verb
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 CONDITIONS = ("psfsize_", "psfdepth_", "galdepth_", "nobs_", "ebv")
 """Beginnings of the columns of the shards that say how a stamp was observed."""
@@ -29,12 +32,16 @@ class Shortcuts:
     resamples: int = 500
     seed: int = 42
     out: Path | None = None
-    """folder for features.csv, views.csv and attributions"""
+    """folder for features.csv, views.csv, attributions and neighbours.csv"""
     finder: str | None = None
     """network of ours whose worst false positives and negatives are explained by integrated
     gradients; an empty text: the run's own"""
     worst: int = 8
     """false positives, and false negatives, that are explained"""
+    neighbours: int = 0
+    """stamps nearest to each explained one in the network's features that are listed"""
+    search: Literal["exact", "usearch"] = "exact"
+    """every distance, or a graph of neighbours (extra `neighbours`), which may miss some"""
     threshold: float = 0.5
     """score from which a stamp counts as found"""
 
@@ -55,6 +62,8 @@ def work(argv: list[str]) -> int:
     asked = tyro.cli(Shortcuts, args=argv, prog="lensjax shortcuts", description=Shortcuts.__doc__)
     if asked.resamples < 20 or asked.minimum < 2:
         raise InputError("expected at least 20 resamples and a minimum of at least 2")
+    if asked.neighbours < 0 or (asked.neighbours and asked.finder is None):
+        raise InputError("neighbours are 0 or more, in the features of a --finder")
     survey = of_run(asked.run)
     names = shards.SPLITS if asked.on == "all" else (asked.on,)
     parts = [load_split(asked.run, name) for name in names]
@@ -101,7 +110,8 @@ def work(argv: list[str]) -> int:
 
 
 def _explained(asked: Shortcuts, whole: dict[str, Any]) -> None:
-    """Prints where errors come from; writes attributions.csv, and attributions.npz."""
+    """Prints where errors come from; writes attributions.csv and attributions.npz, and
+    neighbours.csv where neighbours are asked for."""
     import numpy as np
     import pandas as pd
 
@@ -122,6 +132,10 @@ def _explained(asked: Shortcuts, whole: dict[str, Any]) -> None:
         tables.append(rows.assign(kind=kind))
         part = f", {rows['core_share'].mean():.2f} of it in the core" if len(rows) else ""
         print(f"shortcuts: {len(rows)} explained as {kind.replace('_', ' ')}{part}")
+    if asked.neighbours:
+        near = _neighbours(asked, finder, whole, picked)
+        if asked.out is not None:
+            write_csv(asked.out / "neighbours.csv", near)
     if asked.out is not None:
         write_csv(asked.out / "attributions.csv", pd.concat(tables, ignore_index=True))
         with (
@@ -129,6 +143,43 @@ def _explained(asked: Shortcuts, whole: dict[str, Any]) -> None:
             temporary.open("wb") as file,
         ):
             np.savez_compressed(file, **maps)
+
+
+def _neighbours(
+    asked: Shortcuts, finder: Any, whole: dict[str, Any], picked: dict[str, Any]
+) -> pd.DataFrame:
+    """Prints what the wrong stamps' neighbours are, and returns the table. Raises InputError for a
+    finder without features."""
+    import jax
+    import numpy as np
+    import pandas as pd
+
+    from classifiers.finders.head import OwnHead
+    from classifiers.finders.trunk import Trunk
+    from classifiers.frozen import Frozen
+    from classifiers.shortcuts import neighbours
+    from lensjax.errors import InputError
+
+    network = finder.trunk if isinstance(finder, OwnHead) else finder
+    if not isinstance(network, Frozen):
+        raise InputError(f"finder {finder.name}: has no features; give a network of ours")
+    trunk = Trunk(network.name, jax.jit(network.features), {}, network)
+    ids, label = whole["galaxy_id"], whole["label"]
+    features = trunk.features(whole["image"], ids)
+    tables = [pd.DataFrame()]
+    for kind, places in picked.items():
+        if not len(places):
+            continue
+        own = neighbours.table(
+            ids, label, features, np.asarray(places, int), asked.neighbours, asked.search
+        )
+        tables.append(own.assign(kind=kind))
+        share = own["neighbour_label"].mean()
+        print(
+            f"shortcuts: {share:.2f} of the {asked.neighbours} stamps nearest to a "
+            f"{kind.replace('_', ' ')} are lenses, of all {label.mean():.2f}"
+        )
+    return pd.concat(tables, ignore_index=True)
 
 
 command: Verb[None] = Verb(

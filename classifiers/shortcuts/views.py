@@ -3,9 +3,8 @@
 Three views, each of rings about the stamp's middle in every band: `core` (mean and scatter within
 the survey's core radius), `annulus` (the same from there to where arcs end), and `profile` (means
 of all rings: an azimuthal mean knows how bright a galaxy is and how it falls off, and nothing of an
-arc's shape). A part may tell lenses because an arc lies in it; in the core it should not. Networks
-with masked stamps would see more; trees on rings are a lower limit that needs a second, not a
-training.
+arc's shape). A part may tell lenses because an arc lies in it; in the core it should not. Trees on
+rings are a lower limit that needs a second; networks with masked stamps (`train.mask`) see more.
 """
 
 from __future__ import annotations
@@ -56,8 +55,7 @@ def seen(
 ) -> dict[str, Float[np.ndarray, "n f"]]:
     """What each view sees of stamps in nanomaggies, by name."""
     edge = min(stamps.shape[1:3]) / 2
-    ends = (survey.radii.core, survey.radii.arc[1])
-    inner, outer = (min(radius / survey.pixel_scale, edge) for radius in ends)
+    inner, outer = (min(radius, edge) for radius in survey.ring("annulus"))
     spans = {"core": (0.0, inner), "annulus": (inner, outer), "profile": (0.0, edge)}
     found = {}
     for name, (low, high) in spans.items():

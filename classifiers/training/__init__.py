@@ -1,6 +1,7 @@
 """Training of a lens finder on the shards of a survey.
 
 settings    what a run is
+choice      which stamps of a split it uses
 inputs      a split in memory or streaming, and the order of an epoch
 optimiser   schedules, AdamW, frozen parts
 step        one update as one compiled function

@@ -25,7 +25,7 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int
 
-from classifiers.training import devices, probe
+from classifiers.training import choice, devices, probe
 from classifiers.training.settings import TrainSettings
 from classifiers.training.step import Split
 from data import augment, manifest, shards, streaming
@@ -249,57 +249,14 @@ def targets(
     ), weight
 
 
-def selected(
-    columns: dict[str, np.ndarray], expression: str, where: Path, split: str
-) -> np.ndarray:
-    """Rows (M,) of the stamps for which an expression of columns of shards or manifest holds.
-
-    Raises InputError when it cannot be evaluated or holds for none.
-    """
-    import pandas as pd
-
-    number = len(columns["galaxy_id"])
-    if not expression:
-        return np.arange(number)
-    if (
-        "@" in expression or "__" in expression
-    ):  # pandas would reach from there into the running program
-        raise InputError(
-            f"select {expression!r}: '@' and '__' are not part of an expression of columns"
-        )
-    frame, listed = pd.DataFrame(columns), where / "manifest.parquet"
-    if listed.is_file():
-        more = manifest.read(listed).to_pandas()
-        frame = frame.merge(
-            more[["galaxy_id", *more.columns.difference(frame.columns)]], on="galaxy_id", how="left"
-        )
-    try:
-        holds = np.asarray(frame.eval(expression))
-    except Exception as error:
-        known = ", ".join(map(str, frame))
-        raise InputError(
-            f"select {expression!r} cannot be evaluated "
-            f"({type(error).__name__}: {str(error).splitlines()[0]}); columns: {known}"
-        ) from None
-    if holds.dtype != bool or holds.shape != (number,):
-        raise InputError(
-            f"select {expression!r} is not a condition: it must be true or false for every stamp"
-        )
-    if number and not holds.any():
-        raise InputError(
-            f"{where}, split {split}: select {expression!r} holds for none of {number} stamps"
-        )
-    return np.flatnonzero(holds)
-
-
 def resident(folder: Path, split: str, s: TrainSettings) -> Resident:
     """A split decoded, checked and preprocessed, on the device, in the precision of the
     computation."""
     columns = load_split(folder, split)
     images = columns.pop("image")
     refuse_lost(folder, split, columns)
-    rows = selected(columns, s.select, folder, split)
-    if s.select:
+    rows = choice.chosen(columns, s, folder, split)
+    if len(rows) < len(images):
         images, columns = images[rows], {name: values[rows] for name, values in columns.items()}
     refuse_blank(images, columns["galaxy_id"], lambda: streaming.records(folder, split).only(rows))
     target, weight = targets(columns, split, s, folder)
@@ -317,7 +274,7 @@ def streamed(folder: Path, split: str, s: TrainSettings) -> Streaming:
     """A split whose cutouts stay on disk."""
     columns = load_split(folder, split, shards.index(folder)["fields"])
     refuse_lost(folder, split, columns)
-    rows = selected(columns, s.select, folder, split)
+    rows = choice.chosen(columns, s, folder, split)
     columns = {name: values[rows] for name, values in columns.items()}
     target, weight = targets(columns, split, s, folder)
     source = streaming.records(folder, split).only(rows)

@@ -25,6 +25,9 @@ class TrainSettings:
     )
     """fields of the architecture that differ from its defaults (in the configuration file only)"""
     preprocess: Preprocess = Preprocess(crop=64)
+    mask: Literal["", "core", "annulus"] = ""
+    """part of a stamp that the network sees, by the radii of the survey's definition: its core, or
+    the annulus from there to where arcs end; the rest is set to 0. A finder keeps its mask"""
     epochs: Positive = 30
     batch: Positive = 64
     """stamps in one pass; cut into as few smaller ones as memory needs, and said so"""
@@ -45,6 +48,9 @@ class TrainSettings:
     select: str = ""
     """train and validate only on stamps for which this holds, an expression of the manifest's
     columns: "psfsize_r < 1.3 and type_bin == 'SER'\""""
+    without: str = ""
+    """table (CSV or Parquet) whose galaxy_ids are left out of training and validation; a path from
+    the run directory"""
     balanced: bool = False
     """as many lenses as non-lenses in an epoch; lenses are repeated, and scores are then no
     probabilities of the sample"""

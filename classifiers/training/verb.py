@@ -23,8 +23,13 @@ from classifiers.training.step import Network, begin, make_step
 from data import record, shards
 from data.config import Invocation, presets
 from data.files import sha256, write_json
+from data.preprocess import kept_pixels
+from data.survey import of_run
 from data.verb import Done, Reads
 from lensjax.errors import InputError
+
+PLACE = "training"
+"""Folder of a run directory that a training writes, unless another is given."""
 
 
 def network(s: TrainSettings, bands: int | None = None) -> Network:
@@ -48,6 +53,22 @@ def network(s: TrainSettings, bands: int | None = None) -> Network:
             start = {n: v for n, v in start.items() if n.split(".")[0] != model.head_name} | head
         weights.restore(model, start, s.initial)
     return Network(model)
+
+
+def resolved(s: TrainSettings, out: Path) -> TrainSettings:
+    """The settings with the crop and the mask that they mean for the stamps of a run. Raises
+    InputError for a mask beside another ring, and one that leaves no pixel of the crop."""
+    p = s.preprocess.of(shards.index(out)["size"])
+    if s.mask:
+        keep = of_run(out).ring(s.mask)
+        if p.keep not in (None, keep):
+            raise InputError(f"train.mask is {s.mask}, and preprocess.keep {p.keep}; give one")
+        if not keep[0] < keep[1]:
+            raise InputError(f"train.mask {s.mask}: the survey's radii {keep} (pixels) are no ring")
+        p = dataclasses.replace(p, keep=keep)
+    if p.keep:
+        kept_pixels(p)
+    return dataclasses.replace(s, preprocess=p)
 
 
 def run_info(
@@ -74,6 +95,9 @@ def run_info(
         "manifest_sha256": sha256(manifest) if manifest.is_file() else None,
         "shards_sha256": sha256(shards.located(call.out) / shards.INDEX),
         "initial_sha256": sha256(start) if call.settings.initial else None,
+        "without_sha256": sha256(call.out / call.settings.without)
+        if call.settings.without
+        else None,
         "seeds": {"training": call.settings.seed},
         "command": sys.argv,
         "versions": record.versions(),
@@ -89,12 +113,12 @@ def run_info(
     }
 
 
-def train(call: Invocation[TrainSettings], console: Console) -> Done:
-    """Reads, trains and freezes the best epoch."""
+def train(call: Invocation[TrainSettings], console: Console, place: str = PLACE) -> Done:
+    """Reads, trains and freezes the best epoch. place: folder of the run directory."""
     s, out = call.settings, call.out
-    folder = out / "training"
+    folder = out / place
     listed = shards.index(shards.located(out))
-    s = dataclasses.replace(s, preprocess=s.preprocess.of(listed["size"]))
+    s = resolved(s, out)
     bands = len(listed["bands"])
     processor.keep_memory()
     net = network(s, bands)
@@ -184,7 +208,7 @@ def train(call: Invocation[TrainSettings], console: Console) -> Done:
     # The files metrics.jsonl and run_info.json hold times. They are no outputs of the step, because
     # otherwise the steps after it would run again.
     return Done(
-        [f"training/{name}" for name in (frozen.NUMBERS, frozen.DESCRIPTION)],
+        [f"{place}/{name}" for name in (frozen.NUMBERS, frozen.DESCRIPTION)],
         summary,
         [
             f"best epoch {summary['best_epoch']}, validation AUC {auc}; "
@@ -193,24 +217,25 @@ def train(call: Invocation[TrainSettings], console: Console) -> Done:
     )
 
 
-def refuse_others(call: Invocation[TrainSettings]) -> None:
+def refuse_others(call: Invocation[TrainSettings], place: str = PLACE, step: str = "train") -> None:
     """Raises InputError, which names the keys, when an unfinished run of other settings has left
     checkpoints here: going on would throw its work away."""
-    folder = call.out / "training" / "last"
+    folder = call.out / place / "last"
     if (
         folder.is_dir()
-        and record.read(call.out, "train") is None
+        and record.read(call.out, step) is None
         and (last := Checkpoints(folder)).newest() is not None
     ):
-        last.require(loop.settings_of(call.settings))
+        last.require(loop.settings_of(resolved(call.settings, call.out)))
 
 
-def work(call: Invocation[TrainSettings]) -> Done | None:
-    """The step `train`; None when SIGTERM stopped it and everything is saved."""
+def work(call: Invocation[TrainSettings], place: str = PLACE) -> Done | None:
+    """The step `train`; None when SIGTERM stopped it and everything is saved. place: folder of the
+    run directory."""
     console = Console(stderr=True, highlight=False)
     try:
         with interrupt.immediate(), memory.explained(call.settings):
-            return train(call, console)
+            return train(call, console, place)
     except interrupt.Terminated:
         console.print(
             "train: stopped by SIGTERM, everything is saved; the same command continues here",
@@ -223,4 +248,4 @@ def reads(s: TrainSettings, out: Path) -> Reads:
     """The survey's shards, and the classifier that training starts from."""
     start = Path(s.initial)
     files = [start / name for name in (frozen.DESCRIPTION, frozen.NUMBERS)] if s.initial else []
-    return Reads(("survey",), files)
+    return Reads(("survey",), [*files, *([out / s.without] if s.without else [])])

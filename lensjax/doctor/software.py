@@ -20,6 +20,7 @@ NEEDS = {
     "s3": "surveys in object stores and on web servers (`data.stores`), published runs",
     "onnx": "finders in ONNX, and weights written as ONNX",
     "inspect": "`lensjax inspect`, the page on which people grade candidates",
+    "neighbours": "a graph of nearest stamps (`lensjax shortcuts --search usearch`)",
     "tensorboard": "curves of training in TensorBoard (`lensjax train --tensorboard`)",
     "docs": "the site of the documentation (`make docs`)",
     "torch": "an audit of a PyTorch network by its weights, and its export to ONNX",

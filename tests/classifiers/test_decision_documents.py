@@ -11,6 +11,7 @@ import pytest
 import tyro
 
 from classifiers.channels.verb import Lists
+from classifiers.ensembles import members
 from classifiers.ensembles import verb as ensemble
 from classifiers.evaluation import judge_verb
 from classifiers.shortcuts.verb import Shortcuts
@@ -53,6 +54,14 @@ def files(tmp_path_factory):
 def test_every_command_is_understood(line):
     _, verb, *arguments = shlex.split(line)
     tyro.cli(SETTINGS[verb], args=arguments)
+
+
+def test_the_members_of_the_page_are_understood(tmp_path):
+    (block,) = re.findall(r"```yaml\n(.*?)```", PAGES["ensembles"], re.S)
+    (tmp_path / "members.yaml").write_text(block)
+    found, judged = members.read(tmp_path / "members.yaml")
+    assert [m.name for m in found][-2:] == ["without_ml", "fewer"] and judged.budgets == (100,)
+    assert {m.train.model for m in found} == {"resnet18"} and found[3].train.mask == "core"
 
 
 def test_there_are_commands_of_every_verb():
