@@ -44,7 +44,11 @@ def write_survey(root: Path, bands: dict[str, str]) -> None:
                 np.random.default_rng((i, ord(band))).normal(0.02, 0.01, (SIDE, SIDE)).astype("f4")
             )
             hdu = fits.CompImageHDU(
-                pixels, header(name), compression_type="RICE_1", quantize_method=2
+                pixels,
+                header(name),
+                compression_type="RICE_1",
+                quantize_method=2,
+                dither_seed=1,  # otherwise the clock decides over the last bits
             )
             fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(path, checksum=True)
 

@@ -88,8 +88,8 @@ OUTCOMES = [
     ("says weights", says(IMTYPE="invvar"), "not an image of fluxes"),
     ("says another zero point", says(MAGZERO=30.0), "means zero point 30, expected 22.5"),
     ("says another unit", says(BUNIT="mag"), "is not a flux per pixel"),
-    ("says another release", says(DRVERSIO=9010), "release 10 by its header, 9 in band"),
-    ("says it is simulated", says(SIMULATD=True), "simulated False by its header, True in band r"),
+    ("says another release", says(DRVERSIO=9010), "release 9 by its header, 10 in band g"),
+    ("says it is simulated", says(SIMULATD=True), "simulated True by its header, False in band g"),
 ]
 
 
