@@ -5,6 +5,8 @@ One line an outcome. The objects of such a brick are listed with the reason, and
 brick beside it have the bytes that they have alone.
 """
 
+import shutil
+
 import numpy as np
 import pytest
 from astropy.io import fits
@@ -18,7 +20,6 @@ from spark.cutouts import make_cutouts, objects
 
 HARMED, GOOD = "1500p100", "3598m030"
 ROWS = [*objects_of(HARMED, [(130.2, 120.7), (100, 150)]), *objects_of(GOOD, [(130, 130)])]
-FILE = f"legacysurvey-{HARMED}-image-r.fits.fz"
 
 
 def bytes_of(change):
@@ -94,19 +95,26 @@ OUTCOMES = [
 
 
 @pytest.fixture(scope="module")
-def alone(tmp_path_factory):
+def bricks(tmp_path_factory):
+    """Both bricks as they should be."""
+    root = tmp_path_factory.mktemp("bricks")
+    write_survey(root, {GOOD: "grz", HARMED: "grz"})
+    return root
+
+
+@pytest.fixture(scope="module")
+def alone(bricks, tmp_path_factory):
     """What the good brick gives."""
-    folder = tmp_path_factory.mktemp("alone")
-    write_survey(folder / "survey", {GOOD: "grz"})
-    write_sample(folder / "run", ROWS[2:])
-    assert make_cutouts(None, folder / "run", folder / "survey", SETTINGS) == []
-    return tree(folder / "run" / "cutouts" / GOOD)
+    out = tmp_path_factory.mktemp("alone")
+    write_sample(out, ROWS[2:])
+    assert make_cutouts(None, out, bricks, SETTINGS) == []
+    return tree(out / "cutouts" / GOOD)
 
 
 @pytest.fixture
-def survey(tmp_path):
-    """Both bricks and a sample on them. The seed of a brick's pixels is its place in the list."""
-    write_survey(tmp_path / "survey", {GOOD: "grz", HARMED: "grz"})
+def survey(bricks, tmp_path):
+    """A copy of both bricks, and a sample on them."""
+    shutil.copytree(bricks, tmp_path / "survey")
     write_sample(tmp_path / "run", ROWS)
     return tmp_path / "survey", tmp_path / "run"
 
