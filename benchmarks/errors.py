@@ -90,8 +90,11 @@ def table(rows: list[dict]) -> list[str]:
     """By kind of scene."""
     scales = ", ".join(map(str, sorted({r["scale"] for r in rows})))
     lines = [
-        f"{len(rows)} scenes with pixels of {scales} arcsec, tolerance {TOLERANCE}, errors of a "
-        "pixel over the peak.",
+        *textwrap.wrap(
+            f"{len(rows)} scenes with pixels of {scales} arcsec, tolerance {TOLERANCE}, errors of "
+            "a pixel over the peak.",
+            100,
+        ),
         "",
         "| scenes | median / 99 % / worst | within the tolerance | below the stated error | "
         "of those above the tolerance, told |",

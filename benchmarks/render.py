@@ -28,6 +28,7 @@ import platform
 import resource
 import subprocess
 import sys
+import textwrap
 import time
 from pathlib import Path
 
@@ -220,8 +221,11 @@ def table(found: dict) -> list[str]:
     peers = {k: v["best"] for k, v in rates.items() if k in NAMES}
     packages = ", ".join(f"{k} {v}" for k, v in m["packages"].items() if v)
     lines = [
-        f"{m['device']}, {m['cores']} cores, {m['devices']} device(s), tolerance "
-        f"{found['tolerance']}, float32 unless said ({packages}).",
+        *textwrap.wrap(
+            f"{m['device']}, {m['cores']} cores, {m['devices']} device(s), tolerance "
+            f"{found['tolerance']}, float32 unless said ({packages}).",
+            100,
+        ),
         "",
     ]
     lines += ["| work | images/s: best | median | first call |", "|---|---|---|---|"]
