@@ -26,7 +26,7 @@ check: install
 	$(VENV)/bin/mypy
 
 test: check
-	$(VENV)/bin/python -m pytest -n 2 --dist loadfile -m "not stress"
+	$(VENV)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not stress"
 
 test-all: check
 	$(VENV)/bin/python -m pytest -n 2 --dist loadfile
