@@ -230,7 +230,9 @@ def _pixels(levels: Levels, field: Field) -> tuple[Int[Array, " P"], Int[Array, 
 def _doubt(cells: Cells) -> Float[Array, " C"]:
     """By how much the mean brightness of cells with rays at fixed places may be wrong."""
     brightest = cells.need + jnp.mean(cells.value, 0)
-    return cells.need * (cells.need / (brightest + 1e-30)) ** 3
+    # At most 1, also where the pixels of an image are negative.
+    share = jnp.clip(cells.need / (jnp.abs(brightest) + 1e-30), 0.0, 1.0)
+    return cells.need * share**3
 
 
 def uniform(lensed: Lensed, field: Field, count: int) -> Float[Array, "M M"]:

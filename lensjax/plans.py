@@ -91,17 +91,19 @@ def tolerance(tol: float | str) -> float | int:
     return max(usable)
 
 
-def plan(tol: float, field: Field, bounds: Bounds, cusped: bool) -> Plan:
+def plan(
+    tol: float, field: Field, bounds: Bounds, cusped: bool = False, textured: bool = False
+) -> Plan:
     """Enough cells for a ring of the largest Einstein radius, or as much of it as the field
-    holds. cusped: as `Light.cusped`."""
+    holds. cusped, textured: as those of `Light`."""
     per_pixel, rounds = _LEVELS[tol]
     ring = 2 * math.pi * min(bounds.theta_e / field.grid.scale, 0.55 * field.grid.size)
     smooth = (_GALAXY / field.grid.scale) ** 2
-    split = _vectors((2 if cusped else 1) * (8 + ring / 12))
+    split = _vectors((4 if textured else 2 if cusped else 1) * (8 + ring / 12))
     return Plan(
         blocks=min(_vectors(48 + 1.5 * (ring + smooth)), field.across**2),
         pixels=4 * split * math.ceil((24 + per_pixel * ring) / (4 * split)),
-        rounds=rounds + 2 if cusped else rounds,
+        rounds=rounds + (4 if textured else 2 if cusped else 0),
         split=split,
         rule=(6, 12) if cusped else (4, 6),
         polished=16 if cusped else 0,

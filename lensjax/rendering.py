@@ -164,7 +164,7 @@ def _image(
             nodes = cells.uniform(lensed, field, sampling.tol)
             images.append(flux * convolve(nodes, psf, field))
             continue
-        how = plan(sampling.tol, field, sampling.bounds, light.cusped)
+        how = plan(sampling.tol, field, sampling.bounds, light.cusped, light.textured)
         levels = cells.survey(lensed, field, how)
         images.append(flux * convolve(cells.nodes(lensed, levels, field), psf, field))
         if with_error:

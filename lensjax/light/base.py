@@ -46,6 +46,12 @@ class Light(Component):
         compiled function's shape, because it takes more rays."""
         return False
 
+    @property
+    def textured(self) -> bool:
+        """Whether the light has structure everywhere and not around a few places, as a picture of a
+        galaxy: part of a compiled function's shape, because more cells have to be divided."""
+        return False
+
     def prepared(self, pixel: float) -> Light:
         """The light as it is rendered on pixels of that size (arcsec), for example with a smooth
         middle in place of a steep one, or as a spline in place of an image. A few numbers that are

@@ -52,6 +52,11 @@ class GalaxyImage(Light):
     extra = "library"
     needs_extra = True
 
+    @property
+    def textured(self) -> bool:
+        """See Light."""
+        return True
+
     def prepared(self, pixel: float = 0.0) -> SplineImage:
         """The image as coefficients of a spline, with what bounds it."""
         image = jnp.asarray(self.image)
