@@ -217,7 +217,7 @@ def test_reading_is_ahead_by_a_few_batches_and_errors_belong_to_their_part():
     source = Slow()
     parts = [(f"p{i}", Part(f"p{i}", 8, None)) for i in range(5)]
 
-    def task(item, attempt):
+    def task(item):
         name, opened = item
         if name == "p1":
             return {"given up": next(opened.batches).known[0]["row"]}
