@@ -42,9 +42,9 @@ def export(
     """Writes a HATS catalogue of the rows of Parquet files with one schema; returns how many rows
     and partitions it has.
 
-    folder: must not be there, or be empty; it appears when it is whole. ra, dec: columns of positions, degrees. most: rows of a
-    partition; pixels of order DEEPEST are not divided. Raises InputError where there is something
-    in the folder, there are no rows, and where a position is missing.
+    folder: must not be there, or be empty; it appears when it is whole. ra, dec: columns of
+    positions, degrees. most: rows of a partition; pixels of order DEEPEST are not divided. Raises
+    InputError where there is something in the folder, there are no rows, or a position is missing.
     """
     if folder.exists() and any(folder.iterdir()):
         raise InputError(f"{folder}: is not empty; give another folder for the HATS catalogue")
