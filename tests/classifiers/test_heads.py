@@ -86,6 +86,8 @@ def test_a_head_learns_is_calibrated_on_validation_and_survives_its_file(run, tm
     assert wanted == pytest.approx(info["calibration"]["numbers"], rel=1e-6)
     names = {str(path) for path in finders.files(str(tmp_path), run)}
     assert str(tmp_path / head.HEAD) in names and len(names) == 2
+    card = (tmp_path / "README.md").read_text()
+    assert of_run(run).title in card and f"{kind} head on" in card and info["features"] == 48
 
 
 def test_test_labels_change_nothing(run, tmp_path, monkeypatch):
