@@ -77,7 +77,7 @@ def rows(table: pd.DataFrame, columns: list[str]) -> list[dict[str, Any]]:
 
 
 def smaller(figure: Path, to: Path) -> None:
-    """A figure for a page: with 64 colours, which are enough for it, it has a third of the bytes."""
+    """A figure for a page. It needs no more than 64 colours, with which it has fewer bytes."""
     with Image.open(figure) as picture, replacing(to) as temporary:
         picture.convert("RGB").quantize(64).save(temporary, "PNG", optimize=True)
 

@@ -1,5 +1,6 @@
-"""The tables of docs/speed.md, the table of coverages of docs/intervals.md and the table of lists
-of docs/channels.md, from benchmarks/results: `python -m benchmarks.tables` writes them there."""
+"""The tables of docs/speed.md, the tables of coverages (docs/intervals.md), of lists
+(docs/channels.md) and of scans (docs/scanning.md), from benchmarks/results: `python -m
+benchmarks.tables` writes them there."""
 
 import json
 from itertools import combinations
@@ -18,6 +19,7 @@ SEARCHES = {
     "Sonnenfeld2020_SuGOHI_VI": "Sonnenfeld 2020",
 }
 """Lists of the table of channels, and what it calls them."""
+SCANS = "<!-- scans: python -m benchmarks.tables -->\n", "<!-- /scans -->"
 KINDS = {
     "completeness, all injections": ("completeness at p0.5",),
     "completeness at rates of 5 and 1 %": ("completeness at fpr0.05", "completeness at fpr0.01"),
@@ -147,11 +149,40 @@ def _percent(row: dict | None) -> str:
     return f"{100 * value:.1f} ({100 * row['lo95']:.1f}–{100 * row['hi95']:.1f})"
 
 
+def scans(results: Path = ROOT / "benchmarks" / "results") -> str:
+    """Markdown: how fast a scan of shards is, beside the bare network in the same run."""
+    found = json.loads((results / "scan-cpu.json").read_text())
+    lines = [
+        "| network | bare, stamps/s | scan, stamps/s | scan to bare | by processor time |",
+        "|---|---|---|---|---|",
+    ]
+    for row in found["models"]:
+        turns = row["share_of_bare_by_turn"]
+        share = (
+            f"{100 * row['share_of_bare']:.0f} % ({100 * min(turns):.0f}–{100 * max(turns):.0f})"
+        )
+        busy = row.get("share_of_bare_by_processor_time")
+        lines.append(
+            f"| {row['model']} | {row['bare_per_second']:.0f} | {row['scan_per_second']:.0f} | "
+            f"{share} | {'—' if busy is None else f'{100 * busy:.0f} %'} |"
+        )
+    lines += [
+        "",
+        f"{found['device']}, {found['cores']} cores, stamps of {found['models'][0]['crop']} px.",
+        "In brackets are the least and the most of the turns. The load of the machine was "
+        f"{found['load']:.1f}:",
+        "others took part of the cores, and a share above 100 % shows how much the times scatter.",
+        "The processor time is that of this process alone.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
 def main() -> None:
     for path, (start, end), made in (
         (ROOT / "docs" / "speed.md", (START, END), speed()),
         (ROOT / "docs" / "intervals.md", COVERAGE, coverage()),
         (ROOT / "docs" / "channels.md", CHANNELS, channels()),
+        (ROOT / "docs" / "scanning.md", SCANS, scans()),
     ):
         before, rest = path.read_text().split(start, 1)
         path.write_text(before + start + made + end + rest.split(end, 1)[1])

@@ -114,6 +114,7 @@ def _run(
     if refused and on_error == "stop":
         more = f" (and {len(refused) - 1} more refused)" if len(refused) > 1 else ""
         raise InputError(refused[0]["error"] + more)
+    _sweep(folder)  # of workers that died and whose items others have done
     write_json(folder / "_job.json", {"items": entries, "suffix": suffix})
     (folder / "_SUCCESS").touch()
     shutil.rmtree(folder / "_done")

@@ -113,6 +113,15 @@ def test_the_table_of_lens_lists_is_made_of_the_results():
     assert max(map(len, made.splitlines())) <= 100
 
 
+def test_the_table_of_scans_is_made_of_the_results():
+    from benchmarks.tables import SCANS, scans
+
+    page, made = (ROOT / "docs" / "scanning.md").read_text(), scans()
+    assert page.split(SCANS[0], 1)[1].split(SCANS[1], 1)[0] == made
+    assert max(map(len, made.splitlines())) <= 100
+    assert {"resnet18", "shielded_resnet"} <= {*re.findall(r"^\| (\w+) \|", made, re.M)}
+
+
 def test_it_is_short_and_has_a_row_for_every_verb():
     from lensjax.cli import names
 
