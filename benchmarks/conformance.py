@@ -47,6 +47,7 @@ from scipy.special import erf, gammaincinv
 import lensjax as lj
 from benchmarks.conformance_rays import ellipticity, largest, rays
 from benchmarks.conformance_rays import mass_arguments as mass_arguments
+from data.files import replacing
 from lensjax.light import sersic_b, surface_brightness
 from lensjax.reference import converged_points
 
@@ -284,9 +285,8 @@ def machine() -> dict:
 
 def written(path: Path, text: str) -> None:
     """Under a temporary name first."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.with_suffix(".tmp").write_text(text)
-    path.with_suffix(".tmp").replace(path)
+    with replacing(path) as temporary:
+        temporary.write_text(text)
 
 
 def main() -> None:

@@ -19,6 +19,7 @@ import numpy as np
 from rich.progress import track
 from scipy.optimize import brentq
 
+from data.files import replacing
 from lensjax.grid import PixelGrid
 from lensjax.reference import Function, converged_points, epl_deflection, sersic, sie_deflection
 
@@ -174,12 +175,9 @@ def truth(number: int, cache: Path) -> tuple[np.ndarray, np.ndarray]:
         scene = draw(number)
         margin = int(np.ceil(max(8, 2.0 * scene.fwhm / scene.scale)))
         points = converged_points(scene.brightness(), scene.grid, margin=margin, accuracy=2e-7)
-        cache.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(f".{os.getpid()}.part")
         image, flux = points.convolved(scene.grid, scene.fwhm), points.binned(scene.grid)
-        with temporary.open("wb") as file:
+        with replacing(path) as temporary, temporary.open("wb") as file:
             np.savez(file, image=image, flux=flux.astype(np.float32))
-        temporary.replace(path)
     with np.load(path, allow_pickle=False) as kept:
         return kept["image"], kept["flux"]
 

@@ -1,12 +1,25 @@
-"""The tables of docs/speed.md and the table of coverages of docs/intervals.md, from
-benchmarks/results: `python -m benchmarks.tables` writes them there."""
+"""The tables of docs/speed.md, the tables of coverages (docs/intervals.md), of lists
+(docs/channels.md) and of scans (docs/scanning.md), from benchmarks/results: `python -m
+benchmarks.tables` writes them there."""
 
 import json
+from itertools import combinations
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 START, END = "<!-- speed: python -m benchmarks.tables -->\n", "<!-- /speed -->"
 COVERAGE = "<!-- coverage: python -m benchmarks.tables -->\n", "<!-- /coverage -->"
+CHANNELS = "<!-- channels: python -m benchmarks.tables -->\n", "<!-- /channels -->"
+SEARCHES = {
+    "huang2020": "Huang 2020",
+    "huang2021": "Huang 2021",
+    "storfer2024": "Storfer 2024",
+    "stein2021": "Stein 2021",
+    "Canameras2020_HOLISMOKES": "Canameras 2020",
+    "Sonnenfeld2020_SuGOHI_VI": "Sonnenfeld 2020",
+}
+"""Lists of the table of channels, and what it calls them."""
+SCANS = "<!-- scans: python -m benchmarks.tables -->\n", "<!-- /scans -->"
 KINDS = {
     "completeness, all injections": ("completeness at p0.5",),
     "completeness at rates of 5 and 1 %": ("completeness at fpr0.05", "completeness at fpr0.01"),
@@ -102,10 +115,74 @@ def coverage(results: Path = ROOT / "benchmarks" / "results") -> str:
     return "\n".join(lines) + "\n"
 
 
+def channels(results: Path = ROOT / "benchmarks" / "results") -> str:
+    """Markdown: for pairs of searches what they share, and how well their lenses are told apart."""
+    found = json.loads((results / "channels.json").read_text())
+    shared = {(row["first"], row["second"]): row for row in found["overlap"]}
+    told = {(row["first"], row["second"]): row for row in found["apart"]}
+    lines = [
+        "| lists | in both | Jaccard's index, % | told apart, balanced accuracy, % |",
+        "|---|---|---|---|",
+    ]
+    for pair in combinations(SEARCHES, 2):
+        names = ", ".join(SEARCHES[name] for name in pair)
+        both = shared.get(pair, {"both": 0})["both"]
+        cells = [_percent(shared.get(pair)), _percent(told.get(pair))]
+        lines.append(f"| {names} | {both} | {' | '.join(cells)} |")
+    times, lists = found["times"], len([c for c in found["lists"] if c["channel"] != "all"])
+    lines += [
+        "",
+        f"95 % intervals in brackets. {lists} lists have {found['objects']:,} objects, of which "
+        f"{found['in_several']:,} are in several",
+        f"lists and {found['doubtful']} are doubtful. Merging and overlaps took "
+        f"{times['shared']['processor_seconds']:.0f} s of a core, and everything with",
+        f"the trees {times['told_apart']['processor_seconds']:.0f} s.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _percent(row: dict | None) -> str:
+    """A share and its interval in %; a dash where there is none."""
+    if row is None:
+        return "—"
+    value = row.get("accuracy", row.get("value"))
+    return f"{100 * value:.1f} ({100 * row['lo95']:.1f}–{100 * row['hi95']:.1f})"
+
+
+def scans(results: Path = ROOT / "benchmarks" / "results") -> str:
+    """Markdown: how fast a scan of shards is, beside the bare network in the same run."""
+    found = json.loads((results / "scan-cpu.json").read_text())
+    lines = [
+        "| network | bare, stamps/s | scan, stamps/s | scan to bare | by processor time |",
+        "|---|---|---|---|---|",
+    ]
+    for row in found["models"]:
+        turns = row["share_of_bare_by_turn"]
+        share = (
+            f"{100 * row['share_of_bare']:.0f} % ({100 * min(turns):.0f}–{100 * max(turns):.0f})"
+        )
+        busy = row.get("share_of_bare_by_processor_time")
+        lines.append(
+            f"| {row['model']} | {row['bare_per_second']:.0f} | {row['scan_per_second']:.0f} | "
+            f"{share} | {'—' if busy is None else f'{100 * busy:.0f} %'} |"
+        )
+    lines += [
+        "",
+        f"{found['device']}, {found['cores']} cores, stamps of {found['models'][0]['crop']} px.",
+        "In brackets are the least and the most of the turns. The load of the machine was "
+        f"{found['load']:.1f}:",
+        "others took part of the cores, and a share above 100 % shows how much the times scatter.",
+        "The processor time is that of this process alone.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
 def main() -> None:
     for path, (start, end), made in (
         (ROOT / "docs" / "speed.md", (START, END), speed()),
         (ROOT / "docs" / "intervals.md", COVERAGE, coverage()),
+        (ROOT / "docs" / "channels.md", CHANNELS, channels()),
+        (ROOT / "docs" / "scanning.md", SCANS, scans()),
     ):
         before, rest = path.read_text().split(start, 1)
         path.write_text(before + start + made + end + rest.split(end, 1)[1])

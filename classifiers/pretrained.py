@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from flax import nnx
 
-from classifiers import frozen, models, statedict, torchfile, weights
+from classifiers import card, frozen, models, statedict, torchfile, weights
 from data.config import validated
 from data.files import replacing, write_json
 from data.preprocess import Preprocess
@@ -195,7 +195,7 @@ def exported(source: frozen.Frozen, folder: Path) -> list[Path]:
         torch_name(name): np.ascontiguousarray(to_torch(array))
         for name, array in weights.flatten(source.model).items()
     }
-    paths = [folder / name for name in (TENSORS, CONFIG, "README.md")]
+    paths = [folder / name for name in (TENSORS, CONFIG, card.FILE)]
     keep = source.preprocess.keep
     ring = {KEEP: json.dumps(keep)} if keep else {}
     with replacing(paths[0]) as temporary:
@@ -208,47 +208,9 @@ def exported(source: frozen.Frozen, folder: Path) -> list[Path]:
             "architecture": info["model"],
             "config": info["config"],
             "preprocess": preprocess,
-            "bands": info.get("bands", source.bands),
+            "bands": info.get("survey", {}).get("bands", source.bands),
             "trained": info,
         },
     )
-    with replacing(paths[2]) as temporary:
-        temporary.write_text(card(source, preprocess))
+    card.write(folder, card.of_network(source, card.TORCH))
     return paths
-
-
-def _masked(p: Preprocess) -> str:
-    if not p.keep:
-        return ""
-    return (
-        f"\n  Then every pixel outside the ring {p.keep[0]:.2f} <= r < {p.keep[1]:.2f} (pixels "
-        "from the middle)\n  is set to 0: weights without this mask give other scores."
-    )
-
-
-def card(source: frozen.Frozen, preprocess: Mapping[str, Any]) -> str:
-    """The model card: what goes in, what comes out, where it was trained, what it is not for."""
-    info, side = source.info, preprocess["crop"] or "side"
-    auc, names, scale = info.get("val_auc"), info.get("bands"), info.get("pixel_scale")
-    bands = f"bands {', '.join(names)}" if names else f"{source.bands} bands"
-    pixels = f" at {scale:g} arcsec a pixel" if scale else ""
-    return f"""---
-license: mit
-library_name: lensjax
-tags: [astronomy, strong-lensing, image-classification]
----
-
-# {info["model"]}: strong gravitational lenses in Legacy Surveys images
-
-- **Input**: (B, {source.bands}, {side}, {side}) float32, {bands}{pixels}, after `raw_robust`
-  ({json.dumps(preprocess)}): per band, minus the median and divided by the median
-  absolute deviation of an annulus, clipped.{_masked(source.preprocess)}
-- **Output**: one logit; its sigmoid is the score.
-- **Weights**: `model.safetensors`, names and layout of torch (torchvision's for resnet18 and
-  efficientnet_v2_s).
-- **Training**: manifest SHA-256 {info.get("manifest_sha256")}, seed {info.get("seed")},
-  epoch {info.get("epoch")}, validation AUC {"none" if auc is None else f"{auc:.4f}"}.
-- **Not for**: scores as probabilities on a sample with another share of lenses; images of other
-  surveys or pixel scales. A classifier trained on a simulated survey says nothing about the real
-  sky.
-"""

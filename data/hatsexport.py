@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from data.files import replacing
+from data.files import replacing_folder
 from data.hats import PARTITIONS, PROPERTIES, Pixel
 from lensjax.errors import InputError
 
@@ -42,15 +42,22 @@ def export(
     """Writes a HATS catalogue of the rows of Parquet files with one schema; returns how many rows
     and partitions it has.
 
-    folder: must not be there, or be empty. ra, dec: columns of positions, degrees. most: rows of a
-    partition; pixels of order DEEPEST are not divided. Raises InputError where there is something
-    in the folder, there are no rows, and where a position is missing.
+    folder: must not be there, or be empty; it appears when it is whole. ra, dec: columns of
+    positions, degrees. most: rows of a partition; pixels of order DEEPEST are not divided. Raises
+    InputError where there is something in the folder, there are no rows, or a position is missing.
     """
+    if folder.exists() and any(folder.iterdir()):
+        raise InputError(f"{folder}: is not empty; give another folder for the HATS catalogue")
+    with replacing_folder(folder) as temporary:
+        return _written(files, temporary, name, ra, dec, most)
+
+
+def _written(
+    files: Sequence[Path], folder: Path, name: str, ra: str, dec: str, most: int
+) -> dict[str, int]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    if folder.exists() and any(folder.iterdir()):
-        raise InputError(f"{folder}: is not empty; give another folder for the HATS catalogue")
     held = [Counter(_pixels(path, ra, dec).tolist()) for path in files]
     counts: Counter[int] = sum(held, Counter())
     if not counts:
@@ -65,9 +72,10 @@ def export(
         keys = [(INDEX, "ascending")]
         keys += [(c, "ascending") for c in ("galaxy_id", ra, dec) if c in table.column_names]
         below = f"Norder={order}/Dir={number // 10_000 * 10_000}/Npix={number}.parquet"
-        with replacing(folder / "dataset" / below) as temporary:
-            pq.write_table(table.sort_by(keys), temporary, compression="zstd")
-            footer = pq.read_metadata(temporary)
+        path = folder / "dataset" / below
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(table.sort_by(keys), path, compression="zstd")
+        footer = pq.read_metadata(path)
         footer.set_file_path(below)
         written.append(footer)
         schema = table.schema

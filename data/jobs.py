@@ -13,17 +13,18 @@ is the simplest one; `spark.jobs` has one that gives each item to a worker of Sp
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
 import shutil
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-from data.files import sha256, write_json
+from data.files import PARTIAL, remove, restore, sha256, take_place, unique, write_json
 from data.names import safe_name
 from lensjax.errors import InputError
 
@@ -32,8 +33,8 @@ Item = tuple[str, Any]
 Work = Callable[[Any, Path], dict[str, Any]]
 """Takes the payload and a temporary path, writes a file or makes a folder of files there, and
 returns counters that JSON can hold."""
-Task = Callable[[Item, int], dict[str, Any]]
-"""One item's work with its atomic write. Takes the item and a number that no other attempt has."""
+Task = Callable[[Item], dict[str, Any]]
+"""One item's work with its atomic write. Several may do one item at once, as Spark's tasks do."""
 Mapper = Callable[[Sequence[Item], Task, Callable[[int], None]], list[dict[str, Any]]]
 """Takes items, task and a function to be told how many are done; returns what the task returned."""
 Bar = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
@@ -43,8 +44,8 @@ Bar = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
 def loop(items: Sequence[Item], task: Task, advance: Callable[[int], None]) -> list[dict[str, Any]]:
     """The mapper that does one item after the other."""
     entries = []
-    for i, item in enumerate(items):
-        entries.append(task(item, i))
+    for item in items:
+        entries.append(task(item))
         advance(len(entries))
     return entries
 
@@ -69,13 +70,29 @@ def run(
 
     The dicts have name, file, bytes, sha256 and counters; or name and error. An item is done again
     when its output is missing or has another size. Raises OSError as it came (a full disk), with
-    what is done kept.
+    what is done kept, and InputError when another process works in this folder.
     """
     folder = Path(folder)
     names = [safe_name(name, "name of an item", f"{folder} ({label})") for name, _ in items]
     if len(set(names)) != len(names):
         raise ValueError(f"job {label!r}: two items have the same name")
-    (folder / "_done").mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    with _alone(folder):
+        return _run(folder, items, work, suffix, label, mapper, on_error, bar)
+
+
+def _run(
+    folder: Path,
+    items: Sequence[Item],
+    work: Work,
+    suffix: str,
+    label: str,
+    mapper: Mapper,
+    on_error: Literal["stop", "quarantine"],
+    bar: Bar | None,
+) -> list[dict[str, Any]]:
+    names = [name for name, _ in items]
+    (folder / "_done").mkdir(exist_ok=True)
     (folder / "_SUCCESS").unlink(missing_ok=True)
     _sweep(folder)
     done = _finished(folder, suffix)
@@ -97,6 +114,7 @@ def run(
     if refused and on_error == "stop":
         more = f" (and {len(refused) - 1} more refused)" if len(refused) > 1 else ""
         raise InputError(refused[0]["error"] + more)
+    _sweep(folder)  # of workers that died and whose items others have done
     write_json(folder / "_job.json", {"items": entries, "suffix": suffix})
     (folder / "_SUCCESS").touch()
     shutil.rmtree(folder / "_done")
@@ -130,16 +148,17 @@ class _Task:
     def __init__(self, folder: Path, suffix: str, work: Work):
         self.folder, self.suffix, self.work = folder, suffix, work
 
-    def __call__(self, item: Item, attempt: int) -> dict[str, Any]:
+    def __call__(self, item: Item) -> dict[str, Any]:
         name, payload = item
         final = self.folder / f"{name}{self.suffix}"
-        temporary = self.folder / f".{name}.{attempt}.partial{self.suffix}"
+        temporary = unique(self.folder / name, self.suffix)
         try:
             counters = self.work(payload, temporary)
             size, digest = _measure(temporary)
-            if final.is_dir():
-                shutil.rmtree(final)
-            os.replace(temporary, final)
+            if not temporary.is_dir():
+                os.replace(temporary, final)
+            elif not (final.is_dir() and _measure(final) == (size, digest)):
+                take_place(temporary, final)
             entry = {
                 "name": name,
                 "file": final.name,
@@ -161,7 +180,7 @@ class _Task:
                 "filename": str(error.filename or final),
             }
         finally:
-            _remove(temporary)
+            remove(temporary)
 
 
 class _bar:
@@ -197,6 +216,26 @@ class _bar:
         self.progress.stop()
 
 
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Holds a lock on a folder, which ends with the process. Where a file system has no locks of
+    folders, that of the run's step has to do. Raises InputError when another process holds it."""
+    place = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(place)
+        raise InputError(
+            f"{folder}: another process writes here; wait for it or choose another --out"
+        ) from None
+    except OSError:
+        pass
+    try:
+        yield
+    finally:
+        os.close(place)
+
+
 def _finished(folder: Path, suffix: str) -> dict[str, dict[str, Any]]:
     """Items noted as done whose output is still there with its size, from a committed job or an
     interrupted one."""
@@ -229,11 +268,8 @@ def _measure(path: Path) -> tuple[int, str]:
     return _size(path) or 0, hashlib.sha256(listing.encode()).hexdigest()
 
 
-def _remove(path: Path) -> None:
-    shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-
-
 def _sweep(folder: Path) -> None:
-    """Removes what interrupted attempts left."""
-    for path in folder.glob(".*.partial*"):
-        _remove(path)
+    """Removes what interrupted attempts left, and puts back what they had put aside."""
+    restore(folder)
+    for path in folder.glob(f".*.{PARTIAL}*"):
+        remove(path)

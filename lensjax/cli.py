@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from graphlib import TopologicalSorter
 from importlib.metadata import entry_points
@@ -66,6 +67,23 @@ def usage() -> str:
     )
 
 
+def on_a_disk(arguments: Sequence[str]) -> None:
+    """Raises InputError when --out is an address, such as s3://bucket/run, which as a path would be
+    a folder of that odd name on this machine's disk."""
+    for i, word in enumerate(arguments):
+        flag, equals, given = word.partition("=")
+        if flag != "--out":
+            continue
+        value = given if equals else next(iter(arguments[i + 1 : i + 2]), "")
+        if scheme := re.match(r"[A-Za-z][A-Za-z0-9+.-]*:/", value):  # the rest may hold a password
+            raise InputError(
+                f"--out {scheme[0]}/...: an address, and verbs write to folders on a disk. Give a "
+                "folder. `lensjax survey --publish s3://bucket/run` also stores the finished "
+                "survey in an object store; copy what other verbs have written with the store's "
+                "own program, for example `aws s3 sync FOLDER s3://bucket/run`"
+            )
+
+
 def _fail(message: str, code: int = 2) -> int:
     print(f"lensjax: {message}", file=sys.stderr, flush=True)
     return code
@@ -88,6 +106,7 @@ def main(argv: list[str] | None = None) -> int:
         if help_wanted:
             print(usage())
             return 0
+        on_a_disk(argv[1:])
         return entries[argv[0]].load()(argv[1:]) or 0
     except InputError as error:
         return _fail(str(error))

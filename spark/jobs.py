@@ -47,10 +47,7 @@ def distributed(spark: SparkSession) -> Mapper:
         count = context.accumulator(0)
 
         def attempt(item: Item) -> dict[str, Any]:
-            from pyspark import TaskContext
-
-            running = TaskContext.get()
-            entry = task(item, running.taskAttemptId() if running else 0)
+            entry = task(item)
             count.add(1)
             rest()
             return entry

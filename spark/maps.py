@@ -14,6 +14,9 @@ from pydantic import Field, field_validator
 
 from data import skymap
 from data.config import settings
+from data.files import remove
+from data.hats import PROPERTIES
+from data.hatsexport import export
 from data.survey import Survey, default
 from spark.jobs import outputs, run_partitions
 
@@ -22,16 +25,21 @@ if TYPE_CHECKING:
 
 PARTS = "_parts"
 """Folder of the sums of every file, removed once they are put together."""
+HATS = "hats"
+"""Folder of the run that holds the catalogue."""
 
 
 @settings
 class MapSettings:
-    """How fine the maps are."""
+    """How fine the maps are, and whether their galaxies become a HATS catalogue."""
 
     nside: Annotated[int, Field(ge=1, le=8192)] = 256
     """of the HEALPix pixels, a power of 2; 256 is 0.23 degrees, about a brick"""
     more: tuple[Annotated[int, Field(ge=1, le=8192)], ...] = (128, 1024)
     """the same maps of other pixels, in folders of their own below"""
+    hats: Annotated[int, Field(ge=0)] = 0
+    """the pool (the sample, where a table stands for catalogues) is written as a HATS catalogue
+    with at most so many rows in a partition, 1000000 for example; 0: it is not"""
 
     @field_validator("nside", "more")
     @classmethod
@@ -42,6 +50,12 @@ class MapSettings:
         return value
 
 
+def written(s: MapSettings) -> tuple[str, ...]:
+    """Files of a run that say that the maps, and the catalogue, are whole."""
+    catalogue = (f"{HATS}/{PROPERTIES[0]}",) if s.hats else ()
+    return (f"maps/{skymap.GALAXIES}{skymap.ENDING}", *catalogue)
+
+
 def make_maps(
     spark: SparkSession | None,
     out: Path,
@@ -50,8 +64,9 @@ def make_maps(
     survey: Survey | None = None,
 ) -> dict[str, Any]:
     """Writes maps/*.hsp from the rows of Parquet tables with columns of the catalogue, and the same
-    maps of other pixels in maps/nside-N; the rows are read once. Returns figures. survey: the
-    default survey if none."""
+    maps of other pixels in maps/nside-N; the rows are read once. With `s.hats` it writes hats/, the
+    rows themselves, as well. Returns figures. survey: the default survey if none. Raises
+    InputError as `data.hatsexport.export` does."""
     import pandas as pd
 
     survey = survey or default()
@@ -71,6 +86,10 @@ def make_maps(
     pixels = pd.concat(skymap.coarser(part, finest, s.nside) for part in parts)["pixel"].nunique()
     shutil.rmtree(folder / PARTS)
     figures = {"maps": len(files), "nside": s.nside, "pixels": int(pixels)}
+    if s.hats:
+        remove(out / HATS)  # of a run that was killed after it
+        title = f"galaxies of {survey.title}"
+        figures["hats_partitions"] = export(tables, out / HATS, title, most=s.hats)["partitions"]
     return figures | ({"galaxies_without_position": unplaced} if unplaced else {})
 
 

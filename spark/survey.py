@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data import folder, hats, lenses, shards, skymap
+from data import folder, hats, lenses, shards
 from data.config import Invocation
 from data.publishing import publish
 from data.record import Step
@@ -30,13 +30,12 @@ from data.survey import OF_A_RUN, plain
 from data.survey import write as write_definition
 from data.verb import Done, Reads, Verb
 from lensjax.errors import InputError
-from spark import quarantine
+from spark import maps, quarantine
 from spark.crossmatch import crossmatch
 from spark.cutouts import make_cutouts
 from spark.inputs import STEPS, Inputs, SurveySettings, listed_lenses, locate
 from spark.jobs import outputs
 from spark.manifest import write_manifest
-from spark.maps import make_maps
 from spark.pool import NEAR, checksums, negative_pool, refused_rows
 from spark.quarantine import Refused
 from spark.sampling import sample
@@ -264,7 +263,7 @@ def parts(out: Path, s: SurveySettings, i: Inputs) -> list[Part]:
 
     def mapped(spark: Session) -> tuple[Refused, dict[str, Any]]:
         pool = [out / "sample" / "sample.parquet"] if s.folder.table else outputs(out / "pool")
-        return [], make_maps(spark(), out, pool, s.maps, survey)
+        return [], maps.make_maps(spark(), out, pool, s.maps, survey)
 
     def taken_in(spark: Session) -> tuple[Refused, dict[str, Any]]:
         figures, refused = folder.take_in(
@@ -355,8 +354,8 @@ def parts(out: Path, s: SurveySettings, i: Inputs) -> list[Part]:
             "maps",
             asdict(s.maps),
             ("survey-sample",) if s.folder.table else ("survey-pool",),
-            ("maps",),
-            (f"maps/{skymap.GALAXIES}{skymap.ENDING}",),
+            ("maps", maps.HATS),
+            maps.written(s.maps),
             mapped,
         ),
         Part(

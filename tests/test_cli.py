@@ -72,6 +72,23 @@ def test_user_errors_are_one_line_with_an_exit_code(verb, capsys, error, code, w
     assert words in err and len(err.splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    "words",
+    [["--out", "s3://me:secret@b/run"], ["c.yaml", "--out=s3a://b/x"], ["--out", "file:///x"]],
+)
+def test_an_address_is_no_place_for_results(verb, capsys, words):
+    verb(raising(AssertionError("the verb ran")))
+    assert cli.main(["try", *words]) == 2
+    err = capsys.readouterr().err
+    assert "Give a folder" in err and "survey --publish s3://" in err and "secret" not in err
+
+
+def test_folders_and_addresses_elsewhere_are_left_to_the_verb(verb):
+    verb(lambda argv: 0)
+    assert cli.main(["try", "--root", "s3://b/x", "--out", "runs/a:b", "--publish=s3://b/x"]) == 0
+    assert cli.main(["try", "--out"]) == 0
+
+
 @pytest.mark.skipif("CS_GNU_LIBC_VERSION" not in os.confstr_names, reason="glibc's memory")
 @pytest.mark.parametrize("given", [None, "glibc.malloc.check=0"])
 @pytest.mark.parametrize("safe", [None, "1"])

@@ -103,6 +103,25 @@ def test_the_table_of_speeds_is_made_of_the_results():
     assert page.split(START, 1)[1].split(END, 1)[0] == speed()
 
 
+def test_the_table_of_lens_lists_is_made_of_the_results():
+    from benchmarks.tables import CHANNELS, SEARCHES, channels
+
+    page, made = (ROOT / "docs" / "channels.md").read_text(), channels()
+    assert page.split(CHANNELS[0], 1)[1].split(CHANNELS[1], 1)[0] == made
+    rows = [line for line in made.splitlines() if line.startswith("| ")][1:]
+    assert len(rows) == len(SEARCHES) * (len(SEARCHES) - 1) // 2
+    assert max(map(len, made.splitlines())) <= 100
+
+
+def test_the_table_of_scans_is_made_of_the_results():
+    from benchmarks.tables import SCANS, scans
+
+    page, made = (ROOT / "docs" / "scanning.md").read_text(), scans()
+    assert page.split(SCANS[0], 1)[1].split(SCANS[1], 1)[0] == made
+    assert max(map(len, made.splitlines())) <= 100
+    assert {"resnet18", "shielded_resnet"} <= {*re.findall(r"^\| (\w+) \|", made, re.M)}
+
+
 def test_it_is_short_and_has_a_row_for_every_verb():
     from lensjax.cli import names
 

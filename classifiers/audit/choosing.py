@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from classifiers.finders import Finder
     from data.survey import Survey
 
+HEAD = "head.json"
 NOTHING, TRAIN = "none", "train"
 """what `trained_on` says of a finder that saw none of these galaxies, and of one that saw the
 training split of this run"""
@@ -34,8 +35,10 @@ def finder_of(s: AuditSettings) -> str:
 
 def beside_finder(s: AuditSettings) -> Path | None:
     """The manifest that says what the classifier of another run was trained on; None for finders of
-    other kinds."""
+    other kinds, of which a head has its own list."""
     folder = Path(finder_of(s))
+    if (folder / HEAD).is_file():
+        return None
     other = finder_of(s) and (folder.is_dir() or s.classifier)
     return folder.parent / "manifest.parquet" if other else None
 
@@ -43,13 +46,15 @@ def beside_finder(s: AuditSettings) -> Path | None:
 def trained_on(out: Path, s: AuditSettings, info: dict[str, Any]) -> pd.DataFrame | None:
     """What the finder was trained on: None where it is this run's training split; else a
     table with galaxy_id, ra and dec, which is empty where the user says that it was none of these.
-    Raises InputError when nobody says it."""
+    Raises InputError when nobody says it, and as `_of_a_head` does."""
     import pandas as pd
 
     from data.manifest import read
 
     columns = ["galaxy_id", "ra", "dec"]
     beside = beside_finder(s)
+    if info.get("kind") == "head":
+        return _of_a_head(out, s, info, columns)
     said = s.trained_on or str(info.get("trained_on", ""))
     if Path(said).name == TRAIN:
         return None
@@ -79,6 +84,67 @@ def trained_on(out: Path, s: AuditSettings, info: dict[str, Any]) -> pd.DataFram
         return None
     table = read(path).to_pandas()
     return table.loc[table["split"] == "train", columns]
+
+
+def _of_a_head(
+    out: Path, s: AuditSettings, info: dict[str, Any], columns: list[str]
+) -> pd.DataFrame | None:
+    """What a head was fitted to, which the list beside it says whatever the settings say: None
+    where that is this run's training split.
+
+    Raises InputError when the list is missing or another one than the head was fitted to, and when
+    the settings say `train` of a head of another manifest.
+    """
+    import pandas as pd
+
+    path, manifest = Path(info["trained_on"]), out / "manifest.parquet"
+    table = read_table(path, columns, "the list of the head's training objects")
+    if info.get("trained_on_sha256") not in (None, sha256(path)):
+        raise InputError(
+            f"{path}: not the list that was written with the head (SHA-256 differs); restore it or "
+            "train the head again"
+        )
+    known = info.get("manifest_sha256")
+    if known is not None and manifest.is_file() and known == sha256(manifest):
+        return None
+    if s.trained_on == TRAIN:
+        if known is None:  # a head that did not note it yet
+            return None
+        raise InputError(
+            f"{path.parent}: this head was trained on another manifest than {manifest}, so that "
+            "audit.trained_on cannot be `train`; leave it out, the head has its own list"
+        )
+    if s.trained_on in ("", NOTHING):
+        return table
+    return pd.concat([table, read_table(Path(s.trained_on), columns, "audit.trained_on")])
+
+
+def beneath(out: Path, info: dict[str, Any]) -> list[pd.DataFrame | None]:
+    """What the trunk of a head was trained on, in the form of `trained_on`; empty for finders of
+    other kinds, and for a trunk of which nothing says that it saw galaxies. Raises InputError when
+    the manifest of a network of ours is missing or another one."""
+    from data.manifest import read
+
+    trunk = info.get("trunk") if info.get("kind") == "head" else None
+    if not isinstance(trunk, dict):
+        return []
+    columns = ["galaxy_id", "ra", "dec"]
+    said = str(trunk.get("trained_on", ""))
+    if said and Path(said).name not in (NOTHING, TRAIN):
+        return [read_table(Path(said), columns, "trained_on of the head's trunk")]
+    wanted, own = trunk.get("manifest_sha256"), out / "manifest.parquet"
+    if wanted is None:
+        return []
+    if own.is_file() and sha256(own) == wanted:
+        return [None]
+    path = Path(trunk["manifest"])
+    if not path.is_file() or sha256(path) != wanted:
+        raise InputError(
+            f"{path}: not the manifest that the head's trunk was trained on, or missing; keep it "
+            "beside the trunk's folder, so that no host is an object that the trunk has seen"
+        )
+    table = read(path).to_pandas()
+    return [table.loc[table["split"] == "train", columns]]
 
 
 def read_table(path: Path, columns: list[str], key: str) -> pd.DataFrame:
@@ -116,7 +182,7 @@ def choose(
     from data.manifest import read
 
     path = out / "manifest.parquet"
-    trained = trained_on(out, s, info)
+    trained, below = trained_on(out, s, info), beneath(out, info)
     manifest = psffiles.with_kernels(read(path).to_pandas(), s.psf_files, out, survey)
     if s.host_list:
         try:
@@ -127,7 +193,7 @@ def choose(
             ) from None
         found = hosts.named(manifest, names, s.psf_fwhm, survey)
     else:
-        outside = trained is not None
+        outside = all(table is not None for table in (trained, *below))
         splits = None if outside else s.splits
         found = hosts.candidates(manifest, splits, s.psf_fwhm, survey, outside)
     if not len(found):
@@ -136,10 +202,12 @@ def choose(
             "into; make the survey larger"
         )
     positions = manifest[["galaxy_id", "ra", "dec"]]
-    hosts.refuse(found, trained, positions)
+    for table in (trained, *below):
+        hosts.refuse(found, table, positions)
     for name, other in (more or {}).items():
         own = replace(s, finder=s.more_finders[name], classifier="")
-        hosts.refuse(found, trained_on(out, own, other.info), positions)
+        for table in (trained_on(out, own, other.info), *beneath(out, other.info)):
+            hosts.refuse(found, table, positions)
     known = veto.known_lenses(out, s.lens_lists, manifest)
     apart, vetoed = veto.apart(found, known, s.lens_radius)
     bare = np.array([not v for v in apart.columns.get(hosts.KERNEL, ())], bool)

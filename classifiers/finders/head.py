@@ -106,6 +106,10 @@ def load(folder: Path, out: Path, survey: Survey) -> OwnHead | Outside:
             "(SHA-256 differs); restore it or train the head again"
         )
     info["trained_on"] = str(folder / "trained_on.csv")
+    info["trunk"] = dict(trunk.info)  # paths as they are seen from here
+    if trunk.network is not None:
+        place = home / what.finder if what.finder else out / "training"
+        info["trunk"]["manifest"] = str(place.parent / "manifest.parquet")
     if trunk.network is None:
 
         def run(stamps: np.ndarray) -> Any:

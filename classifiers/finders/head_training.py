@@ -11,10 +11,11 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
+from classifiers import card
 from classifiers.finders import head
 from classifiers.finders import trunk as trunks
 from classifiers.finders.description import described
-from data.files import write_csv
+from data.files import sha256, write_csv
 from data.loader import load_split
 from data.survey import of_run
 from lensjax.errors import InputError, some
@@ -99,12 +100,18 @@ def train(out: Path, text: str, folder: Path, kind: Kind = "logistic", seed: int
         "trunk": trunk.info,
         "features": int(x["train"].shape[1]),
         "seed": seed,
+        "survey": card.about(of_run(out)),
         "splits": {name: _counts(part["label"]) for name, part in parts.items()},
         "calibration": {"method": "platt", "split": "val", "numbers": [slope, intercept]},
     }
+    manifest = out / "manifest.parquet"
+    if manifest.is_file():
+        info["manifest_sha256"] = sha256(manifest)
     folder.mkdir(parents=True, exist_ok=True)
     places = pd.DataFrame({name: parts["train"][name] for name in ("galaxy_id", "ra", "dec")})
     write_csv(folder / PLACES, places)
+    info["trained_on_sha256"] = sha256(folder / PLACES)
+    card.write(folder, card.of_head(info))
     head.save(folder, what, os.path.relpath(home.resolve(), folder.resolve()), numbers, info)
     return info
 

@@ -19,6 +19,7 @@ from starlette.routing import Route
 
 from classifiers.inspection import agreement, export
 from classifiers.inspection.guard import App, Guard
+from classifiers.inspection.neighbours import Neighbours
 from classifiers.inspection.objects import Object
 from classifiers.inspection.pictures import Pictures
 from classifiers.inspection.store import GRADES, Store, name
@@ -38,9 +39,16 @@ STATIC = {
 }
 
 
-def application(store: Store, pictures: Pictures, token: str, hosts: frozenset[str]) -> App:
-    """The whole server as an ASGI application. hosts: the Host headers that it answers to."""
-    page = _Page(store, pictures)
+def application(
+    store: Store,
+    pictures: Pictures,
+    token: str,
+    hosts: frozenset[str],
+    neighbours: Neighbours | None = None,
+) -> App:
+    """The whole server as an ASGI application. hosts: the Host headers that it answers to.
+    neighbours: by the ids of objects."""
+    page = _Page(store, pictures, neighbours or {})
     routes = [Route(f"/{path}", _static(*what)) for path, what in STATIC.items()]
     routes += [
         Route("/api/session", page.session),
@@ -50,6 +58,7 @@ def application(store: Store, pictures: Pictures, token: str, hosts: frozenset[s
         Route("/api/undo", page.undo, methods=["POST"]),
         Route("/api/summary", page.summary),
         Route("/picture/{number:int}/{panel}.png", page.picture),
+        Route("/neighbour/{number:int}/{place:int}.png", page.neighbour),
         Route("/export.csv", page.csv),
         Route("/export.parquet", page.parquet),
     ]
@@ -69,8 +78,8 @@ async def _refused(request: Request, error: Exception) -> Response:
 class _Page:
     """The answers. What is not `async` runs in a thread of its own."""
 
-    def __init__(self, store: Store, pictures: Pictures) -> None:
-        self.store, self.pictures = store, pictures
+    def __init__(self, store: Store, pictures: Pictures, neighbours: Neighbours) -> None:
+        self.store, self.pictures, self.neighbours = store, pictures, neighbours
         self.show = tuple(store.session.get("show", ()))
 
     def session(self, request: Request) -> Response:
@@ -114,10 +123,38 @@ class _Page:
                 "grade": given[0] if given else None,
                 "note": given[1] if given else "",
                 "panels": [] if problem else panels,
+                "neighbours": self._near(found),
                 "problem": NO_PICTURE if problem else "",
                 "graded": self.store.number(grader),
             }
         )
+
+    def _near(self, found: Object) -> list[dict[str, Any]]:
+        """What the page shows of an object's neighbours; names only where it shows those of
+        objects."""
+        told = []
+        for place, near in enumerate(self.neighbours.get(found.id, ()), 1):
+            name = near.id if "id" in self.show else ""
+            words = ", ".join(text for text in (str(place), near.label, name) if text)
+            there = self.pictures.small(near.id) is not None
+            told.append(
+                {
+                    "title": words,
+                    "alt": f"Object {found.number}. Neighbour {words}",
+                    "src": f"neighbour/{found.number}/{place}.png" if there else "",
+                }
+            )
+        return told
+
+    def neighbour(self, request: Request) -> Response:
+        """The picture of a neighbour of an object, PNG."""
+        found = self.store.object(request.path_params["number"])
+        near, place = self.neighbours.get(found.id, ()), request.path_params["place"]
+        content = self.pictures.small(near[place - 1].id) if 0 < place <= len(near) else None
+        if content is None:
+            raise InputError(NO_PICTURE)
+        kept = {"cache-control": "private, max-age=600"}
+        return Response(content, media_type="image/png", headers=kept)
 
     async def picture(self, request: Request) -> Response:
         """One picture, PNG. One that is made already is sent at once, because handing it to a

@@ -92,6 +92,8 @@ async function show(number) {
   at("problem").textContent = found.problem;
   at("problem").hidden = !found.problem;
   at("panels").replaceChildren(...found.panels.map(panel));
+  at("neighbours").replaceChildren(...found.neighbours.map(neighbour));
+  at("near").hidden = !found.neighbours.length;
   at("note").value = found.note;
   for (const button of at("buttons").children)
     button.setAttribute("aria-pressed", String(button.dataset.grade === found.grade));
@@ -99,14 +101,25 @@ async function show(number) {
   ahead(number);
 }
 
-function panel({ title, alt, src }) {
-  const made = element("button", undefined, { type: "button", title: "Enlarge" });
-  const own = element("img", undefined, { alt, decoding: "async" });
+function panel(found) {
+  const made = enlarging(found);
+  const own = made.querySelector("img");
   own.addEventListener("load", () => {
     const width = own.naturalWidth * state.session.pixel_scale;
     at("across").textContent = `${width.toPrecision(3)}″ across`;
   });
-  own.src = src;
+  return made;
+}
+
+function neighbour(found) {
+  const made = element("li");
+  made.append(found.src ? enlarging(found) : element("span", `${found.title}: no picture`));
+  return made;
+}
+
+function enlarging({ title, alt, src }) {
+  const made = element("button", undefined, { type: "button", title: "Enlarge" });
+  const own = element("img", undefined, { alt, src, decoding: "async" });
   made.append(own, element("span", title));
   made.addEventListener("click", () => {
     const [picture, words] = at("large").querySelectorAll("img, figcaption");
@@ -123,7 +136,8 @@ async function ahead(number) {
     const { number: next } = await get(`api/next?${query({ after: number })}`);
     if (next === null || next === number) return;
     const found = await get(`api/object/${next}?${query({})}`);
-    for (const { src } of found.panels) new Image().src = src;
+    for (const { src } of [...found.panels, ...found.neighbours])
+      if (src) new Image().src = src;
   } catch { /* it is fetched when it is shown */ }
 }
 

@@ -37,6 +37,8 @@ SOFTENING = 3.0
 """sky sigmas up to which a single band is shown nearly linearly"""
 KEPT = 64
 """how many objects have their pictures kept in memory, those made last"""
+SMALL = 1024
+"""how many small pictures are"""
 SALIENCY = "saliency"
 
 Stamp = Float[np.ndarray, "h w b"]
@@ -144,6 +146,7 @@ class Pictures:
         self._stamp, self._survey, self._saliency = stamp, survey, saliency
         self._faint, self._bright = stretched(survey, FAINT), stretched(survey, BRIGHT)
         self._kept: OrderedDict[str, dict[str, bytes]] = OrderedDict()
+        self._small: OrderedDict[str, bytes] = OrderedDict()
         self._making = threading.Lock()
 
     def of(self, id: str, panel: str) -> bytes:
@@ -167,6 +170,20 @@ class Pictures:
     def ready(self, id: str, panel: str) -> bytes | None:
         """A picture that is made already, PNG; None where it is not."""
         return self._kept.get(id, {}).get(panel)
+
+    def small(self, id: str) -> bytes | None:
+        """The colour picture alone, PNG, of a stamp that may be no object of the inspection; None
+        where it has none."""
+        with self._making:
+            if id not in self._small:
+                try:
+                    self._small[id] = png(rgb(self._checked(id), self._survey))
+                except InputError:
+                    return None
+            self._small.move_to_end(id)
+            while len(self._small) > SMALL:
+                self._small.popitem(last=False)
+            return self._small[id]
 
     def problem(self, id: str) -> str:
         """Why an object has no pictures; empty where it has."""

@@ -17,6 +17,7 @@ from data.verb import Verb
 from lensjax.errors import InputError, some
 
 if TYPE_CHECKING:
+    from classifiers.inspection.neighbours import Neighbours
     from classifiers.inspection.objects import Object
     from classifiers.inspection.pictures import Pictures
     from classifiers.inspection.store import Store
@@ -59,6 +60,8 @@ class Serve:
     """side of the cutouts, pixels, if it is not the survey's"""
     finder: str = ""
     """folder of a training whose saliency is shown"""
+    neighbours: Path | None = None
+    """neighbours.csv of `lensjax shortcuts`: the stamps nearest to an object are shown with it"""
     title: str = "Inspection"
     """of the page"""
     port: int = 8765
@@ -113,6 +116,7 @@ def serve(asked: Serve) -> int:
 
     pictures = pictures_of(asked)
     store = opened(asked)
+    near = neighbours_of(asked, store)
     # Pictures are made once now, so that nobody waits for imports and compilation.
     if store.count and not pictures.problem(first := store.object(1).id):
         pictures.of(first, pictures.panels[-1].name)
@@ -120,7 +124,7 @@ def serve(asked: Serve) -> int:
     port = bound.getsockname()[1]
     token = token_of(asked.out)
     config = uvicorn.Config(
-        application(store, pictures, token, addresses(port)),
+        application(store, pictures, token, addresses(port), near),
         log_level="warning",
         access_log=False,  # addresses hold the token
         server_header=False,
@@ -130,6 +134,8 @@ def serve(asked: Serve) -> int:
         timeout_graceful_shutdown=2,
     )
     print(f"inspect: {store.count} objects; grades go to {store.path}")
+    if asked.neighbours is not None:
+        print(f"inspect: {len(near) or 'none'} of them with neighbours")
     print(f"inspect: http://{LOOPBACK}:{port}/{token}/", flush=True)
     try:
         uvicorn.Server(config).run(sockets=[bound])
@@ -190,6 +196,18 @@ def _may_show(show: tuple[str, ...], made: list[Object], mixed: bool) -> None:
                 f"show: {name} is not known for all objects, which may tell calibration items; "
                 "fill it in, or do not show it"
             )
+
+
+def neighbours_of(asked: Serve, store: Store) -> Neighbours:
+    """Neighbours of the objects; none where no table is given. Raises InputError as
+    `neighbours.read` and `neighbours.of_these` do."""
+    from classifiers.inspection import neighbours
+
+    if asked.neighbours is None:
+        return {}
+    made = [store.object(number) for number in range(1, store.count + 1)]
+    mixed = bool(store.session.get("mixed"))
+    return neighbours.of_these(neighbours.read(asked.neighbours), made, mixed, asked.neighbours)
 
 
 def pictures_of(asked: Serve) -> Pictures:

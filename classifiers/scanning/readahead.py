@@ -35,7 +35,7 @@ def ahead(source: Source, batch: int, places: int) -> Mapper:
         reader = _Reader(source, [part for _, part in items], batch, places)
         try:
             for i, (name, part) in enumerate(items):
-                entries.append(task((name, Opened(part, reader.of(i))), i))
+                entries.append(task((name, Opened(part, reader.of(i)))))
                 advance(len(entries))
         finally:
             reader.stop()

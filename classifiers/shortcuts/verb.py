@@ -166,7 +166,9 @@ def _neighbours(
     trunk = Trunk(network.name, jax.jit(network.features), {}, network)
     ids, label = whole["galaxy_id"], whole["label"]
     features = trunk.features(whole["image"], ids)
-    tables = [pd.DataFrame()]
+    none = np.empty(0, int)
+    empty = neighbours.table(ids, label, features, none, asked.neighbours, asked.search)
+    tables = []
     for kind, places in picked.items():
         if not len(places):
             continue
@@ -179,7 +181,8 @@ def _neighbours(
             f"shortcuts: {share:.2f} of the {asked.neighbours} stamps nearest to a "
             f"{kind.replace('_', ' ')} are lenses, of all {label.mean():.2f}"
         )
-    return pd.concat(tables, ignore_index=True)
+    # Where no stamp is wrong, the columns are there all the same.
+    return pd.concat(tables, ignore_index=True) if tables else empty.assign(kind="")
 
 
 command: Verb[None] = Verb(

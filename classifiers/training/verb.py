@@ -15,7 +15,7 @@ from flax import nnx
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from classifiers import frozen, models, processor, weights
+from classifiers import card, frozen, models, processor, weights
 from classifiers.checkpoints import Checkpoints
 from classifiers.training import devices, inputs, interrupt, loop, memory, optimiser, probe
 from classifiers.training.settings import TrainSettings
@@ -189,6 +189,7 @@ def train(call: Invocation[TrainSettings], console: Console, place: str = PLACE)
         "config": models.complete(s.model, {**s.architecture, "bands": bands}),
         "seed": s.seed,
         "shuffled_labels": s.shuffle_labels,
+        "survey": card.about(of_run(out)),
         **notes,
     }
     described |= {
@@ -197,9 +198,9 @@ def train(call: Invocation[TrainSettings], console: Console, place: str = PLACE)
         "checkpoint": "best",
         "settings": info["settings"],
     }
-    frozen.save(
-        folder, frozen.freeze(net.model(state.params, state.statistics), s.preprocess, described)
-    )
+    found = frozen.freeze(net.model(state.params, state.statistics), s.preprocess, described)
+    frozen.save(folder, found)
+    card.write(folder, card.of_network(found))
     auc = (
         "none (the validation split lacks lenses or non-lenses)"
         if summary["val_auc"] is None

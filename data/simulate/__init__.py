@@ -31,6 +31,7 @@ import pandas as pd
 from pydantic import Field
 
 from data.config import Invocation, settings
+from data.files import PARTIAL
 from data.simulate.bricks import Brick, footprint, outside, wcs
 from data.survey import DEFAULT, DEFINITION, Survey, load, names, write
 from data.verb import Done, Reads, Verb
@@ -190,7 +191,7 @@ def _assemble(
     write_truth(root / "truth.parquet", everything)
     write(root / DEFINITION, survey)
     shutil.rmtree(root / "parts")
-    for left in root.rglob(".*.partial"):  # of a run that was killed
+    for left in root.rglob(f".*.{PARTIAL}"):  # of a run that was killed
         left.unlink()
     files = sorted(p for p in root.rglob("*") if p.is_file())
     made = int((everything["kind"] == "lens").sum())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import uuid
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -134,7 +135,7 @@ def _written_psf(psf: Any) -> dict[str, Any] | None:
 
 
 def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
     try:
         temporary.write_text(text)
         os.replace(temporary, path)

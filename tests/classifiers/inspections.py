@@ -17,6 +17,7 @@ from starlette.testclient import TestClient
 
 from classifiers.inspection.app import application
 from classifiers.inspection.guard import addresses
+from classifiers.inspection.neighbours import Neighbours
 from classifiers.inspection.objects import Object
 from classifiers.inspection.pictures import Pictures
 from classifiers.inspection.stamps import Stamps
@@ -49,10 +50,15 @@ def grade(of: Store, grader: str, number: int, letter: str, note: str = "") -> N
     of.grade(grader, number, letter, note, next(KEYS))
 
 
-def client(of: Store, show: Sequence[str] = (), stamp: Stamps = stamp) -> TestClient:
+def client(
+    of: Store,
+    show: Sequence[str] = (),
+    stamp: Stamps = stamp,
+    neighbours: Neighbours | None = None,
+) -> TestClient:
     """Talks to the server as its page does. Its addresses begin behind the token."""
     of.session["show"] = list(show)
-    app = application(of, Pictures(stamp, default()), TOKEN, addresses(PORT))
+    app = application(of, Pictures(stamp, default()), TOKEN, addresses(PORT), neighbours)
     return TestClient(app, base_url=f"http://127.0.0.1:{PORT}/{TOKEN}/")
 
 

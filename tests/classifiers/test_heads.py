@@ -1,6 +1,8 @@
 """Heads on frozen features: they learn, leak nothing, are finders like any other, and trunks that
 cannot be right are refused by name."""
 
+import dataclasses
+import json
 import re
 import shlex
 from pathlib import Path
@@ -9,12 +11,18 @@ import galaxies
 import jax
 import numpy as np
 import onnx
+import pandas as pd
+import pyarrow as pa
 import pytest
 from sklearn.metrics import roc_auc_score
 
 from classifiers import exchange, finders, frozen
+from classifiers.audit import choosing
+from classifiers.audit.settings import AuditSettings
 from classifiers.evaluation import calibrators
 from classifiers.finders import head, head_training, onnx_session, trunk
+from data import manifest
+from data.files import sha256
 from data.loader import load_split
 from data.survey import of_run
 from lensjax.errors import InputError
@@ -45,9 +53,18 @@ def fails(stamps):
 """
 
 
+def listed(out, split=""):
+    """Writes a run's manifest. split: of all galaxies, if not their own."""
+    rows = [{**r, "cutout_path": f"cutouts/{r['galaxy_id']}.npz"} for r in galaxies.table(240)]
+    rows = [{**r, "split": split or r["split"], "pool": r["pool"] or None} for r in rows]
+    manifest.write(out / "manifest.parquet", pa.Table.from_pylist(rows))
+    return out
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     out = galaxies.small_survey(tmp_path_factory.mktemp("heads") / "out", 240)
+    listed(out)
     (out.parent / "encoder.py").write_text(ENCODER)
     frozen.save(out / "training", frozen.untrained(crop=32))
     return out
@@ -69,6 +86,8 @@ def test_a_head_learns_is_calibrated_on_validation_and_survives_its_file(run, tm
     assert wanted == pytest.approx(info["calibration"]["numbers"], rel=1e-6)
     names = {str(path) for path in finders.files(str(tmp_path), run)}
     assert str(tmp_path / head.HEAD) in names and len(names) == 2
+    card = (tmp_path / "README.md").read_text()
+    assert of_run(run).title in card and f"{kind} head on" in card and info["features"] == 48
 
 
 def test_test_labels_change_nothing(run, tmp_path, monkeypatch):
@@ -136,6 +155,63 @@ def test_a_trunk_that_changed_since_is_refused(run, tmp_path):
     (tmp_path / "mine.py").write_text(ENCODER + "\n")
     with pytest.raises(InputError, match="SHA-256 differs"):
         finders.load(str(tmp_path / "h"), run)
+
+
+@pytest.fixture(scope="module")
+def another(run, tmp_path_factory):
+    """A run with the same galaxies and another manifest: all of them are in its test split."""
+    return listed(tmp_path_factory.mktemp("another"), "test")
+
+
+def hosts(out, where, **said):
+    """Splits of the hosts, and the hosts, of an audit of a head."""
+    s = AuditSettings(finder=str(where), **said)
+    found, _ = choosing.choose(out, s, finders.load(str(where), out).info, of_run(out))
+    return set(found.split), set(found.ids)
+
+
+@pytest.mark.parametrize("trunk", ["encoder.py:features", ""])
+def test_no_host_was_a_training_object_of_a_head(run, another, tmp_path, trunk):
+    text = f"{run.parent / trunk}" if trunk else ""
+    head_training.train(run, text, tmp_path / "h")
+    trained = set(pd.read_csv(tmp_path / "h" / "trained_on.csv")["galaxy_id"])
+    for said in ({}, {"trained_on": "train"}, {"trained_on": "none"}):
+        splits, ids = hosts(run, tmp_path / "h", **said)
+        assert ids and "train" not in splits and not ids & trained
+    for said in ({}, {"trained_on": "none"}):
+        with pytest.raises(InputError, match="was in the classifier's training split"):
+            hosts(another, tmp_path / "h", **said)
+    with pytest.raises(InputError, match="another manifest .*its own list"):
+        hosts(another, tmp_path / "h", trained_on="train")
+    table = pd.read_parquet(run / "manifest.parquet")
+    free = table[(table["label"] == 0) & ~table["galaxy_id"].isin(trained)]
+    free[["galaxy_id"]].to_csv(tmp_path / "free.csv", index=False)
+    _, ids = hosts(another, tmp_path / "h", host_list=str(tmp_path / "free.csv"))
+    assert ids and not ids & trained
+    with open(tmp_path / "h" / "trained_on.csv", "w") as file:
+        file.write("galaxy_id,ra,dec\n")
+    with pytest.raises(InputError, match="not the list that was written with the head"):
+        hosts(run, tmp_path / "h")
+
+
+def test_no_host_was_a_training_object_of_the_trunk(run, another, tmp_path):
+    """The head is fitted to one run, and its trunk, a network of ours, to another one."""
+    network = frozen.untrained(crop=32)
+    seen = sha256(another / "manifest.parquet")
+    noted = dataclasses.replace(
+        network, meta=json.dumps(json.loads(network.meta) | {"manifest_sha256": seen})
+    )
+    place = tmp_path / "other" / "training"
+    frozen.save(place, noted)
+    head_training.train(run, str(place), tmp_path / "h")
+    with pytest.raises(InputError, match="not the manifest that the head's trunk was trained on"):
+        hosts(run, tmp_path / "h")
+    path = listed(place.parent, "train") / "manifest.parquet"
+    note = json.loads((place / frozen.DESCRIPTION).read_text())
+    (place / frozen.DESCRIPTION).write_text(json.dumps(note).replace(seen, sha256(path)))
+    head_training.train(run, str(place), tmp_path / "h")
+    with pytest.raises(InputError, match="was in the classifier's training split"):
+        hosts(run, tmp_path / "h")
 
 
 def test_the_commands_of_the_document_run(run, monkeypatch, capsys):

@@ -38,7 +38,9 @@ def test_two_graders_grade_undo_reload_survive_a_kill_and_take_their_grades_away
     table = pd.DataFrame({"id": ids, "name": HOSTILE, "score": 0.5})
     table.to_csv(tmp_path / "t.csv", index=False)
     words = [tmp_path / "t.csv", "--images", folder(tmp_path / "i", ids), "--out", tmp_path / "out"]
-    words += ["--size", "32", "--show", "name", "--port"]
+    near = pd.DataFrame({"id": ids, "neighbour": ids[1:] + ids[:1], "neighbour_label": 1})
+    near.to_csv(tmp_path / "near.csv", index=False)
+    words += ["--size", "32", "--show", "name", "--neighbours", tmp_path / "near.csv", "--port"]
     with chromium(tmp_path) as browser:
         with served(*words, "0") as (process, address):
             browser.open(address)
@@ -47,6 +49,7 @@ def test_two_graders_grade_undo_reload_survive_a_kill_and_take_their_grades_away
             browser.press("Enter")
             browser.until(TITLE, "Object 1")
             browser.until(PICTURES, 7)
+            browser.until(PICTURES.replace("#panels", "#neighbours"), 1)
             assert labelled(browser) == []
             assert browser.run("return document.querySelector('#about dd').textContent") == HOSTILE
             for number, key in enumerate("aB3", 1):  # letters in either case, and numbers

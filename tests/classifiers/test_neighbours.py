@@ -79,6 +79,9 @@ def test_wrong_stamps_are_told_what_they_are_near_to_and_finders_without_feature
     assert found["neighbour"].iloc[0] == "g5" and found["distance"].iloc[0] == 0
     assert len(found) == 3 and set(found["kind"]) == {"false_positive"}
     assert "of the 3 stamps nearest to a false positive are lenses" in capsys.readouterr().out
+    none = {kind: places[:0] for kind, places in picked.items()}
+    empty = verb._neighbours(asked, network, whole, none)
+    assert not len(empty) and list(empty) == list(found)
     outside = Outside("theirs", lambda x: x[:, 0, 0, 0], "logit")
     with pytest.raises(InputError, match="theirs: has no features"):
         verb._neighbours(asked, outside, whole, picked)

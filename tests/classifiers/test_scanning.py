@@ -153,7 +153,7 @@ def test_workers_in_any_order_give_the_same_bytes_as_one_process(whole, world, t
     def shuffled(items, task, advance):
         order = np.random.default_rng(3).permutation(len(items))
         sent = pickle.loads(pickle.dumps((items, task)))
-        found = {i: sent[1](sent[0][i], int(i)) for i in order}
+        found = {i: sent[1](sent[0][i]) for i in order}
         advance(len(items))
         return [found[i] for i in range(len(items))]
 
@@ -217,7 +217,7 @@ def test_reading_is_ahead_by_a_few_batches_and_errors_belong_to_their_part():
     source = Slow()
     parts = [(f"p{i}", Part(f"p{i}", 8, None)) for i in range(5)]
 
-    def task(item, attempt):
+    def task(item):
         name, opened = item
         if name == "p1":
             return {"given up": next(opened.batches).known[0]["row"]}

@@ -17,6 +17,7 @@ from training_runs import SETTINGS, Killed, fresh, make_run, settings
 from classifiers.checkpoints import Checkpoints
 from classifiers.training import command, devices, loop
 from data import tfrecord
+from data.survey import default
 from lensjax.errors import InputError
 
 
@@ -109,6 +110,7 @@ def test_two_devices_train_as_one_does(uninterrupted, survey, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert json.loads((out / "training" / "run_info.json").read_text())["device"]["count"] == 2
+    assert default().title in (out / "training" / "README.md").read_text()
     one, two = (
         [json.loads(x) for x in (f / "metrics.jsonl").read_text().splitlines()]
         for f in (uninterrupted[0], out / "training")

@@ -13,7 +13,7 @@ def work(payload, temporary):
 
 def backwards(items, task, advance):
     """A mapper that takes the last item first, as workers of a cluster might."""
-    return [task(item, 100 + i) for i, item in enumerate(reversed(items))]
+    return [task(item) for item in reversed(items)]
 
 
 def tree(folder):

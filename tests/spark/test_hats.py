@@ -13,6 +13,7 @@ from data.survey import default
 from lensjax.errors import InputError
 from spark.inputs import SurveySettings, locate
 from spark.jobs import outputs
+from spark.maps import MapSettings, make_maps
 
 HALF = 150
 
@@ -136,6 +137,27 @@ def test_an_exported_pool_has_every_row_once_and_the_same_bytes(root, tmp_path):
     assert pq.read_metadata(tmp_path / "a" / "dataset" / "_metadata").num_rows == len(whole)
     with pytest.raises(InputError, match="is not empty"):
         export(pool, tmp_path / "a", "pool")
+
+
+def test_a_setting_writes_the_pool_of_a_run_as_hats(root, tmp_path):
+    """The maps of a run that was killed after the export begin again, to the same bytes."""
+    made(root, tmp_path, ["0.parquet", "1.parquet"])
+    pool = outputs(tmp_path / "pool")
+    make_maps(None, tmp_path, pool, MapSettings(nside=32, more=()))
+    assert not (tmp_path / "hats").exists()
+    settings, bytes_ = MapSettings(nside=32, more=(), hats=30), []
+    for _ in range(2):
+        figures = make_maps(None, tmp_path, pool, settings)
+        files = sorted(p for p in (tmp_path / "hats").rglob("*") if p.is_file())
+        bytes_.append([p.read_bytes() for p in files])
+    assert bytes_[0] == bytes_[1]
+    parts = [p for p in files if p.name.startswith("Npix=")]
+    assert figures["hats_partitions"] == len(parts) > 1
+    rows = [pq.read_metadata(p).num_rows for p in parts]
+    assert max(rows) <= 30 and sum(rows) == sum(pq.read_metadata(p).num_rows for p in pool)
+    said = hats.properties(tmp_path / "hats")
+    assert said["obs_title"] == f"galaxies of {default().title}"
+    assert (said["hats_nrows"], said["hats_col_ra"]) == (str(sum(rows)), "ra")
 
 
 def test_lsdb_opens_an_exported_pool(root, tmp_path):

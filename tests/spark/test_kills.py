@@ -21,6 +21,7 @@ HERE = Path(__file__).parents[2]
 FILES = "abcdefghijkl"
 """Catalogue files, enough of them that one dies while others are still to be done"""
 SHARDS = f"shards/{shards.NAME}/{shards.VERSION}"
+JAVA = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1"
 KILLED = """
 import os, signal, sys
 from contextlib import nullcontext
@@ -146,6 +147,73 @@ def until(reached, process: subprocess.Popen, out: Path, scratch: Path) -> None:
     while not reached(out, scratch):
         assert process.poll() is None, (scratch / "log.txt").read_text()[-3000:]
         time.sleep(0.002)
+
+
+DYING = """
+import os, signal, sys, time
+from pathlib import Path
+from spark.jobs import run_partitions
+from spark.session import session
+
+def parent(process):
+    return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
+
+def work(payload, path):
+    number, once = payload
+    path.mkdir()
+    (path / "a").write_text(f"{number} ")
+    if number == 2 and not os.path.exists(once):
+        open(once, "w").close()
+        os.kill(parent(os.getppid()), signal.SIGKILL)
+        time.sleep(60)
+    (path / "b").write_text(f"{number} ")
+    return {"number": number}
+
+out, once = sys.argv[1:]
+items = [(f"part-{i}", (i, once)) for i in range(4)]
+with session("dying") as spark:
+    run_partitions(spark, out, items, work, "", "test")
+"""
+"""A job whose executor dies once, in the middle of an item: the worker's parent is Spark's daemon
+of Python, and that one's is the executor."""
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+def test_an_executor_that_dies_is_replaced_and_leaves_nothing(tmp_path):
+    """The short form of the test below: a job alone, on a cluster of one executor."""
+    programs.java()
+    import pyspark
+
+    from spark.session import java_home
+
+    (tmp_path / "dying.py").write_text(DYING)
+    program = str(Path(pyspark.__file__).parent / "bin" / "spark-submit")
+    few = [("spark.shuffle.service.enabled", "false"), ("spark.ui.enabled", "false")]
+    few += [(f"spark.{who}.extraJavaOptions", JAVA) for who in ("driver", "executor")]
+    call = [program, "--master", "local-cluster[1,1,1024]", "--driver-memory", "512m"]
+    call += [word for key, value in few for word in ("--conf", f"{key}={value}")]
+    out, once = tmp_path / "out", tmp_path / "died"
+    done = subprocess.run(
+        [*call, str(tmp_path / "dying.py"), str(out), str(once)],
+        env=os.environ
+        | {
+            "JAVA_HOME": java_home(),
+            "PYTHONPATH": str(HERE),
+            "PYSPARK_PYTHON": sys.executable,
+            "SPARK_LOCAL_IP": "127.0.0.1",
+            "SPARK_LOCAL_DIRS": str(tmp_path / "scratch"),
+        },
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert once.exists() and "ExecutorLostFailure" in done.stderr
+    names = [f"part-{i}" for i in range(4)]
+    assert sorted(p.name for p in out.iterdir()) == ["_SUCCESS", "_job.json", *names]
+    held = [sorted(p.read_text() for p in (out / name).iterdir()) for name in names]
+    assert held == [[f"{i} "] * 2 for i in range(4)]
 
 
 @pytest.mark.stress
