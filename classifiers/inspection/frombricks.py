@@ -34,7 +34,7 @@ from lensjax.errors import InputError, some
 BRICK, RA, DEC = "brickname", "ra", "dec"
 """Columns that say where an object is: its brick, and its position in degrees (ICRS)."""
 KEPT = 1000
-"""how many stamps are kept in memory, at least those of one brick; 120 MB for 101 pixels"""
+"""how many stamps are kept in memory, at least those of one brick"""
 
 
 @dataclass(frozen=True)
