@@ -17,7 +17,8 @@ import quick_compilation
 ROOT = Path(__file__).resolve().parents[1]
 TEXT = (ROOT / "docs" / "tutorials" / "render-and-gradients.md").read_text()
 CELLS = "\n".join(re.findall(r"```\{code-cell\} python\n(.*?)```", TEXT, re.S))
-COMMANDS = re.findall(r"```sh\n(.*?)```", TEXT, re.S)[0].replace("&&", "\n").splitlines()
+(SHELL,) = re.findall(r"```sh\n(.*?)```", TEXT, re.S)
+COMMANDS = SHELL.replace("\\\n", " ").replace("&&", "\n").splitlines()
 SHORT = {
     "lj.Gaussian(fwhm))\n": 'lj.Gaussian(fwhm), "4x4")\n',
     "lj.PixelGrid(41, 0.262)": "lj.PixelGrid(25, 0.4)",
