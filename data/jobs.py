@@ -26,6 +26,7 @@ from typing import Any, Literal
 
 from data.files import PARTIAL, remove, restore, sha256, take_place, unique, write_json
 from data.names import safe_name
+from data.progress import Lines
 from lensjax.errors import InputError
 
 Item = tuple[str, Any]
@@ -184,10 +185,14 @@ class _Task:
 
 
 class _bar:
-    """Progress on standard error, silent when that is not a terminal. The block gets a function to
-    call with the number of items that are done."""
+    """Progress on standard error: a bar on a terminal, elsewhere a line now and then
+    (`data.progress`). The block gets a function to call with the number of items that are done."""
 
     def __init__(self, label: str, total: int):
+        self.progress: Any = None
+        self.lines = Lines(label, total)
+        if not sys.stderr.isatty():
+            return
         from rich.console import Console
         from rich.progress import (
             BarColumn,
@@ -203,17 +208,18 @@ class _bar:
             MofNCompleteColumn(),
             TimeRemainingColumn(),
         )
-        self.progress = Progress(
-            *columns, console=Console(stderr=True), disable=not sys.stderr.isatty()
-        )
-        self.task = self.progress.add_task(label, total=total)
+        self.progress = Progress(*columns, console=Console(stderr=True))
+        self.progress.add_task(label, total=total)
 
     def __enter__(self) -> Callable[[int], None]:
-        self.progress.start()
-        return lambda n: self.progress.update(self.task, completed=n)
+        if (bar := self.progress) is None:
+            return self.lines
+        bar.start()
+        return lambda n: bar.update(bar.task_ids[0], completed=n)
 
     def __exit__(self, *_: object) -> None:
-        self.progress.stop()
+        if self.progress is not None:
+            self.progress.stop()
 
 
 @contextmanager

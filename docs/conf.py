@@ -31,7 +31,7 @@ myst_links_external_new_tab = True
 
 # A test runs the code of the notebooks too; LENSJAX_DOCS_EXECUTE=off builds without running.
 nb_execution_mode = os.environ.get("LENSJAX_DOCS_EXECUTE", "force")
-nb_execution_timeout = 120
+nb_execution_timeout = 300  # compiling takes minutes on a machine that does other things too
 nb_execution_raise_on_error = True
 nb_execution_show_tb = True
 nb_merge_streams = True

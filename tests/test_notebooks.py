@@ -43,22 +43,3 @@ def test_what_others_write_is_written_so_here():
     assert names["arc"].shape == (41, 41, 1) and np.isfinite(names["slope"])
     assert names["stamp"].shape == (41, 41, 1)
     assert names["score"](np.zeros((2, 41, 41, 3))).shape == (2,)
-
-
-def test_the_commands_of_the_tutorial_are_understood():
-    """Their verbs and the setting exist. Commands like these are run by the tests of the pages of
-    scanning and inspection."""
-    from classifiers.chain import resolve
-    from lensjax.cli import names
-
-    text = (DOCS / "tutorials" / "scan.md").read_text()
-    lines = [c for b in re.findall(r"```sh\n(.*?)```", text, re.S) for c in b.splitlines()]
-    assert len(lines) == 5 and {line.split()[1] for line in lines} <= set(names())
-    (setting,) = re.findall(r"--set (\S+)", lines[0])
-    assert resolve("default", [setting])
-
-
-def test_every_page_is_in_the_tree_of_the_site():
-    listed = set(re.findall(r"^([\w/*-]+)$", (DOCS / "index.md").read_text(), re.M))
-    pages = {str(p.relative_to(DOCS).with_suffix("")) for p in DOCS.glob("*.md")} - {"index"}
-    assert pages - listed == set()

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from classifiers.inspection.neighbours import Neighbours
     from classifiers.inspection.objects import Object
     from classifiers.inspection.pictures import Pictures
+    from classifiers.inspection.stamps import Source
     from classifiers.inspection.store import Store
 
 LOOPBACK = "127.0.0.1"
@@ -32,10 +33,12 @@ class Serve:
 
     table: tyro.conf.Positional[Path]
     """candidates: CSV, Parquet or FITS with a column of ids"""
-    images: Path
-    """run directory or shards, or a folder of cutouts"""
     out: Path
     """folder of this inspection: its grades, and the page's token"""
+    images: Path | None = None
+    """run directory or shards, or a folder of cutouts"""
+    bricks: Path | None = None
+    """folder of coadds instead: stamps are cut at ra, dec of the bricks in the column brickname"""
     calibration: Path | None = None
     """table of calibration items: lenses, injections and confusers, told apart by a column truth"""
     calibration_images: Path | None = None
@@ -216,12 +219,12 @@ def pictures_of(asked: Serve) -> Pictures:
     from classifiers.inspection.stamps import Stamps
     from classifiers.inspection.stamps import opened as stamps_of
 
-    own = stamps_of(asked.images, asked.survey, asked.files, asked.size)
+    own, place = _own_stamps(asked)
     stamp: Stamps = own
     if asked.calibration_images is not None:
         more = stamps_of(asked.calibration_images, asked.survey, asked.files, asked.size)
         if more.survey.bands != own.survey.bands:
-            raise InputError(f"{asked.calibration_images}: of other bands than {asked.images}")
+            raise InputError(f"{asked.calibration_images}: of other bands than {place}")
         if more.side != own.side:
             raise InputError(
                 f"{asked.calibration_images}: stamps of {more.side} pixels, and those of the "
@@ -243,6 +246,25 @@ def pictures_of(asked: Serve) -> Pictures:
 
         saliency = Saliency(frozen.load(Path(asked.finder)))
     return Pictures(stamp, own.survey, saliency)
+
+
+def _own_stamps(asked: Serve) -> tuple[Source, Path]:
+    """Stamps of the candidates, and of calibration items that have no folder of their own; and the
+    folder that they come from. Raises InputError unless there is one such folder."""
+    from classifiers.inspection import frombricks
+    from classifiers.inspection.stamps import opened as stamps_of
+    from data.survey import chosen
+
+    if asked.images is not None and asked.bricks is None:
+        return stamps_of(asked.images, asked.survey, asked.files, asked.size), asked.images
+    if asked.bricks is None or asked.images is not None:
+        raise InputError("give one of --images (files of stamps) and --bricks (coadds)")
+    survey = chosen(asked.survey, asked.bricks)
+    where = frombricks.places(asked.table, asked.id)
+    if asked.calibration is not None and asked.calibration_images is None:
+        where = {**frombricks.places(asked.calibration, asked.id), **where}
+    side = asked.size or survey.stamp
+    return frombricks.Bricks(asked.bricks, survey, side, where), asked.bricks
 
 
 def token_of(out: Path) -> str:

@@ -19,8 +19,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-EVERY = 60.0
-"""seconds between two lines, where there is no terminal"""
+from data.progress import EVERY, line
 
 
 class _Rate(ProgressColumn):
@@ -71,16 +70,6 @@ class Rows:
 
     def line(self) -> str:
         """Everything in one line."""
-        done = self.done + self.new
-        left = (self.total - done) / self.rate if self.new else float("nan")
-        return (
-            f"scan: {done} of {self.total} rows ({100 * done / max(self.total, 1):.1f} %), "
-            f"{self.rate:.0f}/s, {_time(left)} left"
+        return line(
+            "scan", self.done + self.new, self.total, self.rate if self.new else 0.0, "rows"
         )
-
-
-def _time(seconds: float) -> str:
-    if seconds != seconds:
-        return "unknown time"
-    hours, rest = divmod(round(seconds), 3600)
-    return f"{hours}:{rest // 60:02d}:{rest % 60:02d}"

@@ -23,6 +23,7 @@ NEEDS = {
     "neighbours": "a graph of nearest stamps (`lensjax shortcuts --search usearch`)",
     "tensorboard": "curves of training in TensorBoard (`lensjax train --tensorboard`)",
     "docs": "the site of the documentation (`make docs`)",
+    "release": "a release (`scripts/release.py`)",
     "torch": "an audit of a PyTorch network by its weights, and its export to ONNX",
     "test": "`make test`",
 }

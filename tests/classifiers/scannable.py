@@ -2,18 +2,25 @@
 scan leaves."""
 
 import hashlib
-from dataclasses import replace
+import json
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import galaxies
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from astropy.io import fits
 from astropy.table import Table
 from astropy.wcs import WCS
 
+from classifiers import finders as loading
+from classifiers import frozen
 from classifiers.scanning import ScanSettings
+from data import record, shards
 from data import survey as surveys
+from data.loader import load_split
 
 SMALL = replace(surveys.load("ls_dr10"), name="small", title="Stamps of 32 pixels", stamp=32)
 BRICKS = {"1500p100": (150.0, 10.0), "1502p100": (150.2, 10.0), "1504p100": (150.4, 10.0)}
@@ -90,6 +97,38 @@ def bricks(root: Path, per_brick: int = 12) -> Table:
     found[:half].write(root / "sweep" / "sweep-a.fits")
     found[half:].write(root / "sweep" / "sweep-b.fits")
     return found
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Of the steps that never ran."""
+
+
+def trained_run(run: Path, per_brick: int = 12) -> Table:
+    """A run as if it had simulated the bricks, trained on other galaxies of the same survey and
+    evaluated; returns the rows of its catalogue."""
+    galaxies.small_survey(run, 220)
+    index = json.loads((shards.located(run) / shards.INDEX).read_text())
+    (shards.located(run) / shards.INDEX).write_text(json.dumps({**index, "survey": "small"}))
+    (run / "survey").mkdir()
+    catalogue = bricks(run / "survey", per_brick)
+    surveys.write(run / surveys.OF_A_RUN, SMALL)
+    surveys.write(shards.located(run) / surveys.DEFINITION, SMALL)
+    surveys.write(run / "shards" / surveys.DEFINITION, SMALL)
+    network = frozen.untrained(crop=32)
+    for step, files in {"simulate": [], "train": frozen.save(run / "training", network)}.items():
+        with record.Step(run, step, Settings()) as done:
+            done.finish([path.relative_to(run) for path in files])
+    read = load_split(run, "val")
+    found = loading.scored(loading.load("", run), read["image"], batch=256)
+    scores = pd.DataFrame({"split": "val", "label": read["label"], "logit": found.logit})
+    (run / "evaluation").mkdir()
+    scores.to_parquet(run / "evaluation" / "scores.parquet")
+    info = json.loads((run / "training" / "classifier.json").read_text())
+    keys = ("model", "weights_sha256")
+    known = {"classifier": {key: info[key] for key in keys}}
+    (run / "evaluation" / "metrics.json").write_text(json.dumps(known))
+    return catalogue
 
 
 def scores(out: Path) -> pa.Table:

@@ -24,7 +24,7 @@ def asked(tmp_path, **more):
         table.assign(score=0.5).to_csv(tmp_path / "k.csv")
     images = folder(tmp_path / "images", ids[:2])
     values = {"calibration": tmp_path / "k.csv", "size": SIDE} | more
-    return verb.Serve(tmp_path / "t.csv", images, tmp_path / "out", **values)
+    return verb.Serve(tmp_path / "t.csv", tmp_path / "out", images, **values)
 
 
 def test_an_inspection_goes_on_where_it_was_and_is_not_mixed_up_with_another(tmp_path):

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from inspections import SIDE, folder, grade
+from scannable import bricks
 
 from classifiers.inspection import verb
 from classifiers.inspection.guard import addresses
@@ -38,7 +39,14 @@ def place(tmp_path):
         line = {"theta_e": (low + high) / 2, "theta_e_lo": low, "theta_e_hi": high}
         line |= {"threshold_name": "0.5", "threshold": 0.5, "n": 100, "k": 50}
         lines.append({**line, "completeness": 0.5, "status": "sufficient"})
-    (tmp_path / "runs" / "mine" / "audit").mkdir(parents=True)
+    run = tmp_path / "runs" / "mine"
+    (run / "audit").mkdir(parents=True)
+    (run / "survey").mkdir()
+    found = bricks(run / "survey", 4).to_pandas()
+    found["galaxy_id"] = [f"o{i}" for i in range(len(found))]
+    found = found.rename(columns={"BRICKNAME": "brickname", "RA": "ra", "DEC": "dec"})
+    (run / "candidates").mkdir()
+    found.to_csv(run / "candidates" / "candidates.csv", index=False)
     pd.DataFrame(lines).to_parquet(tmp_path / "runs" / "mine" / "audit" / "completeness.parquet")
     return tmp_path
 

@@ -1,32 +1,24 @@
 """docs/scanning.md: its commands are run, in order, in a folder that has what they name."""
 
 import csv
-import json
 import re
 import shlex
-from dataclasses import dataclass
 from pathlib import Path
 
 import galaxies
 import numpy as np
 import pandas as pd
 import pytest
-from scannable import FINDER, SMALL, bricks
+from scannable import FINDER, SMALL, bricks, trained_run
 
-from classifiers import finders, frozen, scanning
+from classifiers import scanning
 from classifiers.scanning import candidates_verb, formats
-from data import record, shards, survey
-from data.loader import load_split
+from data import shards, survey
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "scanning.md"
 TEXT = PAGE.read_text()
 BLOCKS = "".join(re.findall(r"```sh\n(.*?)```", TEXT, re.S)).replace("\\\n", "")
 COMMANDS = BLOCKS.splitlines()
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Of the steps that never ran."""
 
 
 @pytest.fixture(scope="module")
@@ -35,27 +27,7 @@ def folder(tmp_path_factory):
     survey; a folder of stamps; a lens list."""
     here = tmp_path_factory.mktemp("here")
     run, north = here / "runs" / "mine", here / "surveys" / "north"
-    galaxies.small_survey(run, 220)
-    index = json.loads((shards.located(run) / shards.INDEX).read_text())
-    (shards.located(run) / shards.INDEX).write_text(json.dumps({**index, "survey": "small"}))
-    (run / "survey").mkdir()
-    bricks(run / "survey")
-    survey.write(run / survey.OF_A_RUN, SMALL)
-    survey.write(shards.located(run) / survey.DEFINITION, SMALL)
-    survey.write(run / "shards" / survey.DEFINITION, SMALL)
-    network = frozen.untrained(crop=32)
-    for step, files in {"simulate": [], "train": frozen.save(run / "training", network)}.items():
-        with record.Step(run, step, Settings()) as done:
-            done.finish([path.relative_to(run) for path in files])
-    read = load_split(run, "val")
-    found = finders.scored(finders.load("", run), read["image"], batch=256)
-    scores = pd.DataFrame({"split": "val", "label": read["label"], "logit": found.logit})
-    (run / "evaluation").mkdir()
-    scores.to_parquet(run / "evaluation" / "scores.parquet")
-    info = json.loads((run / "training" / "classifier.json").read_text())
-    keys = ("model", "weights_sha256")
-    known = {"classifier": {key: info[key] for key in keys}}
-    (run / "evaluation" / "metrics.json").write_text(json.dumps(known))
+    trained_run(run)
     north.mkdir(parents=True)
     catalogue = bricks(north)
     with open(here / "lenses.csv", "w") as handle:
