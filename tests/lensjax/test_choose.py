@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from lensjax.choose import _bisected, _by_digits, _by_sorting, _keys, largest, nth_largest
 
-
 FORMS = {"sorting": _by_sorting, "digits": _by_digits}
 """How a card chooses of few numbers and of many. What it runs, a processor can run as well."""
 
