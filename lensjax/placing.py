@@ -20,7 +20,7 @@ its pixel. `spreading.py` spreads them over the pixels.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import reduce
+from functools import partial, reduce
 from operator import add
 from typing import Any
 
@@ -226,6 +226,7 @@ class Looked:
     need: Float[Array, " C"]
 
 
+@partial(jax.jit, static_argnames="rule")  # traced once for each number of cells
 def look(
     mass: tuple[Mass, ...],
     light: Light,

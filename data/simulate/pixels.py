@@ -75,11 +75,18 @@ def point_source(
     return (beta - 1) / (np.pi * a2) * (1 + (x**2 + y**2)[..., None] / a2) ** -beta
 
 
+_WITHOUT_A_LENS = lj.Bounds(theta_e=1.0)
+"""No ring has to be resolved. The cells that one of this size would get are enough for the middles
+of galaxies and their spiral arms: pixels are right to a thousandth of the peak."""
+
+
 @partial(jax.jit, static_argnames=("grid",))
 def _render(
     flux: Float[Array, "k B"], shape: Float[Array, "k 6"], psf: lj.PSF, grid: lj.PixelGrid
 ) -> Float[Array, "k size size B"]:
-    one = lambda f, s: lj.render(lj.Scene(source=(lj.Sersic(f, *s),)), grid, psf)
+    one = lambda f, s: lj.render(
+        lj.Scene(source=(lj.Sersic(f, *s),)), grid, psf, bounds=_WITHOUT_A_LENS
+    )
     return lj.in_turn(one)(flux, shape)
 
 

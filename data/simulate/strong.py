@@ -36,6 +36,8 @@ eye."""
 BLUE = 0.7
 """Share of the sources with the colours of preset raw_notes, which are those of star-forming
 galaxies. The others have the preset's own, redder ones."""
+LARGEST = 3.0
+"""Largest Einstein radius, arcsec."""
 TYPES = {"SER": 0.62, "DEV": 0.18, "REX": 0.20}
 """Shares of the types that Tractor fits to published candidates (Stein et al. 2022: SER 54, DEV 30,
 REX 10, EXP 6 %)."""
@@ -96,9 +98,12 @@ def einstein_radii(
     """Einstein radii (arcsec), log-normal around 2.0 and larger for brighter galaxies, 0.7-3.0."""
     return np.exp(
         truncated_normal(
-            rng, np.log(2.0) - 0.10 * (z_mag - 19.0), 0.35, np.log(0.7), np.log(3.0), len(z_mag)
+            rng, np.log(2.0) - 0.10 * (z_mag - 19.0), 0.35, np.log(0.7), np.log(LARGEST), len(z_mag)
         )
     )
+
+
+_RINGS = lj.Bounds(theta_e=LARGEST)
 
 
 @partial(jax.jit, static_argnames=("grid",))
@@ -109,7 +114,8 @@ def _render(
 
     def one(p: lj.Scene, light: Array) -> Array:
         (source,) = p.source
-        return lj.render(replace(p, source=(replace(source, flux=light),)), grid, psf)
+        scene = replace(p, source=(replace(source, flux=light),))
+        return lj.render(scene, grid, psf, bounds=_RINGS)
 
     return lj.in_turn(one)(lj.priors(PRESET).scene(there), flux)
 

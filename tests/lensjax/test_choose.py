@@ -7,15 +7,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lensjax.choose import _bisected, _keys, largest, nth_largest
+from lensjax.choose import _bisected, _by_digits, _by_sorting, _keys, largest, nth_largest
+
+FORMS = {"sorting": _by_sorting, "digits": _by_digits}
+"""How a card chooses of few numbers and of many. What it runs, a processor can run as well."""
 
 
 @pytest.mark.parametrize("size", [1, 2, 31, 99, 100, 720, 1009, 1521, 2048, 2560, 4999, 19321])
 @pytest.mark.parametrize("share", [0.01, 0.1, 0.9])
-def test_they_are_those_of_a_sort(size, share):
+@pytest.mark.parametrize("form", ["here", *FORMS])
+def test_they_are_those_of_a_sort(size, share, form):
     values = np.random.default_rng(size).exponential(size=size).astype(np.float32) ** 4
     count = max(int(share * size), 1)
-    places = np.asarray(jax.jit(largest, static_argnums=1)(values, count))
+    places = np.asarray(jax.jit(FORMS.get(form, largest), static_argnums=1)(values, count))
     assert np.unique(places).size == count
     smallest = np.sort(values)[-count]
     assert values[places].min() >= smallest * (1 - 2.0**-7)
@@ -26,9 +30,10 @@ def test_they_are_those_of_a_sort(size, share):
 @given(
     st.lists(st.sampled_from([0.0, -1.0, 1e-30, 1.0, 1.0, 2.0, 3e38]), min_size=300, max_size=300),
     st.integers(1, 299),
+    st.sampled_from([largest, _by_sorting, _by_digits]),
 )
-def test_ties_zeros_and_negatives_fill_up_without_repeats(values, count):
-    places = np.asarray(largest(jnp.asarray(values, jnp.float32), count))
+def test_ties_zeros_and_negatives_fill_up_without_repeats(values, count, choose):
+    places = np.asarray(choose(jnp.asarray(values, jnp.float32), count))
     clipped = np.maximum(np.asarray(values), 0)
     assert np.unique(places).size == count and places.min() >= 0 and places.max() < 300
     np.testing.assert_array_equal(np.sort(clipped[places]), np.sort(clipped)[-count:])
