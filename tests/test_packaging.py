@@ -14,7 +14,6 @@ import programs
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-TINY = ("--bricks", "1", "--brick-pixels", "160", "--galaxies", "20", "--lenses", "1")
 
 
 @pytest.fixture(scope="session")
@@ -114,9 +113,11 @@ def test_help_works_beside_the_users_own_folders(installed, home):
 def test_a_verb_works_beside_the_users_own_folders(installed, tmp_path):
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "__init__.py").write_text("raise RuntimeError('the wrong one')")
-    done = lensjax(installed, tmp_path, "simulate", "--out", "made", *TINY)
+    rows = [f"o{i},{(37 * i) % 100 / 100},{i % 2}" for i in range(200)]
+    (tmp_path / "scores.csv").write_text("\n".join(["id,score,label", *rows]))
+    done = lensjax(installed, tmp_path, "judge", "scores.csv", "--out", "made")
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "made" / "survey" / "lenses.csv").is_file()
+    assert (tmp_path / "made" / "figures.csv").is_file()
 
 
 def test_the_library_uses_its_own_packages_beside_the_users(installed, home):

@@ -49,7 +49,7 @@ def test_operations_and_parameters_of_resnet18_are_the_published_ones(network):
     assert needs["parameters"] == 11_177_025
 
 
-@pytest.mark.slow
+@pytest.mark.stress
 def test_it_measures_everything_but_derivatives_on_small_stamps(
     network, compiler, tmp_path, monkeypatch
 ):
