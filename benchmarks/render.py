@@ -255,9 +255,9 @@ def table(found: dict) -> list[str]:
     return lines
 
 
-def into_docs(mark: str, lines: list[str]) -> None:
-    """Puts lines between the two marks in docs/rendering.md."""
-    path = HERE.parent / "docs" / "rendering.md"
+def into_docs(mark: str, lines: list[str], page: str = "rendering") -> None:
+    """Puts lines between the two marks in a page of docs/."""
+    path = HERE.parent / "docs" / f"{page}.md"
     before, rest = path.read_text().split(f"<!-- {mark} -->", 1)
     after = rest.split(f"<!-- /{mark} -->", 1)[1]
     path.write_text(before + "\n".join([f"<!-- {mark} -->", *lines, f"<!-- /{mark} -->"]) + after)

@@ -75,6 +75,9 @@ def point_source(
     return (beta - 1) / (np.pi * a2) * (1 + (x**2 + y**2)[..., None] / a2) ** -beta
 
 
+AT_ONCE = 8
+"""Stamps rendered together: as many as stay in a processor's cache. A last batch is filled up, so a
+larger number would also render more that nobody needs."""
 _WITHOUT_A_LENS = lj.Bounds(theta_e=1.0)
 """No ring has to be resolved. The cells that one of this size would get are enough for the middles
 of galaxies and their spiral arms: pixels are right to a thousandth of the peak."""
@@ -87,17 +90,17 @@ def _render(
     one = lambda f, s: lj.render(
         lj.Scene(source=(lj.Sersic(f, *s),)), grid, psf, bounds=_WITHOUT_A_LENS
     )
-    return lj.in_turn(one)(flux, shape)
+    return jax.vmap(one)(flux, shape)
 
 
-def batches(survey: Survey) -> dict[int, int]:
-    """Sides (odd, pixels) of the stamps on which components are rendered.
+def sides(survey: Survey) -> tuple[int, ...]:
+    """Sides (odd, pixels, increasing) of the stamps on which components are rendered.
 
-    With each goes how many are rendered at once. The third is the survey's own stamp.
+    The third is the survey's own stamp.
     """
     stamp = survey.stamp
     largest = max(survey.size(LARGEST), stamp | 1)
-    return {stamp // 4 | 1: 128, round(0.64 * stamp) | 1: 32, stamp | 1: 16, largest: 8}
+    return tuple(sorted({stamp // 4 | 1, round(0.64 * stamp) | 1, stamp | 1, largest}))
 
 
 def stamp_sizes(
@@ -109,7 +112,7 @@ def stamp_sizes(
     """
     from scipy.special import gammaln
 
-    usual, sizes = typical(survey), np.asarray(list(batches(survey)))
+    usual, sizes = typical(survey), np.asarray(sides(survey))
     faint = 0.1 * sky_sigma(survey, usual)[survey.place]
     flux = rows[:, : -len(SHAPE)].max(1)
     r_eff, n, q = rows[:, -len(SHAPE) :][:, :3].T
@@ -146,16 +149,15 @@ def paste(
 def render_all(
     survey: Survey, rows: Rows, psfsize: Float[np.ndarray, " B"], size: int
 ) -> Float[np.ndarray, "k size size B"]:
-    """Stamps of one of the sizes in `batches` of components about their middle pixels.
+    """Stamps of one of the `sides` of components about their middle pixels.
 
-    They are rendered in batches of one length, so that one compiled function serves every brick.
+    They are rendered AT_ONCE together, so that one compiled function serves every brick.
     """
     grid, psf = lj.PixelGrid(size, survey.pixel_scale), psf_within(survey, psfsize, size)
-    batch = batches(survey)[size]
     parts = [np.empty((0, size, size, len(survey.bands)), np.float32)]
-    for start in range(0, len(rows), batch):
-        some = rows[start : start + batch]
-        padded = np.resize(some, (batch, rows.shape[1])).astype(np.float32)
+    for start in range(0, len(rows), AT_ONCE):
+        some = rows[start : start + AT_ONCE]
+        padded = np.resize(some, (AT_ONCE, rows.shape[1])).astype(np.float32)
         light, shape = padded[:, : -len(SHAPE)], padded[:, -len(SHAPE) :]
         parts.append(np.asarray(_render(light, shape, psf, grid))[: len(some)])
     return np.concatenate(parts)
@@ -181,7 +183,7 @@ def draw_components(
     local = rows.copy()
     local[:, -2], local[:, -1] = (x - column) * scale, (y - row) * scale
     sizes = stamp_sizes(survey, rows, psfsize)
-    for size in batches(survey):
+    for size in sides(survey):
         index = np.flatnonzero(sizes == size)
         stamps = render_all(survey, local[index], psfsize, size)
         paste(canvas, stamps, column[index], row[index])

@@ -16,7 +16,7 @@ import pandas as pd
 from jaxtyping import Array, Float
 
 import lensjax as lj
-from data.simulate.pixels import psf_within
+from data.simulate.pixels import AT_ONCE, psf_within
 from data.simulate.population import fitted_types, red_galaxies, truncated_normal
 from data.survey import Survey
 from lensjax.prior import lens_like_host
@@ -24,8 +24,6 @@ from lensjax.prior import lens_like_host
 PRESET = "arclike"
 TRIES = 8
 """Sources drawn for each lens; the first visible one is taken."""
-BATCH = 64
-"""Arcs rendered at once."""
 VISIBLE = 35.0
 HOST_TOLERANCE = 0.15
 BLUR = 0.655
@@ -117,7 +115,7 @@ def _render(
         scene = replace(p, source=(replace(source, flux=light),))
         return lj.render(scene, grid, psf, bounds=_RINGS)
 
-    return lj.in_turn(one)(lj.priors(PRESET).scene(there), flux)
+    return jax.vmap(one)(lj.priors(PRESET).scene(there), flux)
 
 
 def _draw(
@@ -233,8 +231,8 @@ def _batches(
     """Renders in batches of one size, so that one compiled function serves every brick."""
     n, grid = len(dx), lj.PixelGrid(stamp(survey), survey.pixel_scale)
     psf = psf_within(survey, psfsize, stamp(survey))
-    for start in range(0, n, BATCH):
-        index = np.arange(start, start + BATCH) % n
+    for start in range(0, n, AT_ONCE):
+        index = np.arange(start, start + AT_ONCE) % n
         some = {name: jnp.asarray(v[index], jnp.float32) for name, v in parameters.items()}
         others = (jnp.asarray(v[index], jnp.float32) for v in (flux, dx, dy))
         part = np.asarray(_render(some, *others, psf, grid))

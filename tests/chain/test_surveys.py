@@ -24,11 +24,12 @@ STEPS = ("simulate", "survey", "train", "evaluate", "audit", "report")
 pytestmark = pytest.mark.slow
 
 
-def run(out: Path, survey: Survey, name: str) -> Path:
+def run(out: Path, survey: Survey, name: str, steps: tuple[str, ...] = STEPS) -> Path:
     """The directory of a small run for a survey of that name, or of that file."""
     programs.java()
     side = max(round(survey.pixels(75)), survey.stamp + 60)
     config = {
+        "run": {"steps": list(steps)},
         "simulate": {
             "survey": name,
             "bricks": 6,
@@ -70,15 +71,14 @@ def run(out: Path, survey: Survey, name: str) -> Path:
 
 @pytest.fixture(scope="module")
 def own(tmp_path_factory) -> Path:
+    """A run for the survey that is defined here, up to the shards."""
     folder = tmp_path_factory.mktemp("surveys")
     write(folder / "own.yaml", OWN)
-    return run(folder / "own", OWN, str(folder / "own.yaml"))
+    return run(folder / "own", OWN, str(folder / "own.yaml"), STEPS[:2])
 
 
-def whole(out: Path, survey: Survey) -> None:
-    """Every step has a record, and its results are those of the survey."""
-    for step in STEPS:
-        assert json.loads((out / "records" / f"{step}.json").read_text())["outputs"], step
+def cut_out(out: Path, survey: Survey) -> pd.DataFrame:
+    """The usable rows of the manifest, after checks that they are those of the survey."""
     assert load(out / "survey.yaml") == survey == load(out / "survey" / "definition.yaml")
     manifest = pd.read_parquet(out / "manifest.parquet")
     assert {*survey.per_band("psfsize", "psfdepth", "nan_count", "has")} <= {*manifest.columns}
@@ -87,6 +87,14 @@ def whole(out: Path, survey: Survey) -> None:
     assert set(usable.split) == {"train", "val", "test"}
     with np.load(out / usable.cutout_path.iloc[0], allow_pickle=False) as stored:
         assert stored["cutout"].shape == (survey.stamp, survey.stamp, len(survey.bands))
+    return usable
+
+
+def whole(out: Path, survey: Survey) -> None:
+    """Every step has a record, and its results are those of the survey."""
+    for step in STEPS:
+        assert json.loads((out / "records" / f"{step}.json").read_text())["outputs"], step
+    usable = cut_out(out, survey)
     model = json.loads((out / "training" / "classifier.json").read_text())
     assert model["config"]["bands"] == len(survey.bands)
     scores = pd.read_parquet(out / "evaluation" / "scores.parquet")
@@ -97,8 +105,14 @@ def whole(out: Path, survey: Survey) -> None:
     assert "SIMULATED" in page and survey.title.split(" (")[0].split("'")[0] in page
 
 
-def test_a_survey_of_one_s_own_runs_from_simulation_to_report(own):
-    whole(own, OWN)
+def test_a_survey_of_one_s_own_is_simulated_selected_and_cut_out(own):
+    cut_out(own, OWN)
+
+
+@pytest.mark.stress
+def test_a_survey_of_one_s_own_runs_from_simulation_to_report(tmp_path):
+    write(tmp_path / "own.yaml", OWN)
+    whole(run(tmp_path / "own", OWN, str(tmp_path / "own.yaml")), OWN)
 
 
 def test_its_cutouts_are_its_files_in_nanomaggies(own):
