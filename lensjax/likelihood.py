@@ -6,8 +6,8 @@ over the pixels i of all bands that count, with the constant, so that models of 
 be compared.
 
 The renderer chooses where to look closely, and its derivatives do not see this choice. So ln L has
-steps where the choice changes, of some 1e-3 at a signal-to-noise ratio of 50 in the brightest pixel
-(docs/fitting.md).
+steps where the choice changes: at a signal-to-noise ratio of 100 in the brightest pixel some 1e-3,
+and on one line in twenty through parameter space 0.3 (docs/fitting.md).
 """
 
 from __future__ import annotations

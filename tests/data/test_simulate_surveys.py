@@ -36,7 +36,7 @@ def test_a_survey_of_one_s_own_is_written_as_it_is_defined(tmp_path, monkeypatch
 
     write(tmp_path / "mine.yaml", OWN)
     root = tmp_path / "survey"
-    monkeypatch.setattr(pixels, "batches", lambda survey: {65: 32})  # one compilation
+    monkeypatch.setattr(pixels, "sides", lambda survey: (65,))  # one compilation
     settings = replace(SMALL, survey=str(tmp_path / "mine.yaml"))
     simulate(root, settings)
     assert load(root / "definition.yaml") == OWN
