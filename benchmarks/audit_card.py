@@ -1,14 +1,10 @@
 """What benchmarks/audit.py's work around the network would be on a graphics card, counted without
 one: kernels that are launched, and loops that run one step after the other.
 
-`counted` is called by the benchmark. A process of its own, `python audit_card.py FOLDER`,
-takes the experiment and its shapes as a pickle on standard input and compiles for the card with two
-modules of FOLDER: `aot.compiled(name, function, *shapes)` compiles and hands the program's text to
-`roofline.report(text, top)`, which counts. They need JAX's CUDA plugin, and no driver. The process
-prints one JSON line.
-
-The network's kernels are libraries' and are not counted. The plugin may be named with PYTHONPATH;
-without a driver JAX then complains once and goes on.
+`counted` is called by the benchmark. A process of its own, `python -m benchmarks.audit_card
+FOLDER`, takes the experiment and its shapes as a pickle on standard input, compiles for the card
+with the modules of FOLDER (card.py), and prints one JSON line. The network's kernels are libraries'
+and are not counted.
 """
 
 from __future__ import annotations
@@ -16,7 +12,6 @@ from __future__ import annotations
 import json
 import os
 import pickle
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -25,17 +20,19 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
+from benchmarks import card
+
 if TYPE_CHECKING:
     from classifiers.audit.injection import Batch, Experiment
     from data.preprocess import Preprocess
+
+ROOT = Path(__file__).resolve().parents[1]
 
 AT_ONCE = 1024
 """Injections in a batch on a card."""
 
 AROUND = ("observe", "preprocess")
 """Programs before the network, as the audit compiles them."""
-
-STEPS = re.compile(r'"known_trip_count":\{"n":"(\d+)"')
 
 
 def counted(gpu: str, experiment: Experiment, batch: Batch, p: Preprocess) -> dict[str, Any]:
@@ -49,9 +46,9 @@ def counted(gpu: str, experiment: Experiment, batch: Batch, p: Preprocess) -> di
     if not all((Path(gpu) / name).is_file() for name in ("aot.py", "roofline.py")):
         return {"left_out": f"card (no aot.py and roofline.py in {gpu})"}
     work = pickle.dumps((jax.tree.map(np.asarray, experiment), shapes(batch), p))
-    line = [sys.executable, __file__, str(Path(gpu).resolve())]
+    line = [sys.executable, "-m", "benchmarks.audit_card", str(Path(gpu).resolve())]
     apart = os.environ | {"JAX_PLATFORMS": "cpu"}
-    done = subprocess.run(line, input=work, capture_output=True, env=apart)
+    done = subprocess.run(line, input=work, capture_output=True, env=apart, cwd=ROOT)
     if done.returncode:
         said = (done.stderr.decode().strip() or "no message").splitlines()[-1]
         return {"left_out": f"card ({said})"}
@@ -71,27 +68,13 @@ def shapes(batch: Batch) -> Batch:
     return jax.tree.map(wide, batch)
 
 
-def loops(text: str) -> list[int]:
-    """Steps of every loop of a compiled program, wherever it is; raises ValueError where a loop
-    does not say how many it has."""
-    number, steps = len(re.findall(r" while\(", text)), [int(n) for n in STEPS.findall(text)]
-    if len(steps) != number:
-        raise ValueError(f"{number} loops, of which {len(steps)} say how many steps they have")
-    return steps
-
-
 def main() -> None:
-    sys.path.insert(0, sys.argv[1])
-    import aot  # type: ignore[import-not-found]  # of the folder
-    import roofline  # type: ignore[import-not-found]
-
     import lensjax as lj
     from classifiers.audit.injection import unchanged
     from data.preprocess import raw_robust
 
+    compiled = card.compiler(sys.argv[1])
     experiment, batch, p = pickle.load(sys.stdin.buffer)
-    texts, report = [], roofline.report
-    roofline.report = lambda text, *rest: (texts.append(text), report(text, *rest))[1]
     nudge = unchanged().of(AT_ONCE)
     scenes = jax.eval_shape(experiment.draw, batch, nudge)[1]
 
@@ -104,15 +87,7 @@ def main() -> None:
         "render": (render, scenes, batch),
         "preprocess": (lambda x: raw_robust(x, p), batch.host),
     }
-    found = {}
-    for name, (function, *arguments) in programs.items():
-        n = aot.compiled(name, function, *arguments)
-        branches = sum(max(b[1] for b in branch) for branch in n["conds"])  # the longest is taken
-        found[name] = {
-            "kernels": n["kernels"] + branches,
-            "longest_loop": max(loops(texts[-1]), default=0),
-            "roofline_ms": n["us"] / 1e3,
-        }
+    found = {name: compiled(name, *program) for name, program in programs.items()}
     print(json.dumps(found))
 
 

@@ -2,12 +2,8 @@
 
     python -m benchmarks.render_card FOLDER
 
-W1 to W4 of render.py, 1,024 images at once, compiled for a card with two modules of FOLDER:
-`aot.compiled(name, function, *shapes)` compiles and hands the program's text to
-`roofline.report(text, top)`, which counts kernels, bytes and the time that these would take at full
-speed. They need JAX's CUDA plugin (it may be named with PYTHONPATH), and no driver; without a
-driver JAX complains once and goes on. Writes benchmarks/results/render-compiled.json and the table
-of docs/rendering.md.
+W1 to W4 of render.py, 1,024 images at once, compiled for a card with the modules of FOLDER
+(card.py). Writes benchmarks/results/render-compiled.json and the table of docs/rendering.md.
 """
 
 from __future__ import annotations
@@ -18,15 +14,15 @@ os.environ["JAX_PLATFORMS"] = "cpu"  # with the plugin beside it, JAX would look
 
 import argparse
 import json
-import sys
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 
 import lensjax as lj
-from benchmarks.audit_card import loops
-from benchmarks.render import BOUNDS, GRID, HERE, into_docs, one_band, scenes, versions
+from benchmarks.card import compiler
+from benchmarks.peers import versions
+from benchmarks.render import BOUNDS, GRID, HERE, into_docs, one_band, scenes
 from data.preprocess import Preprocess, raw_robust
 
 AT_ONCE = 1024
@@ -71,29 +67,15 @@ def main() -> None:
     )
     parser.add_argument("folder", type=Path, help="of aot.py and roofline.py")
     args = parser.parse_args()
-    sys.path.insert(0, str(args.folder))
-    import aot  # type: ignore[import-not-found]  # of the folder
-    import roofline  # type: ignore[import-not-found]
-
-    texts, report = [], roofline.report
-    roofline.report = lambda text, *rest: (texts.append(text), report(text, *rest))[1]
-    found = {}
-    for name, (function, *shapes) in workloads().items():
-        n = aot.compiled(name, function, *shapes)
-        branches = sum(max(b[1] for b in branch) for branch in n["conds"])  # the longest is taken
-        found[name] = {
-            "kernels": n["kernels"] + branches,
-            "longest_loop": max(loops(texts[-1]), default=0),
-            "milliseconds": n["us"] / 1e3,
-            "gigabytes": n["bytes"] / 1e9,
-        }
+    compiled = compiler(args.folder)
+    found = {name: compiled(name, *work) for name, work in workloads().items()}
     result = {"images": AT_ONCE, "packages": versions("jax", "jaxlib"), "work": found}
     (HERE / "results" / "render-compiled.json").write_text(json.dumps(result, indent=1) + "\n")
     lines = ["| work | kernels | longest loop | time (ms) | GB moved |", "|---|---|---|---|---|"]
     for name, n in found.items():
         lines.append(
             f"| {TITLES[name]} | {n['kernels']} | {n['longest_loop']} | "
-            f"{n['milliseconds']:.2f} | {n['gigabytes']:.1f} |"
+            f"{n['roofline_ms']:.2f} | {n['gigabytes']:.1f} |"
         )
     into_docs("compiled", lines)
 

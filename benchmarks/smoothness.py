@@ -91,7 +91,7 @@ def main() -> None:
     table = [
         f"{args.scenes} scenes, {args.lines} lines each, {GRID.size**2:,} pixels:",
         "",
-        "| tolerance | largest step of χ² on a line: median / 95 % / worst | the same over χ² |",
+        "| tolerance | largest step of χ²: median / 95 % / worst | the same over χ² |",
         "|---|---|---|",
     ]
     for tol, found in rows.items():

@@ -25,7 +25,7 @@ WEIGHTS = {
     TORCH: "`model.safetensors`, names and layout of torch (torchvision's for resnet18 and\n  "
     "efficientnet_v2_s)",
 }
-HEAD = """---
+FRONT = """---
 license: mit
 library_name: lensjax
 tags: [astronomy, strong-lensing, image-classification]
@@ -56,7 +56,7 @@ def of_network(source: Frozen, weights: str = OWN) -> str:
     info, p = source.info, source.preprocess
     side = p.said["crop"] or "side"
     auc = info.get("val_auc")
-    return f"""{HEAD}# {info["model"]}: strong gravitational lenses in {_images(info)}
+    return f"""{FRONT}# {info["model"]}: strong gravitational lenses in {_images(info)}
 
 - **Survey**: {_survey(info, source.bands)}.
 - **Input**: (B, {source.bands}, {side}, {side}) float32 after `raw_robust`
@@ -73,7 +73,7 @@ def of_head(info: Mapping[str, Any]) -> str:
     """The card of a head on a frozen trunk. info: what the head notes."""
     trunk, kind = info["trunk"], {"logistic": "logistic regression", "mlp": "one hidden layer"}
     digest = trunk.get("sha256")
-    return f"""{HEAD}# {_text(info["model"])}: strong gravitational lenses in {_images(info)}
+    return f"""{FRONT}# {_text(info["model"])}: strong gravitational lenses in {_images(info)}
 
 - **Survey**: {_survey(info, None)}.
 - **Trunk**: {_text(trunk["trunk"])}, SHA-256 {_or_none(digest)}; it is not changed by the training.

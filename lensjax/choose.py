@@ -1,4 +1,4 @@
-"""The largest few of many numbers, without sorting.
+"""The largest few of many numbers, in no order.
 
 A processor takes the largest _FEW by `lax.top_k`. For more than these it is slow, and the renderer
 does not care about the order: bisect the threshold bit by bit, one count of what lies above it at a
@@ -36,6 +36,9 @@ _LEADING = 15
 """Bits of a number, without its sign, by which a card compares: the exponent and 7 of the mantissa,
 so that numbers within a hundredth count as equal."""
 
+_LEADING_DIGIT = 5
+"""As _DIGIT, for these bits, in three passes."""
+
 _SORTED = 1024
 """Numbers that a card sorts in the memory of one multiprocessor."""
 
@@ -66,7 +69,7 @@ def _by_sorting(values: Float[Array, " N"], count: int) -> Int[Array, " K"]:
 
 def _by_bisection(values: Float[Array, " N"], count: int) -> Int[Array, " K"]:
     keys = _in_rows(apart(_keys, values))
-    return _read(apart(_packed, keys, _bisected(keys, count)), count)
+    return _read(apart(_packed, keys, _bisected(keys, count)), count, keys.shape[1])
 
 
 def _by_digits(values: Float[Array, " N"], count: int) -> Int[Array, " K"]:
@@ -75,7 +78,7 @@ def _by_digits(values: Float[Array, " N"], count: int) -> Int[Array, " K"]:
     bits = lax.bitcast_convert_type(jnp.maximum(values, 0).astype(jnp.float32), jnp.int32)
     keys = _in_rows(bits >> (_BITS - 1 - _LEADING))
     unsigned = jnp.maximum(keys, 0).astype(jnp.uint32).ravel()
-    threshold = nth_largest(unsigned, count, _LEADING, 5).astype(jnp.int32)
+    threshold = nth_largest(unsigned, count, _LEADING, _LEADING_DIGIT).astype(jnp.int32)
     above = _packed(keys, threshold + 1)
     words = jnp.concatenate([above, _packed(keys, threshold) & ~above])
     return _read(words, count, keys.shape[1])
@@ -154,10 +157,10 @@ def _packed(keys: Int[Array, "R C"], threshold: Int[Array, ""]) -> UInt32[Array,
     return jnp.sum((keys >= threshold).astype(jnp.uint32) << bit, axis=0, dtype=jnp.uint32)
 
 
-def _read(words: UInt32[Array, " W"], count: int, columns: int = 0) -> Int[Array, " K"]:
-    """Where the first `count` bits stand: for each the column by comparison with the running totals
-    of the columns, then the row by halving its word. columns: of the table, if there are several
-    words for each of them."""
+def _read(words: UInt32[Array, " W"], count: int, columns: int) -> Int[Array, " K"]:
+    """Where the first `count` bits stand: for each the word by comparison with the running totals
+    of the words, then the row by halving it. columns: of the table; there may be several words for
+    each of them, all first ones before the second ones."""
     column, slot = jnp.arange(words.size), jnp.arange(count)
     inside = lax.population_count(words).astype(jnp.int32)
     until = apart(
@@ -180,4 +183,4 @@ def _read(words: UInt32[Array, " W"], count: int, columns: int = 0) -> Int[Array
             jnp.where(up, word >> half, word),
             jnp.where(up, row + half, row),
         )
-    return row * (columns or words.size) + at % (columns or words.size)
+    return row * columns + at % columns

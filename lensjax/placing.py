@@ -290,11 +290,11 @@ def _need(
     centres = [lens.centre for lens in mass if lens.centre is not None]
 
     def summed(tail, total, bound, straight, focus, placed, off, centres):
-        area = placed.side**2
+        area, total = placed.side**2, jnp.abs(total)  # pixels of an image may be negative
         # The light of a whole source, magnified as much as the cell is larger than its image.
         whole = area / (size(straight.along) * size(straight.across) + _TINY)
         bound = jnp.minimum(bound * area, whole)
-        tail = tail * jnp.sqrt(jnp.minimum(tail / (jnp.abs(total) + 1e-30), 1.0))
+        tail = tail * jnp.sqrt(jnp.minimum(tail / (total + 1e-30), 1.0))
         off = jnp.minimum(4 * size(focus.turned(off)) / focus.smooth, 1.0)
         moved = jnp.minimum(bound, 10 * total + 1e-3 * bound) * off
         torn = jnp.zeros_like(placed.turned)

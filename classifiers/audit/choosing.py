@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from classifiers.finders import Finder
     from data.survey import Survey
 
-HEAD = "head.json"
+PLACED = ["galaxy_id", "ra", "dec"]
+"""columns of a list of training objects"""
 NOTHING, TRAIN = "none", "train"
 """what `trained_on` says of a finder that saw none of these galaxies, and of one that saw the
 training split of this run"""
@@ -36,6 +37,8 @@ def finder_of(s: AuditSettings) -> str:
 def beside_finder(s: AuditSettings) -> Path | None:
     """The manifest that says what the classifier of another run was trained on; None for finders of
     other kinds, of which a head has its own list."""
+    from classifiers.finders.head import HEAD
+
     folder = Path(finder_of(s))
     if (folder / HEAD).is_file():
         return None
@@ -51,17 +54,16 @@ def trained_on(out: Path, s: AuditSettings, info: dict[str, Any]) -> pd.DataFram
 
     from data.manifest import read
 
-    columns = ["galaxy_id", "ra", "dec"]
-    beside = beside_finder(s)
     if info.get("kind") == "head":
-        return _of_a_head(out, s, info, columns)
+        return _of_a_head(out, s, info)
+    beside = beside_finder(s)
     said = s.trained_on or str(info.get("trained_on", ""))
     if Path(said).name == TRAIN:
         return None
     if Path(said).name == NOTHING:
-        return pd.DataFrame({c: [] for c in columns})
+        return pd.DataFrame({c: [] for c in PLACED})
     if said:
-        table = read_table(Path(said), columns, "audit.trained_on")
+        table = read_table(Path(said), PLACED, "audit.trained_on")
         return table[table["split"] == "train"] if "split" in table else table
     if beside is None and finder_of(s):
         raise InputError(
@@ -83,12 +85,10 @@ def trained_on(out: Path, s: AuditSettings, info: dict[str, Any]) -> pd.DataFram
     if beside is None:
         return None
     table = read(path).to_pandas()
-    return table.loc[table["split"] == "train", columns]
+    return table.loc[table["split"] == "train", PLACED]
 
 
-def _of_a_head(
-    out: Path, s: AuditSettings, info: dict[str, Any], columns: list[str]
-) -> pd.DataFrame | None:
+def _of_a_head(out: Path, s: AuditSettings, info: dict[str, Any]) -> pd.DataFrame | None:
     """What a head was fitted to, which the list beside it says whatever the settings say: None
     where that is this run's training split.
 
@@ -98,7 +98,7 @@ def _of_a_head(
     import pandas as pd
 
     path, manifest = Path(info["trained_on"]), out / "manifest.parquet"
-    table = read_table(path, columns, "the list of the head's training objects")
+    table = read_table(path, PLACED, "the list of the head's training objects")
     if info.get("trained_on_sha256") not in (None, sha256(path)):
         raise InputError(
             f"{path}: not the list that was written with the head (SHA-256 differs); restore it or "
@@ -116,7 +116,7 @@ def _of_a_head(
         )
     if s.trained_on in ("", NOTHING):
         return table
-    return pd.concat([table, read_table(Path(s.trained_on), columns, "audit.trained_on")])
+    return pd.concat([table, read_table(Path(s.trained_on), PLACED, "audit.trained_on")])
 
 
 def beneath(out: Path, info: dict[str, Any]) -> list[pd.DataFrame | None]:
@@ -128,10 +128,9 @@ def beneath(out: Path, info: dict[str, Any]) -> list[pd.DataFrame | None]:
     trunk = info.get("trunk") if info.get("kind") == "head" else None
     if not isinstance(trunk, dict):
         return []
-    columns = ["galaxy_id", "ra", "dec"]
     said = str(trunk.get("trained_on", ""))
     if said and Path(said).name not in (NOTHING, TRAIN):
-        return [read_table(Path(said), columns, "trained_on of the head's trunk")]
+        return [read_table(Path(said), PLACED, "trained_on of the head's trunk")]
     wanted, own = trunk.get("manifest_sha256"), out / "manifest.parquet"
     if wanted is None:
         return []
@@ -144,7 +143,7 @@ def beneath(out: Path, info: dict[str, Any]) -> list[pd.DataFrame | None]:
             "beside the trunk's folder, so that no host is an object that the trunk has seen"
         )
     table = read(path).to_pandas()
-    return [table.loc[table["split"] == "train", columns]]
+    return [table.loc[table["split"] == "train", PLACED]]
 
 
 def read_table(path: Path, columns: list[str], key: str) -> pd.DataFrame:

@@ -50,13 +50,7 @@ def _below(verbs: Mapping[str, Words]) -> str:
     return f'    {" | ".join(places)}) place="$verb $second" ;;' if places else ""
 
 
-BASH = """\
-# Completion of lensjax for bash; `lensjax completion bash` made it.
-_lensjax() {{
-  local current="${{COMP_WORDS[COMP_CWORD]}}" before="${{COMP_WORDS[COMP_CWORD-1]}}"
-  local verb="${{COMP_WORDS[1]}}" second="${{COMP_WORDS[2]}}" place="${{COMP_WORDS[1]}}" offered=""
-  local presets={presets}
-  COMPREPLY=()
+FOUND = """\
   case "$verb $second" in
 {below}
     *) ;;
@@ -65,7 +59,18 @@ _lensjax() {{
 {choices}
     *) ;;
   esac
-  if [[ $COMP_CWORD -eq 1 ]]; then
+"""
+"""What bash and zsh write in the same way: the place that was typed, and the choices of the option
+before."""
+
+BASH = """\
+# Completion of lensjax for bash; `lensjax completion bash` made it.
+_lensjax() {{
+  local current="${{COMP_WORDS[COMP_CWORD]}}" before="${{COMP_WORDS[COMP_CWORD-1]}}"
+  local verb="${{COMP_WORDS[1]}}" second="${{COMP_WORDS[2]}}" place="${{COMP_WORDS[1]}}" offered=""
+  local presets={presets}
+  COMPREPLY=()
+{found}  if [[ $COMP_CWORD -eq 1 ]]; then
     offered={verbs}
   elif [[ -z $offered && $current == -* ]]; then
     case "$place" in
@@ -91,15 +96,7 @@ _lensjax() {{
   local current="$words[CURRENT]" before="$words[CURRENT-1]"
   local verb="$words[2]" second="$words[3]" place="$words[2]" offered=""
   local presets={presets}
-  case "$verb $second" in
-{below}
-    *) ;;
-  esac
-  case "$place $before" in
-{choices}
-    *) ;;
-  esac
-  if (( CURRENT == 2 )); then
+{found}  if (( CURRENT == 2 )); then
     offered={verbs}
   elif [[ -z $offered && $current == -* ]]; then
     case "$place" in
@@ -132,8 +129,7 @@ def _filled(template: str, verbs: Mapping[str, Words], presets: Sequence[str]) -
     return template.format(
         presets=quote(" ".join(presets)),
         verbs=quote(" ".join(verbs)),
-        below=_below(verbs),
-        choices=choices,
+        found=FOUND.format(below=_below(verbs), choices=choices),
         options=options,
         first=first,
     )

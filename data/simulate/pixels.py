@@ -79,8 +79,9 @@ AT_ONCE = 8
 """Stamps rendered together: as many as stay in a processor's cache. A last batch is filled up, so a
 larger number would also render more that nobody needs."""
 _WITHOUT_A_LENS = lj.Bounds(theta_e=1.0)
-"""No ring has to be resolved. The cells that one of this size would get are enough for the middles
-of galaxies and their spiral arms: pixels are right to a thousandth of the peak."""
+"""No ring has to be resolved. With the cells that one of this size would get, pixels of random
+galaxies differ by less than a thousandth of the peak from those with the cells of the domain's
+largest ring."""
 
 
 @partial(jax.jit, static_argnames=("grid",))

@@ -2,11 +2,13 @@
 measures what it says."""
 
 import json
+import sys
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks import audit, audit_card, audit_floor, audit_peer
+from benchmarks import audit, audit_card, audit_floor, audit_peer, card
 from classifiers import frozen
 
 LOOP = """\
@@ -27,7 +29,8 @@ def compiler(tmp_path):
     (folder / "roofline.py").write_text(
         "def report(text, top):\n"
         "    print('a report')\n"
-        "    return {'kernels': 3, 'us': 1e3, 'conds': [[('a', 2, 0.1), ('b', 7, 0.1)]]}\n"
+        "    branches = [[('a', 2, 0.1), ('b', 7, 0.1)]]\n"
+        "    return {'kernels': 3, 'us': 1e3, 'bytes': 2e9, 'conds': branches}\n"
     )
     (folder / "aot.py").write_text(
         "import jax, roofline\n"
@@ -147,10 +150,20 @@ def test_a_missed_target_names_the_stage_to_blame():
 
 
 def test_loops_of_a_program_for_a_card_are_counted_or_said_to_be_unknown():
-    assert audit_card.loops("%a = f32[] fusion(%b)") == []
-    assert audit_card.loops(LOOP + LOOP.replace('"5"', '"31"')) == [5, 31]
+    assert card.loops("%a = f32[] fusion(%b)") == []
+    assert card.loops(LOOP + LOOP.replace('"5"', '"31"')) == [5, 31]
     with pytest.raises(ValueError, match="2 loops, of which 1"):
-        audit_card.loops(LOOP + LOOP.split(", backend_config")[0])
+        card.loops(LOOP + LOOP.split(", backend_config")[0])
+
+
+def test_a_program_for_a_card_is_counted_with_its_longest_branch(compiler, monkeypatch):
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    try:
+        found = card.compiler(compiler)("render", jnp.sin, jnp.zeros((1024, 33, 33, 3)))
+    finally:
+        for name in ("aot", "roofline"):
+            sys.modules.pop(name, None)
+    assert found == {"kernels": 10, "longest_loop": 5, "roofline_ms": 1.0, "gigabytes": 2.0}
 
 
 @pytest.mark.parametrize(("folder", "said"), [("", "--gpu"), ("nowhere", "nowhere")])

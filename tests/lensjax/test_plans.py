@@ -33,11 +33,12 @@ def test_a_traced_psf_gets_both_unless_bounds_say_which():
     assert counts == [2, 1]
 
 
-def test_more_is_looked_at_for_tighter_tolerances_larger_rings_and_cusps():
+def test_more_is_looked_at_for_tighter_tolerances_larger_rings_cusps_and_textures():
     field = Field(lj.PixelGrid(101))
-    seen = lambda tol, theta_e, cusped: plan(tol, field, Bounds(theta_e), cusped).seen(field)
-    assert seen(1e-2, 1.5, False) < seen(1e-3, 1.5, False) < seen(5e-4, 1.5, False)
-    assert seen(1e-3, 1.5, False) < seen(1e-3, 6.0, False) < seen(1e-3, 6.0, True)
+    seen = lambda tol, theta_e, **light: plan(tol, field, Bounds(theta_e), **light).seen(field)
+    assert seen(1e-2, 1.5) < seen(1e-3, 1.5) < seen(5e-4, 1.5)
+    assert seen(1e-3, 1.5) < seen(1e-3, 6.0) < seen(1e-3, 6.0, cusped=True)
+    assert seen(1e-3, 1.5) < seen(1e-3, 1.5, textured=True)
 
 
 def test_the_field_holds_the_stamp_and_its_margin():
