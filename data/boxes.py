@@ -1,8 +1,8 @@
 """Boxes of right ascension and declination: which parts of a survey may hold neighbours.
 
-A box is four numbers in degrees, (RA from, RA to, Dec from, Dec to), both ends inside. One of no
-rows is all NaN, and meets nothing. Right ascensions count modulo 360: rows on both sides of RA 0
-have a box all around the sky, which is wide but never wrong.
+A box is four numbers in degrees, (RA from, RA to, Dec from, Dec to), both ends inside. The box of
+no rows is all NaN, and meets no other box. Right ascensions count modulo 360: rows on both sides of
+RA 0 have a box all around the sky, which is wide but never wrong.
 """
 
 from __future__ import annotations

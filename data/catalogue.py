@@ -2,8 +2,8 @@
 
 The columns are those of the stage `catalogue` in `data.columns`. How a file names them, and in
 which unit its fluxes are, is said by the survey (`survey.catalogue`). A column that a file does not
-have is absent from the result, and whoever needs it refuses the file by the name of the column.
-Nothing is guessed. A table with only RA and DEC is a catalogue too.
+have is absent from the result; code that needs it refuses the file and names the column. Nothing is
+guessed. A table with only RA and DEC is a catalogue too.
 
 Sweep and Tractor files of the Legacy Surveys are read from DR3 to DR10. A column of an older
 release is mapped where it means exactly the same.

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 PARTIAL, ASIDE = "partial", "aside"
-"""What the names of things say that are not finished, and of folders that were replaced"""
+"""Parts of the names of what is not finished yet, and of folders that were replaced"""
 
 
 def unique(path: str | Path, suffix: str = "", kind: str = PARTIAL) -> Path:
@@ -61,12 +61,12 @@ def replacing_folder(path: str | Path) -> Iterator[Path]:
 
 
 def take_place(new: Path, path: Path) -> None:
-    """Gives a folder its final name, where another one may be.
+    """Gives a folder its final name, even if another folder has it.
 
     No system renames a folder onto one that has files. So the old one is renamed aside, the new one
     takes its name, and then the old one is removed. When the program is killed in between,
-    `restore` gives the old one its name back. Of several who do this at once the last one's folder
-    stays, whole.
+    `restore` gives the old one its name back. If several programs do this at once, the folder of
+    the last one stays, whole.
     """
     while True:
         aside = unique(path, kind=ASIDE)

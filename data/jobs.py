@@ -1,4 +1,5 @@
-"""One engine for work that is cut into items: each item makes one file or folder, whole or not.
+"""One engine for work that is cut into items: each item makes one file or folder, which is whole or
+not there.
 
     entries = run(folder, items, work, suffix=".parquet", label="pool")      # a plain loop
     entries = run(folder, items, work, ".parquet", "pool", mapper=...)       # somebody else's loop
@@ -70,8 +71,8 @@ def run(
     bytes, sha256 and counters, and the job succeeds without it.
 
     The dicts have name, file, bytes, sha256 and counters; or name and error. An item is done again
-    when its output is missing or has another size. Raises OSError as it came (a full disk), with
-    what is done kept, and InputError when another process works in this folder.
+    when its output is missing or has another size. An OSError (a full disk) is raised as it came,
+    and what is done is kept. Raises InputError when another process works in this folder.
     """
     folder = Path(folder)
     names = [safe_name(name, "name of an item", f"{folder} ({label})") for name, _ in items]
@@ -225,7 +226,8 @@ class _bar:
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     """Holds a lock on a folder, which ends with the process. Where a file system has no locks of
-    folders, that of the run's step has to do. Raises InputError when another process holds it."""
+    folders, only the lock of the run's step protects it. Raises InputError when another process
+    holds it."""
     place = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -33,7 +33,8 @@ def two_places(
     hashes: Sequence[np.ndarray], ra: Sequence[np.ndarray], dec: Sequence[np.ndarray]
 ) -> bool:
     """Whether rows of one hash, in any of several parts of a file, are more than ONE_OBJECT apart.
-    Two names of one hash are as good as never, and do no harm: the file is then read whole."""
+    Two names practically never have the same hash. If they have, it does no harm: the file is then
+    read whole."""
     keys = np.concatenate(hashes)
     ordered = np.sort(keys)
     twice = ordered[1:][ordered[1:] == ordered[:-1]]

@@ -3,11 +3,11 @@
     for i in range(n := count(path)):
         columns = opened(path, i, n, survey)      # data.catalogue.Lazy; None: read the file whole
 
-FITS tables that are stored plainly are mapped (`data.mapped`), of Parquet files row groups are
-read. Everything else is read whole by `data.catalogue`: CSV, compressed FITS, tables from before
+FITS tables that are stored plainly are mapped (`data.mapped`); Parquet files are read by row
+groups. Everything else is read whole by `data.catalogue`: CSV, compressed FITS, tables from before
 DR8, tables without brick names or object numbers, columns that are scaled, and files that are
-damaged, so that there is one place that says what is wrong with a file. The values are the same
-either way.
+damaged, so that there is one place that says what is wrong with a file. The values are the same in
+all cases.
 
 A range has at most RANGE_BYTES bytes of its file, a row group of Parquet more if the file has such
 row groups. Mapped pages belong to the operating system, which may drop them; what a range holds of

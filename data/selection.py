@@ -213,10 +213,10 @@ def passing(
     """The rows that pass every cut, ascending; the counters up to `kept`; and the rows refused, as
     `judged` gives them.
 
-    s: completed. A row is looked at cut by cut until the first that it fails, because the counters
-    say that one; a cut that removes many rows cannot go before one that is counted before it,
-    because the rows that both remove are the earlier one's. So a column is asked for in no more
-    rows than the counters need, and no column that no cut needs is asked for.
+    s: completed. A row is looked at cut by cut until the first cut that it fails, because the
+    counters name this cut. The order of the cuts is fixed by the counters: a row that two cuts
+    would remove is counted for the earlier one. So a column is read in no more rows than the
+    counters need, and a column that no cut needs is not read.
     """
     option = ("ebv",) if s.ebv_max is not None else ()
     require(columns, needed(survey) + option, where, "the negative pool", survey)
@@ -340,7 +340,7 @@ def merging(
     columns: Columns | Lazy, rows: np.ndarray, s: Selection, survey: Survey | None = None
 ) -> Bool[np.ndarray, " k"]:
     """Whether each of the given rows has, among all rows of the catalogue, a comparable neighbour
-    (`comparable`). Of neighbours in other catalogues the caller asks that function."""
+    (`comparable`). For neighbours in other catalogues the caller calls `comparable` itself."""
     names = ("ra", "dec", f"flux_{(survey or default()).reference}")
     n = length(columns)
     every = tuple(np.ma.getdata(at(columns, name, np.arange(n))) for name in names)
@@ -350,7 +350,8 @@ def merging(
 
 def comparable(these: Sources, others: Sources, s: Selection) -> Bool[np.ndarray, " k"]:
     """Whether each of these has among the others one of comparable flux at merger_inner to
-    merger_outer. Sources that lack a position or a positive flux have and are none."""
+    merger_outer. A source that lacks a position or a positive flux has no neighbour and is no
+    neighbour."""
     found = np.zeros(len(these[0]), bool)
 
     def usable(sources: Sources, faintest: float) -> np.ndarray:

@@ -3,9 +3,10 @@ has galaxies.
 
 A map is a partial HEALPix map (NESTED) in the format of healsparse, one FITS file each, so that
 maps of others, as decasu makes them, can stand in for ours. The value of a pixel is the mean over
-the galaxies of a catalogue in it; `galaxies` has their number, and the footprint, which is also a
-MOC of its own, is where there is one. The header says what a map holds (WHAT), its unit (UNIT) and
-survey (SURVEY); AXIS names the axis of a selection function that the map gives values of.
+the galaxies of a catalogue in it, and the map `galaxies` has their number. The footprint, which is
+also written as a MOC, consists of the pixels with at least one galaxy. The header says what a map
+holds (WHAT), its unit (UNIT) and survey (SURVEY); AXIS names the axis of a selection function that
+the map gives values of.
 
     maps = SkyMaps.load("runs/mine/maps")
     maps["psf_fwhm"].at(ra, dec)            # arcsec; NaN outside of the footprint

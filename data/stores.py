@@ -15,9 +15,9 @@ If-Unmodified-Since (RFC 9110, 13.1), which S3 and most web servers heed.
 
 A request that the store turned away because it is busy, or that the network lost, is made again,
 ATTEMPTS times in all. Before each one a random time is waited, whose limit doubles ("full jitter",
-so that tasks that were turned away together do not come back together). After the last, and at once
-for what no repetition cures, there is a StoreError. This is an OSError: the file may be whole, so
-that it is never listed as a bad one.
+so that tasks that were turned away together do not come back together). After the last attempt
+there is a StoreError; for a trouble that no repetition cures there is one at once. A StoreError is
+an OSError: the file may be whole, so it is never listed as a bad one.
 """
 
 from __future__ import annotations

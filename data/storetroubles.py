@@ -1,5 +1,5 @@
-"""What goes wrong between a store and its reader: by which word it is told, whether another attempt
-may cure it, and what a person can do."""
+"""What goes wrong between a store and its reader: the word by which each trouble is known, whether
+another attempt may cure it, and what a person can do."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _LOST = (
     *("ClientOSError", "ConnectionResetError", "FSTimeoutError", "ServerTimeoutError"),
 )
 BARRED = ("NoSuchBucket", *_FORBIDDEN)
-"""What libraries report as a file that is not there, and is not that"""
+"""Troubles that libraries report as a missing file although no file is missing"""
 PASSING = (*_BUSY, *_LOST)
 """What another attempt may cure"""
 

@@ -1,8 +1,9 @@
-"""Compiling a step apart from what uses it, and the switch of everything that is done for the sake
-of a processor's speed.
+"""Compiles a step apart from the steps that use it; and the switch that turns off everything that
+is done only for the speed of a processor.
 
-XLA fuses what it can, which is not always a gain on a CPU: a value that many elements need is
-worked out again for each of them. `apart` keeps it from that. It changes no result beyond rounding.
+XLA fuses steps where it can. On a CPU this is not always a gain, because a value that many elements
+need is then computed again for each of them. `apart` prevents this; results change by rounding
+only.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from jax import lax
 from jax.experimental.xla_metadata import set_xla_metadata
 
 SWITCH = "LENSJAX_PLAIN"
-"""Environment variable: set to 1, everything is computed in JAX's and Flax's plain way. It is read
-when a function is traced."""
+"""Environment variable: if it is 1, everything is computed in JAX's and Flax's plain way. It is
+read when a function is traced."""
 
 
 def plain() -> bool:

@@ -7,13 +7,14 @@ uniform grid of rays spends everything on the rest. Here
     level 0   five rays in each cell of 3 x 3 pixels, over the stamp and the margin around it
     level 1   the `blocks` neediest of these cells: 2 x 2 rays a pixel
     level 2   the `pixels` neediest of their pixels, with rays placed where the light is
-    deeper    the neediest of those cells, each split into 4 x 4 cells of the same kind
+    deeper    the neediest of those cells, each split into 2 x 2 cells of the same kind
 
 A cell of the first two levels is needy when the brightest light within its reach exceeds the mean
-of its rays: reach is measured in the source plane, from beta of its rays, so that a source between
-the rays is not missed; a cell with the centre of a lens in it reaches everywhere. Cells of the
-other levels know how wrong they are (`placing.py`). The counts follow from static bounds
-(`plans.py`), so shapes are static; the choice of cells carries no gradient, the values do.
+of its rays. The reach is measured in the source plane, from beta of its rays, so that a source
+between the rays is not missed; a cell with the centre of a lens in it reaches everywhere. Cells of
+the other levels estimate their own error (`placing.py`). The numbers of cells follow from static
+bounds (`plans.py`), so shapes are static. The values of the rays have gradients, and the choice of
+cells has none.
 
 The result is a list of fluxes, which `spreading.py` spreads over the pixel grid.
 """
@@ -56,7 +57,7 @@ _ANYWHERE = 1e3
 """A reach (arcsec) beyond every source."""
 
 _RAYS_AT_ONCE = 512
-"""What the derivative goes over at a time."""
+"""Rays that the derivative goes over at a time."""
 
 _PIXEL_RULE = gauss(2)
 
@@ -150,7 +151,8 @@ def _refined(
         )
 
     def one_by_one(table: Array) -> tuple[Array, Looked]:
-        """All pixels at once, and no loop: a graphics card waits between the turns of one."""
+        """All pixels at once and without a loop, because a graphics card waits between the turns of
+        a loop."""
         new, found = looked_at(table[:5, :size])
         table, each = table.at[:, :size].set(new), [found]
         for start in range(size, table.shape[1], step):
@@ -199,10 +201,10 @@ def nodes(lensed: Lensed, levels: Levels, field: Field) -> Float[Array, "M M"]:
 def doubts(levels: Levels, field: Field) -> Float[Array, "M M"]:
     """Squared errors of the fluxes of `nodes`, as coefficients in the same way.
 
-    A placed cell says itself how wrong it may be. Of the cells with rays at fixed places those with
-    little light between bright neighbours are the dangerous ones: where the brightest light within
-    reach is only a little more than the mean, the light is smooth, and the rules are exact up to
-    the third order."""
+    A placed cell estimates its own error. Cells with rays at fixed places may be wrong where there
+    is little light between bright neighbours. Where the brightest light within reach is only a
+    little more than the mean, the light is smooth, and the rules are exact up to the third
+    order."""
     blocks, pixels = (_doubt(cells) for cells in levels.direct)
     size, across = levels.pixel.size, field.across
     area = field.grid.pixel_area
@@ -309,10 +311,10 @@ def _need(
     side: float,
     rule: Rule,
 ) -> Float[Array, " C"]:
-    """By how much the brightest light within a cell's reach exceeds the mean of its rays. The
-    reach: the largest distance of beta of its rays from the middle of its corners', and as much
-    more as the cell is larger than the square of its rays; without limit in a cell with the
-    centre of a lens, where the deflection jumps."""
+    """By how much the brightest light within a cell's reach exceeds the mean of its rays. The reach
+    is the largest distance between beta of a ray and the middle of beta of the corners, enlarged by
+    the ratio of the cell to the square of its rays; it has no limit in a cell with the centre of a
+    lens, where the deflection jumps."""
     mass, light = lensed
     i, j, k, m = rule.corners
     x, y = (0.25 * (part[i] + part[j] + part[k] + part[m]) for part in (beta.real, beta.imag))

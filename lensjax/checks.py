@@ -36,8 +36,8 @@ class _Leaf(NamedTuple):
 
 def valid(*things: Any) -> Bool[Array, ""]:
     """Whether every value in scenes, PSFs and images is in its domain; False if any is NaN or
-    outside. For use inside jit and vmap, where nothing can be refused: of a batch,
-    `jax.vmap(valid)(scenes, psfs, hosts)` (n,) are the ones whose images mean something."""
+    outside. For use inside jit and vmap, where nothing can be refused. For a batch,
+    `jax.vmap(valid)(scenes, psfs, hosts)` (n,) says whose images mean something."""
     flags = [jnp.asarray(True)]
     for leaf in _leaves(things):
         flags.append(jnp.all(leaf.domain.holds(jnp.asarray(leaf.value))))
@@ -48,8 +48,8 @@ def valid(*things: Any) -> Bool[Array, ""]:
 
 def harmless(thing: Any) -> Any:
     """The same scene or PSF with every value outside its domain replaced: fluxes and Einstein radii
-    by 0, axis ratios by 1, NaN pixels by 0. Values inside are untouched, gradients with respect to
-    them too; those to replaced ones are 0."""
+    by 0, axis ratios by 1, NaN pixels by 0. Values inside keep their values and gradients;
+    gradients with respect to replaced ones are 0."""
     return _rebuilt(thing, ANY, False)
 
 
@@ -82,7 +82,8 @@ def check(scene: Any, grid: PixelGrid, psf: Any) -> None:
 
 
 def check_scene(scene: Any, grid: PixelGrid) -> None:
-    """Refuses a scene outside the renderer's domain, or what is no grid. Raises InputError."""
+    """Refuses a scene outside the renderer's domain, and anything that is no grid. Raises
+    InputError."""
     if not isinstance(grid, PixelGrid):
         raise InputError(f"grid = {grid!r}: give PixelGrid(size, scale)")
     if not hasattr(scene, "lens_light") or not (scene.source or scene.lens_light):

@@ -1,13 +1,13 @@
 """The largest few of many numbers, in no order.
 
-A processor takes the largest _FEW by `lax.top_k`. For more than these it is slow, and the renderer
-does not care about the order: bisect the threshold bit by bit, one count of what lies above it at a
-time, then read the places off the mask. Three times quicker for 100 of 1,000.
+On a processor, up to _FEW numbers are taken by `lax.top_k`. For more it is slow, and it also sorts,
+which the renderer does not need. So the threshold is found bit by bit, by counting the numbers
+above it each time, and the places are read off the mask: three times quicker for 100 of 1,000.
 
 On a graphics card every kernel takes a few microseconds to start, and a bisection is a hundred
-kernels. There a few hundred numbers are sorted, which is one kernel. Of more numbers the leading
-bits of the threshold are found five at a time, 31 counts in one kernel; the last places go to some
-of the numbers that agree with it in all these bits.
+kernels. So a few hundred numbers are sorted there, which is one kernel. Of more numbers, the
+leading bits of the threshold are found five at a time, by 31 counts in one kernel; the last places
+go to some of the numbers that agree with the threshold in all these bits.
 """
 
 from functools import partial

@@ -73,8 +73,8 @@ def cuts(mass: Mass | tuple[Mass, ...], points: int = 256) -> list[Curve]:
     """Cuts of a lens, one for each component whose deflection jumps in its centre (an isothermal
     one), as closed polylines (points + 1, 2) in the source plane, arcsec.
 
-    An EPL that is less steep than isothermal has a radial caustic in its place, one that is steeper
-    deflects without limit and has neither.
+    An EPL that is less steep than isothermal has a radial caustic instead of a cut. One that is
+    steeper has neither, because its deflection has no limit at the centre.
     """
     parts = _parts(mass)
     found = []

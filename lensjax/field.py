@@ -1,5 +1,5 @@
-"""The pixels that light is put on before the PSF: a stamp's own or halves of them, and some of the
-sky around it."""
+"""The pixels that light is put on before the PSF: those of the stamp, or pixels of half the side,
+and some of the sky around the stamp."""
 
 from __future__ import annotations
 

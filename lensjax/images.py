@@ -99,8 +99,8 @@ def point_images(
 
     Wrong for 1 of 4,000 random scenes (SIE and shear, sources inside of the caustics and outside),
     in double precision and in single: a wrong number of images, or a place off by more than 1e-3".
-    The one had an image right at the limit `faintest`. Measured by benchmarks/images.py. More than
-    CELLS cells along an almost complete ring may hide images.
+    The wrong one had an image right at the limit `faintest`. Measured by benchmarks/images.py. More
+    than CELLS cells along an almost complete ring may hide images.
 
     Raises InputError for what is no mass or grid, `most` outside of its range, and (outside of jit)
     a source that is not finite.

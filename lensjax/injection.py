@@ -31,9 +31,9 @@ def inject(
     gain (electrons per nanomaggy, scalar or (B,)) with a key adds the arc's photon noise;
     core_radius (pixels) > 0 suppresses the arc's inner image (`suppress_core`). Raises InputError
     for shapes that differ, half precision, a gain without key or not larger than 0, and, outside of
-    jit, pixels that are not finite. Inside jit such a pixel of the arc adds nothing, one that the
-    host lacks stays missing (NaN: missing is not empty, and whoever looks at the stamp has to
-    know), and `lensjax.valid(host, arc)` is the flag.
+    jit, pixels that are not finite. Inside jit such a pixel of the arc adds nothing, and a pixel
+    that the host lacks stays NaN, because missing is not the same as empty; `lensjax.valid(host,
+    arc)` tells whether there is such a pixel.
     """
     check_image("inject: arc", arc)
     check_image("inject: host", host, jnp.shape(arc))
@@ -93,9 +93,9 @@ def degrade(
     so what is added has the spectrum that is missing, sigma_target^2 - sigma_host^2 |kernel|^2: the
     sum has the noise of a survey's image again, with the pixel variance and the point-source depth
     of the target. host_sigma: scatter of the noise of the host's pixels (B,) where it was measured
-    (`fine_sky_sigma`); the target's is then larger than it by what the depths say. correlation: of
-    the survey's noise between neighbouring pixels (`sky_correlation` of blank sky); without it the
-    noise is white.
+    (`fine_sky_sigma`); the scatter of the target then follows from it and from the two depths.
+    correlation: of the survey's noise between neighbouring pixels (`sky_correlation` of blank sky);
+    without it the noise is white.
 
     A target that is sharper or deeper than the host is left at the host's value, band by band
     (nothing can be added, nor on scales where the host's noise is above the target's); compare the
@@ -137,8 +137,8 @@ def _noise(
     host: Float[Array, "N N B"],
     correlation: Float[Array, "L L B"] | None,
 ) -> Float[Array, "N N B"]:
-    """Noise that makes noise of the scatter `own` smoothed by a Gaussian of `variance` (pixels^2)
-    what it was, with the scatter `target`."""
+    """Noise to be added to noise of the scatter `own` that a Gaussian of `variance` (pixels^2) has
+    smoothed: the sum has the spectrum from before the smoothing, and the scatter `target`."""
     n, side = host.shape[0], fft_size(host.shape[0])
     white = jax.random.normal(key, (side, side, host.shape[-1]), host.dtype)
     wy, wx = (2 * np.pi * f for f in (np.fft.fftfreq(side), np.fft.rfftfreq(side)))

@@ -24,8 +24,9 @@ have one entry for each place on their last axis."""
 
 
 def with_derivative(f: Formula, parameters: Any, places: Any, values: Array, at_once: int) -> Array:
-    """`values`, which are f(parameters, places) without derivative, with the derivative by the
-    parameters; places have none. A processor goes over `at_once` places at a time."""
+    """`values` with a derivative. They are f(parameters, places), computed without derivative; the
+    result has the derivative by the parameters, and none by the places. A processor goes over
+    `at_once` places at a time."""
 
     @jax.custom_jvp
     def attach(parameters: Any, values: Array, places: Any) -> Array:

@@ -5,9 +5,10 @@ $$\ln L = -\frac12 \sum_i \left(\frac{(d_i - m_i)^2}{\sigma_i^2} + \ln 2\pi\sigm
 over the pixels i of all bands that count, with the constant, so that models of different noise can
 be compared.
 
-The renderer chooses where to look closely, and its derivatives do not see this choice. So ln L has
-steps where the choice changes: at a signal-to-noise ratio of 100 in the brightest pixel some 1e-3,
-and on one line in twenty through parameter space 0.3 (docs/fitting.md).
+The renderer chooses where to look closely, and its derivatives do not include this choice. So ln L
+has steps where the choice changes: at a signal-to-noise ratio of 100 in the brightest pixel some
+1e-3, and on one line in twenty through parameter space 0.3 (docs/fitting.md has those of chi^2,
+which are twice as large).
 """
 
 from __future__ import annotations

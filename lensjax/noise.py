@@ -18,7 +18,7 @@ MAD_TO_SIGMA = 1.4826022185056018
 _SMOOTH = np.array([1.0, 4.0, 6.0, 4.0, 1.0]) / 16
 """Binomial weights of the smoothing in `fine_sky_sigma`."""
 _FINE = np.pad([[1.0]], 2) - np.outer(_SMOOTH, _SMOOTH)
-"""What it leaves of a single bright pixel."""
+"""What an image of a single bright pixel is when its smoothed image is subtracted."""
 LEAST_SHARE = 0.02
 """Least variance of the fine structure of noise in units of that of white noise, so that errors of
 a measured correlation cannot make it negative."""
@@ -47,7 +47,7 @@ def sky_noise(key: Array, sigma: Real, grid: PixelGrid) -> Float[Array, "N N B"]
 def sky_sigma(host: Float[Array, "N N B"], inner: float = 0.65) -> Float[Array, " B"]:
     """Standard deviation of the sky (B,) from the MAD of the host's outer pixels, farther than
     `inner` half-widths from the centre; pixels more than 4 sigma above the median (sources) are
-    masked once. Linear noise of a stamp that already has its own."""
+    masked once. For stamps in linear units that have noise of their own."""
     return _sky(host, inner)[2]
 
 

@@ -51,12 +51,12 @@ def psfdepth_from_m5(m5: Real) -> Float[Array, "..."]:
 
 
 def flux_loss(psf: PSF, grid: PixelGrid) -> Float[Array, " B"]:
-    """Share (B,) of a point source's flux that the PSF scatters out of the stamp, the source at its
-    centre; one nearer to an edge loses more.
+    """Share (B,) of a point source's flux that the PSF scatters out of the stamp, for a source at
+    the centre; a source nearer to an edge loses more.
 
-    A Gaussian of the survey's seeing loses nothing of a stamp of 26 arcsec (1e-7 is rounding), the
-    wings of a Moffat 1e-4 to 1e-2; a pixel kernel loses what of it the stamp does not hold, nothing
-    if it fits. Light beyond a kernel's own edge was never in it and is not counted.
+    On a stamp of 26 arcsec, a Gaussian of the survey's seeing loses nothing (1e-7 is rounding), and
+    a Moffat loses 1e-4 to 1e-2 in its wings. A pixel kernel loses the part that does not fit on the
+    stamp. Light beyond a kernel's own edge was never in it and is not counted.
     """
     return 1 - jnp.sum(psf.stamp(grid), axis=(0, 1))
 

@@ -4,17 +4,18 @@ Within a pixel the lens is smooth and the light is not: the source may be a tent
 width. So a cell traces the lens at 4 x 4 points only, and takes the polynomial through them
 for beta in between. The light is evaluated at `lines` x `rays` points:
 
-* Along which of its two axes does beta change faster? There the light is a narrow peak, and its
-  middle is where a straight line comes closest to the source's. Rays are evenly placed in s, with
-  t = t_0 + epsilon sinh(s): close together within epsilon of the peak and ever farther apart
-  outside. epsilon is the distance of the closest approach, and at least the profile's core
-  (the sinh transformation of Johnston & Elliott 2005, Int. J. Numer. Meth. Engng 62, 564).
-* Across, the lines are placed in the same way around the line that passes closest.
+* The lines run along the axis of the cell on which beta changes faster. Along a line the light is a
+  narrow peak, and its middle is where beta, taken as linear, comes closest to the middle of the
+  source. Rays are evenly placed in s, with t = t_0 + epsilon sinh(s): close together within epsilon
+  of the peak and ever farther apart outside. epsilon is the distance of the closest approach, and
+  at least the profile's core (the sinh transformation of Johnston & Elliott 2005, Int. J. Numer.
+  Meth. Engng 62, 564).
+* On the other axis, the lines are placed in the same way around the line that passes closest.
 * The nodes and weights in s are those of Gauss and Legendre. So the rule converges for any profile,
-  wherever beta really goes; the straight lines only say where to look.
+  whatever beta is; taking it as linear only decides where rays are placed.
 
-A cell's result are its moments: sums of flux t^a u^b, a and b up to 3, measured from the middle of
-its pixel. `spreading.py` spreads them over the pixels.
+The result of a cell are its moments: sums of flux t^a u^b, a and b up to 3, measured from the
+middle of its pixel. `spreading.py` spreads them over the pixels.
 """
 
 from __future__ import annotations

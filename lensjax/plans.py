@@ -1,8 +1,8 @@
-"""How closely to look: what is static about a rendering, from what is known before it.
+"""How closely to look: the numbers of cells and rays, which are known before a scene is.
 
-Shapes of compiled functions cannot follow the values of a scene. What they follow is here: the
-pixels, the PSF's width (where it is a number and not traced), and `Bounds` that hold for all scenes
-that will be rendered. Without bounds a plan is made for the whole domain.
+Shapes of compiled functions cannot depend on the values of a scene. They depend on the pixels, on
+the PSF's width (where it is a number and not traced), and on `Bounds` that hold for all scenes that
+will be rendered. Without bounds a plan is made for the whole domain.
 """
 
 from __future__ import annotations
@@ -116,7 +116,8 @@ _GALAXY = 0.5
 
 
 def _vectors(count: float) -> int:
-    """A number that a processor's vector instructions divide: half the time of its neighbours."""
+    """The next multiple of what a processor's vector instructions hold, which takes half the time
+    of other numbers."""
     return 16 * math.ceil(count / 16)
 
 

@@ -25,8 +25,9 @@ from lensjax.scene import Scene
 
 @dataclass(frozen=True)
 class Sampling:
-    """Static: the fields of a wide and of a narrow PSF, or of the one it is, and how closely to
-    look: a tolerance with bounds, or the rays of a fixed rule."""
+    """What is static. fields: that of a wide and that of a narrow PSF, or one if the width is
+    known. tol, bounds: how closely to look; tol may be the rays of a fixed rule instead of a
+    tolerance."""
 
     fields: tuple[Field, ...]
     tol: float | int
@@ -36,7 +37,7 @@ class Sampling:
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class RenderError:
-    """How wrong an image may be (nanomaggies): each pixel, and the total flux of each band. In 95
+    """How wrong an image may be (nanomaggies): each pixel, and the total flux of each band. In 93
     of 100 scenes of the domain the true errors are smaller (docs/rendering.md)."""
 
     pixel: Float[Array, "N N B"]
@@ -89,12 +90,12 @@ def render(
     tol (static): largest error of a pixel as a fraction of the image's peak, and of the total flux,
     that 99 % of the scenes of the domain stay below (docs/rendering.md). 1e-2, 1e-3 and 5e-4 are
     provided; what is asked for is rounded down to one of them. "4x4" and "8x8" name fixed rules
-    instead. bounds (static): what holds for all scenes and PSFs, where it is less than the domain:
-    less has to be looked at then.
+    instead. bounds (static): a part of the domain in which all scenes and PSFs are, so that fewer
+    rays are needed.
 
-    with_error (static): returns the image and a `RenderError`, which says how wrong it may be and
-    has no derivative. Outside of compiled functions a RenderWarning is given where that is more
-    than the tolerance.
+    with_error (static): returns the image and a `RenderError`, which says how wrong the image may
+    be and has no derivative. Outside of compiled functions a RenderWarning is given if the error is
+    more than the tolerance.
 
     Differentiable in every leaf of `scene` and `psf`, forward and reverse. Raises InputError,
     naming the parameter, its value and its range, when a value is outside the domain and this is

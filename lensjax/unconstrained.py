@@ -10,17 +10,17 @@ z on the whole line stands for
 | between two ends | low + (high - low) / (1 + exp(-z)) | |
 | axis ratio and angle, q and phi | a pair, below | |
 
-An axis ratio ends at q = 1, where the angle means nothing; in the ellipticity $e = f (\cos 2\phi,
-\sin 2\phi)$ with $f = (1 - q)/(1 + q)$ there is no end, but the middle of the unit disc. So a
+An axis ratio ends at q = 1, where the angle means nothing. In the ellipticity $e = f (\cos 2\phi,
+\sin 2\phi)$ with $f = (1 - q)/(1 + q)$ this is no end, but the middle of the unit disc. So a
 component's q and phi together are the pair z with $e = f_m z/\sqrt{1 + |z|^2}$, where f_m belongs
 to the smallest axis ratio of the domain. A round component is put at f = ROUND, because (q, phi)
 have no derivative in e at q = 1.
 
-The log-determinant that comes with a scene makes ln L plus it the density in z for a prior that is
-flat in the domains: in theta_e, a flux, a place, and in e (not in q and phi, which would pile up at
-round shapes: $\mathrm{d}q\,\mathrm{d}\phi \sim \mathrm{d}^2 e / (f (1 + f)^2)$). Any other prior is
-another term: its density relative to the flat one. A flat density on a line without ends is no
-proper prior, so the data have to bound such parameters.
+A log-determinant comes with a scene. ln L plus this log-determinant is the density in z for a prior
+that is flat in the domains: in theta_e, a flux, a place, and in e (not in q and phi, which would
+pile up at round shapes: $\mathrm{d}q\,\mathrm{d}\phi \sim \mathrm{d}^2 e / (f (1 + f)^2)$). Any
+other prior is another term: its density relative to the flat one. A flat density on a line without
+ends is no proper prior, so the data have to bound such parameters.
 """
 
 from __future__ import annotations

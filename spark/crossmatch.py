@@ -1,10 +1,11 @@
 """Lens list and catalogues → positives: every selected lens gets its nearest catalogue object, or a
 reason why not.
 
-Of each catalogue file the nearest row of every lens is taken (`spark.nearest`), within a horizon
-that tells "nothing close" from "not covered". Where the pool is up to date, it has noted these rows
-when it read the files, which are then not read again. The driver keeps the best row for each lens
-and makes the matching one to one.
+In each catalogue file the row nearest to every lens is looked for (`spark.nearest`), within a
+horizon. A lens without a row within the horizon is not covered by the catalogue; a lens with a row
+that is too far away has no match. If the pool is up to date, these rows were noted when it was
+made, and the files are not read again. The driver keeps the best row for each lens and makes the
+matching one to one.
 """
 
 from __future__ import annotations

@@ -74,10 +74,10 @@ def distributed(spark: SparkSession) -> Mapper:
 def rest() -> None:
     """At the end of a task, so that the next one of this worker begins a tenth of a second sooner.
 
-    Before each task Spark has Python read the list of files of every archive again that it imports
-    from, pyspark's and Spark's own among them, and after it look through all objects for garbage.
-    The archives are forgotten, until something new is imported, and what the first task left is
-    put aside for good.
+    Before each task, Spark makes Python read the list of files again of every archive that it
+    imports from, pyspark's and Spark's own among them; after each task, Python looks through all
+    objects for garbage. So the archives are forgotten here until something new is imported, and
+    what the first task left is excluded from the search for good.
     """
     for path, finder in list(sys.path_importer_cache.items()):
         if isinstance(finder, zipimporter):

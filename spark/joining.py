@@ -1,12 +1,12 @@
 """A file's part of the pool from its ranges, and from the ranges of the survey that touch them.
 
 A neighbour that makes a merger counts wherever it is: in another range, in another file, across RA
-0. A range has a box around its rows (`data.boxes`); only ranges whose boxes come nearer than a
-neighbour may be are looked at, and of those only the rows near the border. So the rows of the pool
-are the same however the rows of the survey are cut into files and ranges.
+0. A range has a box around its rows (`data.boxes`). Only ranges whose boxes are close enough to
+  hold neighbours are looked at, and of those only the rows near the border. So the rows of the pool
+  are the same however the rows of the survey are cut into files and ranges.
 
-Putting a file together takes its part of the pool in memory, and 8 bytes a row of the file for the
-names; what ranges hand on is mapped from disk.
+To put a file together, its part of the pool is held in memory, and 8 bytes a row of the file for
+the names; everything else that the ranges have written is mapped from disk.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def joined(path: stores.Place, of_file: Sequence[Piece], s: Selection, survey: S
 
 def _with_mergers(c: Cut, touching: Sequence[Place], s: Selection, survey: Survey) -> pa.Table:
     """The rows of N1 that have a comparable neighbour in another range become mergers of N2. No
-    other row can: the category is the last of the rules."""
+    other row can become one, because this category is the last of the rules."""
     kept, outer = c.kept, s.merger_outer
     plain = np.flatnonzero(np.asarray(pc.equal(kept["pool"], "N1")))
     ra, dec, flux = (

@@ -1,8 +1,9 @@
 """The row of a catalogue that is nearest to each lens of a list.
 
-Of a range of rows (`of_range`), of a file from its ranges (`of_file`), and of these for some of the
-lenses (`of_lenses`). All of them are Arrow tables with the columns of a catalogue, at most one row
-for each lens, `lens` (its place in the list, ascending) and `separation` (arcsec).
+`of_range` finds these rows in a range of rows, `of_file` puts those of a file together from its
+ranges, and `of_lenses` takes those of some lenses. All of them return Arrow tables with at most one
+row for each lens: the columns of a catalogue, `lens` (the place of the lens in the list, ascending)
+and `separation` (arcsec).
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Near:
-    """What rows are noted: those nearest to one of the lenses, within the horizon (arcsec)."""
+    """Which rows are noted: those nearest to one of the lenses, within the horizon (arcsec)."""
 
     lenses: Lenses
     horizon: float

@@ -2,9 +2,9 @@
 
 Files are counted by their headers. The estimate is of the pool, which reads every row, and of the
 cross-match, which takes what the pool has noted; the later steps depend on what these find. It is
-the longer of two times, that of the processors and that of reading. A core's rate of cutting is
-that of benchmarks/survey.py on one machine, with files in memory; its rate of looking for lenses is
-in no benchmark. On another machine both are others.
+the longer of two times, that of the processors and that of reading. The rate at which a core
+applies the cuts was measured by benchmarks/survey.py on one machine, with files in memory; the rate
+at which it looks for lenses is not measured by any benchmark. Other machines have other rates.
 """
 
 from __future__ import annotations

@@ -237,8 +237,8 @@ def join_file(
 
 def write_pool(table: pa.Table, path: Path, survey: Survey) -> None:
     """A part of the pool as Parquet. Texts that repeat, and integers, are stored as places in a
-    list of their values; floating-point numbers hardly repeat, and to look for it takes most of the
-    time."""
+    list of their values. Floating-point numbers are not, because they hardly repeat, and looking
+    for repetitions takes most of the time."""
     import pyarrow.parquet as pq
 
     kinds = columns.types(survey, "pool").items()

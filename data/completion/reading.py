@@ -41,8 +41,8 @@ class Words:
 
 
 def words_of(name: str, verb: Callable[[Sequence[str]], Any]) -> Words:
-    """The words of a verb. Of one whose help fails, because a package is missing for instance,
-    there is the name alone."""
+    """The words of a verb. If its help fails, for instance because a package is missing, only its
+    name is known."""
     try:
         text = _help(verb, [])
         usage = _usage(text)

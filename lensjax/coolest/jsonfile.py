@@ -11,7 +11,7 @@ from typing import Any
 from lensjax.errors import InputError, some
 
 MOST = 1e30
-"""Size of a number that is read at most."""
+"""Largest absolute value of a number that is read."""
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,8 @@ class Node:
         return Node(self.file, f"{self.place}.{key}" if self.place else key, self.value[key])
 
     def object(self, needed: str, known: str) -> Node:
-        """Itself, if it is an object with all of the keys `needed` and no other than these and
-        those `known`; each a string with blanks between keys."""
+        """This value, if it is an object that has all keys in `needed` and no others than these and
+        those in `known`; each argument is a string with blanks between keys."""
         if not isinstance(self.value, dict):
             raise self.fail(f"should be an object, not {_kind(self.value)}")
         wanted = needed.split()

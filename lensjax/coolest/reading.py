@@ -42,7 +42,7 @@ def from_coolest(path: str | Path) -> CoolestModel:
 
     Light at the redshift of the masses, or nearer, is not lensed. Raises InputError, which names
     the file and the place in it, for what is no such file or is larger than LARGEST, for keys that
-    are missing or not known, and for profiles that there are none of here.
+    are missing or not known, and for profiles that lensjax does not have.
     """
     known = "mode coordinates_origin cosmology meta likelihoods documentation version"
     top = read_json(Path(path), LARGEST)
@@ -71,8 +71,8 @@ def from_coolest(path: str | Path) -> CoolestModel:
         raise behind[0].node.fail("redshift is missing")
     unit = 10 ** (0.4 * (ZERO_POINT - _zero_point(observation["mag_zero_point"])))
     lens = tuple(_mass(m, middle) for m in masses)
-    # A shear is about the origin of the file's coordinates. About the middle of the field it
-    # deflects by as much less as it does there, for which the source moves.
+    # The shear of a file is about the origin of its coordinates, ours is about the middle of the
+    # field. The two differ by a constant deflection, which is made up for by moving the source.
     (x, y), shears = middle, [m for m in lens if isinstance(m, Shear)]
     gamma1, gamma2 = (float(sum(getattr(m, g) for m in shears)) for g in ("gamma1", "gamma2"))
     seen = x - gamma1 * x - gamma2 * y, y - gamma2 * x + gamma1 * y

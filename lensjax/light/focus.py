@@ -65,8 +65,8 @@ exponential disc."""
 
 
 def size(z: Complex[Array, "..."]) -> Float[Array, "..."]:
-    """|z|, for numbers whose square is a number: jnp.abs takes care of others, and three times as
-    long."""
+    """|z|, for numbers whose square does not overflow or vanish. jnp.abs takes care of those too,
+    and takes three times as long."""
     return jnp.sqrt(z.real * z.real + z.imag * z.imag)
 
 

@@ -1,9 +1,10 @@
 """Real galaxies as sources: an image of a galaxy, seen through the lens.
 
-A network tells parametric sources from real ones at a glance, because a picture of a galaxy from
-HST has what they lack. The telescope's own PSF stays in the image: 0.1" for HST, which becomes
-0.05" when a galaxy of 0.03" pixels stands for a more distant one at scale = 0.015, and that is the
-smallest source of the priors. `data/galaxies.py` reads libraries of such images.
+A network easily tells parametric sources from real ones, because a picture of a galaxy from HST has
+structure that they lack. The telescope's own PSF stays in the image. For HST it is 0.1", which
+becomes 0.05" when a galaxy with pixels of 0.03" stands for a more distant one with scale = 0.015;
+the smallest sources of the priors have this size. `data/galaxies.py` reads libraries of such
+images.
 """
 
 from __future__ import annotations

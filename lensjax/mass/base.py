@@ -15,8 +15,8 @@ from lensjax.component import Component
 CORE = 2e-4
 """Softening (arcsec) of the direction at the centre of a lens, where the deflection of an
 isothermal
-sphere has no direction: |.|^2 -> |.|^2 + CORE^2. Derivatives stay below theta_E / CORE; at 0.01"
-from the centre the deflection changes by 2e-4 of itself."""
+sphere has none: |.|^2 -> |.|^2 + CORE^2. Derivatives stay below theta_E / CORE; at 0.01" from the
+centre the deflection changes by 2e-4 of itself."""
 
 Pair = tuple[Float[Array, "..."], Float[Array, "..."]]
 

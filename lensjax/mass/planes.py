@@ -7,12 +7,12 @@ $$x_j = \theta - \sum_{i<j} \beta_{ij}\, \alpha_i(x_i), \quad
 
 (Schneider, Ehlers & Falco 1992, equation 9.7a; Schneider 2014, arXiv 1409.0015, equations 5 and 9),
 and the source at $\beta = \theta - \sum_i \alpha_i(x_i)$. $\alpha_i$ is the deflection of plane i
-scaled to the source, as for a plain lens, and D are angular-diameter distances. Between 0, for two
-planes at the same distance, and 1, for a plane at the distance of the source, lies $\beta_{ij}$.
+scaled to the source, as for a plain lens, and D are angular-diameter distances. $\beta_{ij}$ lies
+between 0, for two planes at the same distance, and 1, for a plane at the distance of the source.
 
-In any Friedmann universe $1 - \beta_{ij} = \prod_{k=i}^{j-1} (1 - \beta_{k,k+1})$, so that the
-ratios of neighbours, $r_k = \beta_{k,k+1}$, say everything, any numbers from 0 to 1 are possible,
-and the sums run along:
+In any Friedmann universe $1 - \beta_{ij} = \prod_{k=i}^{j-1} (1 - \beta_{k,k+1})$, so the ratios of
+neighbours, $r_k = \beta_{k,k+1}$, determine all others. Any numbers from 0 to 1 are possible
+ratios, and the sums can be continued from plane to plane:
 
 $$x_{j+1} = \theta - S_{j+1} + T_{j+1}, \quad S_{j+1} = S_j + \alpha_j(x_j), \quad
 T_{j+1} = (1 - r_j)\,(T_j + \alpha_j(x_j)).$$

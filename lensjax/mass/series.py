@@ -11,8 +11,8 @@ rule of quadrature with POLES nodes is a rational function of w. Gauss-Jacobi no
 it Gauss' continued fraction (the diagonal Pade approximant), which spends its accuracy on round
 lenses. Here the nodes are those in y of $x = y (1 + c)^2 / (1 + c y)^2$, which are less crowded at
 x = 1 and so see the cut from farther away (maps of Hale & Trefethen 2008): at q = 0.1 the error
-falls from 2e-5 to 1e-7 for the same work. What the deflection is off by, over theta_E, in float64:
-for the SIE 1e-10 at q = 0.7, 2e-9 at q = 0.5, 4e-8 at q = 0.2 and 1.2e-7 at q = 0.1, for other
+falls from 2e-5 to 1e-7 for the same work. The error of the deflection, over theta_E, in float64 is,
+for the SIE, 1e-10 at q = 0.7, 2e-9 at q = 0.5, 4e-8 at q = 0.2 and 1.2e-7 at q = 0.1, for other
 slopes up to three times as much. In float32 rounding leaves 3e-7 for the SIE and up to 3e-6 for
 other slopes.
 
@@ -38,8 +38,8 @@ from lensjax.mass.base import Pair
 POLES = 6
 
 SPREAD = 0.28
-"""c of the map of the nodes: 0 is Gauss-Jacobi; the larger, the better a flat lens and the worse a
-round one."""
+"""c of the map of the nodes: 0 is Gauss-Jacobi; with a larger c flat lenses are more exact, and
+round ones less."""
 
 _DEGREE = 14
 """of the coefficients as polynomials in t - 1: they are smooth in t and are worked out once."""
@@ -74,7 +74,7 @@ def halved_atan_ratio(wr: Array, wi: Array) -> Pair:
 
     $$g_1(w) = \frac2{1 + s}\, g_1(h), \quad h = \frac w{(1 + s)^2}, \quad s = \sqrt{1 + w}.$$
 
-    It costs half as much again or more, which images through an SIE are spared.
+    It costs half as much again or more, so it is not used for images through an SIE.
     """
     (kr, ki), h = _halved(wr, wi)
     gr, gi = atan_ratio(*h)
