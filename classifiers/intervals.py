@@ -48,7 +48,8 @@ def jeffreys(
 
 def observed(rate: float, n: float, level: float = 0.95) -> tuple[float, float]:
     """Between which observed shares of n trials Jeffreys' interval holds the true share `rate`,
-    which is above 0 and below 1: the shares whose upper and whose lower end it is.
+    which is above 0 and below 1: from the share whose interval ends at `rate` to the share whose
+    interval begins there.
 
     It is the interval of `jeffreys` turned round. Applied to the share of scores above a threshold
     it gives the interval of the threshold with the true share `rate` above it, that is of a

@@ -1,10 +1,11 @@
 """How a completeness answers to a change of what is behind it: means over injections of their own
 slopes, with standard errors that allow for injections which share a host.
 
-There are two. The soft one is the mean score, sigmoid(logit), whose derivative is the mean of each
-injection's own. The hard one is the share above a threshold, which changes by those that cross:
-d/dx P(logit > t) = E[slope delta(logit - t)], the density of logits at the threshold times the mean
-slope there. Slopes are those of the logit, whoever worked them out: by differentiation, or known.
+There are two such answers. The soft one is the derivative of the mean score, sigmoid(logit): the
+mean of the derivatives of all injections. The hard one is the derivative of the share above a
+threshold, which changes by the injections that cross it: d/dx P(logit > t) = E[slope delta(logit -
+t)], the density of logits at the threshold times the mean slope there. Slopes are those of the
+logit; they come from differentiation, or are known otherwise.
 """
 
 from __future__ import annotations

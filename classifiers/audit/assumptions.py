@@ -1,10 +1,11 @@
 """Carries out the treatments on a sample of the audit's injections, and says how far the
 completeness depends on what was assumed.
 
-The sample is stratified by the first look: injections whose logit lies near the threshold are the
-ones that another assumption moves across it, so most of the sample is taken from them, and weights
-make up for it. With the same number of renderings the changes are several times better known than
-from a plain sample.
+A look is what the finder says of the same injections under one treatment; the first look is that
+without any. The sample is stratified by the first look: injections whose logit lies near the
+threshold are those that another assumption can move across it, so most of the sample is taken from
+them, and weights make up for it. With the same number of renderings the changes are several times
+better known than from a plain sample.
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ def missed(
 
 def by_key(plan: Sequence[Chunk]) -> np.ndarray:
     """Places, in a table of all injections in the order of the plan, of those of the commonest
-    stamp size, by key: an order that has to do with nothing."""
+    stamp size, by key: an order that depends on nothing else."""
     sizes = [(c.size, c.pixel_scale) for c in plan]
     number = {s: sum(len(c) for c in plan if (c.size, c.pixel_scale) == s) for s in sizes}
     common = max(number, key=lambda s: (number[s], s))

@@ -393,12 +393,13 @@ def described(found: dict[str, Any], n: int, survey: Survey) -> dict[str, np.nda
     """Columns of the first n injections of what `observe` returns.
 
     Every drawn parameter has a column of its name. Measured are, in the survey's reference band,
-    source_mag (unlensed, before extinction), arc_mag and magnification (lensed over unlensed flux
-    in the stamp); in every band source_mag_g, arc_mag_g and snr_g (matched filter) and so on; and
-    the unlensed colours of neighbouring bands, for example source_g_r. Flags say what may make an
-    injection mean less: `flag_invalid` (a parameter outside its domain was replaced),
-    `flag_missing` (the host lacks pixels in the ring of arcs) and `flag_edge` (more than 1 % of the
-    arc's light within 2 pixels of the stamp's edge).
+    source_mag (unlensed, before extinction), arc_mag (as seen in the stamp) and magnification (flux
+    of the arc as seen in the stamp, dimmed by dust, over the unlensed flux); in every band
+    source_mag_g, arc_mag_g and snr_g (matched filter) and so on; and the unlensed colours of
+    neighbouring bands, for example source_g_r. Flags say what may make an injection mean less:
+    `flag_invalid` (a parameter outside its domain was replaced), `flag_missing` (the host lacks
+    pixels in the ring of arcs) and `flag_edge` (more than 1 % of the arc's light within 2 pixels of
+    the stamp's edge).
     """
     band, bands = survey.place, survey.bands
     arc, unlensed, edge = (

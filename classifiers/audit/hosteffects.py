@@ -1,11 +1,11 @@
 """How much hosts differ: how often arcs are found by the kind of host, and how far hosts of one
 kind are apart.
 
-What becomes of two injections into one host is not independent: the host's light, neighbours and
-noise are the same. Their covariance, over all pairs of injections that share a host, is the
-variance among hosts of their own completeness, V = Cov(found_1, found_2); over the variance
-C (1 - C) of a single injection it is the correlation within hosts, which says what many injections
-into few hosts are worth.
+Whether two injections into one host are found is not independent, because the host's light,
+neighbours and noise are the same. Every host has a completeness of its own. The variance of this
+completeness among hosts is the covariance over all pairs of injections that share a host, V =
+Cov(found_1, found_2). Divided by the variance C (1 - C) of a single injection, it is the
+correlation within hosts, which says how much many injections into few hosts are worth.
 """
 
 from __future__ import annotations

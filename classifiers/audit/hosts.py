@@ -1,8 +1,8 @@
 """Which galaxies arcs may be injected into, with what is known of them.
 
-They are real negatives that the finder was never trained on. Being a host is refused, not filtered,
-when it would make the answer wrong: an object of the training split, a labelled lens, or an object
-that the finder's own manifest says it was trained on.
+They are real negatives that the finder was never trained on. A host that would make the answer
+wrong is refused and not silently left out: an object of the training split, a labelled lens, or an
+object that the finder's own manifest says it was trained on.
 """
 
 from __future__ import annotations

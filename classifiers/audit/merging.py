@@ -1,12 +1,12 @@
 """Cells with too few injections, joined with a neighbour by a stated rule, in a table of their own.
 
 The rule is called `smaller_neighbour`. As long as there is an insufficient group of cells with a
-neighbour: of these groups the one with the fewest injections is joined with that neighbour along
-the first named axis which has the fewest. Neighbours hold a cell one step away along an axis; along
-the second named axis they count only where there is none along the first, and so on. Ties go to the
-group whose first cell comes first in the grid. So the groups follow from the numbers of injections
-and the grid alone: not from the order of anything, and not from what was found, which would make
-the completeness of a group depend on itself.
+neighbour, the insufficient group with the fewest injections is joined with the neighbour along the
+first named axis that has the fewest injections. A neighbour is a group with a cell one step away
+along an axis; neighbours along the second named axis count only where there is none along the
+first, and so on. Ties go to the group whose first cell comes first in the grid. So the groups
+follow from the numbers of injections and the grid alone: not from the order of anything, and not
+from what was found, which would make the completeness of a group depend on itself.
 
 The completeness of a group is that of its injections together, each with its weight: the mean of
 its cells by how many injections they have, not by how large they are.

@@ -1,7 +1,8 @@
-"""Are hosts that were made worse like hosts that are so by nature?
+"""Are hosts that were made worse like hosts whose own images are as bad?
 
-A host is taken for the truth: the native one. A better host, of like type and magnitude, is
-degraded to exactly its PSF and depth in every band. Both get the same arcs: scene, random key, PSF
+The comparison is made in pairs. One host, the native one, is left as it is. A better host, of the
+same type and about the same magnitude, is degraded to exactly the PSF and depth that the native one
+has in every band. Both get the same arcs: scene, random key, PSF
 and dust are those of the native host, so that the stamps differ by the hosts alone. If degrading
 is right, the finder finds as many arcs in the one as in the other, and the noise of both has the
 same power spectrum. Each host is in one pair only, as one of both, and pairs are the

@@ -11,8 +11,8 @@ from lensjax.noise import MAD_TO_SIGMA
 from lensjax.psf import FWHM_TO_SIGMA
 
 EDGES = (0.05, 0.15, 0.25, 0.35, 0.5)
-"""Edges of the bins, cycles per pixel: from what a mask of an outer ring can tell apart from its
-mean, up to the Nyquist frequency along an axis."""
+"""Edges of the bins, cycles per pixel: from the lowest frequency that shows in an outer ring whose
+mean is subtracted, up to the Nyquist frequency along an axis."""
 INNER = 0.65
 """Share of the half side within which a stamp shows its galaxy."""
 CLIP = 4.0

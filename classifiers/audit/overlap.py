@@ -1,10 +1,11 @@
 """Several finders on one injection set: what each finds, what they find together, and what only one
 of them finds.
 
-All of them saw the same stamps, so these are shares of the same injections. A score of one finder
-is no score of another; beside the fixed thresholds, which are the same number for all, there are
-some at which every finder lets the same share of the audit's hosts pass as they are, without an arc
-(`hosts_fpr...`). There the finders pay the same price, and what they find can be compared.
+All of them saw the same stamps, so these are shares of the same injections. The scores of two
+finders cannot be compared directly. So besides the fixed thresholds, which are the same number for
+all, there are thresholds at which every finder lets the same share of the audit's hosts pass
+without an arc (`hosts_fpr...`). At these the finders have the same rate of false positives, and
+what they find can be compared.
 
 Measures: `finder`, found by it; `unique`, found by it and by no other; `any` and `all`, the union
 and the intersection of all finders; `both` and `either` of a pair; `overlap`, both of either

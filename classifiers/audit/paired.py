@@ -1,6 +1,6 @@
 """Two looks at the same injections: what was gained, what was lost, and how sure the change is.
 
-Both looks share hosts, geometry and keys, so that only the change itself is left of the noise.
+Both looks share hosts, geometry and keys, so that most of the noise cancels.
 """
 
 from __future__ import annotations
@@ -52,10 +52,10 @@ def compared(
     weight: of each injection. group: its host. The change is the mean of +1 for an injection that
     was gained, -1 for one that was lost and 0 for the others, and its interval is `intervals.mean`
     over hosts. (Percentiles of bootstrap samples of hosts hold the truth in 91 to 94 of 100 samples
-    with 10 to 50 changes, this one in 95 to 98.) A change of nothing in a sample is no proof that
-    nothing ever changes: where all hosts do the same, for example where no injection was gained or
-    lost, the interval is plus and minus the upper end of Jeffreys' interval of 0 out of as many
-    hosts. With nothing to compare every share is NaN.
+    with 10 to 50 changes, this one in 95 to 98.) If nothing changes in a sample, this does not
+    prove that nothing ever changes. So where the change is the same in all hosts, for example
+    because no injection was gained or lost, the interval is plus and minus the upper end of
+    Jeffreys' interval of 0 out of as many hosts. With nothing to compare every share is NaN.
     """
     before, after = np.asarray(before, bool), np.asarray(after, bool)
     weight = np.asarray(weight, np.float64)

@@ -209,7 +209,7 @@ def _same(a: Any, b: Any) -> bool:
 
 
 class NoFinder:
-    """Stands where nothing is scored."""
+    """Stands in for a finder where nothing is scored."""
 
     name = "none"
     info: dict[str, Any] = {}

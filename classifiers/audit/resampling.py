@@ -65,8 +65,8 @@ def ln_sum(ln_weight: Float[Array | np.ndarray, " n"], total: float) -> Sum:
 
 
 class Asked(Mapping[str, Any]):
-    """Parameters that remember which of them were looked at. Who goes through all of them, as
-    `**parameters` does, is taken to use them all."""
+    """Parameters by name that remember which of them were used. A function that goes through all of
+    them, as `**parameters` does, counts as using them all."""
 
     def __init__(self, values: Mapping[str, Any]):
         self.all = dict(values)
@@ -135,8 +135,8 @@ class Draws:
 
         A pure function of what `ln_p` closes over: it may be compiled, differentiated, and used in
         numpyro or blackjax. `ln_p` must be a normalised density. Nothing can be refused inside of a
-        compiled function, so that it is the caller who gives a likelihood of 0 where n_eff is below
-        4 times the number of observed lenses.
+        compiled function, so the caller has to set the likelihood to 0 where n_eff is below 4 times
+        the number of observed lenses.
         """
         return ln_sum(self.ln_weights(ln_p)[0], self.total)
 

@@ -1,8 +1,9 @@
 """Which features of the completeness are common to several finders, and which are a finder's own.
 
 Along an axis the shape of a finder's completeness is its log odds in every bin, less their mean
-over the bins: a finder that is better by one factor everywhere has the same shape. The mean over
-finders is the common shape, and what a finder's shape differs from it by is its own:
+over the bins: if one finder's odds are larger by the same factor in all bins, both have the same
+shape. The mean over finders is the common shape, and the difference between a finder's shape and
+the common one is its own:
 
     logit C_f(b) = level_f + common(b) + own_f(b),
 

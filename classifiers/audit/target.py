@@ -1,17 +1,18 @@
 """Hosts weighted to the galaxies that the finder is meant to search.
 
-The hosts of an audit are what happened to be sampled: strata of the survey's sample, and equally
-many injections in every cell of the grid. A completeness of the finder's own search population
-counts them by what that population is made of. Both are sorted into the same cells, for example of
-type, magnitude, PSF and depth; with P_c the share of the population in cell c, every host counts
+The hosts of an audit do not represent any population: they are from the strata of the survey's
+sample, and every cell of the grid gets equally many injections. For the completeness in the
+population of galaxies that is searched, hosts are weighted. Hosts and population are sorted into
+the same cells, for example of type, magnitude, PSF and depth; with P_c the share of the population
+in cell c, every host counts
 
     host_weight = P_c / (number of hosts in c)
 
 which is post-stratification (Holt & Smith 1979, Journal of the Royal Statistical Society A 142, 33)
 with hosts as the units: within a cell each of them counts the same, however many injections it has.
 In mode degraded a host stands for every condition that it was brought to, so that PSF and depth are
-those of the stamp. The interval is that of all weighted means (`intervals.weighted`), which takes
-the cells' shares among the hosts as random too; it is a little too wide, never too narrow, for it.
+those of the stamp. The interval is that of all weighted means (`intervals.weighted`), which counts
+the cells' shares among the hosts as random too; so it is a little too wide and never too narrow.
 
 A part of the population in cells without a host is named and refused, or left out where the
 settings allow it; then the interval of the whole population allows for it being found or not.

@@ -4,9 +4,9 @@ A threshold for a false-positive rate is a quantile of the scores of validation 
 it has an interval of its own (`evaluation.thresholds`). The completeness at that rate is the height
 of the ROC curve there, and has two sources of error: the injections, given the threshold, and the
 threshold (Greenhouse & Mantel 1950, Biometrics 6, 399). The second is the range of the measured
-completeness over the threshold's interval; both intervals are joined by `intervals.combined`.
-Galaxies that are hosts and negatives at once join the two errors: one that scores high without an
-arc raises the threshold, and the scores of its own injections.
+completeness over the threshold's interval; both intervals are joined by `intervals.combined`. The
+two errors are correlated by galaxies that are hosts and negatives at once: a galaxy that scores
+high without an arc raises the threshold, and also the scores of its own injections.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 OK = "ok"
 SAME = ("weights_sha256", "sha256", "source_sha256", "model", "output")
-"""What tells finders apart, of what is known of them."""
+"""Keys of a finder's `info` by which two finders are told apart."""
 NEEDED = ("threshold_lo95", "threshold_hi95", "n_effective")
 
 

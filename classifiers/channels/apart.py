@@ -58,7 +58,7 @@ def told_apart(
             continue
         fold = folds.of_groups(cell, FOLDS, seed)
         p, _ = trees.out_of_fold(label, parent.x[which], fold, seed, **how)
-        # The share of the second channel is not 1/2: a coin that knows it is the threshold.
+        # The share of the second channel is not 1/2, so this share is the threshold.
         right = (p > label.mean()) == (label == 1)
         sample = metrics.Sample.of(label, p)
         functions: dict[str, bootstrap.Metric] = {

@@ -59,10 +59,10 @@ def chosen(
     says that the features have no part in the choice. Second: channel, feature, at (a number, or a
     text), probability (the mean over at most 1000 objects with this feature at the value and the
     others as they are, Friedman 2001, Annals of Statistics 29, 1189, section 8.2), low and high
-    (the range of the folds' fits). Features go together: it says what the fit does, not what causes
-    it. Third: ra, dec, the features, and for every channel whether it has the object and the
-    out-of-fold probability. Channels with fewer than `minimum` selected or other objects have no
-    fit and say so. Raises InputError as `slopes` and `folds.of_groups` do.
+    (the range of the folds' fits). Features are correlated with one another: it says what the fit
+    does, not what causes the choice. Third: ra, dec, the features, and for every channel whether it
+    has the object and the out-of-fold probability. Channels with fewer than `minimum` selected or
+    other objects have no fit and say so. Raises InputError as `slopes` and `folds.of_groups` do.
     """
     how = options(parent, slopes(parent, wanted or {}))
     measured, curves = [], []

@@ -2,9 +2,9 @@
 
 Astropy's nearest neighbour depends on which list is asked for which, and leaves the second entry of
 a pair without a partner. As TOPCAT's matching of groups does, entries within the radius of one
-another are linked, and what hangs together is an object, whatever the order of the lists. What this
-may join wrongly is reported: an object with several entries of one list, and an object wider than
-the radius, whose ends were linked by what lies between them.
+another are linked, and entries that a chain of links connects are one object, whatever the order of
+the lists. What this may join wrongly is reported: an object with several entries of one list, and
+an object wider than the radius, whose ends were linked by what lies between them.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """The population that channels chose from: objects with the features that a search saw.
 
 A lens list alone says what was chosen, not from what. Features are read from tables with positions,
-the parent population, and channels are matched to its rows. What is known of some objects only must
-not become a feature: which values are missing would tell the list, and not the object. Rows that
-lack a feature are left out, and counted by channel.
+the parent population, and channels are matched to its rows. A quantity that is known for some
+objects only must not become a feature, because its absence alone would show which list an object is
+from. Rows that lack a feature are left out, and counted by channel.
 """
 
 from __future__ import annotations

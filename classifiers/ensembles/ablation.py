@@ -2,8 +2,8 @@
 
 A member that never saw a kind may be worse on it, or on all lenses, or nowhere. So pairs are
 compared on all held-out lenses, on those of the kind, and on the rest, each time with the same
-others. Fewer lenses cost something whichever they are; a member that lost as many at random
-(`without: {as_many_as: ...}`) says how much.
+others. Fewer lenses make any member worse, whatever their kind; a member from which as many were
+taken at random (`without: {as_many_as: ...}`) shows by how much.
 """
 
 from __future__ import annotations

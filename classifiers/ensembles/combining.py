@@ -22,9 +22,10 @@ class Question:
     """How an ensemble is made and judged.
 
     conditions: columns of numbers that the meta-learner sees beside the scores. primary: the one
-    metric by which it is said to be better than the average; metrics are `figures.NAMES`, and to
-    look for the kindest of eleven would find one. rate: false-positive rate of the discovery set.
-    threshold, budgets, minimum, resamples, seed: as in `judging.Question`.
+    metric by which it is said to be better than the average or not. The metrics are
+    `figures.NAMES`; whoever chooses one of eleven afterwards finds one that is better by chance.
+    rate: false-positive rate of the discovery set. threshold, budgets, minimum, resamples, seed: as
+    in `judging.Question`.
     """
 
     conditions: tuple[str, ...] = ()

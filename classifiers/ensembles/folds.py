@@ -1,8 +1,9 @@
 """Objects into folds. Objects that share anything are in one fold, and labels have no say in it.
 
-Scikit-learn's stratified folds look at the labels, so that a changed label moves objects between
-folds, and nobody can show that it changed nothing else. Here folds follow from groups and a seed
-alone: with any labels of a fold changed, its out-of-fold scores stay what they are, bit by bit.
+Scikit-learn's stratified folds depend on the labels: a changed label moves objects between folds,
+so one cannot test that the scores of a fold do not depend on its labels. Here folds follow from
+groups and a seed alone: when labels of a fold are changed, its out-of-fold scores stay the same,
+bit by bit.
 """
 
 from __future__ import annotations

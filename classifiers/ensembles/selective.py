@@ -32,9 +32,9 @@ def curve(
 
 
 def area(wrong: Bool[np.ndarray, " n"], confidence: Float[np.ndarray, " n"]) -> dict[str, float]:
-    """aurc: the mean risk over all coverages; excess: what it has above that of the best order,
-    errors last (Geifman, Uziel & El-Yaniv 2019, arXiv 1805.08206, section 3); chance: that of a
-    random order, which is the share of errors."""
+    """aurc: the mean risk over all coverages; excess: its difference from that of the best order,
+    in which the errors come last (Geifman, Uziel & El-Yaniv 2019, arXiv 1805.08206, section 3);
+    chance: that of a random order, which is the share of errors."""
     best = curve(wrong, -wrong.astype(np.float64)).mean()
     own = curve(wrong, confidence).mean()
     return {"aurc": float(own), "excess": float(own - best), "chance": float(wrong.mean())}

@@ -3,7 +3,7 @@
 Objects are drawn with replacement, or whole HEALPix cells with all their objects: neighbours share
 seeing, depth and structure, and intervals that ignore this are too narrow. A resample is a vector
 of counts, so every metric takes it as weights. Samples are sorted once, and counts are drawn in the
-order of the first one: which object a count belongs to makes no difference to the draw.
+order of the first one; all objects are drawn alike, so this order makes no difference.
 """
 
 from __future__ import annotations

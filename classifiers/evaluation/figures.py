@@ -52,7 +52,7 @@ def reason(*statuses: str) -> str:
 
 
 def few_cells(blocks: np.ndarray | None) -> str:
-    """ "ok", or that there are fewer cells than tell how much cells differ: with one cell every
+    """ "ok", or that there are too few cells to tell how much cells differ: with one cell every
     resample is the sample."""
     cells = FEW_GROUPS if blocks is None else len(np.unique(blocks))
     if cells >= FEW_GROUPS:
@@ -141,9 +141,9 @@ def estimated(
 
 
 def reaching_zero(figure: Figure, chance: Float[np.ndarray, " r"]) -> Figure:
-    """A calibration error with the interval that its bias asks for. Errors are never negative, so
-    noise only adds to them: a sample's error lies above the truth, and those of its resamples lie
-    above the sample's by about as much. The lower end is therefore that of the basic bootstrap,
+    """A calibration error with an interval that allows for its bias. Errors are never negative, so
+    noise can only increase them: a sample's error lies above the truth, and those of its resamples
+    lie above the sample's by about as much. The lower end is therefore that of the basic bootstrap,
     2 value - hi (Davison & Hinkley 1997, Bootstrap Methods and their Application, equation 5.6),
     where it is lower; the upper end stays, which is on the safe side. Where perfectly calibrated
     scores would have as large an error, the interval begins at 0.

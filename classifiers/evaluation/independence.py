@@ -1,10 +1,10 @@
 """A held-out table is made independent, by position, of the lenses that a finder was trained on.
 
-Lens lists are overlapping searches: the same lens stands in several under several names and with
-positions that differ by an arcsec, and lists of candidates teach the lists that come later. Names
-therefore cannot tell whether two entries are one lens, and a held-out table is freed of every
-object near a training positive. Nothing more than independence by position is claimed for the rest:
-a finder that was trained on the candidates of another finder shares its preferences, wherever the
+Lens lists overlap: the same lens is in several of them, under several names and with positions that
+differ by an arcsec; and finders that made later lists were trained on earlier ones. So
+names cannot tell whether two entries are one lens, and every object near a training positive is
+removed from a held-out table. Nothing more than independence by position is claimed for the rest: a
+finder that was trained on the candidates of another finder shares its preferences, wherever the
 objects lie.
 """
 

@@ -1,5 +1,5 @@
-"""Tables of decisions for a paper, in LaTeX (booktabs): of `judge`, `ensemble`, `channels` and
-`candidates` that a paper shows, with 95 % intervals as errors.
+"""The tables of `judge`, `ensemble`, `channels` and `candidates` that a paper shows, in LaTeX
+(booktabs), with 95 % intervals as errors.
 
 A table is described by a `Form`: which columns it has, under which headings, and how many digits.
 Names of finders, lists and objects are text: what LaTeX would read as commands is made plain.

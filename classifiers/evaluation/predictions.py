@@ -1,4 +1,4 @@
-"""A predictions table of any finder, read and checked at the door.
+"""A predictions table of any finder, read and checked before anything is computed.
 
 A table (CSV or Parquet) has a row for every object: an id, a label (1 for a lens, 0 for anything
 else), one column of scores for each finder, and any columns to break figures down by. What is wrong

@@ -1,9 +1,9 @@
 """Score thresholds: given ones, and those that keep false positives to a wanted rate.
 
 An object passes a threshold when its score is above it; a score on the threshold does not pass. A
-threshold for a rate is a quantile of the negatives' scores, and no better known than they are many:
-its interval goes with it (`ends`), and where they cannot carry the rate there is none
-(`insufficient`).
+threshold for a rate of false positives is a quantile of the negatives' scores. How well it is known
+depends on how many negatives there are, so it has an interval (`ends`); with too few negatives for
+the rate there is no threshold (`insufficient`).
 """
 
 from __future__ import annotations
@@ -115,9 +115,9 @@ def insufficient(
 ) -> str:
     """Why n negatives cannot carry a false-positive rate; empty where they can.
 
-    Two criteria. `minimum` false positives are expected among them: with 10 the rate at a fixed
-    threshold is known to a third (1 / sqrt(10), Poisson). And as many as `fewest` says are
-    independent, without which the threshold has no upper end.
+    There are two criteria. At least `minimum` false positives have to be expected among them: with
+    10 the rate at a fixed threshold is known to a third (1 / sqrt(10), Poisson). And as many
+    independent ones are needed as `fewest` says, because with fewer the threshold has no upper end.
     """
     expected = rate * n
     if expected < minimum:

@@ -36,8 +36,9 @@ def parquet(table: pd.DataFrame) -> bytes:
 
 
 def seen(grades: pd.DataFrame, show: Sequence[str], mixed: bool) -> pd.DataFrame:
-    """Grades as the page lets them be taken away: with what it shows of an object, and with ids
-    where no calibration items are mixed in, which could be told by them."""
+    """Grades as the page offers them for download: with what it shows of an object. Ids are
+    included only if no calibration items are mixed in, because these could be recognised by their
+    ids."""
     columns = ["number", *([] if mixed else ["id"]), *show, "grader", "grade", "note", "at"]
     return grades[[c for c in dict.fromkeys(columns) if c in grades]]
 

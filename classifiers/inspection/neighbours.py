@@ -34,9 +34,9 @@ def read(path: str | Path) -> Neighbours:
     """The neighbours in a CSV or Parquet table with columns id and neighbour, and where they are
     there place (1 for the nearest; otherwise the order of rows) and neighbour_label (0 or 1).
 
-    A table without rows, or an empty file, has none: nothing was wrong that could have neighbours.
-    Raises InputError, naming file and row, for a missing table or column, an empty name, and for a
-    place or label that is none.
+    A table without rows, or an empty file, has none: there was no wrong object to look for
+    neighbours of. Raises InputError, naming file and row, for a missing table or column, an empty
+    name, and for a place or label that is none.
     """
     path = Path(path)
     if not path.is_file():
@@ -70,7 +70,7 @@ def of_these(
     """Those of the objects of an inspection. mixed: whether calibration items are among them.
 
     Raises InputError where there are neighbours and none is of these objects, and where only some
-    objects have them and they would tell calibration items.
+    objects have neighbours and a grader could recognise calibration items by that.
     """
     names = [o.id for o in made]
     own = {name: found[name] for name in names if name in found}

@@ -10,8 +10,7 @@ and Huang et al. 2021.
 A bottleneck is pre-activated: BN, ELU, conv 1x1, BN, ELU, conv 3x3, BN, ELU, conv 1x1 (this one
 with bias), + shortcut. The first block of the network has no BN and ELU of its own, because the
 stem has just done it. A shield is a 1x1 convolution with bias after a stage. The exact network of
-the
-published searches is not released: this one agrees with every published statement and with the
+the published searches is not released: this one agrees with every published statement and with the
 published number of parameters, and is not proven to be the same. Stem stride 2, fewer blocks and
 smaller widths make it a fast finder.
 """

@@ -6,10 +6,10 @@ around the convolution and not in it.
 - Over a map that is smaller than the kernel it is one product over gathered patches. XLA takes
   image and kernel for each other there, which is ten times slower.
 - The gradient of the kernel wants image and cotangent with the stamps innermost, and that of the
-  image wants the kernel with its channels exchanged. Left to itself XLA works out again, in that
-  order and element by element, everything that led to the image: a tenth of a step of ResNet-18.
-  Here a finished array is turned. A kernel of one pixel with strides is first given only the pixels
-  that it meets.
+  image wants the kernel with its channels exchanged. Left to itself XLA computes everything that
+  led to the image once more, in that order and element by element: a tenth of a step of ResNet-18.
+  Here the finished array is transposed instead. A kernel of one pixel with strides is first given
+  only the pixels that it meets.
 - Kernels of 3x3 pixels and many channels go to winograd.py, which multiplies less.
 """
 

@@ -1,7 +1,8 @@
 """Memory that a process keeps.
 
-The memory of an update goes back to the kernel when the update is over, and comes again page by
-page, which is a quarter of the time of a small network. Told to, glibc keeps it.
+Without this, the memory of an update goes back to the kernel of the operating system after the
+update, and the next update gets it page by page, which takes a quarter of the time of a small
+network. glibc can be told to keep it.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ KEPT = {MMAP_THRESHOLD: 2**31 - 1, TRIM_THRESHOLD: 2**31 - 1, TOP_PAD: 2**26}
 
 
 def keep_memory() -> bool:
-    """From now on this process keeps the memory that it frees. Whether it does: only glibc can, and
-    it is of use on a processor only."""
+    """Makes this process keep the memory that it frees from now on. Returns whether it does: only
+    glibc can do it, and it is useful on a processor only."""
     if plain() or jax.default_backend() != "cpu":
         return False
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)

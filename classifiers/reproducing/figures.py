@@ -49,9 +49,8 @@ def compared(step: str, file: str, then: Path, now: Path) -> pd.DataFrame:
     """A row for every figure of the recorded file `then`, with COLUMNS.
 
     moved: now minus recorded; widths: that in half widths of the recorded interval. within: whether
-    the figure now lies in the recorded interval, or is no number as before. A figure without an
-    interval is never told to be outside of one: `within` is then missing, unless one of the two is
-    no number.
+    the figure now lies in the recorded interval, or is no number as before. For a figure without an
+    interval `within` is missing, unless one of the two values is no number.
     """
     import pandas as pd
 

@@ -26,8 +26,8 @@ def compared(step: str, then: Mapping[str, Any], now: Mapping[str, Any], out: Pa
 
     result: `equal`, `differs`, `holds times` (not compared), `not written` (only recorded) or `new`
     (only written now). original: whether the file in the run directory `out` is still that of its
-    record. What is compared is the record, so that a file changed since is told apart from one that
-    comes out otherwise.
+    record. New files are compared with the record and not with the old files, so that a file that
+    was changed afterwards is not mistaken for one that comes out different.
     """
     import pandas as pd
 

@@ -25,10 +25,10 @@ choice of a file for every batch, or of everything in memory until the end. Here
 thousand rows, in the order of the input; it is a file that is whole or absent (`data.jobs`), so
 that a scan that was killed does only the missing parts again and ends with the same bytes; and
 nothing is joined: the ranking streams over the parts and keeps no more than it lists. A row that
-cannot be scored is in its part too, with the reason in the column `refused`, so that rows in are
-rows out. Reading, checking and cutting happen in one thread ahead of the network; on more machines,
-parts are given to workers (`scan_verb.scan` takes a mapper of `data.jobs`, such as
-`spark.jobs.distributed`).
+cannot be scored is in its part too, with the reason in the column `refused`, so that there are as
+many rows in the output as in the input. Reading, checking and cutting happen in one thread ahead of
+the network; on more machines, parts are given to workers (`scan_verb.scan` takes a mapper of
+`data.jobs`, such as `spark.jobs.distributed`).
 """
 
 from __future__ import annotations

@@ -76,9 +76,9 @@ def scan(
     summary.json and rows a second (0 where nothing was left to do).
 
     mapper: who works on the parts (`spark.jobs.distributed`); this process, with a thread that
-    reads ahead, if None. another: what happens to a scan of something else that is there.
-    Raises InputError as `sources.planned` and `finders.load` do; for a shard or brick that cannot
-    be read, once everything else is scored; and where no row has a score.
+    reads ahead, if None. another: what happens when a scan of something else is there. Raises
+    InputError as `sources.planned` and `finders.load` do; for a shard or brick that cannot be read,
+    once everything else is scored; and where no row has a score.
     """
     survey, folder = sources.survey(s, out), out / FOLDER
     loaded = {name: finders.load(text, out) for name, text in s.named.items()}

@@ -1,10 +1,11 @@
 """Fits an emulator to an injection set: which injections were found, weighted to the population.
 
 Hosts are either fitted or held out, never both. Every member gets another resampling of the fitted
-hosts (each counts a Poisson number of times, as in a bootstrap), and stops where the hosts that it
-was not given are described best. This is done with several weight decays, and the members of all
-that these hosts cannot tell apart are kept, so that their scatter holds what the injections leave
-open. Parameters of the injections that are no inputs are averaged over, as the weights say.
+hosts (each counts a Poisson number of times, as in a bootstrap), and its fit stops where it
+describes best the hosts that it was not given. This is done with several weight decays. The members
+of all decays between which these hosts cannot decide are kept, so that their scatter shows what the
+injections leave open. Parameters of the injections that are no inputs are averaged over, as the
+weights say.
 """
 
 from __future__ import annotations

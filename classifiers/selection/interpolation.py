@@ -2,11 +2,11 @@
 little is known there.
 
 A cell's completeness is the mean over its bin. Between centres, value and both ends of the interval
-are interpolated with the same weights: the interval is as though all neighbours erred the same way,
-so that it is never narrower than the mean of theirs, although an average of independent cells would
-be. It is then widened on both sides by what a curve may do between the points it is known at: with
-C'' the second derivative along an axis, h the width of the bin and a, b the distances to the two
-centres,
+are interpolated with the same weights, as if the errors of all neighbours had the same sign. So the
+interval is never narrower than the mean of theirs, although that of an average of independent cells
+would be. It is then widened on both sides by what a curve may do between the points it is known at:
+with C'' the second derivative along an axis, h the width of the bin and a, b the distances to the
+two centres,
 
     |C''| (a b / 2 + h^2 / 24)
 

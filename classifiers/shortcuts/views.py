@@ -3,8 +3,9 @@
 Three views, each of rings about the stamp's middle in every band: `core` (mean and scatter within
 the survey's core radius), `annulus` (the same from there to where arcs end), and `profile` (means
 of all rings: an azimuthal mean knows how bright a galaxy is and how it falls off, and nothing of an
-arc's shape). A part may tell lenses because an arc lies in it; in the core it should not. Trees on
-rings are a lower limit that needs a second; networks with masked stamps (`train.mask`) see more.
+arc's shape). A part may tell lenses because an arc lies in it; in the core it should not. What
+trees on rings reach is a lower limit, which takes a second to compute; networks with masked stamps
+(`train.mask`) see more.
 """
 
 from __future__ import annotations

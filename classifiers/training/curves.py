@@ -1,7 +1,7 @@
 """The figures of every epoch for TensorBoard: the contents of metrics.jsonl as an event file.
 
-The file is written whole each time. A run that was killed and goes on needs nothing purged, and no
-thread holds back what was measured.
+The file is written whole each time. So nothing has to be removed from it when a killed run goes on,
+and no thread delays what was measured.
 """
 
 from __future__ import annotations

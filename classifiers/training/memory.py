@@ -1,9 +1,10 @@
 """An effective batch in one pass where the device's memory allows it, otherwise in as few passes as
 fit.
 
-The update is compiled for the whole batch and asked what it takes; jax.jit finds that compilation
-again when training calls it. The passes hold the same stamps as the batch (`inputs.epoch_rows` only
-cuts them in another way). A run keeps the number that it began with, which is in run_info.json.
+The update is compiled for the whole batch, and the compiler says how much memory it takes; jax.jit
+uses the same compilation when training calls it. The passes hold the same stamps as the batch
+(`inputs.epoch_rows` only cuts them in another way). A run keeps the number that it began with,
+which is in run_info.json.
 """
 
 from __future__ import annotations

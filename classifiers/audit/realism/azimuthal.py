@@ -95,10 +95,9 @@ def core_shape(
     The centre is the centroid under a round Gaussian weight of sigma CORE[0], iterated. The shape
     is that of adaptive second moments, whose Gaussian weight has the object's own shape (Bernstein
     & Jarvis 2002, AJ 123, 583, section 3; Hirata & Seljak 2003, MNRAS 343, 459, equation 5), within
-    the sizes of CORE. It is taken of the fainter one of every two pixels opposite each other, in
-    which an arc or a neighbour on one side leaves nothing. Galaxies without positive light get
-    round rings about the stamp's centre. scale: arcsec per pixel. fwhm: of the PSF,
-    arcsec.
+    the sizes of CORE. Of every two pixels opposite each other the fainter one is used, so that an
+    arc or a neighbour on one side leaves no trace. Galaxies without positive light get round rings
+    about the stamp's centre. scale: arcsec per pixel. fwhm: of the PSF, arcsec.
     """
     least, largest = CORE[0] * fwhm, CORE[1] * fwhm
     near = min(2 * int(2.5 * largest / scale) + image.shape[1] % 2, image.shape[1])

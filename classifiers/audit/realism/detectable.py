@@ -2,10 +2,10 @@
 
 It looks at the stamp alone, after the central galaxy is taken away (`azimuthal`), and at three
 signs: light in the ring in which the survey's arcs are; whether the bands agree on it; and whether
-the surroundings are as calm as they should be, because what reaches in from outside is a
-neighbour and no arc. What passes is calibrated on random galaxies, of which a stated share may. The
-fraction of injections that pass is what is in the data; what the finder misses of them is the
-finder's. The matched filter of the known arc is the bound for any such gate.
+the surroundings are as calm as they should be, because what reaches in from outside is a neighbour
+and no arc. The gate is set so that a stated share of random galaxies passes. The injections that
+pass can be seen in the data; those of them that are missed are missed by the finder. No such gate
+can do better than the matched filter of the known arc.
 """
 
 from __future__ import annotations

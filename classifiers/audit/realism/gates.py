@@ -3,8 +3,8 @@
 Every gate says passed, failed, or that it cannot be said, with its number, its limit, the sample
 sizes and the reason. Numbers that come with an interval pass or fail when the whole interval does;
 an interval on both sides of the limit says nothing. All that is compared is measured on stamps, in
-the same way on lenses and on injections, and on those that pass the detectability gate: labelled
-lenses are labelled because somebody saw their arc.
+the same way on lenses and on injections. Only stamps that pass the detectability gate are compared,
+because a lens is labelled only if somebody saw its arc.
 """
 
 from __future__ import annotations
