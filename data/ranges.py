@@ -10,10 +10,10 @@ damaged, so that there is one place that says what is wrong with a file. The val
 all cases.
 
 A range has at most RANGE_BYTES bytes of its file, a row group of Parquet more if the file has such
-row groups. Mapped pages belong to the operating system, which may drop them; what a range holds of
-its own is a few columns of its rows, and all columns of the rows that are kept. Of a file in an
-object store (`data.stores`) only the range is fetched, and of Parquet the columns that are asked
-for; a range of FITS is then held whole.
+row groups. Mapped pages belong to the operating system, which may drop them; the memory of a range
+itself is a few columns of its rows, and all columns of the rows that are kept. If the file is in an
+object store (`data.stores`), only the range is fetched (of Parquet only the columns that are asked
+for); a range of FITS is then held whole.
 """
 
 from __future__ import annotations

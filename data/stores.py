@@ -104,7 +104,7 @@ class Remote:
         return self.url.partition("://")[0]
 
     def absolute(self) -> Remote:
-        """Itself."""
+        """This address, which is always absolute."""
         return self
 
     def relative_to(self, root: object) -> PurePosixPath:

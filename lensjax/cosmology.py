@@ -58,8 +58,8 @@ class Cosmology:
         return self._comoving(seen_from, z) / (1 + jnp.asarray(z))
 
     def lensing_ratio(self, z_lens: Real, z_source: Real) -> Float[Array, "..."]:
-        """D_ls / D_s, between 0 and 1: how much of the bending of a lens is seen. Of two sources
-        behind one lens, deflections are in proportion to it."""
+        """D_ls / D_s, between 0 and 1: the share of a lens's bending that is seen. The deflections
+        of two sources behind one lens are in proportion to it."""
         self._check_order("z_source", z_source, "z_lens", z_lens, POSITIVE)
         return self._comoving(z_lens, z_source) / self._comoving(0.0, z_source)
 

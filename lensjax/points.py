@@ -43,10 +43,10 @@ def point_sources(
     """Image (N, N, B), in the units of the flux, of P points at x, y (arcsec) anywhere, between
     pixels and outside of the stamp as well.
 
-    flux: (P, B), or (P,) for the same in every band of the PSF. Of a point outside, what the PSF
-    carries into the stamp is seen; farther than REACH pixels from the edge nothing is, and the
-    derivatives are 0. Differentiable in everything but the grid. Raises InputError for shapes that
-    do not fit and, outside of jit, for values that are not finite.
+    flux: (P, B), or (P,) for the same in every band of the PSF. Light that the PSF carries into the
+    stamp from a point outside is included, but a point farther than REACH pixels from the edge adds
+    nothing, and its derivatives are 0. Differentiable in everything but the grid. Raises InputError
+    for shapes that do not fit and, outside of jit, for values that are not finite.
     """
     x, y, flux = (jnp.asarray(v) for v in (x, y, flux))
     _check(x, y, flux, psf, grid)

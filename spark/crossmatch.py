@@ -167,9 +167,9 @@ def nearest_rows(
 
 
 def near_lenses(path: Place, lenses: Lenses, horizon: float, survey: Survey) -> Columns:
-    """Columns of the rows of a catalogue that may have a lens within the horizon. Of a file that
-    can be mapped only these rows are read, besides all positions, names and checksums; of another
-    file all rows are given. A file in a store is copied to disk first, once. Raises InputError as
+    """Columns of the rows of a catalogue that may have a lens within the horizon. If the file can
+    be mapped, only these rows are read, besides all positions, names and checksums; otherwise all
+    rows are returned. A file in a store is copied to disk first, once. Raises InputError as
     `catalogue.read`."""
     if isinstance(path, Remote) and path.is_file():
         with path.copied() as local:

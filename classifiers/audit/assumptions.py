@@ -75,8 +75,8 @@ def choose(
 def missed(
     plan: Sequence[Chunk], logit: Float[np.ndarray, " n"], at: float, wanted: int
 ) -> Chosen | None:
-    """Of the injections of the commonest stamp size that are not above the threshold's logit `at`,
-    those with the smallest keys, all of the same weight; None where there are none."""
+    """The injections with the smallest keys, all of the same weight, among those of the commonest
+    stamp size that are not above the threshold's logit `at`; None where there are none."""
     if not plan or not wanted:
         return None
     order = by_key(plan)

@@ -75,10 +75,10 @@ def pairs(hosts: Hosts, usable: Bool[np.ndarray, " n"], most: int) -> Pairs:
     """At most so many pairs, each host in one of them. usable: which may be native.
 
     Along the order of quality every second host may be native and the others may be better ones. As
-    far as they are known the hosts of a pair have one type and magnitudes within `CALIPER`; of all
-    assignments with the most pairs the one with the smallest differences is taken (Hungarian
-    algorithm). Of more pairs than are wanted those whose native host comes first in the order of
-    its name's hash are kept.
+    far as these are known, the hosts of a pair have the same type and magnitudes within `CALIPER`;
+    of all assignments with the most pairs the one with the smallest differences is taken (Hungarian
+    algorithm). If there are more pairs than are wanted, those are kept whose native host comes
+    first by the hash of its name.
     """
     from scipy.optimize import linear_sum_assignment
 

@@ -40,7 +40,7 @@ def slopes(parent: Parent, wanted: Mapping[str, int]) -> tuple[int, ...]:
 
 
 def options(parent: Parent, slope: tuple[int, ...]) -> dict[str, Any]:
-    """Of the trees of `ensembles.trees` that explain a choice by all features."""
+    """Options of the trees of `ensembles.trees` that explain a choice by all features."""
     texts = [name in parent.texts for name in parent.features]
     return {"l2_regularization": 1.0, "monotonic_cst": slope, "categorical_features": texts}
 

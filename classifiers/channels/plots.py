@@ -104,7 +104,7 @@ def _dots(axes: Axes, shown: pd.DataFrame, names: list[str]) -> None:
 
 
 def _height(names: list[str]) -> float:
-    """Of a matrix, inches."""
+    """Height of a matrix, inches."""
     return 0.9 + 0.17 * len(names)
 
 

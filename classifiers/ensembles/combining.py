@@ -63,12 +63,12 @@ def scored(
 
 
 def tables(whole: Predictions, q: Question) -> dict[str, pd.DataFrame]:
-    """Of a table that `scored` made: what `judging.judged` says of every finder, with the yield at
-    the budgets in place of their purity; comparison (every member with the average, and the average
-    with the meta-learner, paired); correlation, disagreement, uncertainty; selective and
-    selective_area (by distance from the threshold, and by the spread of the members); discovery and
-    discovered. Bootstraps take the fits as they are: they say how much another sample of objects
-    would change the figures, not how much another fit would."""
+    """Tables from what `scored` returned: those of `judging.judged` for every finder, with the
+    yield at the budgets in place of their purity; comparison (every member with the average, and
+    the average with the meta-learner, paired); correlation, disagreement, uncertainty; selective
+    and selective_area (by distance from the threshold, and by the spread of the members); discovery
+    and discovered. Bootstraps take the fits as they are: they say how much another sample of
+    objects would change the figures, not how much another fit would."""
     own = _members(whole)
     members = tuple(own.scores)
     asked = judging.Question(q.threshold, (), q.minimum, q.resamples, q.seed)

@@ -23,8 +23,8 @@ def curve(
     wrong: Bool[np.ndarray, " n"], confidence: Float[np.ndarray, " n"]
 ) -> Float[np.ndarray, " n"]:
     """Risk (n,) of the k surest objects, k from 1 to n (Geifman & El-Yaniv 2017, arXiv 1705.08500,
-    equation 3): the share of them that are wrong. Of equally sure objects as many are wrong as of
-    all of these, which is the mean over every order of theirs."""
+    equation 3): the share of them that are wrong. Among equally sure objects the share of wrong
+    ones counts for each of them: this is the mean over every order of them."""
     order = np.argsort(-confidence, kind="stable")
     run = np.cumsum(np.append(0, np.diff(confidence[order]) != 0))
     shared = (np.bincount(run, wrong[order]) / np.bincount(run))[run]

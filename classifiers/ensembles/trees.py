@@ -24,8 +24,8 @@ def fitted(
 
 
 def probability(model: Any, x: Float[np.ndarray, "m f"]) -> Float[np.ndarray, " m"]:
-    """Of the class 1. A model that was fitted to one class only gives that class to all objects:
-    scikit-learn then still returns two columns, of which the first is that class, whichever it
+    """Probability of the class 1. A model that was fitted to one class only gives that class to all
+    objects: scikit-learn then still returns two columns, and the first is that class, whichever it
     is."""
     if len(model.classes_) == 1:
         return np.full(len(x), float(model.classes_[0]))

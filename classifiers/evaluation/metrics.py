@@ -179,8 +179,9 @@ def recall_before(c: Curve, false_positives: int) -> Float[np.ndarray, " *r"]:
 
 
 def purity(c: Curve, share: float) -> Float[np.ndarray, " *r"]:
-    """Fraction of lenses among the highest `share` (0 to 1) of all objects. Of equal scores that
-    straddle the end as many are lenses as of all of them: the mean over every order of theirs."""
+    """Fraction of lenses among the highest `share` (0 to 1) of all objects. Where equal scores
+    straddle the end, the share of lenses among them counts for those inside: this is the mean over
+    every order of them."""
     both = c.above_true + c.above_false
     wanted = share * both[..., -1:]
     after = np.sum(both < wanted, axis=-1, keepdims=True)

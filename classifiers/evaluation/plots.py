@@ -29,7 +29,7 @@ FLOOR = 1e-4
 """Lowest false-positive rate of the axis."""
 PARTS = (*PRINT.series, "#56b4e9", "#e69f00", "#f0e442")
 HATCHES = ("", "//", "\\\\", "..", "xx", "--", "||")
-"""Of the parts of a bar; both are as many as a bar has kinds at most."""
+"""Hatches of the parts of a bar; colours and hatches are as many as a bar has kinds at most."""
 
 
 def draw(tables: Mapping[str, pd.DataFrame], out: Path) -> list[Path]:

@@ -43,7 +43,7 @@ class Scores(NamedTuple):
 
     @classmethod
     def of(cls, answers: Float[np.ndarray, " n"], output: Output) -> Scores:
-        """Both, from one of them."""
+        """Logits and scores, from one of the two."""
         from scipy.special import expit, logit
 
         found = np.asarray(answers, np.float64)

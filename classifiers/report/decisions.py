@@ -31,7 +31,7 @@ class Part:
 
     @property
     def id(self) -> str:
-        """Of the section, and the beginning of its tables' names."""
+        """Id of the section, and the beginning of its tables' names."""
         return self.folder.split("/")[0]
 
 

@@ -96,7 +96,7 @@ class Maps:
     about: Mapping[str, Any]
 
     def probability(self, name: str, logit: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-        """Of a lens, in a sample like the one that the map is fitted to."""
+        """Probability of a lens, in a sample like the one that the map is fitted to."""
         return self.maps[name](_finite(logit))
 
     def in_survey(

@@ -55,7 +55,7 @@ class Rows:
         self._bar.reset(self._task, completed=done, total=self.total)
 
     def tick(self, rows: int) -> None:
-        """So many more are done."""
+        """Counts rows that were just done."""
         self.new += rows
         self._bar.update(self._task, completed=self.done + self.new)
         now = time.monotonic()

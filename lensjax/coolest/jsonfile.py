@@ -45,7 +45,7 @@ class Node:
         return self
 
     def list(self) -> list[Node]:
-        """Its items."""
+        """The items of this list."""
         if not isinstance(self.value, list):
             raise self.fail(f"should be a list, not {_kind(self.value)}")
         return [Node(self.file, f"{self.place}[{i}]", v) for i, v in enumerate(self.value)]

@@ -91,7 +91,7 @@ class Near:
 
     @classmethod
     def of(cls, found: Answers, noise: Float[np.ndarray, "m n"], lenses: Lenses) -> Near:
-        """From what was measured."""
+        """The problem near the point at which all this was measured."""
         arrays = (
             lenses.standard(found.values),
             found.ln_seen,

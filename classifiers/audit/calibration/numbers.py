@@ -83,7 +83,7 @@ class Numbers:
 
     @property
     def names(self) -> list[str]:
-        """Of the numbers."""
+        """Names of the numbers."""
         return [number.name for number in self.every]
 
     @cached_property

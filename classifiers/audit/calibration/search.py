@@ -54,7 +54,7 @@ class Search:
 
     @classmethod
     def of(cls, injected: Injected, ruler: Ruler, lenses: Lenses, seed: int = 0) -> Search:
-        """Compiles."""
+        """A search with its functions compiled."""
         return cls(injected, ruler, lenses, Problem(injected.numbers), seed)
 
     def answers(self, x: Float[np.ndarray, " k"]) -> Answers:

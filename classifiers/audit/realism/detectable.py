@@ -1,6 +1,6 @@
 """A gate that needs no truth: is there something like an arc in this stamp?
 
-It looks at the stamp alone, after the central galaxy is taken away (`azimuthal`), and at three
+It looks at the stamp alone, after the central galaxy is taken away (`azimuthal`), and uses three
 signs: light in the ring in which the survey's arcs are; whether the bands agree on it; and whether
 the surroundings are as calm as they should be, because what reaches in from outside is a neighbour
 and no arc. The gate is set so that a stated share of random galaxies passes. The injections that
