@@ -1,11 +1,10 @@
 """A held-out table is made independent, by position, of the lenses that a finder was trained on.
 
 Lens lists overlap: the same lens is in several of them, under several names and with positions that
-differ by an arcsec; and finders that made later lists were trained on earlier ones. So
-names cannot tell whether two entries are one lens, and every object near a training positive is
-removed from a held-out table. Nothing more than independence by position is claimed for the rest: a
-finder that was trained on the candidates of another finder shares its preferences, wherever the
-objects lie.
+differ by an arcsec; and finders that made later lists were trained on earlier ones. So names cannot
+tell whether two entries are one lens, and every object near a training positive is removed from a
+held-out table. Nothing more than independence by position is claimed for the rest: a finder that
+was trained on the candidates of another finder shares its preferences, wherever the objects lie.
 """
 
 from __future__ import annotations
