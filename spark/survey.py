@@ -354,7 +354,7 @@ def parts(out: Path, s: SurveySettings, i: Inputs) -> list[Part]:
             "maps",
             asdict(s.maps),
             ("survey-sample",) if s.folder.table else ("survey-pool",),
-            ("maps", maps.HATS),
+            ("maps", maps.HATS, maps.TABLES),
             maps.written(s.maps),
             mapped,
         ),
