@@ -15,9 +15,11 @@ array_record
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import math
+import os
 import re
 import tarfile
 from collections.abc import Mapping, Sequence
@@ -99,9 +101,12 @@ def _array_record(shard: Path, path: Path) -> int:
             writer.write(record)
             count += 1
     finally:
-        writer.close()
-    if not path.is_file():  # the writer says nothing of a disk that is full
-        raise OSError(f"{path}: could not be written")
+        try:
+            writer.close()
+        except RuntimeError as error:  # as it says that a disk is full, and only here
+            numbers = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+            found = [n for n in numbers if os.strerror(n) in str(error)] or [errno.EIO]
+            raise OSError(found[0], os.strerror(found[0]), str(path)) from None
     return count
 
 

@@ -2,9 +2,11 @@
 them."""
 
 import contextlib
+import errno
 import io
 import json
 import re
+import resource
 import sys
 import tarfile
 import types
@@ -119,6 +121,19 @@ def test_a_damaged_shard_and_a_missing_package_are_named(out, tmp_path, monkeypa
     monkeypatch.setitem(sys.modules, "array_record.python.array_record_module", None)
     with pytest.raises(InputError, match="not installed; install it, or take array_record out"):
         shardforms.write(whole, tmp_path / "x", form="array_record", size=SIZE, survey=default())
+
+
+@pytest.mark.parametrize("form", shardforms.FORMS)
+def test_a_file_that_does_not_fit_is_an_error_of_the_disk(out, tmp_path, form):
+    first = shards.located(out) / shards.index(out)["shards"][0]["file"]
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, before[1]))
+    try:
+        with pytest.raises(OSError) as error:
+            shardforms.write(first, tmp_path / "x", form=form, size=SIZE, survey=default())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert error.value.errno == errno.EFBIG
 
 
 def torch_or_its_like(monkeypatch):
