@@ -28,7 +28,7 @@ from data.wcs import pixel_scale
 from lensjax.errors import InputError
 
 __all__ = [
-    *("Brick", "Sliced", "image_path", "pixel_positions", "pixel_scale", "read_brick"),
+    *("Brick", "Sliced", "corner", "image_path", "pixel_positions", "pixel_scale", "read_brick"),
     *("read_cube", "read_image", "slice_out", "with_nan"),
 ]
 
@@ -56,11 +56,13 @@ class Brick:
 @dataclass(frozen=True)
 class Sliced:
     """A cutout (size, size, bands), NaN outside the brick's image. `offset` (x, y) of the object
-    from its centre, in pixels; `inside`: whether the object's own pixel lies on the image."""
+    from its centre, in pixels; `inside`: whether the object's own pixel lies on the image;
+    `corner`: column and row of its first pixel in the brick's image."""
 
     image: Float32[np.ndarray, "s s b"]
     offset: tuple[float, float]
     inside: bool
+    corner: tuple[int, int] = (0, 0)
 
 
 def image_path(
@@ -228,17 +230,24 @@ def slice_out(
     out = np.full((size, size, bands), np.nan, np.float32)
     if not (np.isfinite(x) and np.isfinite(y)):
         return Sliced(out, (float("nan"), float("nan")), False)
-    # A stamp of odd size has the object's own pixel in its middle. The centre of one of even size
-    # is the corner of four pixels, and the object lies between the centres of these four.
     column, row = int(np.floor(x + 0.5)), int(np.floor(y + 0.5))
-    even = size % 2 == 0
-    left = (int(np.floor(x)) + 1 if even else column) - size // 2
-    top = (int(np.floor(y)) + 1 if even else row) - size // 2
+    left, top = corner(x, y, size)
     x0, x1, y0, y1 = max(left, 0), min(left + size, nx), max(top, 0), min(top + size, ny)
     if x0 < x1 and y0 < y1:
         out[y0 - top : y1 - top, x0 - left : x1 - left] = images[y0:y1, x0:x1]
     offset = (float(x) - (left + (size - 1) / 2), float(y) - (top + (size - 1) / 2))
-    return Sliced(out, offset, 0 <= column < nx and 0 <= row < ny)
+    return Sliced(out, offset, 0 <= column < nx and 0 <= row < ny, (left, top))
+
+
+def corner(x: float, y: float, size: int) -> tuple[int, int]:
+    """Column and row of the first of the size x size pixels about a position that is finite.
+
+    A stamp of odd size has the object's own pixel in its middle. The centre of one of even size is
+    the corner of four pixels, and the object lies between the centres of these four.
+    """
+    if size % 2 == 0:
+        return int(np.floor(x)) + 1 - size // 2, int(np.floor(y)) + 1 - size // 2
+    return int(np.floor(x + 0.5)) - size // 2, int(np.floor(y + 0.5)) - size // 2
 
 
 def read_cube(

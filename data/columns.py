@@ -112,6 +112,43 @@ ALL: tuple[Column, ...] = (
 )
 """The table. Its order is that of the manifest; what the manifest lacks comes after it."""
 
+DESCRIPTIONS: dict[str, str] = {
+    "galaxy_id": "brick, number in the brick and, for other releases than DR10, release",
+    "brickname": "brick that the object belongs to",
+    "type": "morphological type of the catalogue's fit",
+    "release": "number of the release",
+    "objid": "number in the brick",
+    "nobs_{band}": "exposures in {band} at the object",
+    "maskbits": "bits of the masks at the object",
+    "ra": "right ascension, ICRS",
+    "dec": "declination, ICRS",
+    "flux_{band}": "flux in {band}, not corrected for dust",
+    "shape_r": "half-light radius",
+    "shape_e1": "first component of the ellipticity",
+    "shape_e2": "second component of the ellipticity",
+    "sersic": "Sersic index",
+    "psfsize_{band}": "FWHM of the PSF in {band}",
+    "psfdepth_{band}": "inverse variance of the flux of a point source in {band}",
+    "galdepth_{band}": "inverse variance of the flux of a round galaxy of 0.45 arcsec in {band}",
+    "ebv": "reddening E(B-V)",
+    "nobs_{selection}_bin": "bin of the exposures in {selection}, for the strata",
+    "type_bin": "bin of the type, for the strata",
+    "pool": "N1 for what a finder meets, N2 for hard confusers",
+    "confuser_category": "rule by which it is a hard confuser",
+    "healpix_128": "HEALPix pixel, nside 128, nested, that decides over the split",
+    "label": "1 for a lens, 0 for none",
+    "cutout_type": "positive, negative or host",
+    "tier": "A for a graded lens, B for a probable one, N1 or N2",
+    "weight": "weight of the tier",
+    "sample_weight": "weight in training",
+    "match_type": "type of the catalogue row that a lens was matched to",
+    "split": "train, val or test",
+    "lens_name": "name in the lens list",
+    "separation_arcsec": "distance of the lens list's position from the catalogue's",
+    "source_cutout": "file of an existing cutout",
+}
+"""What the columns of the pool and the sample are, by the patterns of their names."""
+
 _CATALOGUE = (
     *("galaxy_id", "brickname", "type", "release", "objid", "nobs_{band}", "maskbits"),
     *("ra", "dec", "flux_{band}", "shape_r", "shape_e1", "shape_e2", "sersic"),
@@ -173,6 +210,16 @@ def names(survey: Survey, stage: Stage) -> tuple[str, ...]:
 def types(survey: Survey, stage: Stage) -> dict[str, Type]:
     """Name and type of the columns of a stage, in order."""
     return {column.name: column.type for column in columns(survey, stage)}
+
+
+def descriptions(survey: Survey) -> dict[str, str]:
+    """What the columns of the pool and the sample are, by name."""
+    one = {"reference": survey.reference, "selection": survey.selection_band}
+    return {
+        pattern.format(band=band, **one): text.format(band=band, **one)
+        for pattern, text in DESCRIPTIONS.items()
+        for band in (survey.bands if "{band}" in pattern else ("",))
+    }
 
 
 def required(survey: Survey, stage: Stage) -> tuple[str, ...]:

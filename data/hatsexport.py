@@ -11,7 +11,7 @@ file and a pixel.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,33 +55,24 @@ def export(
 def _written(
     files: Sequence[Path], folder: Path, name: str, ra: str, dec: str, most: int
 ) -> dict[str, int]:
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    held = [Counter(_pixels(path, ra, dec).tolist()) for path in files]
-    counts: Counter[int] = sum(held, Counter())
-    if not counts:
-        raise InputError("no rows to write as a HATS catalogue")
-    chosen = partitions(counts, most)
-    written = []
-    for order, number in chosen:
-        shift = 2 * (DEEPEST - order)
-        some = [p for p, has in zip(files, held) if any(k >> shift == number for k in has)]
-        found = [_within(pq.read_table(p, partitioning=None), ra, dec, order, number) for p in some]
-        table = pa.concat_tables(found)
-        keys = [(INDEX, "ascending")]
-        keys += [(c, "ascending") for c in ("galaxy_id", ra, dec) if c in table.column_names]
+    written, chosen, rows = [], [], 0
+    for (order, number), table in in_pixels(files, ra, dec, most):
+        chosen.append((order, number))
+        rows += len(table)
         below = f"Norder={order}/Dir={number // 10_000 * 10_000}/Npix={number}.parquet"
         path = folder / "dataset" / below
         path.parent.mkdir(parents=True, exist_ok=True)
-        pq.write_table(table.sort_by(keys), path, compression="zstd")
+        pq.write_table(table, path, compression="zstd")
         footer = pq.read_metadata(path)
         footer.set_file_path(below)
         written.append(footer)
         schema = table.schema
+    if not chosen:
+        raise InputError("no rows to write as a HATS catalogue")
     pq.write_metadata(schema, folder / "dataset" / "_metadata", written)
     pq.write_metadata(schema, folder / "dataset" / "_common_metadata")
-    rows = counts.total()
     lines = ["Norder,Npix", *(f"{order},{number}" for order, number in chosen)]
     (folder / PARTITIONS).write_text("\n".join(lines) + "\n")
     said = {
@@ -101,6 +92,27 @@ def _written(
     for file in PROPERTIES:  # readers of before 2025 look for the second
         (folder / file).write_text("".join(f"{key} = {value}\n" for key, value in said.items()))
     return {"rows": rows, "partitions": len(chosen)}
+
+
+def in_pixels(
+    files: Sequence[Path], ra: str, dec: str, most: int
+) -> Iterator[tuple[Pixel, pa.Table]]:
+    """The rows of Parquet files in the pixels of `partitions`, which are sorted by order and
+    number, with the column `INDEX` in front, by which rows are sorted, and then by name. Raises
+    InputError where a position is missing."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    held = [Counter(_pixels(path, ra, dec).tolist()) for path in files]
+    counts: Counter[int] = sum(held, Counter())
+    for order, number in partitions(counts, most):
+        shift = 2 * (DEEPEST - order)
+        some = [p for p, has in zip(files, held) if any(k >> shift == number for k in has)]
+        found = [_within(pq.read_table(p, partitioning=None), ra, dec, order, number) for p in some]
+        table = pa.concat_tables(found)
+        keys = [(INDEX, "ascending")]
+        keys += [(c, "ascending") for c in ("galaxy_id", ra, dec) if c in table.column_names]
+        yield (order, number), table.sort_by(keys)
 
 
 def partitions(counts: Counter[int], most: int) -> list[Pixel]:
@@ -129,7 +141,10 @@ def _pixels(path: Path, ra: str, dec: str, order: int = DEEPEST) -> np.ndarray:
     table = pq.read_table(path, columns=[ra, dec], partitioning=None)
     place = table[ra].to_numpy(), table[dec].to_numpy()
     if not all(np.isfinite(x).all() for x in place):
-        raise InputError(f"{path}: a position is missing; a HATS catalogue has none for such rows")
+        raise InputError(
+            f"{path}: a position is missing; a HATS catalogue, and a VOTable or ECSV in its order, "
+            "has none for such rows"
+        )
     return _pixels_at(*place, order)
 
 

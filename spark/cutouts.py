@@ -1,4 +1,5 @@
-"""The sample → cutout files: each brick is read once and everything wanted of it sliced out.
+"""The sample → cutout files: each brick is read once and everything wanted of it sliced out. What
+a stamp lacks at the edge of its brick is taken from the bricks around it (`data.edges`).
 
 A task makes one folder, cutouts/<brickname>/, with the NPZ files and `objects.parquet`. That table
 has a row for every object, with its file and checksum, or why it has none. Existing cutouts of the
@@ -21,6 +22,7 @@ from data import folder, hosts, provenance, wcs
 from data.coadds import Brick, pixel_positions, pixel_scale, read_brick, slice_out
 from data.config import settings
 from data.cutouts import PIPELINE_VERSION, cutout_path, read_npz, write_npz
+from data.edges import completed
 from data.names import inside, safe_name
 from data.quality import measured
 from data.stampfile import read_stamp
@@ -81,7 +83,8 @@ def make_cutouts(
     cutout and why. survey: the default survey if none. table: how the files of a folder of cutouts
     are to be read (`data.folder`).
 
-    Objects off their brick's image, and existing cutouts that cannot be read, are always returned.
+    Objects off their brick's image, existing cutouts that cannot be read, and neighbours of a brick
+    that its edge was not completed from (with "" as the object) are always returned.
     A brick that cannot be read is an InputError when on_bad_file is "stop"; else all of its objects
     are returned. So it is with names that cannot be part of a path.
     """
@@ -124,6 +127,7 @@ def make_cutouts(
             ]
         else:
             refused += [tuple(r) for r in entry["counters"]["refused"]]
+            refused += [tuple(r) for r in entry["counters"].get("unused", ())]
     _one_kind(entries)
     return refused
 
@@ -144,7 +148,8 @@ def _one_kind(entries: list[dict[str, Any]]) -> None:
 
 def objects(out: Path) -> list[dict[str, Any]]:
     """Rows of every objects.parquet that have a file, in the order of the job: galaxy_id,
-    cutout_path, sha256, offset_x, offset_y (pixels).
+    cutout_path, sha256, offset_x, offset_y (pixels), neighbour_pixels and neighbours (how many
+    pixels are of other bricks, and which).
 
     Raises InputError when a path among them leads out of the run's folder.
     """
@@ -172,8 +177,9 @@ def cut(
     """The work on one source: its NPZ files and objects.parquet in the folder `temporary`.
 
     size: side of a cutout of the sample, pixels; 0 for the survey's. Returns the numbers of
-    objects, of cutouts and of files with a missing band; and, of a brick that was read, whether it
-    is simulated.
+    objects, of cutouts, of files with a missing band and of those with pixels of neighbours; what
+    was refused, and which neighbours were not used; and, of a brick that was read, whether it is
+    simulated.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -182,8 +188,9 @@ def cut(
     size = size or survey.stamp
     temporary.mkdir(parents=True, exist_ok=True)
     kinds: set[bool] = set()
+    unused: dict[str, str] = {}
     if source.kind == "brick":
-        made = list(_of_sample(source, temporary, root, size, survey, table, kinds))
+        made = list(_of_sample(source, temporary, root, size, survey, table, kinds, unused))
     else:
         path = on_disk(root, "survey.cutouts") / source.path
         stamps = (
@@ -192,9 +199,11 @@ def cut(
             else hosts.cube_tiles(path, size, survey)
         )
         made = [_written(temporary, source.name, image, meta) for image, meta in stamps]
-    text = ("galaxy_id", "cutout_path", "sha256", "missing", "reason")
+    text = ("galaxy_id", "cutout_path", "sha256", "missing", "reason", "neighbours")
     schema = pa.schema(
-        [(c, pa.string()) for c in text] + [(c, pa.float64()) for c in ("offset_x", "offset_y")]
+        [(c, pa.string()) for c in text]
+        + [(c, pa.float64()) for c in ("offset_x", "offset_y")]
+        + [("neighbour_pixels", pa.int64())]
     )
     pq.write_table(pa.Table.from_pylist(made, schema), temporary / OBJECTS, store_schema=False)
     refused = [
@@ -206,7 +215,12 @@ def cut(
         "objects": len(made),
         "cutouts": len(made) - len(refused),
         "missing_band": sum(bool(row.get("missing")) for row in made),
+        "from_neighbours": sum(bool(row.get("neighbour_pixels")) for row in made),
         "refused": refused,
+        "unused": [
+            [name, "", f"not used for the edge of brick {source.name}: {reason}"]
+            for name, reason in sorted(unused.items())
+        ],
     }
     return counters | ({"simulated": kinds.pop()} if kinds else {})
 
@@ -219,8 +233,10 @@ def _of_sample(
     survey: Survey,
     table: folder.Folder,
     kinds: set[bool],
+    unused: dict[str, str],
 ) -> Iterator[dict[str, Any]]:
-    """Copies what exists and slices the rest of a brick; `kinds` gets whether it is simulated."""
+    """Copies what exists and slices the rest of a brick; `kinds` gets whether it is simulated, and
+    `unused` the neighbours that its edge was not completed from, and why."""
     sliced = []
     for row in source.rows:
         files = row.get("files") or [row.get("source_cutout")]
@@ -242,9 +258,12 @@ def _of_sample(
     brick = read_brick(root, source.name, survey)
     kinds.add(provenance.simulated(brick.header))
     release, lies = provenance.release(brick.header), wcs.orientation(brick.header)
-    scale, remark = round(pixel_scale(brick.header), 6), provenance.note(brick.silent, lies)
+    scale = round(pixel_scale(brick.header), 6)
     ra, dec = (np.array([row[name] for row in sliced], np.float64) for name in ("ra", "dec"))
-    for row, column, line in zip(sliced, *pixel_positions(brick, ra, dec)):
+    columns, lines = pixel_positions(brick, ra, dec)
+    edges = completed(brick, root, survey, columns, lines, size)
+    unused |= edges.unused
+    for row, column, line in zip(sliced, columns, lines):
         piece = slice_out(brick.images, column, line, size)
         ny, nx = brick.images.shape[:2]
         if not piece.inside:
@@ -258,12 +277,16 @@ def _of_sample(
             reason = f"of release {row['release']}, its brick's image of data release {release}"
             yield {"galaxy_id": row["galaxy_id"], "reason": reason}
             continue
-        meta = metadata(piece.image, row, brick, survey, scale) | {"provenance": remark}
+        filled = edges.fill(piece)
+        said = provenance.note(brick.silent, lies, filled.note)
+        meta = metadata(filled.image, row, brick, survey, scale) | {"provenance": said}
         yield {
-            **_written(temporary, source.name, piece.image, meta),
+            **_written(temporary, source.name, filled.image, meta),
             "offset_x": piece.offset[0],
             "offset_y": piece.offset[1],
             "missing": ",".join(brick.missing),
+            "neighbours": ",".join(filled.neighbours),
+            "neighbour_pixels": filled.pixels,
         }
 
 

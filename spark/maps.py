@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from pydantic import Field, field_validator
 
-from data import skymap
+from data import skymap, voexport
 from data.config import settings
 from data.files import remove
 from data.hats import PROPERTIES
@@ -25,13 +25,14 @@ if TYPE_CHECKING:
 
 PARTS = "_parts"
 """Folder of the sums of every file, removed once they are put together."""
-HATS = "hats"
-"""Folder of the run that holds the catalogue."""
+HATS, TABLES = "hats", "catalogue"
+"""Folders of the run that hold the galaxies as a HATS catalogue, and as VOTable and ECSV."""
 
 
 @settings
 class MapSettings:
-    """How fine the maps are, and whether their galaxies become a HATS catalogue."""
+    """How fine the maps are, and the formats in which their galaxies are written besides
+    Parquet."""
 
     nside: Annotated[int, Field(ge=1, le=8192)] = 256
     """of the HEALPix pixels, a power of 2; 256 is 0.23 degrees, about a brick"""
@@ -40,6 +41,8 @@ class MapSettings:
     hats: Annotated[int, Field(ge=0)] = 0
     """the pool (the sample, where a table stands for catalogues) is written as a HATS catalogue
     with at most so many rows in a partition, 1000000 for example; 0: it is not"""
+    formats: tuple[voexport.Kind, ...] = ()
+    """the same rows in one file each, catalogue/galaxies.vot (VOTable) and galaxies.ecsv"""
 
     @field_validator("nside", "more")
     @classmethod
@@ -53,7 +56,8 @@ class MapSettings:
 def written(s: MapSettings) -> tuple[str, ...]:
     """Files of a run that say that the maps, and the catalogue, are whole."""
     catalogue = (f"{HATS}/{PROPERTIES[0]}",) if s.hats else ()
-    return (f"maps/{skymap.GALAXIES}{skymap.ENDING}", *catalogue)
+    tables = (f"{TABLES}/{voexport.file_name(kind)}" for kind in s.formats)
+    return (f"maps/{skymap.GALAXIES}{skymap.ENDING}", *catalogue, *tables)
 
 
 def make_maps(
@@ -65,8 +69,9 @@ def make_maps(
 ) -> dict[str, Any]:
     """Writes maps/*.hsp from the rows of Parquet tables with columns of the catalogue, and the same
     maps of other pixels in maps/nside-N; the rows are read once. With `s.hats` it writes hats/, the
-    rows themselves, as well. Returns figures. survey: the default survey if none. Raises
-    InputError as `data.hatsexport.export` does."""
+    rows themselves, as well, and with `s.formats` one table of each format in catalogue/. Returns
+    figures. survey: the default survey if none. Raises InputError as `data.hatsexport.export` and
+    `data.voexport.export` do."""
     import pandas as pd
 
     survey = survey or default()
@@ -90,6 +95,10 @@ def make_maps(
         remove(out / HATS)  # of a run that was killed after it
         title = f"galaxies of {survey.title}"
         figures["hats_partitions"] = export(tables, out / HATS, title, most=s.hats)["partitions"]
+    if s.formats:
+        remove(out / TABLES)
+        title = f"galaxies of {survey.title}"
+        figures["table_rows"] = voexport.export(tables, out / TABLES, s.formats, survey, title)
     return figures | ({"galaxies_without_position": unplaced} if unplaced else {})
 
 

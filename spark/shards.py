@@ -1,5 +1,5 @@
 """From the manifest to shards: the usable cutouts of each split in hashed order, one TFRecord file
-for each task."""
+for each task; and the same records as WebDataset and ArrayRecord, where they are asked for."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from pydantic import Field
 
-from data import manifest, shards, splits, tfrecord
+from data import manifest, shardforms, shards, splits, tfrecord
 from data.config import settings
 from data.cutouts import read_npz
 from data.folder import UNLABELLED
@@ -30,6 +30,9 @@ class ShardSettings:
 
     records_per_shard: Annotated[int, Field(ge=1, le=100_000)] = 1024
     """at most; 1024 records of the Legacy Surveys' stamps are 126 MB"""
+    formats: tuple[shardforms.Form, ...] = ()
+    """other forms of the same records: webdataset in shards/webdataset, array_record in
+    shards/array_record"""
 
 
 def write_shards(
@@ -40,8 +43,8 @@ def write_shards(
     seed: int = splits.SEED,
     survey: Survey | None = None,
 ) -> tuple[dict[str, Any], list[Refused]]:
-    """Writes shards/ from manifest.parquet and its cutouts; returns figures, and the usable cutouts
-    that were left out for their size.
+    """Writes shards/ from manifest.parquet and its cutouts, and the other forms of `s.formats` from
+    these shards; returns figures, and the usable cutouts that were left out for their size.
 
     Only rows with quality_ok go in. All records of a data set have one shape, so cutouts of another
     side than `size` (hosts of another survey) are returned as (path, galaxy_id, reason) and used
@@ -98,6 +101,13 @@ def write_shards(
         f"{survey.pixel_scale:g} arcsec a pixel; label 1 is a lens."
     )
     shards.finish(folder, planned, written, size, note, survey)
+    for form in dict.fromkeys(s.formats):
+        below = out / "shards" / form
+        (below / shardforms.INDEX).unlink(missing_ok=True)
+        convert = partial(shardforms.write, form=form, size=size, survey=survey)
+        named = [(shardforms.file_name(one.file, form), folder / one.file) for one in planned]
+        made = run_partitions(spark, below, named, convert, "", form)
+        shardforms.finish(below, form, size, survey, planned, made)
     records = {
         name: sum(len(shard.rows) for shard in planned if shard.split == name)
         for name in shards.SPLITS

@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data import folder, hats, lenses, shards
+from data import folder, hats, lenses, shardforms, shards
 from data.config import Invocation
 from data.publishing import publish
 from data.record import Step
@@ -297,6 +297,7 @@ def parts(out: Path, s: SurveySettings, i: Inputs) -> list[Part]:
     described = tuple(
         f"{below}/{name}" for name in (shards.INDEX, "dataset_info.json", "features.json")
     )
+    described += tuple(f"shards/{form}/{shardforms.INDEX}" for form in s.shards.formats)
     tables = [i.root / c for c in i.catalogues] if i.external else []
     cutting = {"cutouts": asdict(s.cutouts), "root": source["root"], "on_bad_file": s.on_bad_file}
     table = asdict(s.folder)
@@ -354,7 +355,7 @@ def parts(out: Path, s: SurveySettings, i: Inputs) -> list[Part]:
             "maps",
             asdict(s.maps),
             ("survey-sample",) if s.folder.table else ("survey-pool",),
-            ("maps", maps.HATS),
+            ("maps", maps.HATS, maps.TABLES),
             maps.written(s.maps),
             mapped,
         ),

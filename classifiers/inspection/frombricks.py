@@ -27,6 +27,7 @@ from jaxtyping import Float32
 
 from data import tables
 from data.coadds import pixel_positions, read_brick, slice_out
+from data.edges import completed
 from data.names import safe_name
 from data.survey import Survey
 from lensjax.errors import InputError, some
@@ -131,9 +132,11 @@ class Bricks:
         """Cuts the stamps of all objects of a brick; forgets those that were not asked for."""
         brick, own = read_brick(self._root, name, self.survey), self._own[name]
         ra, dec = (np.array([getattr(self._where[id], k) for id in own]) for k in (RA, DEC))
-        for id, x, y in zip(own, *pixel_positions(brick, ra, dec)):
+        columns, lines = pixel_positions(brick, ra, dec)
+        edges = completed(brick, self._root, self.survey, columns, lines, self.side)
+        for id, x, y in zip(own, columns, lines):
             piece = slice_out(brick.images, x, y, self.side)
-            self._kept[id] = piece.image if piece.inside else None
+            self._kept[id] = edges.fill(piece).image if piece.inside else None
             self._kept.move_to_end(id)
         while len(self._kept) > max(KEPT, len(own)):
             self._kept.popitem(last=False)

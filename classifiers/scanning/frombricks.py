@@ -17,6 +17,7 @@ from classifiers.scanning.catalogued import NAMELESS
 from classifiers.scanning.stamps import Part, Stamp
 from data import provenance
 from data.coadds import pixel_positions, pixel_scale, read_brick, slice_out
+from data.edges import completed
 from data.quality import rejected
 from data.survey import Survey
 from lensjax.errors import InputError
@@ -53,14 +54,18 @@ class Bricks:
         scale = round(pixel_scale(brick.header), 6)
         release = provenance.release(brick.header)
         ra, dec = (np.array([row[k] for row in rows], np.float64) for k in ("ra", "dec"))
-        for row, x, y in zip(rows, *pixel_positions(brick, ra, dec)):
+        columns, lines = pixel_positions(brick, ra, dec)
+        edges = completed(brick, self.root, self.survey, columns, lines, self.side)
+        for row, x, y in zip(rows, columns, lines):
             own = row.pop("release")
             piece = slice_out(brick.images, x, y, self.side)
             reason = "" if piece.inside else "outside its brick's image"
             if not reason and release and own and own // 1000 != release:
                 reason = f"of release {own}, its brick's image of data release {release}"
-            reason = reason or rejected(piece.image, self.side, self.survey, scale)
-            yield Stamp(row, None if reason else piece.image, reason)
+            filled = edges.fill(piece)
+            if not reason and (reason := rejected(filled.image, self.side, self.survey, scale)):
+                reason = "; ".join([reason, *(edges.unused[name] for name in filled.unused)])
+            yield Stamp(row, None if reason else filled.image, reason)
 
 
 @lru_cache(maxsize=1)

@@ -30,9 +30,10 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
+from data.brickgrid import Brick
 from data.config import Invocation, settings
 from data.files import PARTIAL
-from data.simulate.bricks import Brick, footprint, outside, wcs
+from data.simulate.bricks import footprint, outside, wcs
 from data.survey import DEFAULT, DEFINITION, Survey, load, names, write
 from data.verb import Done, Reads, Verb
 from lensjax.errors import InputError

@@ -1,32 +1,24 @@
-"""The brick grid of the Legacy Surveys, and the handful of bricks that a simulated survey covers.
+"""The handful of bricks of the Legacy Surveys' grid that a simulated survey covers.
 
-A brick is 0.25 deg in declination. A row of bricks at one declination holds an even number of them,
-as many as keep their width at or below 0.25 deg on the sky. A coadd is a tangent-plane image around
-the brick's centre, with x growing to the west. A sweep file holds the bricks whose centres lie in
-one tile of 5 x 5 deg, and is named after the corners of the tile.
-
-Every simulated survey uses this grid, whatever its telescope, with its own pixel scale and within
-its own limits of declination.
+A coadd is a tangent-plane image around the brick's centre, with x growing to the west. Every
+simulated survey uses this grid (`data.brickgrid`), whatever its telescope, with its own pixel scale
+and within its own limits of declination.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
+from data.brickgrid import BRICK_SIZE, TILE, Brick, brick_containing
 from data.splits import SEED, healpix_128, split
 from data.survey import Survey
 from lensjax.errors import InputError
 
-BRICK_SIZE = 0.25
-"""Side of a brick, degrees."""
-TILE = 5
-"""Side of a sweep tile, degrees."""
 TILES = (
     (0, 0),
     (10, -5),
@@ -45,61 +37,6 @@ TILES = (
 names of files of the Legacy Surveys DR10 (south)."""
 
 
-@dataclass(frozen=True)
-class Brick:
-    """One cell of the brick grid; angles in degrees."""
-
-    name: str
-    brickid: int
-    ra: float
-    dec: float
-    ra1: float
-    ra2: float
-    dec1: float
-    dec2: float
-
-    @property
-    def sweep(self) -> str:
-        """Name of the sweep file that holds this brick's objects."""
-        return sweep_name(self.ra, self.dec)
-
-
-def columns_of_row(row: int) -> int:
-    """Number of bricks in declination row `row` (0 is the south pole)."""
-    centre = -90 + BRICK_SIZE * row
-    nearest = min(abs(centre - BRICK_SIZE / 2), abs(centre + BRICK_SIZE / 2))
-    if row in (0, round(180 / BRICK_SIZE)):
-        return 1
-    return 2 * math.ceil(360 / BRICK_SIZE * math.cos(math.radians(nearest)) / 2)
-
-
-def brick_containing(ra: float, dec: float) -> Brick:
-    """The brick whose area contains the position (deg).
-
-    BRICKID counts the bricks from the south pole, row by row, and starts at 1. The name is
-    RRRr[pm]DDd of the centre; further digits are cut off, not rounded.
-    """
-    row = math.floor((dec + 90) / BRICK_SIZE + 0.5)
-    columns = columns_of_row(row)
-    column = math.floor((ra % 360) / 360 * columns)
-    width = 360 / columns
-    centre_ra, centre_dec = (column + 0.5) * width, -90 + BRICK_SIZE * row
-    tenths = [math.floor(abs(angle) * 10 + 1e-9) for angle in (centre_ra, centre_dec)]
-    name = f"{tenths[0]:04d}{'p' if centre_dec >= 0 else 'm'}{tenths[1]:03d}"
-    brickid = 1 + column + sum(columns_of_row(r) for r in range(row))
-    half = BRICK_SIZE / 2
-    return Brick(
-        name,
-        brickid,
-        centre_ra,
-        centre_dec,
-        column * width,
-        (column + 1) * width,
-        centre_dec - half,
-        centre_dec + half,
-    )
-
-
 def outside(survey: Survey) -> list[Brick]:
     """Bricks beyond the survey's limits of declination, which have catalogue rows and no images.
 
@@ -109,13 +46,6 @@ def outside(survey: Survey) -> list[Brick]:
     positions = [(30.6, low - 0.9)] if low > -89 else []
     positions += [(160.6, high + 0.6)] if high < 89 else []
     return [brick_containing(*position) for position in positions]
-
-
-def sweep_name(ra: float, dec: float) -> str:
-    """Name of the sweep file of a position (deg), after the tile's south-west and north-east."""
-    west, south = math.floor(ra / TILE) * TILE, math.floor(dec / TILE) * TILE
-    corner = lambda r, d: f"{r:03d}{'p' if d >= 0 else 'm'}{abs(d):03d}"
-    return f"sweep-{corner(west, south)}-{corner(west + TILE, south + TILE)}.fits"
 
 
 def wcs(survey: Survey, brick: Brick, size: int) -> Any:

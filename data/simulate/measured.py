@@ -14,8 +14,8 @@ import pandas as pd
 from jaxtyping import Float, Int
 
 import lensjax as lj
+from data.brickgrid import Brick
 from data.catalogue import file_name
-from data.simulate.bricks import Brick
 from data.simulate.conditions import Conditions, transmission
 from data.simulate.pixels import Coadd, kernel, psf_of, render_all
 from data.simulate.shapes import sersic

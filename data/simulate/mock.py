@@ -10,11 +10,12 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
+from data.brickgrid import Brick
 from data.catalogue import galaxy_id
 from data.simulate import conditions as observing
 from data.simulate import measured, pixels, population, shapes, strong
 from data.simulate.bands import DRAWN, magnitudes
-from data.simulate.bricks import Brick, wcs
+from data.simulate.bricks import wcs
 from data.simulate.conditions import Conditions
 from data.survey import Survey
 

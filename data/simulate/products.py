@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from data.brickgrid import Brick
 from data.coadds import image_path
 from data.files import replacing
-from data.simulate.bricks import Brick
 from data.simulate.pixels import Coadd
 from data.stores import on_disk
 from data.survey import Survey

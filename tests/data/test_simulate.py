@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from data import catalogue, coadds, lenses
+from data.brickgrid import brick_containing
 from data.selection import Selection, select
 from data.simulate import (
     SimulateSettings,
@@ -20,7 +21,6 @@ from data.simulate import (
     products,
     simulate,
 )
-from data.simulate.bricks import brick_containing
 from data.simulate.measured import as_file, dtype
 from data.simulate.shapes import STRUCTURE, sersic, young
 from data.survey import Survey, load

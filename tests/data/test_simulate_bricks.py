@@ -6,16 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from data.simulate.bricks import (
-    TILES,
-    brick_containing,
-    corners,
-    footprint,
-    outside,
-    quotas,
-    sweep_name,
-    wcs,
-)
+from data.brickgrid import brick_containing, sweep_name
+from data.simulate.bricks import TILES, corners, footprint, outside, quotas, wcs
 from data.splits import healpix_128, split
 from data.survey import Survey, load
 from lensjax.errors import InputError

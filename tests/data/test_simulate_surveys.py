@@ -8,9 +8,9 @@ import pytest
 from own_survey import DR10, OWN
 
 from data import coadds
+from data.brickgrid import brick_containing
 from data.simulate import SimulateSettings, command, conditions, measured, mock, pixels, simulate
 from data.simulate.bands import in_bands
-from data.simulate.bricks import brick_containing
 from data.simulate.measured import dtype
 from data.survey import load, names, write
 from lensjax.errors import InputError
