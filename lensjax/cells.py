@@ -167,7 +167,7 @@ def _refined(
 
 
 def nodes(lensed: Lensed, levels: Levels, field: Field) -> Float[Array, "M M"]:
-    """Flux of a unit-flux profile behind lenses, as B-spline coefficients on the pixels of the
+    """Flux of a unit-flux profile behind lenses, as spline coefficients on the pixels of the
     field. levels: what `survey` saw of it; the derivative is attached here."""
     blocks, pixels, placed = _differentiable(lensed, levels)
     block, pixel = levels.block, levels.pixel

@@ -6,12 +6,12 @@ the PSF, sampled at pixel centres, times the pixel's area. That is the default.
 pixels and then convolve with the PSF sampled at pixels (lenstronomy among them). The two differ by
 1-2 % of the peak at DR10's seeing.
 
-The light comes as B-spline coefficients on the pixel grid (`spreading.py`). So the convolution is a
-product in Fourier space, with the PSF's transfer function over the spline's. It is
-exact up to what a pixel grid can hold of the PSF, which lacks the frequencies beyond half a cycle
-per pixel; there a Gaussian of FWHM 0.9" (0.7") has fallen to 3e-5 (2e-3) at DR10's pixels. A
-Gaussian is also a row of weights along x and the same along y. Where these end within REACH pixels,
-this is half the work of the transforms, and a quarter for three bands.
+The light comes as coefficients of a spline on the pixel grid (`spreading.py`). So the convolution
+is a product in Fourier space, with the PSF's transfer function over the spline's. It is exact up to
+what a pixel grid can hold of the PSF, which lacks the frequencies beyond half a cycle per pixel;
+there a Gaussian of FWHM 0.9" (0.7") has fallen to 3e-5 (2e-3) at DR10's pixels. A Gaussian is also
+a row of weights along x and the same along y. Where these end within REACH pixels, this is half the
+work of the transforms, and a quarter for three bands.
 """
 
 from dataclasses import dataclass, field
@@ -57,7 +57,7 @@ class PSF(Protocol):
 
 
 def convolve(nodes: Float[Array, "M M"], psf: PSF, field: Field) -> Float[Array, "N N B"]:
-    """Image of light given as B-spline coefficients on the field (`cells.nodes`), in the units of
+    """Image of light given as spline coefficients on the field (`cells.nodes`), in the units of
     the coefficients."""
     by_fourier = jax.checkpoint(lambda nodes, psf: _by_fourier(nodes, psf, field))
     if not isinstance(psf, Gaussian):
