@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 
 TIME = "seconds"
 """Column of how long something took."""
+LONG = 36
+"""Characters of a cell's text from which it may wrap."""
+WIDEST = 16
+"""Columns of a table that are printed on paper."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +112,7 @@ class Section:
 def cell(value: Any) -> str:
     """A value as people read it."""
     if isinstance(value, str):
-        return value
+        return markupsafe.escape(value).replace("_", Markup("_<wbr>"))
     if value is None or value != value:
         return "—"
     if isinstance(value, bool):
@@ -119,6 +123,14 @@ def cell(value: Any) -> str:
             f"{int(number):,}" if number == int(number) and abs(number) < 1e15 else f"{number:.4g}"
         )
     return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def kind(value: Any) -> str:
+    """The classes of a cell, as an attribute with a space before it: text stands on the left, and
+    wraps where it is long."""
+    if not isinstance(value, str):
+        return ""
+    return ' class="text long"' if len(value) > LONG else ' class="text"'
 
 
 def storable(table: pd.DataFrame) -> pd.DataFrame:
@@ -162,7 +174,10 @@ def write(
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters["cell"] = cell
+    environment.filters |= {
+        "cell": cell,
+        "kind": lambda value: jinja2.utils.markupsafe.Markup(kind(value)),
+    }
     style = resources.files("classifiers.report").joinpath("page.css").read_text()
     heading, subtitle, simulated = title
     html = environment.from_string(template).render(
@@ -171,6 +186,7 @@ def write(
         simulated=simulated,
         sections=sections,
         limit=rows,
+        widest=WIDEST,
         style=jinja2.utils.markupsafe.Markup(style),
     )
     with replacing(folder / "index.html") as temporary:
