@@ -112,7 +112,7 @@ class Section:
 def cell(value: Any) -> str:
     """A value as people read it."""
     if isinstance(value, str):
-        return markupsafe.escape(value).replace("_", Markup("_<wbr>"))
+        return value
     if value is None or value != value:
         return "—"
     if isinstance(value, bool):
@@ -174,9 +174,10 @@ def write(
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
+    markup = jinja2.utils.markupsafe
     environment.filters |= {
-        "cell": cell,
-        "kind": lambda value: jinja2.utils.markupsafe.Markup(kind(value)),
+        "kind": lambda value: markup.Markup(kind(value)),
+        "cell": lambda value: markup.escape(cell(value)).replace("_", markup.Markup("_<wbr>")),
     }
     style = resources.files("classifiers.report").joinpath("page.css").read_text()
     heading, subtitle, simulated = title
@@ -187,7 +188,7 @@ def write(
         sections=sections,
         limit=rows,
         widest=WIDEST,
-        style=jinja2.utils.markupsafe.Markup(style),
+        style=markup.Markup(style),
     )
     with replacing(folder / "index.html") as temporary:
         temporary.write_text(

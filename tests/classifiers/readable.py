@@ -14,7 +14,8 @@ const rgba = colour => {
   return [...canvas.getImageData(0, 0, 1, 1).data];
 };
 const light = c => [0.2126, 0.7152, 0.0722].reduce((sum, weight, i) => {
-  const v = c[i] / 255; return sum + weight * (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+  const v = c[i] / 255;
+  return sum + weight * (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
 }, 0);
 const ratio = (a, b) => {
   const [x, y] = [light(a), light(b)].sort((p, q) => q - p); return (x + 0.05) / (y + 0.05);
@@ -44,7 +45,7 @@ for (let node = walker.nextNode(); node; node = walker.nextNode()) {
   const colour = rgba(element.closest('svg') ? style.fill : style.color);
   const found = ratio(colour, ground(element));
   const kind = `${element.tagName} ${element.className.baseVal ?? element.className}`;
-  if (found < 4.5 && !(kind in faults)) faults[kind] = `${kind}: ${node.data.trim()} ${found.toFixed(2)}`;
+  if (found < 4.5) faults[kind] ??= `${kind}: ${node.data.trim()} ${found.toFixed(2)}`;
 }
 return Object.values(faults);
 """
@@ -57,7 +58,7 @@ for (const e of document.querySelectorAll('img, [role=img], table, [role=region]
   if (!(e.alt?.trim() || e.getAttribute('aria-label') || e.querySelector(':scope > caption')))
     faults.push(`no text instead: ${e.outerHTML.slice(0, 80)}`);
 for (const e of document.querySelectorAll('svg'))
-  if (!e.closest('[role=img]')) faults.push(`a figure that is no image: ${e.outerHTML.slice(0, 80)}`);
+  if (!e.closest('[role=img]')) faults.push(`no image: ${e.outerHTML.slice(0, 80)}`);
 if (!document.documentElement.lang) faults.push('no language');
 if (!document.title) faults.push('no title');
 let before = 0;
@@ -75,7 +76,8 @@ for (const a of document.querySelectorAll('a[href^="#"]'))
 return faults;
 """
 WIDE = r"""
-const faults = document.documentElement.scrollWidth > innerWidth ? ['the page scrolls sideways'] : [];
+const faults = [];
+if (document.documentElement.scrollWidth > innerWidth) faults.push('the page scrolls sideways');
 for (const e of document.querySelectorAll('main *'))
   if (!e.closest('.scroll, svg') && e.getBoundingClientRect().right > innerWidth + 1)
     faults.push(`over the edge: ${e.outerHTML.slice(0, 80)}`);
@@ -85,10 +87,10 @@ return faults;
 """
 CUT = r"""
 const edge = document.documentElement.clientWidth;
+const hides = e => e !== null && e.scrollWidth > e.clientWidth + 1;
 return [...document.querySelectorAll('table, figure, .gallery, pre')]
   .filter(e => e.checkVisibility())
-  .filter(e => e.getBoundingClientRect().right > edge + 1 ||
-    (e.closest('.scroll') && e.closest('.scroll').scrollWidth > e.closest('.scroll').clientWidth + 1))
+  .filter(e => e.getBoundingClientRect().right > edge + 1 || hides(e.closest('.scroll')))
   .map(e => `cut: ${e.getAttribute('aria-label') ?? e.outerHTML.slice(0, 80)}`);
 """
 FOCUS = r"""
