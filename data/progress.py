@@ -3,7 +3,6 @@ program that hangs."""
 
 from __future__ import annotations
 
-import math
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -52,9 +51,7 @@ def speed(rate: float) -> str:
 
 
 def clock(seconds: float) -> str:
-    """A time as hours:minutes:seconds; "unknown time" for NaN."""
-    if math.isnan(seconds):
-        return "unknown time"
+    """A time as hours:minutes:seconds."""
     hours, rest = divmod(round(seconds), 3600)
     return f"{hours}:{rest // 60:02d}:{rest % 60:02d}"
 
