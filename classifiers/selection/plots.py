@@ -103,20 +103,20 @@ def completeness_map(
         for i, column in enumerate(columns):
             cell = found[column, line]
             good = cell["status"] == "sufficient"
-            face = colours(0.08 + 0.9 * cell["completeness"] / top) if good else "none"
+            colour = colours(0.08 + 0.9 * cell["completeness"] / top)
             axes.add_patch(
                 Rectangle(
                     (i - 0.5, j - 0.5),
                     1,
                     1,
-                    facecolor=face,
+                    facecolor=colour if good else "none",
                     edgecolor=palette.faint,
                     linewidth=0.5,
                     hatch=None if good else "////",
                 )
             )
             text = f"{100 * cell['completeness']:.0f}" if good else f"n={cell['n']}"
-            bright = readable_on(face[:3]) if good else palette.ink
+            bright = readable_on(colour[:3]) if good else palette.ink
             axes.text(
                 i,
                 j,
