@@ -88,7 +88,7 @@ class Levels:
     direct: list[Cells]
     block: Int[Array, " B"]
     pixel: Int[Array, " P"]
-    pools: list[Pool]
+    pool: Pool
 
 
 def survey(lensed: Lensed, field: Field, plan: Plan) -> Levels:
@@ -107,13 +107,13 @@ def survey(lensed: Lensed, field: Field, plan: Plan) -> Levels:
     x, y = _parts(x[block], y[block], BLOCK * scale, BLOCK)
     pixels = _directly(lensed, x, y, scale, _PIXEL_RULE)
     pixel = largest(pixels.need, plan.pixels)
-    pools = _refined(lensed, x[pixel], y[pixel], scale, plan)
-    return Levels([blocks, pixels], block, pixel, pools)
+    pool = _refined(lensed, x[pixel], y[pixel], scale, plan)
+    return Levels([blocks, pixels], block, pixel, pool)
 
 
 def _refined(
     lensed: Lensed, x: Float[Array, " P"], y: Float[Array, " P"], scale: float, plan: Plan
-) -> list[Pool]:
+) -> Pool:
     """Pixels with placed rays; again and again the neediest cells of all sizes are replaced by
     their parts."""
     foci = apart(lambda light: light.foci(), lensed[1])
@@ -163,18 +163,7 @@ def _refined(
         return table, jax.tree.map(lambda *v: jnp.concatenate(v, -1), *each)
 
     table, looked = lax.platform_dependent(table, cpu=in_a_loop, default=one_by_one)
-    pool = Pool(replace(looked, need=table[-1]), table[3].astype(int), table[4])
-    if not plan.polished:
-        return [pool]
-    chosen = largest(table[-1], plan.polished)
-    x, y, side, slot, kept, _ = table[:, chosen]
-    found = look(*lensed, foci, (x, y, side), plan.polish)
-    pool = replace(
-        pool,
-        kept=pool.kept.at[chosen].set(0.0),
-        looked=replace(pool.looked, need=pool.looked.need.at[chosen].set(0.0)),
-    )
-    return [pool, Pool(found, slot.astype(int), kept)]
+    return Pool(replace(looked, need=table[-1]), table[3].astype(int), table[4])
 
 
 def nodes(lensed: Lensed, levels: Levels, field: Field) -> Float[Array, "M M"]:
@@ -184,12 +173,12 @@ def nodes(lensed: Lensed, levels: Levels, field: Field) -> Float[Array, "M M"]:
     block, pixel = levels.block, levels.pixel
 
     scale, size = field.grid.scale, pixel.size
-    inside = levels.pools[0].looked.placed
+    pool = levels.pool
+    cells = pool.looked.placed
+    x, y = (c[:size][pool.slot] for c in (cells.x, cells.y))  # the first cells are the pixels
+    cells = replace(cells, weight=cells.weight * pool.kept)
     found = jnp.zeros((4, 4, size), blocks.dtype)
-    for pool, value in zip(levels.pools, placed):
-        cells = replace(pool.looked.placed, weight=pool.looked.placed.weight * pool.kept)
-        x, y = (c[:size][pool.slot] for c in (inside.x, inside.y))
-        found = found.at[:, :, pool.slot].add(moments(cells, value, x, y, scale))
+    found = found.at[:, :, pool.slot].add(moments(cells, placed, x, y, scale))
 
     area, across = field.grid.pixel_area, field.across
     out = spread(on_pixels(without(blocks, block).reshape(-1, across, across))) * area
@@ -208,9 +197,8 @@ def doubts(levels: Levels, field: Field) -> Float[Array, "M M"]:
     blocks, pixels = (_doubt(cells) for cells in levels.direct)
     size, across = levels.pixel.size, field.across
     area = field.grid.pixel_area
-    found = jnp.zeros(size, blocks.dtype)
-    for pool in levels.pools:
-        found = found.at[pool.slot].add((pool.looked.need * pool.kept) ** 2)
+    pool = levels.pool
+    found = jnp.zeros(size, blocks.dtype).at[pool.slot].add((pool.looked.need * pool.kept) ** 2)
     squares = (area * blocks.at[levels.block].set(0.0)) ** 2 * BLOCK**2
     out = spread(jnp.repeat(jnp.repeat(squares.reshape(across, across), BLOCK, 0), BLOCK, 1))
     squares = (area * pixels.at[levels.pixel].set(0.0)) ** 2
@@ -329,19 +317,15 @@ def _need(
     return jnp.maximum(light.bound(x, y, reach), reduce(jnp.maximum, value)) - mean
 
 
-def _differentiable(
-    lensed: Lensed, levels: Levels
-) -> tuple[Float[Array, "5 C"], Float[Array, "4 C"], list[Float[Array, "M N C"]]]:
-    """Brightness at the rays of the blocks, of the pixels and of the placed cells, with its
-    derivative by the parameters."""
-    rays = [c.rays for c in levels.direct] + [pool.looked.placed.rays() for pool in levels.pools]
-    seen = [c.value for c in levels.direct] + [pool.looked.value for pool in levels.pools]
+def _differentiable(lensed: Lensed, levels: Levels) -> list[Array]:
+    """Brightness at the rays of the blocks (5, C), of the pixels (4, C) and of the placed cells (M,
+    N, C), with its derivative by the parameters."""
+    looked = levels.pool.looked
+    rays = [*(c.rays for c in levels.direct), looked.placed.rays()]
+    seen = [*(c.value for c in levels.direct), looked.value]
     flat = [jnp.concatenate([r[k].ravel() for r in rays]) for k in (0, 1)]
     values = with_derivative(
         _bright, lensed, tuple(flat), jnp.concatenate([v.ravel() for v in seen]), _RAYS_AT_ONCE
     )
     ends = np.cumsum([v.size for v in seen])
-    blocks, pixels, *placed = (
-        part.reshape(v.shape) for part, v in zip(jnp.split(values, ends[:-1]), seen)
-    )
-    return blocks, pixels, placed
+    return [part.reshape(v.shape) for part, v in zip(jnp.split(values, ends[:-1]), seen)]

@@ -47,6 +47,9 @@ MONOMIAL = np.linalg.inv(np.vander(NODES, increasing=True))
 _FAR = 3.0
 """Sides of a cell: a peak farther away than this is as good as one this far away."""
 
+_NEAR = 0.7
+"""Sides of a cell from its centre: so far the polynomial of beta is trusted."""
+
 _FLATTEST = 30.0
 """Largest epsilon, in sides of a cell; from there on the rays are evenly spaced."""
 
@@ -202,18 +205,28 @@ def _lines_around(straight: _Straight, focus: Focus) -> Float[Array, "3 C"]:
     slow, u = (v - fast * (_dot(fast, v) / square) for v in (slow, u))
     square = _dot(slow, slow) + _TINY
     at = jnp.clip(-_dot(slow, u) / square, -_FAR, _FAR)
-    width = jnp.minimum(focus.core / jnp.sqrt(square), _FLATTEST)
+    width = jnp.minimum(jnp.maximum(focus.core, focus.smooth) / jnp.sqrt(square), _FLATTEST)
     return jnp.stack([at, width, turned.astype(at.dtype)])
 
 
 def _rays_around(c: Complex[Array, "B M C"], focus: Focus) -> Complex[Array, "M C"]:
     """Which place on each line is closest to the focus, and as imaginary part the width within
-    which there have to be many rays."""
+    which there have to be many rays. The place is that of a straight line, with one step of Newton
+    to the curve if it is not far outside of the cell: in a large cell on a ring they are farther
+    apart than a source is wide."""
     u, a = focus.turned(_mean(c[0], c[2]) - focus.place), focus.turned(_slope(c[1], c[3]))
-    square, along = _dot(a, a) + _TINY, _dot(a, u)
-    away = jnp.maximum(_dot(u, u) - along**2 / square, 0.0)
+    straight = jnp.clip(-_dot(a, u) / (_dot(a, a) + _TINY), -_FAR, _FAR)
+    near = jnp.abs(straight) < _NEAR
+    curve = [focus.turned(c[0] - focus.place), *(focus.turned(c[b]) for b in range(1, _N))]
+    slopes = [b * curve[b] for b in range(1, _N)]
+    a = jnp.where(near, _horner(slopes, straight), a)
+    u = jnp.where(near, _horner(curve, straight), u + a * straight)
+    square = _dot(a, a) + _TINY
+    step = jnp.where(near, -_dot(a, u) / square, 0.0)
+    at = jnp.where(near, jnp.clip(straight + step, -_NEAR, _NEAR), straight)
+    away = jnp.maximum(_dot(u, u) - _dot(a, u) ** 2 / square, 0.0)
     width = jnp.minimum(jnp.sqrt((away + focus.core**2) / square), _FLATTEST)
-    return lax.complex(jnp.clip(-along / square, -_FAR, _FAR), width)
+    return lax.complex(at, width)
 
 
 @jax.tree_util.register_dataclass
@@ -296,7 +309,7 @@ def _need(
         whole = area / (size(straight.along) * size(straight.across) + _TINY)
         bound = jnp.minimum(bound * area, whole)
         tail = tail * jnp.sqrt(jnp.minimum(tail / (total + 1e-30), 1.0))
-        off = jnp.minimum(4 * size(focus.turned(off)) / focus.smooth, 1.0)
+        off = jnp.minimum(1.2 * size(focus.turned(off)) / focus.smooth, 1.0)
         moved = jnp.minimum(bound, 10 * total + 1e-3 * bound) * off
         torn = jnp.zeros_like(placed.turned)
         for cx, cy in centres:

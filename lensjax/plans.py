@@ -42,16 +42,13 @@ class Bounds:
 @dataclass(frozen=True)
 class Plan:
     """How many blocks and pixels are looked at more closely; rounds: how often the `split` neediest
-    cells are replaced by their parts; rule: lines, and rays on each, in such a cell. At the end the
-    `polished` neediest cells get rays by the rule `polish`."""
+    cells are replaced by their parts; rule: lines, and rays on each, in such a cell."""
 
     blocks: int
     pixels: int
     rounds: int
     split: int
     rule: tuple[int, int]
-    polished: int
-    polish: tuple[int, int]
 
     @property
     def _cells(self) -> int:
@@ -59,18 +56,37 @@ class Plan:
 
     def traced(self, field: Field) -> int:
         """Places where the lenses are worked out for an image."""
-        return 5 * field.across**2 + 36 * self.blocks + 17 * (self._cells + self.polished)
+        return 5 * field.across**2 + 36 * self.blocks + 17 * self._cells
 
     def seen(self, field: Field) -> int:
         """Places where the light is."""
-        (m, n), (k, j) = self.rule, self.polish
-        own = m * n * self._cells + k * j * self.polished
-        return 5 * field.across**2 + 36 * self.blocks + own
+        lines, rays = self.rule
+        return 5 * field.across**2 + 36 * self.blocks + lines * rays * self._cells
 
 
 _LEVELS: dict[float, tuple[float, int]] = {1e-2: (1.1, 3), 1e-3: (2.2, 4), 5e-4: (3.3, 6)}
 """For each tolerance: pixels of the second level for a pixel of an Einstein ring's length, and
 rounds."""
+
+
+@dataclass(frozen=True)
+class _Care:
+    """What one kind of light needs. rule: as that of `Plan`; split, pixels: factors to the numbers
+    of cells that are split and of pixels that are looked at more closely; rounds: how many more."""
+
+    rule: tuple[int, int] = (4, 6)
+    split: float = 1.0
+    pixels: float = 1.0
+    rounds: int = 0
+
+
+_PLAIN = _Care()
+
+# A ring of a steep galaxy passes many cells obliquely. What a line sees of it ends where the ring
+# leaves the cell, so that lines are as important as the rays on each.
+_CUSPED = _Care((7, 8), split=4, pixels=1.5, rounds=1)
+
+_TEXTURED = _Care(split=4, rounds=4)
 
 TOLERANCES = tuple(_LEVELS)
 
@@ -96,18 +112,17 @@ def plan(
 ) -> Plan:
     """Enough cells for a ring of the largest Einstein radius, or as much of it as the field
     holds. cusped, textured: as those of `Light`."""
+    care = _TEXTURED if textured else _CUSPED if cusped else _PLAIN
     per_pixel, rounds = _LEVELS[tol]
     ring = 2 * math.pi * min(bounds.theta_e / field.grid.scale, 0.55 * field.grid.size)
     smooth = (_GALAXY / field.grid.scale) ** 2
-    split = _vectors((4 if textured else 2 if cusped else 1) * (8 + ring / 12))
+    split = _vectors(care.split * (8 + ring / 12))
     return Plan(
         blocks=min(_vectors(48 + 1.5 * (ring + smooth)), field.across**2),
-        pixels=4 * split * math.ceil((24 + per_pixel * ring) / (4 * split)),
-        rounds=rounds + (4 if textured else 2 if cusped else 0),
+        pixels=4 * split * math.ceil((24 + care.pixels * per_pixel * ring) / (4 * split)),
+        rounds=rounds + care.rounds,
         split=split,
-        rule=(6, 12) if cusped else (4, 6),
-        polished=16 if cusped else 0,
-        polish=(16, 24),
+        rule=care.rule,
     )
 
 

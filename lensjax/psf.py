@@ -7,7 +7,7 @@ pixels and then convolve with the PSF sampled at pixels (lenstronomy among them)
 1-2 % of the peak at DR10's seeing.
 
 The light comes as B-spline coefficients on the pixel grid (`spreading.py`). So the convolution is a
-product in Fourier space, with the PSF's transfer function over the spline's, sinc^SPLINE. It is
+product in Fourier space, with the PSF's transfer function over the spline's. It is
 exact up to what a pixel grid can hold of the PSF, which lacks the frequencies beyond half a cycle
 per pixel; there a Gaussian of FWHM 0.9" (0.7") has fallen to 3e-5 (2e-3) at DR10's pixels. A
 Gaussian is also a row of weights along x and the same along y. Where these end within REACH pixels,
@@ -27,8 +27,9 @@ from lensjax.apart import apart
 from lensjax.arrays import Real
 from lensjax.component import POSITIVE, Domain, parameter
 from lensjax.errors import InputError
-from lensjax.field import SPLINE, Field
+from lensjax.field import Field
 from lensjax.grid import PixelGrid
+from lensjax.spreading import transform
 
 FWHM_TO_SIGMA = 1 / 2.3548200450309493
 
@@ -70,12 +71,22 @@ def convolve(nodes: Float[Array, "M M"], psf: PSF, field: Field) -> Float[Array,
 
 
 def beyond_pixels(psf: PSF, grid: PixelGrid) -> Float[Array, " B"]:
-    """How much of a PSF its pixels cannot hold: its transfer function at half a cycle a pixel. The
-    image of a point is wrong by about that share of its peak. A kernel that is given in pixels has
-    no finer truth to compare with, so it gets 0."""
+    """By about which share of its peak the image of a point is wrong because pixels cannot tell the
+    frequency nu from 1 - nu and 1 + nu: the spline has some of these (`spreading.py`), and the PSF
+    lets them through. A kernel that is given in pixels has no finer truth to compare with, so it
+    gets 0."""
     if hasattr(psf, "half_width"):
         return jnp.zeros(1)
-    return jnp.abs(psf.transfer(2, grid)[:, 1, 0])
+    nu = np.fft.rfftfreq(_PLACES)[1:]
+    alias = np.abs(transform(1 - nu) / transform(nu)) + np.abs(transform(1 + nu) / transform(nu))
+    through = jnp.abs(psf.transfer(_PLACES, grid)[:, 1 : len(nu) + 1, 0])
+    return (
+        2 * jnp.sum(through * jnp.asarray(alias, through.dtype), 1) / (1 + 2 * jnp.sum(through, 1))
+    )
+
+
+_PLACES = 32
+"""Frequencies at which it is summed up."""
 
 
 @jax.custom_batching.custom_vmap
@@ -95,7 +106,7 @@ def _shape(nu: np.ndarray, psf: PSF, step: int = 1) -> np.ndarray:
     the field), and to the integral over the stamp's pixel, `step` of the field's, if the PSF does
     not include it."""
     pixel = np.sinc(step * nu) if psf.pixel_integrated else 1.0
-    return pixel * np.sinc(nu) ** -SPLINE
+    return pixel / transform(nu)
 
 
 _INVERSE = 8

@@ -15,7 +15,7 @@ from lensjax.arrays import Real
 from lensjax.component import FRACTION, POSITIVE, Domain, parameter
 from lensjax.errors import InputError
 from lensjax.light.base import TINY
-from lensjax.light.focus import Focus, joined
+from lensjax.light.focus import SMOOTH, Focus, joined
 from lensjax.light.sersic import Sersic
 
 NUMBERS = {"probability": 1, "number": 2, "fraction": 2, "spread": 1, "size": 2}
@@ -99,7 +99,8 @@ class ClumpySersic(Sersic):
         if self.clumps is None:
             return smooth
         x, y, peak, rate = (jnp.stack(v) for v in zip(*self._knots()))
-        return joined(smooth, Focus(x, y, jnp.sqrt(-2 * rate), 0.0, 1.0, 1.0, jnp.log(peak + TINY)))
+        bright = jnp.log(peak + TINY)
+        return joined(smooth, Focus(x, y, jnp.sqrt(-2 * rate), 0.0, 1.0, 1.0, SMOOTH, bright))
 
     def _knots(self) -> list[tuple[Array, Array, Array, Array]]:
         """Place (arcsec), central brightness and -1/(2 sigma^2) of every knot."""

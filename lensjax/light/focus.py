@@ -19,8 +19,11 @@ class Focus:
     radius: the middle of a galaxy, or knots in it. All fields have one shape.
 
     x, y (arcsec); cos, sin: of the major axis, over its length (1/arcsec); flat: one over the axis
-    ratio; core: radius within which the profile changes little, in units of its length; peak:
-    logarithm of the brightness there, which says which of several is the brightest."""
+    ratio; peak: logarithm of the brightness there, which says which of several is the brightest.
+
+    Two radii in units of its length. core: within it the brightness changes little, so that the
+    rays on a line are evenly spaced. smooth: for what is seen along a whole line it makes no
+    difference by how much less than this the line passes to one side."""
 
     x: Real
     y: Real
@@ -28,17 +31,13 @@ class Focus:
     sin: Real
     flat: Real
     core: Real
+    smooth: Real
     peak: Real
 
     @property
     def place(self) -> Complex[Array, "..."]:
         """The place as a complex number (arcsec), x + iy."""
         return lax.complex(*(jnp.asarray(c) for c in (self.x, self.y)))
-
-    @property
-    def smooth(self) -> Array:
-        """Length over which the brightness changes, in the same units."""
-        return jnp.minimum(self.core, 1.0)
 
     def turned(self, step: Complex[Array, "..."]) -> Complex[Array, "..."]:
         """A step in the source plane in units of the ellipse: its length is the change of the
@@ -53,11 +52,14 @@ def even(length: Real) -> Focus:
     """No focus: light that changes over `length` (arcsec), the same everywhere."""
     length = jnp.reshape(jnp.asarray(length), (1,))
     zero = jnp.zeros_like(length)
-    return Focus(zero, zero, 1 / length, zero, zero + 1, zero + EVEN, zero)
+    return Focus(zero, zero, 1 / length, zero, zero + 1, zero + EVEN, zero + SMOOTH, zero)
 
 
 EVEN = 1e9
 """A core as wide as this asks for evenly spaced rays."""
+
+SMOOTH = 0.3
+"""What is smooth in this sense of light that changes over its own length."""
 
 FALL = 1.7
 """By how much the logarithm of the brightness falls in a unit of the radius, about: that of an

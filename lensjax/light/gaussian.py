@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 from lensjax.arrays import Real
 from lensjax.component import AXIS_RATIO, NOT_NEGATIVE, POSITIVE, parameter
 from lensjax.light.base import Light
-from lensjax.light.focus import Focus, joined
+from lensjax.light.focus import SMOOTH, Focus, joined
 from lensjax.light.sersic import radius_squared
 
 
@@ -37,7 +37,7 @@ class GaussianLight(Light):
         """Its middle."""
         cos, sin = jnp.cos(self.phi) / self.sigma, jnp.sin(self.phi) / self.sigma
         peak = -jnp.log(2 * jnp.pi * self.q * self.sigma**2)
-        return joined(Focus(self.x, self.y, cos, sin, 1 / self.q, 1.0, peak))
+        return joined(Focus(self.x, self.y, cos, sin, 1 / self.q, 1.0, SMOOTH, peak))
 
     def bound(self, x: Real, y: Real, reach: Real) -> Float[Array, "..."]:
         """The brightness at the nearest point that can be reached."""

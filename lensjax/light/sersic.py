@@ -38,8 +38,15 @@ CORE_SHARE of the half-light radius."""
 
 CORE_SHARE = 0.004
 
-_FOCUS, _STEEP_FOCUS = 0.15, 0.01
-"""Radii (R_e) within which rays are evenly spaced, of profiles up to CUSP and beyond."""
+_FALL = 0.2
+"""Rays are evenly spaced within the radius at which the logarithm of the brightness has fallen by
+this. For n = 1 it is 0.12 R_e, for n = 2.5 it is 4e-4 R_e."""
+
+_SMOOTH, _STEEP_SMOOTH = 0.045, 0.003
+"""Radii (R_e) `smooth` of a focus, of profiles up to CUSP and beyond."""
+
+_BRIGHT = 0.15
+"""Radius (R_e) at which a galaxy is compared with its knots: which is the brighter one?"""
 
 _TERMS = 48
 
@@ -134,12 +141,14 @@ class Sersic(Light):
         """Its middle."""
         size = jnp.asarray(self.r_eff)
         curve = self.curve or _curve(self.r_eff, self.n, self.q)
-        core: Real = _FOCUS
+        core = jnp.exp(0.5 / curve.power * jnp.log(_FALL / curve.b))
+        smooth: Real = _SMOOTH
         if curve.core is not None:
-            core = jnp.where(curve.core.square > 0, _STEEP_FOCUS, _FOCUS)
-        peak = jnp.log(curve.brightness(jnp.square(_FOCUS) + 0 * size))
+            core = jnp.maximum(core, 0.5 * jnp.sqrt(curve.core.square))
+            smooth = jnp.where(curve.core.square > 0, _STEEP_SMOOTH, _SMOOTH)
+        peak = jnp.log(curve.brightness(jnp.square(_BRIGHT) + 0 * size))
         cos, sin = jnp.cos(self.phi) / size, jnp.sin(self.phi) / size
-        return joined(Focus(self.x, self.y, cos, sin, 1 / jnp.asarray(self.q), core, peak))
+        return joined(Focus(self.x, self.y, cos, sin, 1 / jnp.asarray(self.q), core, smooth, peak))
 
     @property
     def cusped(self) -> bool:

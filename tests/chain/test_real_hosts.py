@@ -151,6 +151,7 @@ def test_what_cannot_be_said_of_des_is_said_in_the_summary_and_on_the_page(des):
     assert any("no list of known lenses" in line for b in page["hosts"].blocks for line in b.lines)
 
 
+@pytest.mark.stress
 def test_candidates_of_dr10_become_no_hosts_and_the_others_have_their_psf(legacy, survey_data):
     rows = pd.read_parquet(legacy / "audit" / "injections.parquet")
     assert set(rows["galaxy_id"]) == {"dr5_0", "dr5_1", "dr5_2", "dr5_3", "exposure"}
@@ -171,6 +172,7 @@ def test_candidates_of_dr10_become_no_hosts_and_the_others_have_their_psf(legacy
     assert own["psf_measured_on"] == ""
 
 
+@pytest.mark.stress
 def test_five_hosts_have_no_interval_and_what_else_cannot_be_said(legacy):
     found = summary_of(legacy)
     assert found["headline"]["statistical"]["status"] == "insufficient"

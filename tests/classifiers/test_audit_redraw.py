@@ -97,6 +97,7 @@ def test_every_row_is_made_again_to_the_last_bit(made):
         assert again.differs == [] and np.nanmax(np.abs(again.stamp - again.host)) > 0
 
 
+@pytest.mark.stress
 def test_another_process_makes_the_same_bytes_and_says_so(made, tmp_path):
     path = made / "audit/injections.parquet"
     ours = redraw(InjectionSet.load(path), 3, made)

@@ -143,6 +143,7 @@ def running(line, folder, number):
 
 
 @pytest.mark.slow
+@pytest.mark.stress
 def test_the_command_survives_kill_9_and_sigterm_and_gives_a_classifier(tmp_path):
     """The whole command, killed by SIGKILL at a random update, then stopped by SIGTERM at another,
     ends with the bytes of an uninterrupted run."""
