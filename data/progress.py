@@ -3,11 +3,10 @@ program that hangs."""
 
 from __future__ import annotations
 
-import math
 import sys
 import time
-from collections.abc import Callable
-from typing import TextIO
+from collections.abc import Callable, Mapping
+from typing import Any, TextIO
 
 SOON = 10.0
 """seconds before the first line, so that a quick job says nothing"""
@@ -18,12 +17,28 @@ EVERY = 60.0
 def line(label: str, done: int, total: int, rate: float, unit: str = "") -> str:
     """For example "scan: 200 of 1000 rows (20.0 %), 12/s, 0:01:07 left".
 
-    rate: of `unit` per second; 0 where it is not known yet.
+    rate: of `unit` per second; 0 where it is not known yet, and then neither is the time left.
     """
-    left = (total - done) / rate if rate > 0 else math.nan
     what = f" {unit}" if unit else ""
     share = 100 * done / max(total, 1)
+    if rate <= 0:
+        return f"{label}: {done} of {total}{what} ({share:.1f} %), time left not known yet"
+    left = (total - done) / rate
     return f"{label}: {done} of {total}{what} ({share:.1f} %), {speed(rate)}, {clock(left)} left"
+
+
+def figures(found: Mapping[str, Any]) -> str:
+    """What a job ends with; figures of one kind are in brackets. For example "objects 360, counts
+    (train 190, val 76), complete yes"."""
+
+    def said(value: Any) -> str:
+        if isinstance(value, Mapping):
+            return f"({figures(value)})"
+        if isinstance(value, bool):
+            return "yes" if value else "no"
+        return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+    return ", ".join(f"{name.replace('_', ' ')} {said(value)}" for name, value in found.items())
 
 
 def speed(rate: float) -> str:
@@ -36,9 +51,7 @@ def speed(rate: float) -> str:
 
 
 def clock(seconds: float) -> str:
-    """A time as hours:minutes:seconds; "unknown time" for NaN."""
-    if math.isnan(seconds):
-        return "unknown time"
+    """A time as hours:minutes:seconds."""
     hours, rest = divmod(round(seconds), 3600)
     return f"{hours}:{rest // 60:02d}:{rest % 60:02d}"
 

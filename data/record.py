@@ -159,7 +159,8 @@ class Step:
             if record is None:
                 raise InputError(
                     f"{self.out}: step {other!r} has not finished; "
-                    f"run `lensjax {other} --out {self.out}` first, or `lensjax run`"
+                    f"run `lensjax {other} --out {self.out}` first "
+                    f"(`lensjax run --out {self.out}` does all steps from simulate to report)"
                 )
             before[other] = _outputs(record)
         return _digest(

@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data import folder, hats, lenses, shardforms, shards
+from data import folder, hats, lenses, progress, shardforms, shards
 from data.config import Invocation
 from data.publishing import publish
 from data.record import Step
@@ -87,7 +87,7 @@ class Depends:
 
 command = Verb(
     name="survey",
-    summary="Sweeps to negative pool, positives, sample, cutouts, manifest and shards (Spark).",
+    summary="Catalogues, or your own cutouts, to a sample, cutouts, manifest and shards (Spark).",
     settings=SurveySettings,
     after=("simulate",),
     owns=(OF_A_RUN, lenses.OF_A_RUN),
@@ -182,13 +182,7 @@ def run(
             step.finish(
                 [*part.written(out), f"counts/quarantine-{part.name}.csv"], **figures[part.name]
             )
-        print(
-            f"  {part.name}: "
-            + ", ".join(
-                f"{key.replace('_', ' ')} {value}" for key, value in figures[part.name].items()
-            ),
-            flush=True,
-        )
+        print(f"  {part.name}: {progress.figures(figures[part.name])}", flush=True)
     quarantine.gather(out)
     return figures
 

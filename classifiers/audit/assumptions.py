@@ -34,6 +34,8 @@ SHARE = 0.75
 """Share of the sample that is taken from these, as far as there are so many."""
 FIRST = "as_it_is"
 """The look that the others are compared with."""
+FEWEST_TREATMENTS = 2
+"""Changes of an assumption from which a systematic interval is made."""
 DONE = "done"
 
 
@@ -189,7 +191,7 @@ def overall(table: pd.DataFrame) -> pd.DataFrame:
 def systematic(table: pd.DataFrame, completeness: float) -> dict[str, Any] | None:
     """The systematic interval: the smallest and the largest completeness that any one treatment of
     kind "assumption" gives, the audit's own among them, and which treatments these are. None where
-    none was applied.
+    fewer than `FEWEST_TREATMENTS` were applied: their range would look like certainty.
 
     Populations, perturbations and the finder's own settings are not part of it. It is the range
     over what was tried, one change at a time, not a probability; each end is known to within the
@@ -197,7 +199,7 @@ def systematic(table: pd.DataFrame, completeness: float) -> dict[str, Any] | Non
     """
     done = overall(table)
     done = done[(done["status"] == DONE) & (done["kind"] == "assumption")]
-    if done.empty:
+    if len(done) < FEWEST_TREATMENTS:
         return None
     ends: dict[str, Any] = {}
     for end, pick, sign in (("low", np.argmin, -1), ("high", np.argmax, 1)):

@@ -70,7 +70,10 @@ def said(found: dict[str, Any]) -> str:
             f"({FEW_GROUPS} are needed)"
         )
     if systematic is None:
-        return f"{start}; systematic: not known, no treatment was applied."
+        return (
+            f"{start}; systematic: not known, fewer than {assumptions.FEWEST_TREATMENTS} "
+            "assumptions were changed (treatments of the audit)."
+        )
     ends = [
         f"{end} with: {systematic[f'{name}_sentence']}"
         for end, name in (("lowest", "low"), ("highest", "high"))

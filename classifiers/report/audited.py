@@ -58,6 +58,10 @@ def tiles(run: Run) -> list[Tile]:
     return found
 
 
+GATE = ("name", "status", "value", "lo95", "hi95", "limit", "n_lenses", "n_injections", "words")
+"""The columns of a realism gate, the first ones first."""
+
+
 def completeness(run: Run) -> list[Any]:
     """Maps per depth, marginals per axis, the two-stage reading; tables."""
     audit, table, marginals = run.audit, run.table("completeness"), run.table("marginals")
@@ -191,9 +195,11 @@ def realism(audit: dict[str, Any]) -> list[Any]:
         return []
     lenses = f" Lenses: {found['lenses']}." if found.get("lenses") else ""
     said = f"Are the injections like real lenses? Verdict: {found['verdict']}; {found['reason']}."
-    blocks: list[Any] = [Words([said + lenses, *found.get("words", [])])]
+    blocks: list[Any] = [Words([said + lenses, *(_sentence(w) for w in found.get("words", []))])]
     if found["gates"]:
         table = pd.DataFrame(found["gates"])
+        named = [c for c in GATE if c in table]
+        table = table[[*named, *(c for c in table if c not in named)]]
         blocks.append(Table("realism_gates", "Realism gates", table))
     if found.get("frechet"):
         table = pd.DataFrame(found["frechet"])
@@ -207,7 +213,7 @@ def realism(audit: dict[str, Any]) -> list[Any]:
             for c in ("value", "lo95", "hi95", "n")
         }
         every = [{"axis": "all", "value": "all", **gate["all"]}, *gate["bins"]]
-        rows = [{"axis": r["axis"], "bin": r["value"], **flat(r)} for r in every]
+        rows = [{"axis": r["axis"], "bin": plots.short(r["value"]), **flat(r)} for r in every]
         passed = gate["calibration"]["lenses"], gate["calibration"]["random"]
         caption = (
             "Observable by a gate that needs no truth, and found of the observable; it passes "
@@ -218,6 +224,11 @@ def realism(audit: dict[str, Any]) -> list[Any]:
         columns = ["axis", "bin", "completeness_n", *stages]
         blocks.append(Table("gate", caption, pd.DataFrame(rows), shown=columns))
     return blocks
+
+
+def _sentence(words: str) -> str:
+    """A remark of the audit as a sentence of its own."""
+    return f"{words[:1].upper()}{words[1:].rstrip('.')}."
 
 
 def _what(audit: dict[str, Any]) -> str:

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 
 TIME = "seconds"
 """Column of how long something took."""
+LONG = 36
+"""Characters of a cell's text from which it may wrap."""
+WIDEST = 16
+"""Columns of a table that are printed on paper."""
 
 
 @dataclass(frozen=True)
@@ -121,6 +125,14 @@ def cell(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
+def kind(value: Any) -> str:
+    """The classes of a cell, as an attribute with a space before it: text stands on the left, and
+    wraps where it is long."""
+    if not isinstance(value, str):
+        return ""
+    return ' class="text long"' if len(value) > LONG else ' class="text"'
+
+
 def storable(table: pd.DataFrame) -> pd.DataFrame:
     """The table with columns of mixed kinds as text, which Parquet can hold."""
     table = table.copy()
@@ -162,7 +174,11 @@ def write(
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters["cell"] = cell
+    markup = jinja2.utils.markupsafe
+    environment.filters |= {
+        "kind": lambda value: markup.Markup(kind(value)),
+        "cell": lambda value: markup.escape(cell(value)).replace("_", markup.Markup("_<wbr>")),
+    }
     style = resources.files("classifiers.report").joinpath("page.css").read_text()
     heading, subtitle, simulated = title
     html = environment.from_string(template).render(
@@ -171,7 +187,8 @@ def write(
         simulated=simulated,
         sections=sections,
         limit=rows,
-        style=jinja2.utils.markupsafe.Markup(style),
+        widest=WIDEST,
+        style=markup.Markup(style),
     )
     with replacing(folder / "index.html") as temporary:
         temporary.write_text(

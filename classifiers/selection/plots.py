@@ -103,27 +103,27 @@ def completeness_map(
         for i, column in enumerate(columns):
             cell = found[column, line]
             good = cell["status"] == "sufficient"
-            face = colours(0.08 + 0.9 * cell["completeness"] / top) if good else "none"
+            colour = colours(0.08 + 0.9 * cell["completeness"] / top)
             axes.add_patch(
                 Rectangle(
                     (i - 0.5, j - 0.5),
                     1,
                     1,
-                    facecolor=face,
+                    facecolor=colour if good else "none",
                     edgecolor=palette.faint,
                     linewidth=0.5,
                     hatch=None if good else "////",
                 )
             )
             text = f"{100 * cell['completeness']:.0f}" if good else f"n={cell['n']}"
-            bright = "#ffffff" if cell["completeness"] < 0.6 * top else "#000000"
+            bright = readable_on(colour[:3]) if good else palette.ink
             axes.text(
                 i,
                 j,
                 text,
                 ha="center",
                 va="center",
-                color=bright if good else palette.ink,
+                color=bright,
                 fontsize=6.5 if small else (9 if good else 7),
             )
     axes.set(
@@ -135,6 +135,14 @@ def completeness_map(
     axes.set_xticks(range(len(columns)), [text_of(value) for value in columns])
     axes.set_yticks(range(len(lines)), [text_of(value) for value in lines])
     axes.tick_params(length=0)
+
+
+def readable_on(colour: Sequence[float]) -> str:
+    """White or black, whichever has the larger contrast to a colour (red, green, blue up to 1) by
+    the definition of WCAG 2; it is at least 4.58."""
+    linear = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in colour]
+    luminance = float(np.dot([0.2126, 0.7152, 0.0722], linear))
+    return "#ffffff" if 1.05 / (luminance + 0.05) > (luminance + 0.05) / 0.05 else "#000000"
 
 
 class Series(NamedTuple):

@@ -16,7 +16,13 @@ import programs
 
 ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
 """what WebDriver calls the key of an element's reference"""
-KEYS = {"ArrowLeft": "\ue012", "ArrowRight": "\ue014", "Enter": "\ue007", "Escape": "\ue00c"}
+KEYS = {
+    "ArrowLeft": "\ue012",
+    "ArrowRight": "\ue014",
+    "Enter": "\ue007",
+    "Escape": "\ue00c",
+    "Tab": "\ue004",
+}
 
 
 class Browser:
@@ -69,8 +75,11 @@ class Browser:
     def size(self, width: int, height: int) -> None:
         """Of the page, as a phone of that size would have it."""
         more = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
-        command = {"cmd": "Emulation.setDeviceMetricsOverride", "params": more}
-        self._ask("POST", "/goog/cdp/execute", command)
+        self.command("Emulation.setDeviceMetricsOverride", **more)
+
+    def command(self, name: str, **values: Any) -> Any:
+        """One of Chromium's own commands (Chrome DevTools Protocol)."""
+        return self._ask("POST", "/goog/cdp/execute", {"cmd": name, "params": values})
 
     def picture(self, path: Path) -> None:
         path.write_bytes(base64.b64decode(self._ask("GET", "/screenshot")))

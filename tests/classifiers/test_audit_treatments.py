@@ -255,6 +255,8 @@ def test_less_dust_finds_more_and_loses_nothing(looked):
         0.4 + max(idle[idle["kind"] == "assumption"]["change"].max(), 0) / 100
     )
     assert ends["low"] <= 0.4 and ends["treatments"] == 2
+    alone = table[table["treatment"] != "extinction_off"]
+    assert assumptions.systematic(alone, 0.4) is None  # one change is no range
 
 
 def test_looks_that_are_there_are_not_made_again(looked, campaign, monkeypatch):

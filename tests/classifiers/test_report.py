@@ -24,6 +24,7 @@ from classifiers.audit import (
 from classifiers.audit.settings import AuditSettings
 from classifiers.report import command
 from classifiers.report.images import MISSING, rgb
+from classifiers.selection import plots
 from data import record
 from data.manifest import read as read_manifest
 from data.photometry import depth_m5
@@ -427,3 +428,8 @@ def test_pictures_are_red_where_z_is_bright_upside_right_and_mark_missing_pixels
     picture = rgb(stamp, default())
     assert picture[8, 0, 0] > 200 > 100 > picture[8, 0, 2] and picture[0, 8, 2] > 200
     assert tuple(picture[4, 4]) == MISSING and np.ptp(picture[3, 3].astype(int)) == 0
+
+
+def test_numbers_on_a_map_are_white_on_dark_and_black_on_light_cells():
+    dark, light = (0.27, 0.0, 0.33), (0.12, 0.63, 0.53)  # contrasts to white: 15.2 and 3.2
+    assert (plots.readable_on(dark), plots.readable_on(light)) == ("#ffffff", "#000000")

@@ -1,7 +1,6 @@
 """What a log says of a long job: how far it is, how quick, and how long it still takes."""
 
 import io
-import math
 
 import pytest
 
@@ -38,8 +37,8 @@ def test_rates_are_said_in_the_unit_in_which_they_can_be_read(rate, text):
 
 
 def test_an_unknown_time_is_said_to_be_unknown():
-    assert progress.clock(math.nan) == "unknown time" and progress.clock(3725) == "1:02:05"
-    assert progress.line("a", 0, 0, 0.0).endswith("unknown time left")
+    assert progress.clock(3725) == "1:02:05"
+    assert progress.line("a", 0, 9, 0.0) == "a: 0 of 9 (0.0 %), time left not known yet"
 
 
 def test_every_job_says_how_far_it_is_where_there_is_no_terminal(tmp_path, monkeypatch, capsys):
@@ -55,3 +54,8 @@ def test_every_job_says_how_far_it_is_where_there_is_no_terminal(tmp_path, monke
     assert [line.partition(" (")[0] for line in said] == [
         f"simulating bricks: {n} of 4" for n in (1, 2, 3)
     ]
+
+
+def test_the_figures_of_a_job_are_words_also_where_they_are_of_one_kind():
+    found = {"of_all": 360, "counts": {"train": 190, "val": 1 / 3}, "complete": False}
+    assert progress.figures(found) == "of all 360, counts (train 190, val 0.333), complete no"

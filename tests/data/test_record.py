@@ -46,7 +46,8 @@ def test_other_settings_or_inputs_or_lost_outputs_make_it_stale(tmp_path):
 
 
 def test_a_step_depends_on_the_bytes_of_the_step_before(tmp_path):
-    with pytest.raises(InputError, match="'first' has not finished"):
+    cure = rf"run `lensjax first --out {tmp_path}` first \(`lensjax run --out {tmp_path}` does"
+    with pytest.raises(InputError, match=rf"'first' has not finished; {cure}"):
         work(tmp_path, name="second", after=("first",))
     work(tmp_path)
     work(tmp_path, name="second", after=("first",))
