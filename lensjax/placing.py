@@ -47,9 +47,6 @@ MONOMIAL = np.linalg.inv(np.vander(NODES, increasing=True))
 _FAR = 3.0
 """Sides of a cell: a peak farther away than this is as good as one this far away."""
 
-_NEAR = 0.7
-"""Sides of a cell from its centre: so far the polynomial of beta is trusted."""
-
 _FLATTEST = 30.0
 """Largest epsilon, in sides of a cell; from there on the rays are evenly spaced."""
 
@@ -211,22 +208,13 @@ def _lines_around(straight: _Straight, focus: Focus) -> Float[Array, "3 C"]:
 
 def _rays_around(c: Complex[Array, "B M C"], focus: Focus) -> Complex[Array, "M C"]:
     """Which place on each line is closest to the focus, and as imaginary part the width within
-    which there have to be many rays. The place is that of a straight line, with one step of Newton
-    to the curve if it is not far outside of the cell: in a large cell on a ring they are farther
-    apart than a source is wide."""
+    which there have to be many rays. A step of Newton from the straight line to the curve makes
+    images no better, and takes a seventh of their time."""
     u, a = focus.turned(_mean(c[0], c[2]) - focus.place), focus.turned(_slope(c[1], c[3]))
-    straight = jnp.clip(-_dot(a, u) / (_dot(a, a) + _TINY), -_FAR, _FAR)
-    near = jnp.abs(straight) < _NEAR
-    curve = [focus.turned(c[0] - focus.place), *(focus.turned(c[b]) for b in range(1, _N))]
-    slopes = [b * curve[b] for b in range(1, _N)]
-    a = jnp.where(near, _horner(slopes, straight), a)
-    u = jnp.where(near, _horner(curve, straight), u + a * straight)
-    square = _dot(a, a) + _TINY
-    step = jnp.where(near, -_dot(a, u) / square, 0.0)
-    at = jnp.where(near, jnp.clip(straight + step, -_NEAR, _NEAR), straight)
-    away = jnp.maximum(_dot(u, u) - _dot(a, u) ** 2 / square, 0.0)
+    square, along = _dot(a, a) + _TINY, _dot(a, u)
+    away = jnp.maximum(_dot(u, u) - along**2 / square, 0.0)
     width = jnp.minimum(jnp.sqrt((away + focus.core**2) / square), _FLATTEST)
-    return lax.complex(at, width)
+    return lax.complex(jnp.clip(-along / square, -_FAR, _FAR), width)
 
 
 @jax.tree_util.register_dataclass
