@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 from data.survey import Survey
 
@@ -55,7 +55,7 @@ def _rows(origin: str, stages: str, *rows: str) -> list[Column]:
         name, kind, *unit = row.split()
         needed = tuple(s for s in of if s in ("manifest", "shard")) if name[-1] == "!" else ()
         text = " ".join(unit)
-        made.append(Column(name.rstrip("!"), kind, text, origin, of, needed))  # type: ignore[arg-type]
+        made.append(Column(name.rstrip("!"), cast(Type, kind), text, origin, of, needed))
     return made
 
 

@@ -33,12 +33,13 @@ from jaxtyping import Array, Complex, Float, Int
 
 from lensjax.apart import apart
 from lensjax.choose import largest
-from lensjax.field import BLOCK, HALF, Field
+from lensjax.field import BLOCK, Field
 from lensjax.inparts import with_derivative
 from lensjax.light import Light
 from lensjax.mass import Mass, trace
 from lensjax.placing import Looked, look, moments
 from lensjax.plans import Plan
+from lensjax.spline import HALF
 from lensjax.spreading import (
     AT_CENTRE,
     BLOCK_RULE,

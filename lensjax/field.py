@@ -6,15 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lensjax.grid import PixelGrid
-
-SPLINE = 5
-"""Points are spread over SPLINE x SPLINE pixels by a spline of that order."""
-
-ZERO = 0.68
-"""Frequency (cycles a pixel) at which the spline's Fourier transform is 0, see `spreading.py`. Of
-0.57 to 0.9 it is the one with the smallest error of a point at FWHM 3 pixels."""
-
-HALF = SPLINE // 2
+from lensjax.spline import HALF
 
 BLOCK = 3
 """Pixels on a side of the coarsest cells."""

@@ -297,6 +297,7 @@ def _need(
         whole = area / (size(straight.along) * size(straight.across) + _TINY)
         bound = jnp.minimum(bound * area, whole)
         tail = tail * jnp.sqrt(jnp.minimum(tail / (total + 1e-30), 1.0))
+        # If beta is off by about `smooth`, all of the light may be in the wrong place.
         off = jnp.minimum(1.2 * size(focus.turned(off)) / focus.smooth, 1.0)
         moved = jnp.minimum(bound, 10 * total + 1e-3 * bound) * off
         torn = jnp.zeros_like(placed.turned)

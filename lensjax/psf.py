@@ -6,7 +6,7 @@ the PSF, sampled at pixel centres, times the pixel's area. That is the default.
 pixels and then convolve with the PSF sampled at pixels (lenstronomy among them). The two differ by
 1-2 % of the peak at DR10's seeing.
 
-The light comes as coefficients of a spline on the pixel grid (`spreading.py`). So the convolution
+The light comes as coefficients of a spline on the pixel grid (`spline.py`). So the convolution
 is a product in Fourier space, with the PSF's transfer function over the spline's. It is exact up to
 what a pixel grid can hold of the PSF, which lacks the frequencies beyond half a cycle per pixel;
 there a Gaussian of FWHM 0.9" (0.7") has fallen to 3e-5 (2e-3) at DR10's pixels. A Gaussian is also
@@ -29,7 +29,7 @@ from lensjax.component import POSITIVE, Domain, parameter
 from lensjax.errors import InputError
 from lensjax.field import Field
 from lensjax.grid import PixelGrid
-from lensjax.spreading import transform
+from lensjax.spline import transform
 
 FWHM_TO_SIGMA = 1 / 2.3548200450309493
 
@@ -72,7 +72,7 @@ def convolve(nodes: Float[Array, "M M"], psf: PSF, field: Field) -> Float[Array,
 
 def beyond_pixels(psf: PSF, grid: PixelGrid) -> Float[Array, " B"]:
     """By about which share of its peak the image of a point is wrong because pixels cannot tell the
-    frequency nu from 1 - nu and 1 + nu: the spline has some of these (`spreading.py`), and the PSF
+    frequency nu from 1 - nu and 1 + nu: the spline has some of these (`spline.py`), and the PSF
     lets them through. A kernel that is given in pixels has no finer truth to compare with, so it
     gets 0."""
     if hasattr(psf, "half_width"):

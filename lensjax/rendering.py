@@ -37,7 +37,7 @@ class Sampling:
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class RenderError:
-    """How wrong an image may be (nanomaggies): each pixel, and the total flux of each band. In 93
+    """How wrong an image may be (nanomaggies): each pixel, and the total flux of each band. In 99
     of 100 scenes of the domain the true errors are smaller (docs/rendering.md)."""
 
     pixel: Float[Array, "N N B"]
@@ -132,7 +132,7 @@ def _warn(relative: Float[Array, " B"], tol: Any) -> None:
 
 
 OF_PIXEL, OF_FLUX, FLOOR = 0.32, 0.3, 1e-4
-"""What makes 95 % of the true errors smaller than the stated ones, over the scenes of
+"""What makes 99 % of the true errors smaller than the stated ones, over the scenes of
 benchmarks/errors.py. OF_PIXEL and OF_FLUX multiply what the cells say, which is the worst case of
 each of them. FLOOR is a share of the peak and of the flux, for what no cell knows."""
 

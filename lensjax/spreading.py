@@ -1,16 +1,8 @@
-r"""Spreading points of light over the pixel grid: quadrature rules, and splines.
+"""Spreading points of light over the pixel grid: quadrature rules, and stencils.
 
 A cell of light is a handful of points with weights (`Rule`). Every point is spread over the pixels
-around it, so that sub-pixel positions survive. In Fourier space that is a division by the transform
-of the weights (`psf.py`), and everything after it is done on one cell a pixel.
-
-What is left of a point's place on the grid is that the frequency $1 - \nu$ (cycles a pixel) looks
-like $\nu$, where the weights have both. The quartic B-spline $b$ has the transform
-$\mathrm{sinc}^5 \nu$. Here the weights are $b + b'' / (2 \pi \nu_0)^2$, with the transform
-$\mathrm{sinc}^5 \nu \, (1 - \nu^2 / \nu_0^2)$: the zero at $\nu_0$ is put where the aliases of a
-narrow PSF are. At FWHM 3 pixels it leaves 4e-4 of a point's peak along each axis, the B-spline
-alone 1.2e-3, for the same work. (Kernels of this kind: Blu, Thevenaz & Unser 2001, IEEE Trans.
-Image Process. 10, 1069.)
+around it (`spline.py`), so that sub-pixel positions survive. In Fourier space that is a division by
+the transform of the weights (`psf.py`), and everything after it is done on one cell a pixel.
 """
 
 from __future__ import annotations
@@ -22,9 +14,11 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Int
 
+from lensjax import spline
 from lensjax.apart import apart
-from lensjax.field import BLOCK, HALF, SPLINE, ZERO
+from lensjax.field import BLOCK
 from lensjax.placing import MONOMIAL, NODES
+from lensjax.spline import HALF, ORDER
 
 
 @dataclass(frozen=True)
@@ -71,36 +65,16 @@ def without(rays: Float[Array, "P C"], chosen: Int[Array, " N"]) -> Float[Array,
     return rays * jnp.ones_like(rays[0]).at[chosen].set(0.0)
 
 
-def spline(t: np.ndarray) -> np.ndarray:
-    """Weights (len(t), SPLINE) on the pixels around one, for points at t (pixels, |t| <= 1/2) from
-    its centre: of the quartic B-spline and its second derivative, see above."""
-    d = np.abs(t[:, None] - np.arange(-HALF, HALF + 1))
-    parts = d <= 0.5, d <= 1.5, d <= 2.5
-    value = (
-        115 / 192 - 5 / 8 * d**2 + d**4 / 4,
-        (55 + 20 * d - 120 * d**2 + 80 * d**3 - 16 * d**4) / 96,
-        (2.5 - d) ** 4 / 24,
-    )
-    bent = -5 / 4 + 3 * d**2, -5 / 2 + 5 * d - 2 * d**2, (2.5 - d) ** 2 / 2
-    return np.select(parts, value) + np.select(parts, bent) / (2 * np.pi * ZERO) ** 2
-
-
-def transform(nu: np.ndarray) -> np.ndarray:
-    """Fourier transform of these weights at frequencies nu (cycles a pixel)."""
-    return np.sinc(nu) ** SPLINE * (1 - (nu / ZERO) ** 2)
-
-
 def weights(rule: Rule, split: int) -> Float[np.ndarray, "P S S W W"]:
     """How a point of a rule in each of split x split pixels is spread over the pixels that it
-    reaches (W = split + SPLINE - 1)."""
-    wide = split + SPLINE - 1
+    reaches (W = split + ORDER - 1)."""
+    wide = split + ORDER - 1
+    along, up = spline.weights(rule.x), rule.weight[:, None] * spline.weights(rule.y)
     out = np.zeros((rule.x.size, split, split, wide, wide))
     for row in range(split):
         for column in range(split):
-            window = out[:, row, column, row : row + SPLINE, column : column + SPLINE]
-            window += (rule.weight[:, None] * spline(rule.y))[:, :, None] * spline(rule.x)[
-                :, None, :
-            ]
+            window = out[:, row, column, row : row + ORDER, column : column + ORDER]
+            window += up[:, :, None] * along[:, None, :]
     return out
 
 
@@ -121,9 +95,9 @@ def of_points(rays: Float[Array, "P C"], rule: Rule, split: int) -> Float[Array,
 def of_moments(moments: Float[Array, "4 4 K"]) -> Float[Array, "K W W"]:
     """Stencils of pixels whose light is given as moments (`placing.py`): for a point at t the
     spline's weights are taken as cubic polynomials of t, which are right to 1e-5 of the light."""
-    along = MONOMIAL @ spline(NODES)
+    along = MONOMIAL @ spline.weights(NODES)
     w = np.einsum("ar,bc->abrc", along, along)
-    return _product(moments.reshape(w.shape[0] ** 2, -1), w.reshape(-1, SPLINE**2))
+    return _product(moments.reshape(w.shape[0] ** 2, -1), w.reshape(-1, ORDER**2))
 
 
 def _product(light: Float[Array, "C K"], w: np.ndarray) -> Float[Array, "K W W"]:
@@ -159,9 +133,9 @@ the second moment of light that is even over the pixel."""
 
 
 def spread(image: Float[Array, "P P"], places: np.ndarray = EVENLY) -> Float[Array, "M M"]:
-    """B-spline coefficients of the light of pixels, which stands in equal parts at `places`."""
-    w = spline(places).mean(0).tolist()
+    """Spline coefficients of the light of pixels, which stands in equal parts at `places`."""
+    w = spline.weights(places).mean(0).tolist()
     side = image.shape[0] + 2 * HALF
     image = apart(lambda i: jnp.pad(i, 2 * HALF), image)
-    image = apart(lambda i: sum(w[k] * i[k : k + side] for k in range(SPLINE)), image)
-    return apart(lambda i: sum(w[k] * i[:, k : k + side] for k in range(SPLINE)), image)
+    image = apart(lambda i: sum(w[k] * i[k : k + side] for k in range(ORDER)), image)
+    return apart(lambda i: sum(w[k] * i[:, k : k + side] for k in range(ORDER)), image)

@@ -1,5 +1,5 @@
-"""Lens list and catalogues → positives: every selected lens gets its nearest catalogue object, or a
-reason why not.
+"""Lens list and catalogues → positives: every selected lens gets its nearest catalogue object, or
+a reason why not.
 
 In each catalogue file the row nearest to every lens is looked for (`spark.nearest`), within a
 horizon. A lens without a row within the horizon is not covered by the catalogue; a lens with a row

@@ -31,8 +31,7 @@ class ShardSettings:
     records_per_shard: Annotated[int, Field(ge=1, le=100_000)] = 1024
     """at most; 1024 records of the Legacy Surveys' stamps are 126 MB"""
     formats: tuple[shardforms.Form, ...] = ()
-    """other forms of the same records: webdataset in shards/webdataset, array_record in
-    shards/array_record"""
+    """other forms of the same records, each in a folder shards/<form>"""
 
 
 def write_shards(

@@ -21,9 +21,10 @@ class Focus:
     x, y (arcsec); cos, sin: of the major axis, over its length (1/arcsec); flat: one over the axis
     ratio; peak: logarithm of the brightness there, which says which of several is the brightest.
 
-    Two radii in units of its length. core: within it the brightness changes little, so that the
-    rays on a line are evenly spaced. smooth: for what is seen along a whole line it makes no
-    difference by how much less than this the line passes to one side."""
+    Two radii are in units of the length. core: within it the brightness changes little, so that the
+    rays on a line are evenly spaced. smooth: a line that is shifted sideways by less than this sees
+    nearly the same light. It says how close together lines have to be, and how wrong beta may
+    be."""
 
     x: Real
     y: Real
@@ -59,7 +60,7 @@ EVEN = 1e9
 """A core as wide as this asks for evenly spaced rays."""
 
 SMOOTH = 0.3
-"""What is smooth in this sense of light that changes over its own length."""
+"""The radius `smooth` of light that changes over its own length."""
 
 FALL = 1.7
 """By how much the logarithm of the brightness falls in a unit of the radius, about: that of an

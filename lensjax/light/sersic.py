@@ -43,7 +43,7 @@ _FALL = 0.2
 this. For n = 1 it is 0.12 R_e, for n = 2.5 it is 4e-4 R_e."""
 
 _SMOOTH, _STEEP_SMOOTH = 0.045, 0.003
-"""Radii (R_e) `smooth` of a focus, of profiles up to CUSP and beyond."""
+"""The radius `smooth` of a focus (R_e), for profiles up to CUSP and beyond."""
 
 _BRIGHT = 0.15
 """Radius (R_e) at which a galaxy is compared with its knots: which is the brighter one?"""
@@ -100,8 +100,8 @@ class Sersic(Light):
     """Elliptical Sersic profile: flux (B,) nanomaggies, r_eff (arcsec) the *semi-major* half-light
     radius, index n, axis ratio q = b/a, phi (radians) of the major axis, centre x, y (arcsec).
 
-    steep: whether the index may exceed CUSP. Where it cannot, rendering takes half the time: steep
-    profiles need a core and more rays.
+    steep: whether the index may exceed CUSP. Where it cannot, rendering takes a third of the
+    time: steep profiles need a core and more rays.
 
     lenstronomy's SERSIC_ELLIPSE has R_sersic = r_eff sqrt(q)."""
 

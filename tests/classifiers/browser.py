@@ -48,6 +48,11 @@ class Browser:
         """What a script's function body returns."""
         return self._ask("POST", "/execute/sync", {"script": script, "args": list(values)})
 
+    def wait(self, script: str) -> Any:
+        """What a script gives to its function `done`."""
+        told = f"const done = arguments[0]; {script}"
+        return self._ask("POST", "/execute/async", {"script": told, "args": []})
+
     def type(self, selector: str, text: str) -> None:
         found = self._ask("POST", "/element", {"using": "css selector", "value": selector})
         self._ask("POST", f"/element/{found[ELEMENT]}/value", {"text": text})

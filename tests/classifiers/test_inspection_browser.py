@@ -8,6 +8,7 @@ import time
 
 import pandas as pd
 import pytest
+import readable
 from browser import chromium
 from inspections import folder, served
 
@@ -20,16 +21,6 @@ PICTURES = (
     ".length"
 )
 STATUS = "document.getElementById('status').textContent"
-
-
-def labelled(browser):
-    """Controls and pictures without a name that a screen reader could say."""
-    return browser.run(
-        "return [...document.querySelectorAll('button, input, img, progress, dialog, table')]"
-        ".filter(e => !(e.textContent.trim() || e.alt || e.ariaLabel || e.labels?.length"
-        " || e.getAttribute('aria-labelledby'))).filter(e => !e.closest('#large'))"
-        ".map(e => e.outerHTML)"
-    )
 
 
 @pytest.mark.slow
@@ -50,7 +41,7 @@ def test_two_graders_grade_undo_reload_survive_a_kill_and_take_their_grades_away
             browser.until(TITLE, "Object 1")
             browser.until(PICTURES, 7)
             browser.until(PICTURES.replace("#panels", "#neighbours"), 1)
-            assert labelled(browser) == []
+            assert readable.violations(browser) == []
             assert browser.run("return document.querySelector('#about dd').textContent") == HOSTILE
             for number, key in enumerate("aB3", 1):  # letters in either case, and numbers
                 browser.press(key)
@@ -90,6 +81,7 @@ def test_two_graders_grade_undo_reload_survive_a_kill_and_take_their_grades_away
             browser.until(TITLE, "Object 1")
             wide = "document.documentElement.scrollWidth <= innerWidth"
             assert browser.run(f"return {wide}")
+            assert readable.violations(browser) == []
             sizes = browser.run(
                 "return [...document.querySelectorAll('footer button, nav button')]"
                 ".map(b => b.getBoundingClientRect()).map(r => Math.min(r.width, r.height))"
@@ -112,7 +104,8 @@ def test_two_graders_grade_undo_reload_survive_a_kill_and_take_their_grades_away
             while not (tmp_path / "grades.csv").is_file() and time.monotonic() < end:
                 time.sleep(0.05)
             assert browser.run("return document.title") == "Inspection"
-            assert [m for m in browser.log() if "favicon" not in m and "REFUSED" not in m] == []
+            # While there was no server, requests failed; how they did depends on when it died.
+            assert [m for m in browser.log() if "favicon" not in m and "net::ERR" not in m] == []
     rows = list(csv.DictReader((tmp_path / "grades.csv").read_text().splitlines()))
     assert [(r["number"], r["grade"]) for r in rows if r["grader"] == "Änne <b>"] == [
         *(("1", "A"), ("2", "B"), ("3", "C"), ("4", "B"))

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 import lensjax as lj
 from lensjax.mass import CORE, convergence, deflection, jacobian, potential
+from lensjax.reference import sie_deflection
 
 pytestmark = pytest.mark.usefixtures("hardly_optimised")
 
@@ -30,6 +31,14 @@ def test_isothermal_sphere_limit():
     np.testing.assert_allclose(near, (ax, ay), atol=1e-8)
     steep = deflection(lj.EPL(1.5, 2.0, 0.6, 0.7), x, y)
     np.testing.assert_allclose(steep, deflection(lj.SIE(1.5, 0.6, 0.7), x, y), atol=1e-8)
+
+
+@pytest.mark.parametrize("q", [0.1, 0.3, 1.0])
+def test_a_hundredth_of_an_arcsec_from_the_centre_the_lens_is_that_without_core(q):
+    phi = np.linspace(0, 2 * np.pi, 50)
+    x, y = 0.01 * np.cos(phi), 0.01 * np.sin(phi)
+    singular = sie_deflection(x, y, 1.5, q, 0.4)
+    np.testing.assert_allclose(deflection(lj.SIE(1.5, q, 0.4), x, y), singular, atol=2e-4)
 
 
 angle = st.floats(-3, 3)

@@ -9,7 +9,7 @@ import pytest
 import lensjax as lj
 from lensjax import psf as psf_module
 from lensjax.field import Field
-from lensjax.spreading import spline
+from lensjax.spline import weights
 
 pytestmark = pytest.mark.usefixtures("hardly_optimised")
 
@@ -22,7 +22,7 @@ def point(dx, dy, dtype=jnp.float32, field=FIELD):
     """Coefficients of a point dx, dy pixels (below 1/2) from the middle of the stamp."""
     out, c = np.zeros((field.side, field.side)), field.first + field.grid.size // 2
     out[c - 2 : c + 3, c - 2 : c + 3] = np.outer(
-        spline(np.array([dy]))[0], spline(np.array([dx]))[0]
+        weights(np.array([dy]))[0], weights(np.array([dx]))[0]
     )
     return jnp.asarray(out, dtype)
 

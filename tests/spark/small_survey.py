@@ -1,10 +1,14 @@
-"""A survey of a few hundred rows: two sweep files, a lens list, an NPZ cutout of every object."""
+"""A survey of a few hundred rows: two sweep files, a lens list, and an NPZ cutout of every object
+or coadds of the bricks that they are in."""
 
 from pathlib import Path
 
 import numpy as np
+from astropy.io import fits
 from astropy.table import Table
+from astropy.wcs import WCS
 
+from data.coadds import image_path
 from data.cutouts import write_npz
 from data.files import sha256
 
@@ -85,9 +89,30 @@ def write_cutout(folder: Path, row, size: int = SIZE) -> None:
     write_npz(folder / f"{name}.npz", image, meta)
 
 
-def write_survey(root: Path, cutouts: bool = True, names: str = "ab", rows: int = ROWS) -> Path:
+def write_bricks(root: Path, table: Table, seed: int) -> None:
+    """Moves the objects to where they are 13 arcsec from each other in their bricks, and writes
+    coadds of noise."""
+    for k, name in enumerate(np.unique(table["BRICKNAME"])):
+        cards = {"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "DRVERSIO": 10000, "CRPIX1": 150.5}
+        cards |= {"CRPIX2": 150.5, "CRVAL1": 20.0 * seed % 360, "CRVAL2": -15.0 + k}
+        cards |= {"CD1_1": -0.262 / 3600, "CD2_2": 0.262 / 3600}
+        header, inside = fits.Header(cards), np.flatnonzero(table["BRICKNAME"] == name)
+        x, y = (25.0 + 50 * c for c in np.divmod(np.arange(inside.size), 6))
+        table["RA"][inside], table["DEC"][inside] = WCS(header).wcs_pix2world(x, y, 0)
+        for band in "grz":
+            pixels = np.random.default_rng((seed, k, ord(band))).normal(0, 0.01, (300, 300))
+            path = image_path(root, name.decode(), band)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            fits.CompImageHDU(
+                pixels.astype("f4"), header, quantize_method=2, dither_seed=1
+            ).writeto(path, checksum=True)
+
+
+def write_survey(
+    root: Path, cutouts: bool = True, names: str = "ab", rows: int = ROWS, bricks: bool = False
+) -> Path:
     """sweep/sweep-{a,b}.fits, lenses.csv with matched, distant, ungraded and foreign entries,
-    given/*.npz; returns root. names: of the sweeps, a letter each."""
+    given/*.npz or coadd/; returns root. names: of the sweeps, a letter each."""
     (root / "sweep").mkdir(parents=True)
     lenses = [
         ("DESI-far", 300.0, 80.0, "probable"),
@@ -96,6 +121,8 @@ def write_survey(root: Path, cutouts: bool = True, names: str = "ab", rows: int 
     ]
     for seed, name in enumerate(names, 1):
         table = sweep(seed, rows=rows)
+        if bricks:
+            write_bricks(root, table, seed)
         table.write(root / "sweep" / f"sweep-{name}.fits")
         for i in range(LENSES // 2):
             row = table[7 * i + 3]

@@ -1,20 +1,24 @@
 """A survey whose driver or executor is killed (kill -9) at any point: the same command gives the
-bytes of an undisturbed run."""
+bytes of an undisturbed run, from disk and from an object store."""
 
+import importlib.util
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import nullcontext, suppress
 from pathlib import Path
+from typing import Any
 
 import programs
 import pytest
+import s3_server
 import yaml
 from small_survey import SIZE, tree, write_survey
 
-from data import shards
+from data import shards, stores
 from spark import survey
 
 HERE = Path(__file__).parents[2]
@@ -42,23 +46,47 @@ survey.command(sys.argv[3:])
 """The survey without Spark, which dies before it renames a file for the n-th time in a folder"""
 
 
-def arguments(root: Path, out: Path) -> list[str]:
-    """Of the verb: some shards of few records from the small survey."""
-    config = root.parent / "c.yaml"
-    section = {
-        "root": str(root),
-        "given": ["given/*.npz"],
-        "cutouts": {"size": SIZE},
-        "sample": {"negatives_per_positive": 4},
-        "shards": {"records_per_shard": 3},
-    }
-    config.write_text(yaml.safe_dump({"survey": section}))
+NEEDED = ("moto", "s3fs", "flask")
+"""Packages without which there is no server"""
+
+
+def arguments(inputs: dict[str, Any], out: Path) -> list[str]:
+    """Of the verb: some shards of few records."""
+    config = out.parent / f"{out.name}.yaml"
+    few = {"sample": {"negatives_per_positive": 4}, "shards": {"records_per_shard": 3}}
+    config.write_text(yaml.safe_dump({"survey": inputs | few}))
     return [str(config), "--out", str(out)]
 
 
-def test_killed_at_three_points_and_given_again(tmp_path, monkeypatch):
-    root = write_survey(tmp_path / "survey", rows=70)
-    call = arguments(root, tmp_path / "killed")
+@pytest.fixture(scope="module", params=["disk", "store"])
+def inputs(request, tmp_path_factory) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """Settings of a survey: on disk with its stamps, or in a store with its bricks; and those that
+    give the same bytes from disk."""
+    root = tmp_path_factory.mktemp(request.param) / "survey"
+    if request.param == "disk":
+        write_survey(root, names=FILES, rows=70)
+        found = {"root": str(root), "given": ["given/*.npz"], "cutouts": {"size": SIZE}}
+        yield found, found
+        return
+    if absent := [m for m in NEEDED if importlib.util.find_spec(m) is None]:
+        pytest.skip(f"{', '.join(absent)} not installed (extra s3, moto)")
+    write_survey(root, cutouts=False, names=FILES, rows=70, bricks=True)
+    url = f"s3://{s3_server.BUCKET}/dr10"
+    with s3_server.running() as server, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL_S3", server.address)
+        patch.setenv("AWS_ACCESS_KEY_ID", "nobody")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "nothing")
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        stores._store("s3").mkdir(s3_server.BUCKET)
+        s3_server.upload(root, url)
+        size = {"cutouts": {"size": SIZE}}
+        yield {"root": url, **size}, {"root": str(root), **size}
+        stores._store.cache_clear()
+
+
+def test_killed_at_three_points_and_given_again(inputs, tmp_path, monkeypatch):
+    there, on_disk = inputs
+    call = arguments(there, tmp_path / "killed")
     for below, after in (("pool/_ranges/", 2), ("/positives/", 3), (f"/{SHARDS}/", 4)):
         run = [sys.executable, "-c", KILLED, below, str(after), *call]
         done = subprocess.run(run, capture_output=True, text=True, timeout=300)
@@ -66,7 +94,7 @@ def test_killed_at_three_points_and_given_again(tmp_path, monkeypatch):
     assert list((tmp_path / "killed" / SHARDS).glob(".*.partial*"))
     monkeypatch.setattr(survey, "session", lambda *a, **k: nullcontext())
     assert survey.command(call) == 0
-    assert survey.command(arguments(root, tmp_path / "whole")) == 0
+    assert survey.command(arguments(on_disk, tmp_path / "whole")) == 0
     assert tree(tmp_path / "killed") == tree(tmp_path / "whole")
 
 
@@ -91,7 +119,7 @@ POINTS = {"ranges": some_done("pool/_ranges"), "sample": shuffling, "shards": so
 
 
 @pytest.fixture(scope="module")
-def submit(tmp_path_factory):
+def submit(inputs):
     """Starts the survey on a cluster of two executors: submit(out, scratch) is the process."""
     programs.java()
     import pyspark
@@ -99,7 +127,6 @@ def submit(tmp_path_factory):
     from spark.session import java_home
 
     program = str(Path(pyspark.__file__).parent / "bin" / "spark-submit")
-    root = write_survey(tmp_path_factory.mktemp("kills") / "survey", names=FILES, rows=70)
     environment = os.environ | {
         "JAVA_HOME": java_home(),
         "PYTHONPATH": str(HERE),
@@ -110,8 +137,9 @@ def submit(tmp_path_factory):
     def submit(out: Path, scratch: Path) -> subprocess.Popen:
         scratch.mkdir()
         master = ["--master", "local-cluster[2,1,1024]", "--driver-memory", "1g"]
+        verb = [str(HERE / "lensjax" / "cli.py"), "survey", *arguments(inputs[0], out)]
         return subprocess.Popen(
-            [program, *master, str(HERE / "lensjax" / "cli.py"), "survey", *arguments(root, out)],
+            [program, *master, *verb],
             env=environment | {"SPARK_LOCAL_DIRS": str(scratch)},
             cwd=scratch,
             stdout=subprocess.DEVNULL,

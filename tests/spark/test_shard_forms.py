@@ -1,5 +1,5 @@
-"""WebDataset and ArrayRecord hold what the TFRecord shards hold, and the pages say how to read
-them."""
+"""WebDataset, ArrayRecord and Parquet hold what the TFRecord shards hold, and the pages say how to
+read them."""
 
 import contextlib
 import errno
@@ -13,6 +13,7 @@ import types
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from test_shards_job import SIZE, digests, run
 
@@ -23,7 +24,8 @@ from lensjax.errors import InputError
 from spark.shards import ShardSettings, write_shards
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "shards.md"
-SETTINGS = ShardSettings(records_per_shard=4, formats=("webdataset", "array_record"))
+BLOCKS = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.S)
+SETTINGS = ShardSettings(records_per_shard=4, formats=shardforms.FORMS)
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +91,36 @@ def test_array_record_files_have_the_records_of_the_tfrecord_files_byte_for_byte
         reader.close()
 
 
+@pytest.mark.parametrize("split", shards.SPLITS)
+def test_tables_have_the_examples_of_the_tfrecord_files_and_say_their_shape(out, split):
+    found, bands = load_split(out, split), len(default().bands)
+    files = [e for e in listed(out, "parquet")["files"] if e["split"] == split]
+    tables = [pq.read_table(out / "shards" / "parquet" / entry["file"]) for entry in files]
+    assert [t.num_rows for t in tables] == [entry["records"] for entry in files]
+    assert tables[0].column_names == ["image", *shards.fields(default())]
+    told = tables[0].field("image").metadata
+    assert told[b"unit"] == b"nanomaggy"
+    assert json.loads(told[b"ARROW:extension:metadata"]) == [[SIZE, SIZE, bands], "float32"]
+    rows = [row for table in tables for row in table.to_pylist()]
+    images = np.array([row["image"] for row in rows], np.float32)
+    np.testing.assert_array_equal(images, found["image"])
+    for name, kind in shards.fields(default()).items():
+        values = [np.nan if row[name] is None else row[name] for row in rows]
+        np.testing.assert_array_equal(np.array(values, kind), found[name], err_msg=name)
+
+
+def test_the_rows_of_a_table_are_the_same_in_groups_of_another_size(out, tmp_path, monkeypatch):
+    first = shards.located(out) / shards.index(out)["shards"][0]["file"]
+    tables = []
+    for rows in (2, 64):
+        monkeypatch.setattr(shardforms, "AT_ONCE", rows)
+        path = tmp_path / f"{rows}.parquet"
+        found = shardforms.write(first, path, form="parquet", size=SIZE, survey=default())
+        assert found == {"records": shards.index(out)["shards"][0]["records"]}
+        tables.append(pq.read_table(path))
+    assert tables[0].equals(tables[1], check_metadata=True)
+
+
 def test_the_shards_and_the_bytes_are_the_same_with_spark_and_a_rerun_makes_what_is_missing(
     out, tmp_path, spark
 ):
@@ -149,14 +181,19 @@ def torch_or_its_like(monkeypatch):
     return like
 
 
-def test_the_page_reads_what_was_written(out, tmp_path, monkeypatch, capsys):
-    pytest.importorskip("array_record.python.array_record_data_source")
-    torch = torch_or_its_like(monkeypatch)
+@pytest.fixture
+def mine(out, tmp_path, monkeypatch):
+    """The run where the page has it."""
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "mine").symlink_to(out)
     monkeypatch.chdir(tmp_path)
+
+
+def test_the_page_reads_what_was_written(mine, out, monkeypatch, capsys):
+    pytest.importorskip("array_record.python.array_record_data_source")
+    torch = torch_or_its_like(monkeypatch)
     names: dict = {}
-    for block in re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.S):
+    for block in BLOCKS[:-1]:
         exec(block, names)
     wanted, told = load_split(out, "train"), capsys.readouterr().out.splitlines()
     assert told[0].startswith(str(wanted["image"].shape)) and told[1].startswith("9 ")
@@ -167,3 +204,15 @@ def test_the_page_reads_what_was_written(out, tmp_path, monkeypatch, capsys):
     share = types.SimpleNamespace(id=1, num_workers=2)
     monkeypatch.setattr(torch.utils.data, "get_worker_info", lambda: share)
     assert 0 < len(list(names["Cutouts"]("runs/mine/shards/webdataset", "train"))) < len(read)
+
+
+def test_the_page_opens_the_tables_with_the_package_datasets(mine, out, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "cache"))
+    pytest.importorskip("datasets")
+    names: dict = {}
+    exec(BLOCKS[-1], names)
+    for split in shards.SPLITS:
+        opened, wanted = names["found"][split], load_split(out, split)
+        np.testing.assert_array_equal(opened[:]["image"], wanted["image"])
+        assert opened[:]["label"].tolist() == wanted["label"].tolist()
+        assert opened.features["image"].shape == wanted["image"].shape[1:]
