@@ -121,6 +121,12 @@ class Component:
         """The domain of a parameter where the component's constants leave less of it."""
         return domain
 
+    @classmethod
+    def implied(cls, ends: Mapping[str, tuple[float, float]]) -> dict[str, Any]:
+        """Constants that follow from the least and the largest value of each parameter, for what
+        is drawn between them: a prior takes them where it does not state them."""
+        return {}
+
     def check(self, label: str) -> None:
         """Refuses, by InputError, what the domains of single fields cannot tell, for example arrays
         whose shapes do not fit. label: how the component is called in messages."""

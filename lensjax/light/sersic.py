@@ -101,7 +101,8 @@ class Sersic(Light):
     radius, index n, axis ratio q = b/a, phi (radians) of the major axis, centre x, y (arcsec).
 
     steep: whether the index may exceed CUSP. Where it cannot, rendering takes a third of the
-    time: steep profiles need a core and more rays.
+    time: steep profiles need a core and more rays. A prior whose index stays below CUSP says so
+    by itself.
 
     lenstronomy's SERSIC_ELLIPSE has R_sersic = r_eff sqrt(q)."""
 
@@ -119,6 +120,11 @@ class Sersic(Light):
     def narrowed(cls, name: str, domain: Domain, constants: Mapping[str, Any]) -> Domain:
         """Without `steep`, an index of at most CUSP."""
         return domain if name != "n" or constants.get("steep", True) else FLAT
+
+    @classmethod
+    def implied(cls, ends: Mapping[str, tuple[float, float]]) -> dict[str, Any]:
+        """Without `steep`, where no index can be above CUSP."""
+        return {"steep": False} if "n" in ends and ends["n"][1] <= CUSP else {}
 
     def prepared(self, pixel: float) -> Sersic:
         """The profile as it is rendered. For n > 2.5 so much light is so close to the middle (3 %

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.scipy.special import ndtri
 from jaxtyping import Array
 
@@ -25,6 +26,15 @@ class Distribution:
 
     numbers: tuple[Real, ...]
     kind: str = field(metadata={"static": True})
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The least and the largest value."""
+        if self.kind in ("uniform", "area"):
+            return float(self.numbers[0]), float(self.numbers[1])
+        if self.kind == "fixed":
+            return float(self.numbers[0]), float(self.numbers[0])
+        return (-np.inf if self.kind == "normal" else 0.0), np.inf
 
     def quantile(self, u: Array) -> Array:
         """The value below which a share u (in (0, 1)) of the draws falls, any shape."""

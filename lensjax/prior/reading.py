@@ -133,6 +133,7 @@ class _Reader:
             domain = self.cls.narrowed(parameter, domains[parameter], constants)
             parameters[flat] = self._distribution(parameter, entry, domain)
             names.append((parameter, flat))
+        constants = self.cls.implied({k: parameters[flat].ends for k, flat in names}) | constants
         return Block(self.role, self.component, tuple(names), tuple(sorted(constants.items())))
 
     def extra(self) -> Any:

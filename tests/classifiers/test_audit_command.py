@@ -23,6 +23,8 @@ from data.files import sha256
 from lensjax.cli import main
 from lensjax.errors import InputError
 
+pytestmark = pytest.mark.usefixtures("hardly_optimised")
+
 FLAGS = (
     "--injections 12 --theta-e 1.0 2.0 --batch 16 --sufficient 10 --sensitivity-sample 0 "
     "--treatment-sample 0 --counterfactuals 0 --psf-edges 1.0 1.3 1.6 --merge depth_m5 theta_e "

@@ -28,6 +28,8 @@ from data.survey import default
 from lensjax.cli import main
 from lensjax.errors import InputError
 
+pytestmark = pytest.mark.usefixtures("hardly_optimised")
+
 FLAGS = (
     "--injections 6 --theta-e 1.0 --batch 16 --sufficient 4 --sensitivity-sample 0 "
     "--treatment-sample 0 --counterfactuals 0 --psf-edges 1.0 1.3 1.6"

@@ -13,6 +13,8 @@ from classifiers.audit import sensitivity
 from classifiers.audit.case import photons
 from classifiers.audit.injection import Batch, Experiment, audit_prior, observe, unchanged
 
+pytestmark = pytest.mark.usefixtures("hardly_optimised")
+
 N = 6
 RING = (4 * PIXELS.scale, 16 * PIXELS.scale)
 

@@ -10,6 +10,8 @@ from auditable import run_directory
 from classifiers.audit import command
 from classifiers.audit.realism import comparison, panel
 
+pytestmark = pytest.mark.usefixtures("hardly_optimised")
+
 FLAGS = (
     "--injections 40 --theta-e 1.0 2.0 --batch 16 --sufficient 4 --sensitivity-sample 0 "
     "--psf-edges 1.0 1.3 1.6 --realism-sample 64 --treatment-sample 0 --counterfactuals 0"

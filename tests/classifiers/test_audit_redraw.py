@@ -18,6 +18,8 @@ from classifiers.report.collect import collect
 from lensjax.cli import main
 from lensjax.errors import InputError
 
+pytestmark = pytest.mark.usefixtures("hardly_optimised")
+
 CONFIG = """
 audit:
   mode: degraded

@@ -22,6 +22,8 @@ from classifiers.audit.thresholds import given
 from classifiers.intervals import jeffreys, weighted
 from data.cutouts import write_npz
 
+pytestmark = pytest.mark.usefixtures("hardly_optimised")
+
 WORLD = World()
 TRUTH = Truth(WORLD)
 

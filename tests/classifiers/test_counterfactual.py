@@ -15,6 +15,8 @@ from classifiers.audit.case import Case
 from classifiers.audit.hosts import Hosts
 from classifiers.audit.injection import Experiment, audit_prior, resolved, unchanged
 
+pytestmark = pytest.mark.usefixtures("hardly_optimised")
+
 N = 6
 SLOPE = 3.0
 

@@ -25,6 +25,8 @@ from classifiers.report.hosts import hosts as section
 from data.cutouts import write_npz
 from data.survey import default
 
+pytestmark = pytest.mark.usefixtures("hardly_optimised")
+
 N, SIZE = 160, 16
 KERNEL = np.outer([0.25, 1.0, 0.25], [0.25, 1.0, 0.25])
 KERNEL /= np.sqrt((KERNEL**2).sum())

@@ -7,8 +7,6 @@ import lensjax as lj
 from benchmarks.domain import draw, truth
 from benchmarks.errors import as_scene
 
-pytestmark = pytest.mark.usefixtures("hardly_optimised")
-
 NUMBERS = {
     "a ring of a galaxy of n = 7.4": 1361,  # 8e-3 with few lines of rays, spaced alike for all n
     "an image squeezed against a flat lens": 100,  # 2.5e-3 with a softer centre of the lens

@@ -10,8 +10,6 @@ from hypothesis import strategies as st
 import lensjax as lj
 from lensjax.light import sersic_b, surface_brightness
 
-pytestmark = pytest.mark.usefixtures("hardly_optimised")
-
 GRID = lj.PixelGrid(61)
 FWHM = 1.2
 angle = st.floats(-3, 3)

@@ -12,8 +12,6 @@ import lensjax as lj
 from lensjax.mass import CORE, convergence, deflection, jacobian, potential
 from lensjax.reference import sie_deflection
 
-pytestmark = pytest.mark.usefixtures("hardly_optimised")
-
 
 @pytest.fixture(autouse=True)
 def float64():

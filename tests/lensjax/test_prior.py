@@ -171,7 +171,7 @@ def test_lens_follows_its_host():
         ("source", {"r_eff": {"uniform": [-0.1, 0.1]}}, "'r_eff': -0.1 .*larger than 0"),
         ("source", {"r_eff": {"gauss": [0.3, 0.1]}}, "'r_eff': give one of uniform"),
         ("source", {"n": {"uniform": [1.0]}}, r"'n': \[1.0\] should be 2 number"),
-        ("source", {"n": {"uniform": [0.2, 4.0]}}, "'n': 0.2 should be between 0.4 and 2.5"),
+        ("source", {"n": {"uniform": [0.2, 4.0]}}, "'n': 0.2 should be between 0.4 and 8"),
         ("source", {"n": {"fixed": float("nan")}}, "'n': nan should be between"),
         ("source", {"n": {"fixed": True}}, "'n': True should be 1 number"),
         ("lens", {"q": {"uniform": [0.5, 1.2]}}, "'q': 1.2 should be between 0.1 and 1"),
@@ -199,7 +199,7 @@ def test_lens_follows_its_host():
     ],
 )
 def test_a_wrong_registry_is_refused_by_name(place, change, message):
-    entries = raw_notes()
+    entries = preset("raw_notes")
     where = {"lens": ("lens", "SIE"), "shear": ("lens", "Shear"), "source": ("source", CLUMPY)}
     role, component = where[place]
     entries[role][component] |= change
@@ -223,14 +223,14 @@ def test_a_wrong_registry_is_refused_by_name(place, change, message):
 )
 def test_components_that_do_not_exist_are_refused_by_name(change, message):
     with pytest.raises(lj.InputError, match=message):
-        prior_from("mine", raw_notes() | change)
+        prior_from("mine", preset("raw_notes") | change)
 
 
 CLUMPY = "ClumpySersic"
 
 
-def raw_notes():
-    return yaml.safe_load(files("lensjax").joinpath("prior/presets.yaml").read_text())["raw_notes"]
+def preset(name):
+    return yaml.safe_load(files("lensjax").joinpath("prior/presets.yaml").read_text())[name]
 
 
 def test_bands_that_are_not_named_lie_between_their_neighbours(notes):
@@ -298,7 +298,7 @@ def test_a_component_of_ones_own_module_is_found_in_the_working_directory(tmp_pa
     )
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.path", [p for p in sys.path if p not in ("", str(tmp_path))])
-    entries = raw_notes() | {"lens": {"my_lenses:Sheet": {"kappa": {"fixed": 0.25}}}}
+    entries = preset("raw_notes") | {"lens": {"my_lenses:Sheet": {"kappa": {"fixed": 0.25}}}}
     scenes = prior_from("mine", entries).sample(KEY, 2)
     np.testing.assert_allclose(scenes.lens[0].deflection(2.0, 4.0), [[0.5, 0.5], [1.0, 1.0]])
 
@@ -308,6 +308,24 @@ def test_an_index_from_elsewhere_may_be_steep(notes):
     assert not drawn.steep and fixed.steep and fixed.n.tolist() == [4.0, 4.0]
     wider = notes.replaced(n=Distribution((3.0, 6.0), "uniform")).sample(KEY, 2).source[0]
     assert wider.steep
+
+
+@pytest.mark.parametrize(
+    ("n", "steep"),
+    [
+        ({"uniform": [1.0, 2.5]}, False),
+        ({"fixed": 2.5}, False),
+        ({"uniform": [1.0, 2.6]}, True),
+        ({"normal": [1.0, 0.01]}, True),
+    ],
+)
+def test_a_prior_promises_that_no_index_is_steep_where_none_can_be(n, steep):
+    for name, entries in (("Sersic", preset("arclike")), ("ClumpySersic", preset("raw_notes"))):
+        entries["source"][name]["n"] = n
+        (drawn,) = prior_from("mine", entries).sample(KEY, 2).source
+        assert drawn.steep == steep
+    entries["source"][name]["steep"] = True
+    assert prior_from("mine", entries).sample(KEY, 2).source[0].steep
 
 
 def test_wrong_draws_are_refused(notes):

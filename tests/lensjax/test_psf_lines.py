@@ -11,8 +11,6 @@ from lensjax import psf as psf_module
 from lensjax.field import Field
 from lensjax.spline import weights
 
-pytestmark = pytest.mark.usefixtures("hardly_optimised")
-
 GRID = lj.PixelGrid(101)
 FIELD = Field(GRID)
 WIDTHS = np.array([0.85, 0.9, 1.2, 1.6, 1.97])

@@ -11,8 +11,6 @@ import lensjax as lj
 from lensjax.reference import converged_points, lensed_sersic
 from lensjax.rendering import _render
 
-pytestmark = pytest.mark.usefixtures("hardly_optimised")
-
 SMALL = lj.PixelGrid(61)
 TINY = lj.PixelGrid(47)
 CELLS = lj.PixelGrid(

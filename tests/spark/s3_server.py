@@ -9,7 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import httpx
+import pytest
+
 BUCKET = "surveys"
+SECRET = "a-secret-of-nobody"
 
 
 @dataclass
@@ -47,9 +51,18 @@ class Server:
 
 @contextmanager
 def running() -> Iterator[Server]:
-    """The server with the empty bucket BUCKET."""
+    """The server with the empty bucket BUCKET, and an environment in which it is the one that is
+    asked, with the secret key SECRET. Connections are kept for a whole process, so those to another
+    server are given up before and after."""
     from moto.server import DomainDispatcherApplication, create_backend_app
+    from s3fs import S3FileSystem
     from werkzeug.serving import make_server
+
+    from data import stores
+
+    def forget() -> None:
+        stores._store.cache_clear()
+        S3FileSystem.clear_instance_cache()
 
     found = Server()
     app = found.wrapped(DomainDispatcherApplication(create_backend_app))
@@ -58,8 +71,18 @@ def running() -> Iterator[Server]:
     thread = threading.Thread(target=listening.serve_forever, daemon=True)
     thread.start()
     try:
-        yield found
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("AWS_ENDPOINT_URL_S3", found.address)
+            patch.setenv("AWS_ACCESS_KEY_ID", "nobody")
+            patch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+            patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+            httpx.post(f"{found.address}/moto-api/reset").raise_for_status()
+            forget()
+            stores._store("s3").mkdir(BUCKET)
+            found.asked.clear()
+            yield found
     finally:
+        forget()
         listening.shutdown()
         thread.join()
 

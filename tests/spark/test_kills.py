@@ -18,7 +18,7 @@ import s3_server
 import yaml
 from small_survey import SIZE, tree, write_survey
 
-from data import shards, stores
+from data import shards
 from spark import survey
 
 HERE = Path(__file__).parents[2]
@@ -72,16 +72,10 @@ def inputs(request, tmp_path_factory) -> Iterator[tuple[dict[str, Any], dict[str
         pytest.skip(f"{', '.join(absent)} not installed (extra s3, moto)")
     write_survey(root, cutouts=False, names=FILES, rows=70, bricks=True)
     url = f"s3://{s3_server.BUCKET}/dr10"
-    with s3_server.running() as server, pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ENDPOINT_URL_S3", server.address)
-        patch.setenv("AWS_ACCESS_KEY_ID", "nobody")
-        patch.setenv("AWS_SECRET_ACCESS_KEY", "nothing")
-        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        stores._store("s3").mkdir(s3_server.BUCKET)
+    with s3_server.running():
         s3_server.upload(root, url)
         size = {"cutouts": {"size": SIZE}}
         yield {"root": url, **size}, {"root": str(root), **size}
-        stores._store.cache_clear()
 
 
 def test_killed_at_three_points_and_given_again(inputs, tmp_path, monkeypatch):

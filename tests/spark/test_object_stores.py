@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from astropy.io import fits
-from s3_server import BUCKET, running, upload
+from s3_server import BUCKET, SECRET, running, upload
 from small_survey import sweep, write_survey
 
 from data import catalogue, lenses, mapped, ranges, stores
@@ -36,7 +36,6 @@ if absent := [m for m in ("moto", "s3fs", "flask") if importlib.util.find_spec(m
 
 FILES = ["sweep/sweep-a.fits", "sweep/sweep-b.fits"]
 URL = f"s3://{BUCKET}/dr10"
-SECRET = "a-secret-of-nobody"
 
 
 @pytest.fixture(scope="module")
@@ -46,15 +45,9 @@ def root(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def server(root):
-    with running() as found, pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ENDPOINT_URL_S3", found.address)
-        patch.setenv("AWS_ACCESS_KEY_ID", "nobody")
-        patch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
-        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        stores._store("s3").mkdir(BUCKET)
+    with running() as found:
         upload(root, URL)
         yield found
-        stores._store.cache_clear()
 
 
 @pytest.fixture(autouse=True)
