@@ -270,13 +270,8 @@ def test_a_damaged_shard_is_refused_by_name(small, tmp_path, environment):
     assert not (out / "records" / "train.json").exists()
 
 
-@pytest.mark.parametrize(
-    "what",
-    [
-        pytest.param("sweep/sweep-*.fits", marks=pytest.mark.stress),
-        "coadd/*/*/*image-r.fits.fz",
-    ],
-)
+@pytest.mark.stress
+@pytest.mark.parametrize("what", ["sweep/sweep-*.fits", "coadd/*/*/*image-r.fits.fz"])
 def test_a_truncated_survey_file_is_refused_by_name_and_the_next_run_continues(
     small, tmp_path, environment, what
 ):

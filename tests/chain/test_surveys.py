@@ -21,7 +21,7 @@ from data.survey import Survey, load, names, write
 
 ROOT = Path(__file__).resolve().parents[2]
 STEPS = ("simulate", "survey", "train", "evaluate", "audit", "report")
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.stress]
 
 
 def run(out: Path, survey: Survey, name: str, steps: tuple[str, ...] = STEPS) -> Path:
@@ -109,7 +109,6 @@ def test_a_survey_of_one_s_own_is_simulated_selected_and_cut_out(own):
     cut_out(own, OWN)
 
 
-@pytest.mark.stress
 def test_a_survey_of_one_s_own_runs_from_simulation_to_report(tmp_path):
     write(tmp_path / "own.yaml", OWN)
     whole(run(tmp_path / "own", OWN, str(tmp_path / "own.yaml")), OWN)
@@ -142,6 +141,5 @@ def shipped(request, tmp_path_factory) -> tuple[Path, Survey]:
     return run(tmp_path_factory.mktemp("shipped") / survey.name, survey, survey.name), survey
 
 
-@pytest.mark.stress
 def test_every_shipped_survey_runs_from_simulation_to_report(shipped):
     whole(*shipped)
