@@ -7,8 +7,8 @@ from 0.1" to 6", Sersic indices from 0.4 to 8, with one or two lenses and source
 on caustics (domain.py): the true errors at tolerance 1e-3 beside those that `render(...,
 with_error=True)` states. Scenes without an index above 2.5 are rendered once more with the promise
 that there is none (`steep=False`), which takes fewer rays. Writes benchmarks/results/errors.json
-and the table of docs/rendering.md.
-The truth takes some two seconds a scene; `python -m benchmarks.domain` makes it on all cores.
+and the table of docs/rendering.md. The truth takes two to seven seconds a scene; `python -m
+benchmarks.domain` makes it on all cores.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ def as_scene(drawn: Drawn, steep: bool = True) -> lj.Scene:
 
 def alike(count: int, scales: list[float]) -> dict[tuple, list[tuple[int, Drawn, lj.Scene]]]:
     """Scenes (of these pixel scales, if there are any) that one compiled function renders: of the
-    same profiles, on the same pixels, with PSFs of the same class. Some are there twice, steep and
-    not."""
+    same profiles, on the same pixels, with PSFs of the same class. A scene without an index above
+    CUSP is there twice, once with `steep=False`."""
     found = defaultdict(list)
     for number, steep in product(range(count), (True, False)):
         drawn = draw(number)

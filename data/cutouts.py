@@ -29,8 +29,8 @@ from data.survey import MOST_BANDS
 from lensjax.errors import InputError
 
 PIPELINE_VERSION = "1.2.0"
-"""Of the code that cuts stamps out, as every stamp says: another one where pixels may differ. From
-1.2 on, stamps at the edge of a brick are completed from its neighbours."""
+"""Version of the code that cuts stamps out, which is written into every stamp. It changes when the
+pixels may. Since 1.2, stamps at the edge of a brick are completed from its neighbours."""
 LARGEST_SIDE = 1024
 LARGEST_ARRAY = LARGEST_SIDE**2 * MOST_BANDS * 4 + 4096
 """bytes that the array `cutout` may have"""

@@ -12,9 +12,9 @@ array_record
     of one, so that any of them is read without its neighbours; not compressed, because the noise of
     the sky does not shrink. The package `array_record` writes it, which Grain brings along.
 parquet
-    A table with a row for each record: the columns, null where a number is missing, and `image` as
-    lists of rows, of pixels and of bands, float32 in nanomaggies. The package `datasets` of Hugging
-    Face makes an array of it.
+    A table with a row for each record: the columns, null where a number is missing, and `image`, a
+    list of rows of pixels with a float32 in nanomaggies for each band. The package `datasets` of
+    Hugging Face makes an array of it.
 """
 
 from __future__ import annotations
@@ -156,8 +156,8 @@ def _tar(shard: Path, path: Path, size: int, survey: Survey) -> int:
 
 
 def _schema(size: int, survey: Survey) -> pa.Schema:
-    """Of the Parquet form. The image is of a type that `datasets` defines, named in Arrow's own
-    words for such types; other programs see lists."""
+    """Of the Parquet form. The image has an extension type that `datasets` defines. Arrow keeps the
+    name of such a type in the field's metadata, and programs that do not know it see lists."""
     image = pa.list_(pa.list_(pa.list_(pa.float32())))
     told = {
         "unit": "nanomaggy",

@@ -123,8 +123,8 @@ class Component:
 
     @classmethod
     def implied(cls, ends: Mapping[str, tuple[float, float]]) -> dict[str, Any]:
-        """Constants that follow from the least and the largest value of each parameter, for what
-        is drawn between them: a prior takes them where it does not state them."""
+        """Constants that follow from the least and the largest value that each parameter is drawn
+        with. A prior uses them unless it states others."""
         return {}
 
     def check(self, label: str) -> None:

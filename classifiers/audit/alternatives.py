@@ -48,7 +48,10 @@ def with_component(
     names = [pair for pair in old.names if pair[0] not in without]
     block = replace(old, component=component, names=(*names, *(added or {}).items()))
     known = block.cls.constants()
-    block = replace(block, constants=tuple(c for c in block.constants if c[0] in known))
+    constants, implied = (
+        tuple(c for c in values if c[0] in known) for values in (block.constants, block.implied)
+    )
+    block = replace(block, constants=constants, implied=implied)
     blocks, extras = list(prior.blocks), list(prior.extras)
     blocks[number], extras[number] = block, extra
     return replace(

@@ -101,8 +101,8 @@ class Sersic(Light):
     radius, index n, axis ratio q = b/a, phi (radians) of the major axis, centre x, y (arcsec).
 
     steep: whether the index may exceed CUSP. Where it cannot, rendering takes a third of the
-    time: steep profiles need a core and more rays. A prior whose index stays below CUSP says so
-    by itself.
+    time: steep profiles need a core and more rays. A prior that draws no larger index implies
+    this.
 
     lenstronomy's SERSIC_ELLIPSE has R_sersic = r_eff sqrt(q)."""
 

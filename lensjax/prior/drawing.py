@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -29,12 +29,25 @@ BASES: dict[str, type[Component]] = {"lens": Mass, "source": Light, "lens_light"
 
 @dataclass(frozen=True)
 class Block:
-    """One component of a prior. names: its parameter to the flat name; constants: plain values."""
+    """One component of a prior. names: its parameter to the flat name; constants: plain values;
+    implied: constants that are not stated, but follow from the distributions."""
 
     role: str
     component: str
     names: tuple[tuple[str, str], ...]
     constants: tuple[tuple[str, Any], ...]
+    implied: tuple[tuple[str, Any], ...] = ()
+
+    def freed(
+        self, values: tuple[tuple[str, Any], ...], names: Collection[str]
+    ) -> tuple[tuple[str, Any], ...]:
+        """Those of the constants `values` that do not narrow the parameters of these flat names."""
+        own = [name for name, flat in self.names if flat in names]
+        return tuple(
+            (k, v)
+            for k, v in values
+            if all(self.cls.narrowed(name, ANY, {k: v}) is ANY for name in own)
+        )
 
     @property
     def cls(self) -> type[Component]:
@@ -131,7 +144,7 @@ class Prior:
         key: Array | None,
     ) -> Component:
         """One component: its drawn fields, its place, its fluxes and its extras."""
-        values: dict[str, Any] = dict(block.constants)
+        values: dict[str, Any] = dict(block.implied + block.constants)
         drawn = {name: p[flat] for name, flat in block.names}
         colours = {name: drawn.pop(name) for name, _ in _colours(block)}
         if "beta" in drawn:
@@ -147,23 +160,18 @@ class Prior:
             values |= block.cls.draw_extra(key, theta_e.shape[0], kept)
         return block.cls.from_drawn(values | drawn)
 
-    def _with_room_for(self, names: Iterable[str]) -> Prior:
+    def without_implied(self, names: Collection[str]) -> Prior:
+        """The prior without the implied constants that narrow these parameters, for distributions
+        that are going to be others. Constants that are stated stay."""
+        blocks = (replace(b, implied=b.freed(b.implied, names)) for b in self.blocks)
+        return replace(self, blocks=tuple(blocks))
+
+    def _with_room_for(self, names: Collection[str]) -> Prior:
         """The prior without the constants that narrow these parameters: they were chosen for its
         own distributions, not for values from elsewhere."""
-
-        def blocks() -> Iterator[Block]:
-            for block in self.blocks:
-                own = [name for name, flat in block.names if flat in names]
-                yield replace(
-                    block,
-                    constants=tuple(
-                        (k, v)
-                        for k, v in block.constants
-                        if all(block.cls.narrowed(name, ANY, {k: v}) is ANY for name in own)
-                    ),
-                )
-
-        return replace(self, blocks=tuple(blocks()))
+        made = self.without_implied(names)
+        blocks = (replace(b, constants=b.freed(b.constants, names)) for b in made.blocks)
+        return replace(made, blocks=tuple(blocks))
 
     def _known(self, name: str) -> None:
         if name not in self.parameters:

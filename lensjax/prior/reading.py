@@ -133,8 +133,9 @@ class _Reader:
             domain = self.cls.narrowed(parameter, domains[parameter], constants)
             parameters[flat] = self._distribution(parameter, entry, domain)
             names.append((parameter, flat))
-        constants = self.cls.implied({k: parameters[flat].ends for k, flat in names}) | constants
-        return Block(self.role, self.component, tuple(names), tuple(sorted(constants.items())))
+        implied = self.cls.implied({k: parameters[flat].ends for k, flat in names})
+        found = (tuple(sorted(values.items())) for values in (constants, implied))
+        return Block(self.role, self.component, tuple(names), *found)
 
     def extra(self) -> Any:
         key = self.cls.extra

@@ -60,7 +60,7 @@ def run(out: Path, survey: Survey, name: str, steps: tuple[str, ...] = STEPS) ->
     done = subprocess.run(
         [sys.executable, "-m", "lensjax.cli", "run", out / "small.yaml", "--out", out / "run"],
         cwd=ROOT,
-        env={**os.environ, "XLA_FLAGS": quick_compilation.EMITTERS},
+        env={**os.environ, "XLA_FLAGS": quick_compilation.FLAGS},
         capture_output=True,
         text=True,
         timeout=900,

@@ -1,7 +1,7 @@
 """What makes a page hard to read or to use, asked of a browser: lists of faults, empty when there
 are none. The rules are those of WCAG, level AA. Most of them are left to axe-core. The rules here
-are about what it does not judge: text in drawings, what does not fit on the screen or on paper, and
-the focus."""
+are about what it does not judge: text in drawings, names that it does not ask for, what does not
+fit on the screen or on paper, and the focus."""
 
 from __future__ import annotations
 
@@ -53,6 +53,21 @@ for (let node = walker.nextNode(); node; node = walker.nextNode()) {
 return Object.values(faults);
 """
 """Texts with a contrast below 4.5 to what is behind them, the first of each kind."""
+NAMES = r"""
+const faults = [...document.querySelectorAll('summary')]
+  .filter(e => !e.textContent.trim()).map(e => `no name: ${e.outerHTML}`);
+for (const e of document.querySelectorAll('table, [role=region], nav'))
+  if (!(e.getAttribute('aria-label') || e.querySelector(':scope > caption')))
+    faults.push(`no text instead: ${e.outerHTML.slice(0, 80)}`);
+for (const e of document.querySelectorAll('svg'))
+  if (!e.closest('[role=img]')) faults.push(`no image: ${e.outerHTML.slice(0, 80)}`);
+for (const name of ['h1', 'main'])
+  if (document.querySelectorAll(name).length !== 1) faults.push(`not one ${name}`);
+for (const a of document.querySelectorAll('a[href^="#"]'))
+  if (!document.getElementById(a.hash.slice(1))) faults.push(`a link to nowhere: ${a.hash}`);
+return faults;
+"""
+"""Tables, regions and summaries without a name, drawings that are no image, links to nowhere."""
 WIDE = r"""
 const faults = [];
 if (document.documentElement.scrollWidth > innerWidth) faults.push('the page scrolls sideways');
@@ -89,7 +104,7 @@ def media(browser: Browser, scheme: str = "light", medium: str = "screen") -> No
 
 
 def faults(browser: Browser, rule: str) -> list[str]:
-    """What breaks one of the rules `CONTRAST`, `WIDE` and `CUT`."""
+    """What breaks one of the rules `CONTRAST`, `NAMES`, `WIDE` and `CUT`."""
     found: list[str] = browser.run(rule)
     return found
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import calibratable
+import jax
 import numpy as np
 import pandas as pd
 import pytest
@@ -26,6 +27,7 @@ from classifiers.audit.calibration.observables import (
 from classifiers.audit.injection import audit_prior
 from data import record
 from data.survey import default
+from lensjax.prior import prior_entries
 
 ROOT = Path(__file__).resolve().parents[2]
 MOVED = ("g_r.mean", "r_z.mean", "r_eff.middle")
@@ -229,6 +231,18 @@ def test_whatever_the_steps_a_prior_stays_in_the_domains_of_its_parameters(name)
                 assert ends[1] > 0
             else:
                 assert domain.low <= ends[0] < ends[1] <= domain.high * (1 + 1e-6), (x, ends)
+
+
+def test_an_index_that_is_moved_may_become_steep_unless_the_prior_says_that_it_does_not():
+    implied = lj.priors("arclike")
+    assert numbers(implied, ("n",)).every[-1].domain.high == 8.0
+    for name, steep in (("n", True), ("r_eff", False)):
+        drawn = numbers(implied, (name,)).prior.sample(jax.random.key(0), 2)
+        assert drawn.source[0].steep == steep
+    entries = prior_entries("arclike")
+    source = {"Sersic": {**entries["source"]["Sersic"], "steep": False}}
+    stated = lj.prior_from("mine", {**entries, "source": source})
+    assert numbers(stated, ("n",)).every[-1].domain.high == 2.5
 
 
 def test_a_colour_that_was_not_measured_leaves_the_others_their_gates():

@@ -76,6 +76,7 @@ def test_the_page_is_readable_in_both_schemes_on_a_phone_and_on_paper_and_by_key
             assert readable.faults(browser, readable.CONTRAST) == [], scheme
             assert readable.violations(browser) == [], scheme
         dark = browser.run(ink)
+        assert readable.faults(browser, readable.NAMES) == []
         assert readable.unfocused(browser) == []
         browser.size(390, 844)
         assert readable.faults(browser, readable.WIDE) == []

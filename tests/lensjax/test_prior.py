@@ -328,6 +328,18 @@ def test_a_prior_promises_that_no_index_is_steep_where_none_can_be(n, steep):
     assert prior_from("mine", entries).sample(KEY, 2).source[0].steep
 
 
+def test_a_promise_that_is_only_implied_gives_way_and_a_stated_one_does_not():
+    entries = preset("arclike")
+    implied = prior_from("mine", entries)
+    assert implied.domain("n").high == 8.0
+    assert implied.without_implied(["n"]).sample(KEY, 2).source[0].steep
+    assert not implied.without_implied(["r_eff"]).sample(KEY, 2).source[0].steep
+    entries["source"]["Sersic"]["steep"] = False
+    stated = prior_from("mine", entries)
+    assert stated.domain("n").high == 2.5
+    assert not stated.without_implied(["n"]).sample(KEY, 2).source[0].steep
+
+
 def test_wrong_draws_are_refused(notes):
     with pytest.raises(lj.InputError, match="'nonesuch'; the presets are raw_notes, arclike"):
         lj.priors("nonesuch")

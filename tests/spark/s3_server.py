@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -47,6 +48,12 @@ class Server:
             return app(environ, counted)
 
         return answer
+
+
+def needed() -> None:
+    """Skips, by their names, where packages are missing without which there is no server."""
+    if absent := [m for m in ("moto", "s3fs", "flask") if importlib.util.find_spec(m) is None]:
+        pytest.skip(f"{', '.join(absent)} not installed (extra s3, moto)", allow_module_level=True)
 
 
 @contextmanager

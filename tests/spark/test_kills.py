@@ -1,7 +1,6 @@
 """A survey whose driver or executor is killed (kill -9) at any point: the same command gives the
 bytes of an undisturbed run, from disk and from an object store."""
 
-import importlib.util
 import os
 import signal
 import subprocess
@@ -46,10 +45,6 @@ survey.command(sys.argv[3:])
 """The survey without Spark, which dies before it renames a file for the n-th time in a folder"""
 
 
-NEEDED = ("moto", "s3fs", "flask")
-"""Packages without which there is no server"""
-
-
 def arguments(inputs: dict[str, Any], out: Path) -> list[str]:
     """Of the verb: some shards of few records."""
     config = out.parent / f"{out.name}.yaml"
@@ -68,8 +63,7 @@ def inputs(request, tmp_path_factory) -> Iterator[tuple[dict[str, Any], dict[str
         found = {"root": str(root), "given": ["given/*.npz"], "cutouts": {"size": SIZE}}
         yield found, found
         return
-    if absent := [m for m in NEEDED if importlib.util.find_spec(m) is None]:
-        pytest.skip(f"{', '.join(absent)} not installed (extra s3, moto)")
+    s3_server.needed()
     write_survey(root, cutouts=False, names=FILES, rows=70, bricks=True)
     url = f"s3://{s3_server.BUCKET}/dr10"
     with s3_server.running():

@@ -1,7 +1,6 @@
 """What is read from, and published to, an S3 server is what lies on disk, also when it is busy."""
 
 import gzip
-import importlib.util
 import json
 import pickle
 from dataclasses import replace
@@ -11,7 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from astropy.io import fits
-from s3_server import BUCKET, SECRET, running, upload
+from s3_server import BUCKET, SECRET, needed, running, upload
 from small_survey import sweep, write_survey
 
 from data import catalogue, lenses, mapped, ranges, stores
@@ -31,8 +30,7 @@ from spark.cutouts import CutoutSettings
 from spark.inputs import SurveySettings, locate
 from spark.pool import negative_pool
 
-if absent := [m for m in ("moto", "s3fs", "flask") if importlib.util.find_spec(m) is None]:
-    pytest.skip(f"{', '.join(absent)} not installed (extra s3, moto)", allow_module_level=True)
+needed()
 
 FILES = ["sweep/sweep-a.fits", "sweep/sweep-b.fits"]
 URL = f"s3://{BUCKET}/dr10"

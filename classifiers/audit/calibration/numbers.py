@@ -253,7 +253,7 @@ def numbers(prior: Prior, asked: Sequence[str], where: str = "calibrate.move") -
                 f"{', '.join(start)}"
             )
         every += [_number(prior, parameter, w) for w in start if not dot or w == word]
-    found = Numbers(prior, tuple(every))
+    found = Numbers(prior.without_implied({n.parameter for n in every}), tuple(every))
     twice = [n for i, n in enumerate(found.names) if n in found.names[:i]]
     if twice:
         raise InputError(f"{where}: {twice[0]} is named twice; name it once")
