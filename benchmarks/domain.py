@@ -173,7 +173,7 @@ def truth(number: int, cache: Path) -> tuple[np.ndarray, np.ndarray]:
     path = cache / f"domain_{number}.npz"
     if not path.is_file():
         scene = draw(number)
-        margin = int(np.ceil(max(8, 2.0 * scene.fwhm / scene.scale)))
+        margin = int(np.ceil(max(8, 2.5 * scene.fwhm / scene.scale)))
         points = converged_points(scene.brightness(), scene.grid, margin=margin, accuracy=2e-7)
         image, flux = points.convolved(scene.grid, scene.fwhm), points.binned(scene.grid)
         with replacing(path) as temporary, temporary.open("wb") as file:

@@ -163,7 +163,7 @@ def main(q: Question) -> dict[str, Any]:
 def blocks() -> str:
     """The Python of docs/populations.md as one program."""
     text = (DOCS / "populations.md").read_text()
-    return "\n".join(re.findall(r"```python\n(.*?)```", text, re.S))
+    return "\n".join(re.findall(r"```\{code-cell\} python\n(.*?)```", text, re.S))
 
 
 def figure(path: Path) -> None:

@@ -195,7 +195,7 @@ class Gaussian:
     pixel_integrated: bool = field(default=False, metadata={"static": True})
 
     own_pixels_from: ClassVar[float] = 3.0
-    margin: ClassVar[float] = 1.8
+    margin: ClassVar[float] = 2.2
 
     def _sigma(self, grid: PixelGrid) -> Float[Array, " B"]:
         """In pixels."""

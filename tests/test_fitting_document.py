@@ -30,11 +30,11 @@ print(json.dumps({name: globals()[name].tolist() for name in names}))
 
 
 def run(changes, flags):
-    code = "\n".join(re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.S))
+    code = "\n".join(re.findall(r"```\{code-cell\} python\n(.*?)```", PAGE.read_text(), re.S))
     for old, new in changes.items():
         assert code.count(old) == 1, old
         code = code.replace(old, new)
-    environment = os.environ | {"XLA_FLAGS": flags, "PYTHONPATH": str(ROOT)}
+    environment = os.environ | {"XLA_FLAGS": flags, "PYTHONPATH": str(ROOT), "MPLBACKEND": "Agg"}
     done = subprocess.run(
         [sys.executable, "-c", code + REPORT], capture_output=True, text=True, env=environment
     )
