@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from classifiers.audit.completeness import weights
+from data.survey import default
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,14 +38,18 @@ def cause_of(
 ) -> np.ndarray:
     """Cause of every injection (n,), "" for one that was found. rows: injections with snr, score,
     score_before, host_psf_fwhm and, where the prior has it, theta_e. hosts: whose half-light radii
-    (column shape_r, arcsec) count, where they are known."""
+    (column shape_r, arcsec) count, where they are known. Arcs are resolved or not behind the PSF of
+    their stamp (psf_fwhm_ and the reference band), which is not the host's own where hosts are
+    degraded."""
     n = len(rows)
     missed = rows["score"].to_numpy() <= threshold
     never = np.zeros(n, bool)
     inside, unresolved = never, never
     if "theta_e" in rows:
         radius = rows["theta_e"].to_numpy()
-        unresolved = radius < rows["host_psf_fwhm"].to_numpy()
+        survey = default() if hosts is None else hosts.survey
+        behind = f"psf_fwhm_{survey.bands[survey.place]}"
+        unresolved = radius < rows[behind if behind in rows else "host_psf_fwhm"].to_numpy()
         if hosts is not None and "shape_r" in hosts.columns:
             size = dict(zip(hosts.ids.tolist(), np.asarray(hosts.columns["shape_r"], np.float64)))
             inside = radius < np.array([size.get(i, np.nan) for i in rows["galaxy_id"]])

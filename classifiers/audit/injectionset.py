@@ -66,13 +66,25 @@ class InjectionSet:
         return self.table["ln_p_draw"].to_numpy(np.float64)
 
     def score(self, finder: str = "") -> Float[np.ndarray, " n"]:
-        """Scores of a finder, of the first without a name. Raises InputError for one that was not
-        asked."""
-        column = f"score_{finder}" if finder else "score"
+        """Scores of a finder, of the first by its name or without one. Raises InputError for one
+        that was not asked."""
+        column = "score" if finder in ("", self._first) else f"score_{finder}"
         if column not in self.table:
             known = ", ".join(filter(None, self.about.get("finders", {}))) or "one only"
             raise InputError(f"no scores of finder {finder!r} in this set; there are {known}")
         return self.table[column].to_numpy(np.float64)
+
+    def thresholds(self, finder: str = "") -> dict[str, float]:
+        """Thresholds of a finder by their names, of the first by its name or without one."""
+        of_finders = self.about.get("finder_thresholds") or {}
+        if finder in ("", self._first):
+            return (of_finders.get(self._first) or {}) | (self.about.get("thresholds") or {})
+        return of_finders.get(finder) or {}
+
+    @property
+    def _first(self) -> str:
+        """Name of the first finder, "" where it is not known."""
+        return str((self.about.get("finders") or {}).get("", {}).get("name", ""))
 
     def save(self, path: str | Path) -> None:
         """Writes a Parquet file, or HDF5 where the name ends in .h5, .hdf5 or .hdf (see

@@ -12,6 +12,9 @@ from jaxtyping import Bool, Float, Shaped
 
 from classifiers.intervals import jeffreys, mean
 
+ROUNDING = 1e-12
+"""A standard error that is no larger is that of equal numbers, whose sums were rounded."""
+
 
 class Change(NamedTuple):
     """A change of completeness. before, after: weighted shares found. change: their difference, and
@@ -68,7 +71,7 @@ def compared(
     share = lambda found: float(weight[found].sum() / total)
     step = mean(after.astype(float) - before, weight, number)
     low, high = step.interval()
-    if not step.error > 0:
+    if not step.error > ROUNDING:
         unknown = float(jeffreys(0, hosts, 0.95)[1])
         low, high = step.value - unknown, step.value + unknown
     return Change(

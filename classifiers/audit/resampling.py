@@ -216,9 +216,7 @@ def threshold_of(injections: InjectionSet, threshold: float | str, finder: str =
     thresholds, which are those of a finder, the first without a name. Raises InputError for a name
     that the finder does not have: a rate of false positives is another score for every finder."""
     if isinstance(threshold, str):
-        known = injections.about.get("thresholds") or {}
-        if finder:
-            known = (injections.about.get("finder_thresholds") or {}).get(finder) or {}
+        known = injections.thresholds(finder)
         if threshold not in known:
             named = ", ".join(map(str, known)) or "none by name"
             whose = f" of finder {finder!r}" if finder else ""

@@ -203,7 +203,7 @@ def findings(
     words = [
         f"Of {t['n']} injections {t['k']} score above {middle:g}"
         f"{'' if even else ', weighted to the population'}: {percent(t['completeness'])} "
-        f"({sure}); {t['k_before']} of their hosts do so with no arc."
+        f"({sure}); {t['k_before']} injections are in hosts that score so high without an arc."
     ]
     if stages["observable"]["n"]:
         o, r, u = stages["observable"], stages["recall_observable"], stages["recall_unobservable"]

@@ -217,7 +217,11 @@ def _counted(items: pd.DataFrame, question: Question, value: str) -> dict[str, A
     line: dict[str, Any] = {"n": n, "k": k, value: k / n if n else np.nan}
     share: Shares | None = None
     if question.host:
-        share = weighted(good, np.ones(n), items[question.host].astype(str).to_numpy())
+        # An item without a host (a real lens, a confuser) is a group of its own.
+        host = items[question.host]
+        alone = [f"item {number} without a host" for number in host.index]
+        group = np.where(host.isna(), alone, host.astype(str))
+        share = weighted(good, np.ones(n), group)
     for level in (68, 95):
         low, high = jeffreys(k, n, level / 100) if share is None else share.interval(level / 100)
         line[f"lo{level}"], line[f"hi{level}"] = float(low), float(high)

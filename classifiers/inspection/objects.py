@@ -78,7 +78,9 @@ def read(
     names = sorted(place, key=lambda name: (place[name], name))
     made = []
     for number, name in enumerate(names, 1):
-        row = {**known.get(name, {}), **found.get(name, {})}
+        truth, listed = known.get(name, {}), found.get(name, {})
+        # An empty cell of the candidates takes nothing from what the calibration items say.
+        row = truth | {k: v for k, v in listed.items() if v is not None or k not in truth}
         about = {k: v for k, v in row.items() if k not in (id, TRUTH)}
         made.append(Object(number, name, name not in found, truths.get(name, ""), about))
     return made

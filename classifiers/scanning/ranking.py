@@ -92,13 +92,19 @@ def tables(folder: Path, columns: Sequence[str] | None = None) -> Iterator[pa.Ta
 
 
 def best(parts: Iterable[pa.Table], ranked: Ranked, number: int, minimum: float = 0.0) -> pa.Table:
-    """The best rows of some parts with at least a score of `minimum`, with their rank from 1."""
+    """The best rows of some parts with at least a score of `minimum`, with their rank from 1.
+    Raises InputError where there is none, and says whether scores or high ones are missing."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    kept = Best(number)
+    kept, highest = Best(number), -np.inf
     for part in parts:
         rows = ranked.of(part)
+        highest = max([highest, *([pc.max(rows["score"]).as_py()] if len(rows) else [])])
         kept.add(rows.filter(pc.greater_equal(rows["score"], minimum)) if minimum else rows)
+    if -np.inf < highest < minimum:
+        raise InputError(
+            f"no row scores {minimum:g} or more, the highest is {highest:.3g}: lower minimum"
+        )
     found = kept.table()
     return found.add_column(0, "rank", pa.array(np.arange(1, len(found) + 1), pa.int64()))

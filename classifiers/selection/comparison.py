@@ -19,6 +19,7 @@ from jaxtyping import Float
 from classifiers.selection.answer import Answer
 from classifiers.selection.axis import TableAxis
 from classifiers.selection.function import SelectionFunction
+from classifiers.selection.interpolation import beyond
 from classifiers.selection.summing import combined, sites
 from lensjax.errors import InputError
 
@@ -116,6 +117,7 @@ def compare(
     beyond = beyond[beyond["flag_first"] == "outside"]
     cells = pd.concat([own.assign(of_first=True), beyond.assign(of_first=False)], ignore_index=True)
     along = _along(own, (first, second))
+    cells = cells.drop(columns=[c for c in cells if str(c)[:11] in ("lower_hosts", "upper_hosts")])
     named = names or (first.name, second.name)
     return Comparison(cells, along, first.needed, named, level)
 
@@ -131,6 +133,9 @@ def _compared(
     columns: dict[str, Any] = {}
     for side, found in zip(SIDES, answers):
         columns |= {f"{name}_{side}": v for name, v in zip((*VALUES, "flag"), found)}
+    for side, f in zip(SIDES, (first, second)):
+        by_hosts = f.with_known_threshold().query(level=level, **points)
+        columns |= {f"lower_hosts_{side}": by_hosts.lower, f"upper_hosts_{side}": by_hosts.upper}
     d, (low, high) = difference(*answers)
     known = [np.isin(found.flag, USABLE) for found in answers]
     said = np.select([known[0] & known[1], *known], [BOTH, FIRST, SECOND], "none")
@@ -154,17 +159,22 @@ def _along(cells: pd.DataFrame, both: tuple[SelectionFunction, SelectionFunction
 
 
 def _mean(part: pd.DataFrame) -> dict[str, Any]:
-    """The mean of some cells, of both and their difference; NaN where there are none."""
+    """The mean of some cells, of both and their difference; NaN where there are none. The part of
+    an interval that is an uncertain threshold's is the same way in all cells."""
     n = len(part)
     means: list[Answer] = []
     found: dict[str, Any] = {"cells": n}
     for side in SIDES:
         value, low, high = (part[f"{c}_{side}"].to_numpy(np.float64) for c in VALUES)
+        own = part[f"lower_hosts_{side}"].to_numpy(), part[f"upper_hosts_{side}"].to_numpy()
         ends = [np.nan] * 3
         if n:
             weight, site = np.full(n, 1 / n), part[f"site_{side}"].to_numpy()
             mean = float(value.mean())
-            below, above = (combined(e, weight, site) for e in (value - low, high - value))
+            below, above = (
+                np.hypot(combined(np.abs(end - value), weight, site), weight @ threshold)
+                for end, threshold in zip(own, beyond(value, (low, high), own))
+            )
             ends = [mean, max(mean - below, 0.0), min(mean + above, 1.0)]
         found |= {f"{c}_{side}": v for c, v in zip(VALUES, ends)}
         value, low, high = map(np.array, ends)

@@ -163,7 +163,7 @@ def fit(
         "hidden": list(s.hidden),
         "settings": asdict(s),
         "decay": decay,
-        "threshold": threshold_of(injections, threshold),
+        "threshold": threshold_of(injections, threshold, finder),
         "finder": injections.about.get("finders", {}).get(finder, {"name": finder}),
         "prior": injections.about.get("prior_name", ""),
         "injections": int((~data.held).sum()),

@@ -148,6 +148,11 @@ class SelectionFunction:
             return self
         return replace(self, table=summing.summed(self.table, self.axes, names, self.about))
 
+    def with_known_threshold(self) -> SelectionFunction:
+        """The same with intervals that do not allow for an uncertain threshold."""
+        known = self.table.drop(columns=["lo95_total", "hi95_total"], errors="ignore")
+        return replace(self, table=known)
+
     def _from_maps(self, given: dict[str, Any], ra: Any, dec: Any) -> np.ndarray:
         """Fills in the axes that are not named from the maps; returns which positions lie outside
         of the footprint, and gives them the middle of the axis."""

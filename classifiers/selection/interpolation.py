@@ -49,26 +49,54 @@ def intervals(
     n = lines["n"].to_numpy(np.float64)
     if "n_eff" not in lines:
         return jeffreys(np.nan_to_num(value) * n, n, level)
-    groups, n_eff = lines["hosts"].to_numpy(np.float64), lines["n_eff"].to_numpy(np.float64)
-    freedom = lines.get("freedom", np.maximum(groups - 1, 1))
-    ends = Shares(value, np.nan, n, groups, n_eff, np.asarray(freedom)).interval(level)
-    low, high = combined(value, ends, _of_threshold(lines, value, level))
+    low, high = combined(value, _by_hosts(lines, value, level), _of_threshold(lines, value, level))
     return np.where(n > 0, low, 0.0), np.where(n > 0, high, 1.0)
 
 
+def with_threshold(
+    lines: pd.DataFrame, below: Float[np.ndarray, " n"], above: Float[np.ndarray, " n"]
+) -> pd.DataFrame:
+    """The lines with 95 % intervals by hosts, and with those of an uncertain threshold, which alone
+    lets the interval reach as far `below` and `above` the completeness."""
+    value = lines["completeness"].to_numpy(np.float64)
+    low, high = _by_hosts(lines, value, 0.95)
+    both = combined(value, (low, high), (value - below, value + above))
+    return lines.assign(lo95_hosts=low, hi95_hosts=high, lo95_total=both[0], hi95_total=both[1])
+
+
+def _by_hosts(lines: pd.DataFrame, value: np.ndarray, level: float) -> tuple[Any, Any]:
+    groups, n_eff = lines["hosts"].to_numpy(np.float64), lines["n_eff"].to_numpy(np.float64)
+    freedom = np.asarray(lines.get("freedom", np.maximum(groups - 1, 1)))
+    n = lines["n"].to_numpy(np.float64)
+    return Shares(value, np.nan, n, groups, n_eff, freedom).interval(level)
+
+
 def _of_threshold(lines: pd.DataFrame, value: np.ndarray, level: float) -> tuple[Any, Any]:
-    """The part of the interval that is the threshold's: what the ends of the whole 95 % interval
-    have beyond those by hosts, in squares, as a normal error at this level."""
+    """The part of the interval that is the threshold's, as a normal error at this level."""
     from scipy.stats import norm
 
     if "lo95_total" not in lines:
         return value, value
     factor = norm.ppf(0.5 + level / 2) / norm.ppf(0.975)
-    parts = []
-    for end in ("lo95", "hi95"):
-        whole, own = (value - lines[f"{end}_{k}"].to_numpy(np.float64) for k in ("total", "hosts"))
-        parts.append(factor * np.sqrt(np.maximum(whole**2 - own**2, 0.0)))
-    return value - parts[0], value + parts[1]
+    below, above = of_threshold(lines)
+    return value - factor * below, value + factor * above
+
+
+def of_threshold(lines: pd.DataFrame) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+    """How far the threshold's own uncertainty lets the 95 % interval of each line reach below and
+    above the completeness."""
+    own = lambda name: lines[name].to_numpy(np.float64)
+    whole, part = ((own(f"lo95_{kind}"), own(f"hi95_{kind}")) for kind in ("total", "hosts"))
+    return beyond(own("completeness"), whole, part)
+
+
+def beyond(value: Any, whole: tuple[Any, Any], part: tuple[Any, Any]) -> tuple[Any, Any]:
+    """By how much an interval reaches below and above its value for another reason than that of
+    `part`: the distances of its ends less those of the part's, in squares."""
+    square = [
+        (value - both) ** 2 - (value - own) ** 2 for both, own in zip(whole, part, strict=True)
+    ]
+    return np.sqrt(np.maximum(square[0], 0.0)), np.sqrt(np.maximum(square[1], 0.0))
 
 
 @dataclass(frozen=True)

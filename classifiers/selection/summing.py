@@ -5,7 +5,8 @@ Cells of one observing condition share their hosts, and a table does not say how
 that their errors are taken to be the same way and added; those of different conditions have
 different hosts and are added in squares. With errors s_i of shares w_i of the sum, the variance is
 the sum over conditions of (sum of w_i s_i)^2. Where hosts are degraded to a condition, or the table
-does not say which axes are the hosts', all of them are added. An interval is thus rather too wide
+does not say which axes are the hosts', all of them are added. What an uncertain threshold adds to
+the intervals has the same sign in all cells, and is added too. An interval is thus rather too wide
 than too narrow; the audit's own marginals, which know every host, are narrower.
 """
 
@@ -19,6 +20,7 @@ from jaxtyping import Float, Int
 
 from classifiers.audit.axes import stem_of
 from classifiers.selection.axis import TableAxis
+from classifiers.selection.interpolation import of_threshold, with_threshold
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,7 +67,11 @@ def summed(
     rows = [
         dict(zip(groups, key)) | _line(part) for key, part in numbered.groupby(groups, sort=False)
     ]
-    return pd.DataFrame(rows)
+    found = pd.DataFrame(rows)
+    if "lo95_total" not in table:
+        return found
+    below, above = (found.pop(name).to_numpy(np.float64) for name in ("below", "above"))
+    return with_threshold(found, below, above)
 
 
 def _line(part: pd.DataFrame) -> dict[str, Any]:
@@ -81,6 +87,7 @@ def _line(part: pd.DataFrame) -> dict[str, Any]:
             "n_eff": 0.0,
             "hosts": 0,
             "status": "insufficient",
+            **_of_threshold(used, np.zeros(0)),
         }
     weight = own / own.sum()
     value = used["completeness"].to_numpy(np.float64)
@@ -97,4 +104,13 @@ def _line(part: pd.DataFrame) -> dict[str, Any]:
         "n_eff": min(middle * (1 - middle) / error**2, total),
         "hosts": int(sum(hosts[site == s].max() for s in np.unique(site))),
         "status": "sufficient" if (used["status"] == "sufficient").all() else "insufficient",
+        **_of_threshold(used, weight),
     }
+
+
+def _of_threshold(lines: pd.DataFrame, weight: Float[np.ndarray, " n"]) -> dict[str, float]:
+    """How far an uncertain threshold lets the 95 % interval of the sum reach below and above."""
+    if "lo95_total" not in lines:
+        return {}
+    below, above = (float(weight @ np.nan_to_num(part)) for part in of_threshold(lines))
+    return {"below": below, "above": above}

@@ -186,8 +186,9 @@ def test_every_missed_arc_has_the_first_cause_that_holds():
         {
             "galaxy_id": list("abcdef"),
             "snr": [5.0, 50.0, 50.0, 50.0, 50.0, 5.0],
-            "theta_e": [1.0, 0.8, 1.5, 2.5, 2.5, 1.0],
-            "host_psf_fwhm": 1.2,
+            "theta_e": [1.0, 1.1, 1.5, 2.5, 2.5, 1.0],
+            "host_psf_fwhm": 0.9,
+            "psf_fwhm_r": 1.2,  # of the stamp, to which a better host was degraded
             "score": [0.1, 0.1, 0.1, 0.1, 0.1, 0.9],
             "score_before": [0.0, 0.0, 0.0, 0.2, 0.0, 0.0],
             "logit": -2.0,

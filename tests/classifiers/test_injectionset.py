@@ -5,6 +5,7 @@ import pytest
 
 import lensjax as lj
 from classifiers.audit.injectionset import InjectionSet
+from classifiers.audit.resampling import threshold_of
 
 
 def made(**changed):
@@ -21,6 +22,21 @@ def test_what_is_written_is_read(tmp_path):
     assert found.score().tolist() == [0.2, 0.9]
     with pytest.raises(lj.InputError, match="no scores of finder 'other'.*there are own"):
         found.score("other")
+
+
+def test_the_first_finder_has_a_name_too_and_its_thresholds_at_rates_of_its_own():
+    about = {
+        "finders": {"": {"name": "own"}, "b": {"name": "b"}},
+        "thresholds": {"p0.5": 0.5},
+        "finder_thresholds": {"own": {"hosts_fpr0.05": 0.9}, "b": {"hosts_fpr0.05": 0.3}},
+    }
+    found = made(**about)
+    assert found.score("own").tolist() == found.score().tolist() == [0.2, 0.9]
+    of = lambda finder: threshold_of(found, "hosts_fpr0.05", finder)
+    assert of("") == of("own") == 0.9 and of("b") == 0.3
+    assert threshold_of(found, "p0.5", "own") == 0.5
+    with pytest.raises(lj.InputError, match="no threshold 'p0.5' of finder 'b'"):
+        threshold_of(found, "p0.5", "b")
 
 
 @pytest.mark.parametrize(

@@ -162,6 +162,17 @@ def test_items_that_share_a_host_have_wider_intervals():
     assert ratio == pytest.approx(np.sqrt(10), rel=0.15)
 
 
+def test_items_without_a_host_are_each_a_group_of_their_own():
+    """Real lenses and confusers have no host. As one group they would be known to nobody."""
+    table = pd.DataFrame({"number": np.arange(200), "truth": "confuser", "grader": "g"})
+    table = table.assign(grade=np.where(table["number"] < 7, "A", "D"), host=None)
+    row = lambda q: graders.rates(table, q).query("rate == 'false positives'").iloc[0]
+    alone, hosts = row(Question()), row(Question(host="host"))
+    assert hosts["hosts"] == 200
+    for end in ("lo68", "hi68", "lo95", "hi95"):
+        assert hosts[end] == pytest.approx(alone[end], rel=0.05)
+
+
 def test_what_cannot_be_answered_is_refused_by_name():
     table = inspected(np.random.default_rng(0), 20, 5)
     with pytest.raises(InputError, match="no column 'mag'"):

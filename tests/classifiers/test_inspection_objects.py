@@ -67,6 +67,16 @@ def test_an_object_in_both_tables_is_one_candidate_with_a_known_truth(tmp_path):
     assert found["c3"].about == {"score": 3 / 60, "theta_e": 1.0}
 
 
+def test_an_empty_cell_of_a_candidate_takes_nothing_from_what_is_known_of_it(tmp_path):
+    candidates, known = tables(tmp_path)
+    listed = pd.DataFrame({"id": ["a", "b"], "score": [0.9, 0.8], "theta_e": [None, 2.0]})
+    listed.to_csv(candidates, index=False)
+    both = pd.DataFrame({"id": ["a", "b"], "truth": ["lens", "lens"], "theta_e": [1.5, 1.2]})
+    both.to_parquet(known)
+    found = {o.id: o.about["theta_e"] for o in read(candidates, known)}
+    assert found == {"a": 1.5, "b": 2.0}
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [

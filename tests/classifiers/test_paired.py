@@ -53,5 +53,9 @@ def test_the_same_change_everywhere_is_not_certainty_either():
     none, every = np.zeros(40, bool), np.ones(40, bool)
     found = compared(none, every, np.ones(40), np.repeat(np.arange(20), 2))
     assert found.change == found.high == 1.0 and 0.85 < found.low < 1.0
+    # A third of every host's injections: the sums of three are rounded, and are equal all the same.
+    third = np.tile([True, False, False], 20)
+    found = compared(np.zeros(60, bool), third, np.ones(60), np.repeat(np.arange(20), 3))
+    assert found.low < found.change - 0.1 and found.high > found.change + 0.1
     alone = compared(none, every, np.ones(40), np.zeros(40))
     assert alone.low < 0.3

@@ -246,7 +246,7 @@ def test_without_validation_audit_and_lenses_the_list_says_so(given, tmp_path, c
         (["--calibrate", "", "--prevalence", "0.1"], "needs probabilities"),
         (["--lenses", "nowhere.csv"], "no such lens list"),
         (["--completeness", "nowhere"], "no such completeness table"),
-        (["--minimum", "1.0"], "no row has a score"),
+        (["--minimum", "1.0"], "no row scores 1 or more, the highest is 0.9"),
         (["--validation", "nowhere.csv"], "no such file"),
     ],
 )

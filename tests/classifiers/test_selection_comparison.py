@@ -3,6 +3,7 @@ a formula, cells without a counterpart, and the published table against itself a
 
 import re
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -117,6 +118,28 @@ def test_a_sum_over_cells_is_that_of_its_injections_and_no_narrower_than_they_wa
     assert float(at.value) == pytest.approx(wanted["k"].sum() / wanted["n"].sum())
     with pytest.raises(InputError, match="no axis 'z' in one; there are theta_e, psf_fwhm"):
         ask.summed("z")
+
+
+def test_what_an_uncertain_threshold_adds_is_the_same_way_in_all_cells():
+    """A threshold whose error moves the completeness of every cell by 0.1: it moves their sums and
+    their means by as much, however many observing conditions there are."""
+    sure = asked(worlds.smooth, 3, per_host=4)
+    value, low, high = (sure.table[c] for c in ("completeness", "lo95_hosts", "hi95_hosts"))
+    ends = value - np.hypot(value - low, 0.1), value + np.hypot(high - value, 0.1)
+    unsure = replace(sure, table=sure.table.assign(lo95_total=ends[0], hi95_total=ends[1]))
+    known = sure.with_known_threshold()
+    one, other = (f.summed().query() for f in (known, unsure))
+    assert one.value == other.value
+    assert other.value - other.lower == pytest.approx(np.hypot(one.value - one.lower, 0.1))
+    assert other.upper - other.value == pytest.approx(np.hypot(one.upper - one.value, 0.1))
+    along = unsure.summed("theta_e").table.query("source_mag_bin == 'all'")
+    by_hosts = along["completeness"] - along["lo95_hosts"]
+    np.testing.assert_allclose(
+        along["completeness"] - along["lo95_total"], np.hypot(by_hosts, 0.1), rtol=1e-6
+    )
+    mean = {name: compare(f, f).along.iloc[0] for name, f in (("one", known), ("other", unsure))}
+    below = {name: row["completeness_first"] - row["lower_first"] for name, row in mean.items()}
+    assert below["other"] == pytest.approx(np.hypot(below["one"], 0.1), rel=0.05)
 
 
 def test_errors_of_one_condition_add_and_of_several_add_in_squares():

@@ -180,6 +180,17 @@ def test_weights_count(injections):
     assert emulator.about["averaged_over"] == [] and data.weight.mean() == pytest.approx(1.0)
 
 
+def test_the_threshold_that_is_noted_is_that_of_the_finder():
+    """Also where the first finder has none of that name."""
+    one = injection_set(each=20)
+    several = {"finders": {"": {"name": "a"}, "b": {"name": "b"}}}
+    named = {"finder_thresholds": {"b": {"hosts_fpr0.05": 0.3}}}
+    both = InjectionSet(one.table.assign(score_b=one.table["score"]), one.about | several | named)
+    short = FitSettings(steps=2, decay=(0.2,), members=2)
+    emulator, _ = fit(both, ("theta_e",), "hosts_fpr0.05", "b", s=short)
+    assert emulator.about["threshold"] == 0.3 and emulator.about["finder"]["name"] == "b"
+
+
 def test_hosts_are_held_out_by_their_names():
     names = np.repeat([f"g{i}" for i in range(400)], 3)
     held = held_out(names, 0.25, 0)

@@ -166,7 +166,8 @@ def colour(
 
 
 def background(lenses: Measured, injections: Measured, bands: Sequence[str]) -> list[Gate]:
-    """Kolmogorov-Smirnov test of background pixels, one of every lens and of every host."""
+    """Kolmogorov-Smirnov test of background pixels, one of every lens and of every host. The level
+    is that of one band: of injections without a fault, one in seven fails in one of three bands."""
     from scipy.stats import ks_2samp
 
     made = []
