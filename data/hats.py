@@ -121,8 +121,16 @@ def _listed(path: Place) -> set[Pixel]:
 
     if not (path / PARTITIONS).is_file():
         return set()
-    with (path / PARTITIONS).open("rb") as handle:
-        table = pd.read_csv(handle)
+    try:
+        with (path / PARTITIONS).open("rb") as handle:
+            table = pd.read_csv(handle)
+    except ValueError as error:  # pandas' own errors and UnicodeDecodeError are such
+        raise InputError(f"{path / PARTITIONS}: not a table ({error}); fetch it again") from None
     if not {"Norder", "Npix"} <= set(table.columns):
         raise InputError(f"{path / PARTITIONS}: no columns Norder and Npix; fetch it again")
+    for name in ("Norder", "Npix"):
+        if not pd.api.types.is_integer_dtype(table[name]):
+            raise InputError(
+                f"{path / PARTITIONS}: column {name} should hold whole numbers; fetch it again"
+            )
     return set(zip(table["Norder"].tolist(), table["Npix"].tolist(), strict=True))

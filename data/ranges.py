@@ -220,7 +220,12 @@ class ParquetRange(Range):
         column = self._held[name]
         if len(rows) < self.rows:
             column = column.take(pa.array(rows))
-        return cataloguefile.parquet_column(column)
+        try:
+            return cataloguefile.parquet_column(column)
+        except ValueError as error:  # text that is no UTF-8, say
+            raise InputError(
+                f"{self.path}: not a readable table (column {name}: {error}); fetch it again"
+            ) from None
 
     def _load(self, name: str) -> pa.ChunkedArray:
         import pyarrow as pa

@@ -11,6 +11,8 @@ A path is relative to the run directory. Three kinds of file are read:
 
 from __future__ import annotations
 
+import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,12 @@ from data.names import inside
 from lensjax.errors import InputError
 
 PLACE = ("psf_x", "psf_y")
+
+SAMPLINGS = (0.05, 20.0)
+"""Pixels per sample that a PsfEx model may have; a damaged number would ask for a huge kernel."""
+
+UNREADABLE = (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error)
+"""What NumPy and astropy raise for damaged files."""
 
 
 def of_host(hosts: Hosts, place: int, out: Path) -> Float[np.ndarray, "b k k"]:
@@ -73,7 +81,7 @@ def read(path: Path, bands: int) -> Float[np.ndarray, "b k k"]:
             with fits.open(path) as opened:
                 kernel = next(h.data for h in opened if h.data is not None)
         kernel = np.asarray(kernel, np.float32)
-    except (OSError, ValueError, StopIteration, IndexError, TypeError) as error:
+    except (*UNREADABLE, StopIteration, IndexError, TypeError) as error:
         raise InputError(f"{path}: no PSF kernels can be read from it ({error})") from None
     if bands == 1 and kernel.ndim == 2:
         kernel = kernel[None]
@@ -110,7 +118,7 @@ def _is_psfex(path: Path) -> bool:
     try:
         with fits.open(path) as opened:
             return any(_has_model(hdu) for hdu in opened)
-    except (OSError, ValueError):
+    except UNREADABLE:
         return False
 
 
@@ -143,8 +151,24 @@ def _psfex(path: Path, x: float, y: float) -> Float[np.ndarray, "k k"]:
         zero = [float(known.get(f"POLZERO{i}", 0.0)) for i in (1, 2)]
         scale = [float(known.get(f"POLSCAL{i}", 1.0)) for i in (1, 2)]
         sampling = float(known["PSF_SAMP"])
-    except (OSError, KeyError, ValueError, StopIteration, IndexError, TypeError) as error:
+    except (*UNREADABLE, KeyError, StopIteration, IndexError, TypeError) as error:
         raise InputError(f"{path}: no PsfEx model can be read from it ({error!r})") from None
+    if basis.ndim == 2:  # a PSF that is the same everywhere
+        basis = basis[None]
+    low, high = SAMPLINGS
+    if not low <= sampling <= high:
+        raise InputError(f"{path}: PSF_SAMP is {sampling:g}; expected {low:g} to {high:g} pixels")
+    if not np.isfinite([*basis.flat, *zero, *scale]).all() or 0 in scale:
+        raise InputError(
+            f"{path}: PSF_MASK, POLZERO and POLSCAL should be finite, and POLSCAL not 0; the file "
+            "is damaged, fetch it again"
+        )
     model = lj.PsfEx(jnp.asarray(basis), zero[0], scale[0], zero[1], scale[1], sampling)
     size = 2 * int(basis.shape[-1] // 2 * sampling) + 1
-    return np.asarray(model.kernel(x, y, size), np.float32)
+    try:
+        kernel = np.asarray(model.kernel(x, y, size), np.float32)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    if not np.isfinite(kernel).all():
+        raise InputError(f"{path}: its model of the PSF has no light at x = {x:g}, y = {y:g}")
+    return kernel

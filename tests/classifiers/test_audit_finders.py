@@ -248,6 +248,16 @@ def test_a_kernel_that_is_no_psf_is_refused_by_file(kernel, words, tmp_path):
     assert "k.npz" in str(error.value) and words in str(error.value)
 
 
+def test_a_damaged_file_of_kernels_is_refused_by_file(tmp_path):
+    np.savez(tmp_path / "whole.npz", kernel=np.ones((3, 25, 25), np.float32))
+    content = (tmp_path / "whole.npz").read_bytes()
+    flipped = content[:400] + bytes([content[400] ^ 255]) + content[401:]
+    for name, damaged in (("cut", content[:4000]), ("empty", b""), ("flipped", flipped)):
+        (tmp_path / f"{name}.npz").write_bytes(damaged)
+        with pytest.raises(InputError, match=rf"{name}\.npz: no PSF kernels can be read"):
+            kernels.read(tmp_path / f"{name}.npz", 3)
+
+
 def test_kernels_are_read_from_fits_and_padded_to_one_size(tmp_path):
     from astropy.io import fits
 

@@ -122,6 +122,27 @@ def test_a_psfex_model_needs_its_place_and_settings_are_whole(forms, tmp_path):
             validated(HostPsf, wrong, "psf")
 
 
+@pytest.mark.parametrize(
+    "changed, words",
+    [
+        ({"PSF_SAMP": 1e6}, "PSF_SAMP is 1e\\+06; expected 0.05 to 20 pixels"),
+        ({"POLSCAL1": 0.0}, "POLSCAL not 0"),
+        ({"mask": np.nan}, "should be finite"),
+        ({"mask": 0.0}, "has no light at x = 100"),
+    ],
+)
+def test_a_damaged_psfex_model_is_refused_by_file(tmp_path, changed, words):
+    path = tmp_path / "one.psf"
+    psfex(path, moffat()[0], False)
+    with fits.open(path, mode="update") as opened:
+        if "mask" in changed:
+            opened[1].data["PSF_MASK"][:] = changed["mask"]
+        else:
+            opened[1].header.update(changed)
+    with pytest.raises(InputError, match=f"one.psf.*{words}"):
+        kernels.of_bands([path], (100.0, 0.0), "host a", "")
+
+
 def test_a_path_may_begin_with_the_folder_of_survey_data(monkeypatch, tmp_path):
     monkeypatch.setenv("LENSJAX_DATA", str(tmp_path))
     for name in ("LENSJAX_DATA/psf/a.fits", "${LENSJAX_DATA}/psf/a.fits"):

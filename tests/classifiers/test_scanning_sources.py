@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+import struct
 from dataclasses import replace
 
 import galaxies
@@ -64,13 +65,17 @@ def damaged(packed, out, change):
     return path
 
 
-@pytest.mark.parametrize("what", ["data", "length", "end", "other"])
+@pytest.mark.parametrize("what", ["data", "length", "end", "other", "empty", "between"])
 def test_a_damaged_shard_loses_what_is_damaged_and_says_so(packed, tmp_path, what):
     def change(content):
         if what == "other":
             return bytes(len(content))[:0] + bytes(content)[: len(content) // 2]
         if what == "end":
             return content[:-50]
+        if what == "empty":
+            return b""
+        if what == "between":  # the first record and no other
+            return content[: 16 + struct.unpack_from("<Q", content)[0]]
         content[3 if what == "length" else 9000] ^= 1
         return content
 
@@ -86,10 +91,10 @@ def test_a_damaged_shard_loses_what_is_damaged_and_says_so(packed, tmp_path, wha
     found, _ = scan(replace(s, on_bad_file="quarantine"), out)
     assert found["rows"] == whole_ == found["scored"] + found["refused"]
     refused = {"data": 1, "length": 0, "end": 1}.get(what)
-    if what == "length":
+    if what in ("length", "empty", "between"):
         refused = next(
             e["records"] for e in shards.index(packed)["shards"] if e["file"] == path.name
-        )
+        ) - (what == "between")
     assert refused is None or found["refused"] == refused
 
 
