@@ -170,12 +170,10 @@ def before(
     status = lacking(minimum, int(label.sum()), int((1 - label).sum()))
     if status != "ok":
         return dict.fromkeys(FEW, nothing(status))
-    c, lenses = metrics.curve(label, score), int(label.sum())
+    found = {name: metrics.before(label, score, number) for name, number in FEW.items()}
     return {
-        name: proportion(
-            round(float(metrics.recall_before(c, number)) * lenses), lenses, minimum, "lenses"
-        )
-        for name, number in FEW.items()
+        name: proportion(int(passed.sum()), len(passed), minimum, "lenses")
+        for name, passed in found.items()
     }
 
 

@@ -1,8 +1,8 @@
 """Figures of merit of two runs, with the difference and its interval.
 
 Where both were measured on the same objects, by their ids and labels, the difference is paired:
-bootstrap of the same objects for both, DeLong's test of the AUC and McNemar's of what is found
-(`evaluation.comparison`). Otherwise, on the same split of the same survey, the two are independent,
+bootstrap of the same objects for both and DeLong's test of the AUC (`evaluation.comparison`), and
+McNemar's test at fixed thresholds. Otherwise, on the same split of the same survey, the two are independent,
 and the interval of the difference is made of those of both.
 """
 
@@ -108,7 +108,7 @@ def _paired(pair: Pair, one: pd.DataFrame, two: pd.DataFrame) -> Compared:
         f"Both runs were measured on the same {len(one):,} objects, so differences are paired: "
         f"intervals are over {resamples:,} resamples of "
         f"{'whole cells' if whole else 'objects'} drawn for both. p is DeLong's test for the AUC "
-        "and the exact McNemar test for what is found; q allows for several tests "
+        "and the exact McNemar test for shares at fixed thresholds; q allows for several tests "
         "(Benjamini-Hochberg)."
     )
     made = _table(rows)
