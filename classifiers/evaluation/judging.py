@@ -39,8 +39,9 @@ def judged(
     found: dict[str, list[pd.DataFrame]] = {}
     y, sure = table.label, (q.minimum, q.resamples, q.seed)
     for finder, score in table.scores.items():
-        own = figures.estimated(y, score, *sure, table.cell) | figures.before(y, score, q.minimum)
-        at = figures.at_thresholds(y, score, (q.threshold,), q.minimum)[f"{q.threshold:g}"]
+        own = figures.estimated(y, score, *sure, table.cell)
+        own |= figures.before(y, score, q.minimum, table.cell)
+        (at,) = figures.at_thresholds(y, score, (q.threshold,), q.minimum, table.cell).values()
         tables = {
             "figures": _rows(own),
             "thresholds": _rows(at).assign(threshold=q.threshold),
