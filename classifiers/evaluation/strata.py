@@ -81,7 +81,7 @@ def columns(scores: pd.DataFrame, survey: Survey) -> dict[str, np.ndarray]:
     return found | {name: binned(values[name], edges) for name, edges in conditions(survey).items()}
 
 
-def cells(scores: pd.DataFrame, s: EvaluateSettings) -> Int[np.ndarray, " n"] | None:
+def drawn_whole(scores: pd.DataFrame, s: EvaluateSettings) -> Int[np.ndarray, " n"] | None:
     """The cell of each object, where the settings say that cells are drawn."""
     return scores["healpix_128"].to_numpy() if s.bootstrap == "healpix" else None
 
@@ -90,9 +90,8 @@ def table(scores: pd.DataFrame, s: EvaluateSettings, survey: Survey) -> pd.DataF
     """`broken_down` by the survey's strata, at the threshold that words are about."""
     label, score = scores["label"].to_numpy(), scores["score"].to_numpy()
     threshold, known = operating(s.thresholds), columns(scores, survey)
-    return broken_down(
-        label, score, known, threshold, s.minimum, s.resamples, s.seed, cells(scores, s)
-    )
+    sure = (s.minimum, s.resamples, s.seed, drawn_whole(scores, s))
+    return broken_down(label, score, known, threshold, *sure)
 
 
 def broken_down(
@@ -157,7 +156,7 @@ def confusers(scores: pd.DataFrame, s: EvaluateSettings) -> pd.DataFrame:
     intervals, status. The category "none" holds the negatives that look like nothing special."""
     negatives = scores[scores["label"] == 0]
     category = negatives["confuser_category"].replace("", PLAIN).to_numpy(str)
-    cell = cells(negatives, s)
+    cell = drawn_whole(negatives, s)
     rows = []
     for name in [*CATEGORIES, *sorted(set(category) - {*CATEGORIES, PLAIN}), PLAIN]:
         own = category == name

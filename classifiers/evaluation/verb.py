@@ -49,12 +49,12 @@ def summary(
     """The contents of metrics.json: counts, figures of the sample, AUC of every split, share of
     saturated scores."""
     label, score = sample["label"].to_numpy(), sample["score"].to_numpy()
-    blocks = strata.cells(sample, s)
+    blocks = strata.drawn_whole(sample, s)
     by_split = {}
     for split in shards.SPLITS:
         part = scores[scores["split"] == split]
         y, p = part["label"].to_numpy(), part["score"].to_numpy()
-        sure = (s.minimum, s.resamples, s.seed, strata.cells(part, s))
+        sure = (s.minimum, s.resamples, s.seed, strata.drawn_whole(part, s))
         one = figures.estimated(y, p, *sure, names=("roc_auc",))
         by_split[split] = {
             "lenses": int(y.sum()),

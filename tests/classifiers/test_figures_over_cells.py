@@ -25,14 +25,14 @@ def clustered(rng, cells=60):
 
 def test_intervals_over_cells_hold_the_truth_where_those_over_objects_do_not():
     rng = np.random.default_rng(3)
-    label, score, _ = clustered(rng, 20_000)
+    label, score, _ = clustered(rng, 10_000)
     true, held = (score[label == 1] > 0.5).mean(), {"cells": 0, "objects": 0}
-    for _ in range(200):
+    for _ in range(100):
         label, score, cell = clustered(rng)
         for name, blocks in (("cells", cell), ("objects", None)):
             (at,) = figures.at_thresholds(label, score, (0.5,), 10, blocks).values()
             held[name] += at["recall"]["lo95"] <= true <= at["recall"]["hi95"]
-    assert held["cells"] >= 184 and held["objects"] <= 164
+    assert held["cells"] >= 92 and held["objects"] <= 82
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,8 @@ def table():
 
 
 def over_cells(passed, cell):
-    return pytest.approx(weighted(passed, np.ones(len(passed)), cell).interval(0.95))
+    ends = weighted(passed, np.ones(len(passed)), cell).interval(0.95)
+    return pytest.approx(tuple(float(end) for end in ends))
 
 
 def test_every_share_of_a_table_with_cells_is_over_cells(table):
