@@ -90,6 +90,7 @@ def yields(
         for j, k in enumerate(budgets):
             row = {"finder": name, "budget": k, "lenses": itself[i, j]}
             row["more"] = itself[i, j] - itself[0, j]
+            row |= dict.fromkeys((*figures.BOUNDS, "more_lo95", "more_hi95"))
             why = figures.reason(figures.few(k, minimum), figures.few_cells(table.cell))
             if why == "ok":
                 more = bootstrap.interval(spread[i, j] - spread[0, j])
