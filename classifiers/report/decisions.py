@@ -47,7 +47,7 @@ PARTS = (
          "it is above one half", "bootstrap intervals of 95 %"),
     Part("candidates", "Candidates", "candidates"),
     Part("inspection/results", "Inspection", "rates", "Shares of the objects of known answer that "
-         "graders accepted", "Jeffreys' intervals of 95 % (over hosts where injections share them)"),
+         "graders accepted", "Jeffreys' intervals of 95 % (over hosts that injections share)"),
 )  # fmt: skip
 NAMED = (
     *("finder", "other", "first", "second", "feature", "view"),

@@ -32,11 +32,11 @@ def test_every_folder_is_a_section_with_figure_caption_and_tables(tmp_path):
     [
         (
             "judge/figures",
-            "with bootstrap intervals of 95 % (tpr0 and tpr10: Jeffreys' intervals).",
+            "bootstrap intervals of 95 % (tpr0 and tpr10: Jeffreys' intervals).",
         ),
         ("channels/overlap", "with Jeffreys' intervals of 95 %."),
         ("shortcuts/features", "with bootstrap intervals of 95 %."),
-        ("inspection/results/rates", "with Jeffreys' intervals of 95 % (over hosts where"),
+        ("inspection/results/rates", "with Jeffreys' intervals of 95 % (over hosts that"),
     ],
 )
 def test_a_caption_says_of_which_kind_its_intervals_are(tmp_path, name, said):
