@@ -37,9 +37,9 @@ def table(
             inside = (scores.label == 1) & ((value == which) | (which == "all"))
             base = {"kind": name, "lenses": which, "n": int(inside.sum())}
             if not inside.any():
-                nothing = {"metric": None, **dict.fromkeys(NUMBERS, np.nan), "q_value": np.nan}
-                nothing["status"] = "insufficient: no held-out lens"
-                rows = [{"finder": a, "other": b, **nothing} for a, b in pairs]
+                nothing = dict.fromkeys((*NUMBERS, "q_value"), np.nan)
+                why = {"metric": None, "status": "insufficient: no held-out lens"}
+                rows = [{"finder": a, "other": b, **why, **nothing} for a, b in pairs]
                 parts.append(pd.DataFrame(rows).assign(**base))
                 continue
             part = scores.rows(inside | (scores.label == 0))

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 
 from classifiers.evaluation import bootstrap, figures, metrics
 from classifiers.evaluation.predictions import Predictions
@@ -32,16 +32,20 @@ class DeLong(NamedTuple):
 
 
 def delong(
-    label: Int[np.ndarray, " n"], first: Float[np.ndarray, " n"], second: Float[np.ndarray, " n"]
+    label: Int[np.ndarray, " n"],
+    first: Float[np.ndarray, " n"],
+    second: Float[np.ndarray, " n"],
+    cell: Shaped[np.ndarray, " n"] | None = None,
 ) -> DeLong:
     """The test of DeLong, DeLong & Clarke-Pearson (1988, Biometrics 44, 837), by ranks (Sun & Xu
     2014, IEEE Signal Processing Letters 21, 1389); ties count half.
 
-    label: at least two lenses and two others. Objects count as independent: where neighbours are
-    alike, the interval over cells is what counts. p is 1 where the finders rank alike, and 0 where
-    the difference has no error.
+    label: at least two lenses and two others. cell: of each object; the variance is then that of
+    sums over cells (Obuchowski 1997, Biometrics 53, 567), and p is Student's with one degree of
+    freedom fewer than cells. Without, objects count as independent. p is 1 where the finders rank
+    alike, and 0 where the difference has no error.
     """
-    from scipy.stats import norm, rankdata
+    from scipy.stats import rankdata, t
 
     lens = np.asarray(label) == 1
     m, n = int(lens.sum()), int((~lens).sum())
@@ -52,11 +56,18 @@ def delong(
         above.append((ranks[lens] - rankdata(score[lens])) / n)
         below.append(1 - (ranks[~lens] - rankdata(score[~lens])) / m)
     areas = [float(v.mean()) for v in above]
-    variance = np.var(above[1] - above[0], ddof=1) / m + np.var(below[1] - below[0], ddof=1) / n
+    more, less, freedom = above[1] - above[0], below[1] - below[0], np.inf
+    variance = np.var(more, ddof=1) / m + np.var(less, ddof=1) / n
+    if cell is not None:
+        each = np.empty(m + n)
+        each[lens], each[~lens] = (more - more.mean()) / m, (less - less.mean()) / n
+        sums = np.bincount(np.unique(cell, return_inverse=True)[1], each)
+        freedom = len(sums) - 1.0
+        variance = len(sums) / freedom * (sums**2).sum()
     error, difference = float(np.sqrt(variance)), areas[1] - areas[0]
     if error < 1e-14:
         return DeLong(areas[0], areas[1], 0.0, 1.0 if abs(difference) < 1e-12 else 0.0)
-    p = float(2 * norm.sf(abs(difference) / error))
+    p = float(2 * t.sf(abs(difference) / error, freedom))
     return DeLong(areas[0], areas[1], error, p)
 
 
@@ -72,7 +83,7 @@ def compare(
     first), lo68 ... hi95, p_value, gained, lost, status.
 
     Intervals are over resamples of objects, or of whole cells where the table has them; the AUC has
-    DeLong's p, which takes objects as independent. At a false-positive rate every finder has its
+    DeLong's p, by objects or cells. At a false-positive rate every finder has its
     own threshold, in the sample and again in every resample, so that the interval knows how badly
     the thresholds are known; `gained` and `lost` count the lenses that only the second or only the
     first finds there. They have no McNemar test: it takes both thresholds as known, and of two
@@ -103,7 +114,7 @@ def compare(
             row |= {"first": x, "second": y, "difference": y - x}
             row |= bootstrap.interval(np.concatenate(spread[name]))
             if name == "roc_auc":
-                row["p_value"] = delong(label, a, b).p
+                row["p_value"] = delong(label, a, b, table.cell).p
             if name in figures.RATES:
                 row |= _moved(label, a, b, figures.RATES[name])
         rows.append(row)

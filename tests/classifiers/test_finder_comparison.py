@@ -38,6 +38,21 @@ def test_delong_is_its_definition(digits, m, n):
     assert delong(y, a, 3 * a).p == 1
 
 
+def test_delong_by_cells_is_calibrated_where_the_lenses_of_a_cell_are_alike():
+    """Two finders that see each cell's lenses better or worse, each in cells of its own."""
+    rng, small = np.random.default_rng(5), {"cells": 0, "objects": 0}
+    cell, y = np.repeat(np.arange(60), 20), np.tile(np.repeat([1, 0], 10), 60)
+    for _ in range(200):
+        common = 2 * y + rng.logistic(size=1200)
+        a, b = (common + rng.normal(size=60)[cell] * y + rng.normal(size=1200) for _ in "ab")
+        small["cells"] += delong(y, a, b, cell).p < 0.05
+        small["objects"] += delong(y, a, b).p < 0.05
+    assert 2 <= small["cells"] <= 20 and small["objects"] >= 35
+    # where every object is a cell, the variances are the same up to n / (n - 1)
+    apart = delong(y, a, b, np.arange(1200))
+    assert apart.error == pytest.approx(delong(y, a, b).error, rel=2e-3)
+
+
 def test_delong_refuses_equal_finders_at_its_rate_and_intervals_hold_no_difference():
     rng, small, held = np.random.default_rng(1), 0, 0
     y = np.repeat([1, 0], [60, 140])
