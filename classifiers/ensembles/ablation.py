@@ -10,9 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import pandas as pd
 
 from classifiers.evaluation import judging
+from classifiers.evaluation.comparison import NUMBERS
 from classifiers.evaluation.predictions import Predictions
 
 
@@ -35,10 +37,9 @@ def table(
             inside = (scores.label == 1) & ((value == which) | (which == "all"))
             base = {"kind": name, "lenses": which, "n": int(inside.sum())}
             if not inside.any():
-                rows = [
-                    {"finder": a, "other": b, "status": "insufficient: no held-out lens"}
-                    for a, b in pairs
-                ]
+                nothing = dict.fromkeys((*NUMBERS, "q_value"), np.nan)
+                why = {"metric": None, "status": "insufficient: no held-out lens"}
+                rows = [{"finder": a, "other": b, **why, **nothing} for a, b in pairs]
                 parts.append(pd.DataFrame(rows).assign(**base))
                 continue
             part = scores.rows(inside | (scores.label == 0))

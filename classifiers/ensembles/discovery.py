@@ -48,9 +48,9 @@ def discoveries(
     rows, parts = [], []
     for of, inside in (("lenses", lens), ("others", ~lens)):
         for name, own in sets.items():
-            k = int((own & inside).sum())
-            share = figures.proportion(k, int(inside.sum()), minimum, of)
-            rows.append({"of": of, "set": name, "number": k, **share})
+            cell = None if table.cell is None else table.cell[inside]
+            share = figures.share(own[inside], minimum, of, cell)
+            rows.append({"of": of, "set": name, "number": int(own[inside].sum()), **share})
     for name, own in sets.items():
         part = pd.DataFrame({"id": table.id[own], "label": table.label[own], "set": name})
         parts.append(part.assign(**{n: s[own] for n, s in table.scores.items()}))
@@ -90,6 +90,7 @@ def yields(
         for j, k in enumerate(budgets):
             row = {"finder": name, "budget": k, "lenses": itself[i, j]}
             row["more"] = itself[i, j] - itself[0, j]
+            row |= dict.fromkeys((*figures.BOUNDS, "more_lo95", "more_hi95"))
             why = figures.reason(figures.few(k, minimum), figures.few_cells(table.cell))
             if why == "ok":
                 more = bootstrap.interval(spread[i, j] - spread[0, j])

@@ -99,7 +99,8 @@ def of_top(
     kind: of each object that is no lens; lenses are the kind "lens". scenarios: as `checked` wants
     them. objects: of the survey, N. An object of a kind with share s and n examples stands for
     N s / n objects; equal scores that straddle the end are shared out.
-    First table: scenario, budget, threshold, seen (examples of non-lenses in the list), recall,
+    First table: scenario, budget, threshold, seen (examples of non-lenses in the list, of
+    kinds that the survey has), recall,
     purity, lo68 ... hi95, status. Intervals are over resamples, in which every kind keeps its
     share. A purity is insufficient with fewer than `minimum` examples of non-lenses behind it, and
     where a kind without an example in the list may make up a tenth of it.
@@ -179,7 +180,7 @@ def _list(
     minimum: int,
 ) -> dict[str, Any]:
     """The row of one list's first table."""
-    rest = kinds[kinds["kind"] != LENS]
+    rest = kinds[(kinds["kind"] != LENS) & (kinds["share"] > 0)]
     lenses = kinds.loc[kinds["kind"] == LENS].iloc[0]
     seen = float(rest["seen"].sum())
     hidden = rest[(rest["seen"] < 1) & (rest["hi95"] > UNSEEN * budget)]
@@ -216,9 +217,11 @@ def _inside(
     score: Float[np.ndarray, " n"], weight: Float[np.ndarray, " n"], share: float
 ) -> Float[np.ndarray, " n"]:
     """How much of each object lies in the highest `share` of the weight: 1, 0, or in between for
-    the equal scores at the end. score: highest first."""
+    the equal scores at the end, and for objects without weight 1 above the end and 0 below it.
+    score: highest first."""
     run = np.cumsum(np.append(0, np.diff(score) != 0))
     each = np.bincount(run, weight)
     before = np.cumsum(each) - each
-    part = np.clip((share * weight.sum() - before) / np.where(each > 0, each, 1), 0, 1)
-    return part[run]
+    left = share * weight.sum() - before
+    part = np.where(each > 0, left / np.where(each > 0, each, 1), left > 0)
+    return np.clip(part, 0, 1)[run]

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from classifiers.evaluation import figures
 from classifiers.evaluation.predictions import Predictions
@@ -75,13 +75,13 @@ def judged(
         has = [found[c].to_numpy() > 1 - coverage + 1e-12 for c in ("p_lens", "p_other")]
         kinds = [has[0] & ~has[1], has[1] & ~has[0], has[0] & has[1], ~has[0] & ~has[1]]
         found["set"] = np.select(kinds, SETS, "")
-        rows += _covered(test.label, has, found["set"].to_numpy(str), minimum)
+        rows += _covered(test, has, found["set"].to_numpy(str), minimum)
     if discovery is not None:
         found["discovered"] = discovered(found["p_other"].to_numpy(), discovery)
         own = test.label[found["discovered"]]
-        wrong = int((own == 0).sum())
-        share = figures.proportion(wrong, len(own), minimum, "discovered objects")
-        rows.append({"what": "false discoveries", "number": wrong, **share})
+        cell = None if test.cell is None else test.cell[found["discovered"]]
+        share = figures.share(own == 0, minimum, "discovered objects", cell)
+        rows.append({"what": "false discoveries", "number": int((own == 0).sum()), **share})
     return found, pd.DataFrame(rows)
 
 
@@ -93,16 +93,14 @@ def discovered(p: Float[np.ndarray, " m"], level: float) -> np.ndarray:
 
 
 def _covered(
-    label: Int[np.ndarray, " m"], has: list[np.ndarray], kind: np.ndarray, minimum: int
+    test: Predictions, has: list[np.ndarray], kind: np.ndarray, minimum: int
 ) -> list[dict[str, Any]]:
-    rows = []
+    label, rows = test.label, []
     for of, inside, own in (("lenses", label == 1, has[0]), ("others", label == 0, has[1])):
-        k, n = int((own & inside).sum()), int(inside.sum())
-        share = figures.proportion(k, n, minimum, of)
-        rows.append({"what": f"covered {of}", "number": k, **share})
+        cell = None if test.cell is None else test.cell[inside]
+        share = figures.share(own[inside], minimum, of, cell)
+        rows.append({"what": f"covered {of}", "number": int(own[inside].sum()), **share})
     for name in SETS:
-        k = int((kind == name).sum())
-        rows.append(
-            {"what": name, "number": k, **figures.proportion(k, len(label), minimum, "objects")}
-        )
+        share = figures.share(kind == name, minimum, "objects", test.cell)
+        rows.append({"what": name, "number": int((kind == name).sum()), **share})
     return rows

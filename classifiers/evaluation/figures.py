@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 
 from classifiers.evaluation import bootstrap, calibration, metrics
 from classifiers.evaluation.thresholds import insufficient
-from classifiers.intervals import FEW_GROUPS, jeffreys
+from classifiers.intervals import FEW_GROUPS, jeffreys, weighted
 
 Figure = dict[str, Any]
 BOUNDS = ("lo68", "hi68", "lo95", "hi95")
@@ -74,6 +74,23 @@ def proportion(k: int, n: int, minimum: int, what: str) -> Figure:
         tuple(float(x) for x in jeffreys(np.array(k), np.array(n), level)) for level in (0.68, 0.95)
     )
     return {"value": k / n, "lo68": lo68, "hi68": hi68, "lo95": lo95, "hi95": hi95, "status": "ok"}
+
+
+def share(
+    passed: Bool[np.ndarray, " n"],
+    minimum: int,
+    what: str,
+    blocks: Shaped[np.ndarray, " n"] | None = None,
+) -> Figure:
+    """Which part of the n objects passed, as `proportion`; with blocks, the cell of each object,
+    the intervals are `intervals.weighted` over cells, and there is no number with few cells."""
+    if blocks is None:
+        return proportion(int(passed.sum()), len(passed), minimum, what)
+    if (why := reason(few(len(passed), minimum, what), few_cells(blocks))) != "ok":
+        return nothing(why)
+    of = weighted(passed, np.ones(len(passed)), blocks)
+    ends = [float(end) for level in (0.68, 0.95) for end in of.interval(level)]
+    return {"value": of.value, **dict(zip(BOUNDS, ends)), "status": "ok"}
 
 
 def ranking(sample: metrics.Sample) -> dict[str, bootstrap.Metric]:
@@ -158,23 +175,24 @@ def reaching_zero(figure: Figure, chance: Float[np.ndarray, " r"]) -> Figure:
 
 
 def before(
-    label: Int[np.ndarray, " n"], score: Float[np.ndarray, " n"], minimum: int
+    label: Int[np.ndarray, " n"],
+    score: Float[np.ndarray, " n"],
+    minimum: int,
+    blocks: np.ndarray | None = None,
 ) -> dict[str, Figure]:
     """TPR0 and TPR10, the recall with fewer than one and fewer than ten false positives.
 
-    Both depend on how many non-lenses there are. Their intervals are Jeffreys' of the lenses above
-    this sample's threshold; a bootstrap, which leaves out the highest non-lens in every third
-    resample, would put them too high (Bickel & Freedman 1981, Annals of Statistics 9, 1196,
-    section 6).
+    Both depend on how many non-lenses there are. Their intervals are those of `share` of the
+    lenses above this sample's threshold; a bootstrap, which leaves out the highest non-lens in
+    every third resample, would put them too high (Bickel & Freedman 1981, Annals of Statistics 9,
+    1196, section 6).
     """
     status = lacking(minimum, int(label.sum()), int((1 - label).sum()))
     if status != "ok":
         return dict.fromkeys(FEW, nothing(status))
-    c, lenses = metrics.curve(label, score), int(label.sum())
+    cell = None if blocks is None else blocks[np.asarray(label) == 1]
     return {
-        name: proportion(
-            round(float(metrics.recall_before(c, number)) * lenses), lenses, minimum, "lenses"
-        )
+        name: share(metrics.before(label, score, number), minimum, "lenses", cell)
         for name, number in FEW.items()
     }
 
@@ -195,22 +213,21 @@ def at_thresholds(
     score: Float[np.ndarray, " n"],
     thresholds: tuple[float, ...],
     minimum: int,
+    blocks: np.ndarray | None = None,
 ) -> dict[str, dict[str, Figure]]:
     """Recall, precision and false-positive rate at each threshold, with their intervals. An object
-    passes when its score is above the threshold."""
-    found = {}
+    passes when its score is above the threshold. blocks: as in `share`."""
+    found, lens = {}, label == 1
+    cell = lambda which: None if blocks is None else blocks[which]
     for threshold in thresholds:
-        above, lens = score > threshold, label == 1
-        true = int((above & lens).sum())
+        above = score > threshold
         found[f"{threshold:g}"] = {
-            "recall": proportion(true, int(lens.sum()), minimum, "lenses"),
-            "precision": proportion(true, int(above.sum()), minimum, "objects above the threshold")
+            "recall": share(above[lens], minimum, "lenses", cell(lens)),
+            "precision": share(lens[above], minimum, "objects above the threshold", cell(above))
             if lens.any() and not lens.all()
             else nothing(
                 "insufficient: the sample has only " + ("lenses" if lens.any() else "non-lenses")
             ),
-            "false_positive_rate": proportion(
-                int((above & ~lens).sum()), int((~lens).sum()), minimum, "non-lenses"
-            ),
+            "false_positive_rate": share(above[~lens], minimum, "non-lenses", cell(~lens)),
         }
     return found

@@ -42,8 +42,9 @@ class Table:
     test: str = "test"
     """split that figures are of"""
     trained_on: tuple[Path, ...] = ()
-    """lists of the lenses that the finder was trained on: test objects near one of them, by the
-    columns ra and dec, are removed and listed; without, nothing is called independent"""
+    """lists of the lenses that the finder was trained on: test and validation objects near one of
+    them, by the columns ra and dec, are removed and listed; without, nothing is called
+    independent"""
     apart: float = 10.0
     """arcsec from a training positive within which an object is removed"""
     calibrate: Literal["", "temperature", "platt", "isotonic", "beta"] = ""
@@ -93,6 +94,8 @@ def work(argv: list[str]) -> int:
         raise InputError(
             "calibrations and sets are made by validation objects; name the column of --split"
         )
+    if asked.prevalence is not None and not asked.calibrate:
+        raise InputError("--prevalence needs probabilities; set --calibrate")
     if asked.scenarios and not (asked.kind and asked.objects >= 1 and asked.budgets):
         raise InputError("scenarios need --kind, --objects (at least 1) and --budgets")
     position = ("ra", "dec") if asked.trained_on else ()
@@ -103,31 +106,37 @@ def work(argv: list[str]) -> int:
     if asked.other is not None:
         second = read(asked.other, asked.other_scores or asked.scores)
         table = predictions.together(table, second)
-    test = table.only(asked.split, asked.test) if asked.split else table
-    freed = None
+    fitted = bool(asked.calibrate) or levels != (None, None)
+    splits = [asked.test, *([asked.validation] if fitted else [])]
+    parts = [table.only(asked.split, name) for name in splits] if asked.split else [table]
+    said, removed = [independence.NOT_FREED], []
     if asked.trained_on:
-        test, freed = independence.freed(test, asked.trained_on, asked.apart)
+        done = [independence.freed(part, asked.trained_on, asked.apart) for part in parts]
+        parts, said = [left for left, _ in done], [str(freed) for _, freed in done]
+        if asked.split:
+            said = [f"of the split {name}, {words}" for name, words in zip(splits, said)]
+        removed = [freed.removed.assign(split=name) for name, (_, freed) in zip(splits, done)]
+    test, validation = parts[0], parts[-1]
     q = judging.Question(asked.threshold, asked.budgets, asked.minimum, asked.resamples, asked.seed)
     tables = judging.judged(test.keeping(asked.columns), q)
     if asked.calibrate:
-        validation = table.only(asked.split, asked.validation)
         maps, more = judging.calibrated(validation, test, asked.calibrate, q, asked.prevalence)
         tables |= more
         if asked.out is not None:
             write_json(asked.out / "calibrators.json", {k: m.state() for k, m in maps.items()})
     if levels != (None, None):
-        validation = table.only(asked.split, asked.validation)
         tables |= judging.conformal_tables(validation, test, q, *levels)
     if asked.scenarios is not None:
         if not asked.scenarios.is_file():
             raise InputError(f"{asked.scenarios}: no such file")
         scenarios = pd.read_csv(asked.scenarios, skipinitialspace=True)
         tables |= judging.listed(test, asked.kind, scenarios, asked.objects, q)
-    if freed is not None:
-        tables["removed"] = freed.removed
+    if removed:
+        tables["removed"] = pd.concat([t for t in removed if len(t)] or removed[:1])
     lenses = int(test.label.sum())
     print(f"judge: {lenses} lenses, {len(test) - lenses} non-lenses")
-    print(f"judge: {freed or independence.NOT_FREED}")
+    for words in said:
+        print(f"judge: {words}")
     for name in ("figures", "comparison"):
         for line in judging.lines(tables[name]) if name in tables else ():
             print(f"judge: {line}")

@@ -39,8 +39,9 @@ def judged(
     found: dict[str, list[pd.DataFrame]] = {}
     y, sure = table.label, (q.minimum, q.resamples, q.seed)
     for finder, score in table.scores.items():
-        own = figures.estimated(y, score, *sure, table.cell) | figures.before(y, score, q.minimum)
-        at = figures.at_thresholds(y, score, (q.threshold,), q.minimum)[f"{q.threshold:g}"]
+        own = figures.estimated(y, score, *sure, table.cell)
+        own |= figures.before(y, score, q.minimum, table.cell)
+        (at,) = figures.at_thresholds(y, score, (q.threshold,), q.minimum, table.cell).values()
         tables = {
             "figures": _rows(own),
             "thresholds": _rows(at).assign(threshold=q.threshold),
@@ -75,12 +76,14 @@ def broken_down(table: Predictions, q: Question) -> pd.DataFrame:
 
 
 def compared(table: Predictions, q: Question, pairs: Sequence[tuple[str, str]]) -> pd.DataFrame:
-    """`comparison.compare` of every pair, with the finders in the columns finder and other."""
+    """`comparison.compare` of every pair, with the finders in the columns finder and other; q_value
+    is Benjamini & Hochberg's over the p-values of all pairs."""
     parts = []
     for first, second in pairs:
         part = compare(table, first, second, minimum=q.minimum, resamples=q.resamples, seed=q.seed)
         parts.append(part.assign(finder=first, other=second))
-    return pd.concat(parts, ignore_index=True)
+    found = pd.concat(parts, ignore_index=True)
+    return found.assign(q_value=figures.q_values(found["p_value"].to_numpy(np.float64)))
 
 
 def calibrated(

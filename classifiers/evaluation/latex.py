@@ -30,12 +30,13 @@ DASH = "---"
 @dataclass(frozen=True)
 class Column:
     """name: in the table. heading: LaTeX. digits: of a number; None: text, or a whole number.
-    errors: ends of the interval that belongs to it."""
+    errors: ends of the interval that belongs to it. optional: whether a table may be without it."""
 
     name: str
     heading: str
     digits: int | None = None
     errors: tuple[str, str] | None = None
+    optional: bool = False
 
 
 def _valued(name: str = "value", heading: str = "value", digits: int = 3) -> Column:
@@ -60,8 +61,8 @@ FORMS: Mapping[str, Form] = {
         ("metric", SHOWN),
     ),
     "comparison": Form(
-        f"The second finder minus the first, on the same objects. {ERRORS} $q$: $p$ after "
-        "Benjamini and Hochberg.",
+        f"The second finder minus the first, on the same objects. {ERRORS} $p$: of DeLong's "
+        "test; $q$: after Benjamini and Hochberg, over the pairs.",
         (
             *PAIR,
             Column("metric", "metric"),
@@ -69,7 +70,7 @@ FORMS: Mapping[str, Form] = {
             Column("p_value", "$p$", 3),
             Column("q_value", "$q$", 3),
         ),
-        ("metric", (*SHOWN, "lenses_found_at_fpr_0.01", "lenses_found_at_fpr_0.001")),
+        ("metric", SHOWN),
     ),
     "calibration": Form(
         f"Calibration before and after a map fitted to validation objects. {ERRORS}",
@@ -82,7 +83,7 @@ FORMS: Mapping[str, Form] = {
     ),
     "budgets": Form(
         f"Purity of the first objects of every list. {ERRORS}",
-        (Column("finder", "finder"), Column("budget", "objects"), _valued(heading="purity")),
+        (Column("finder", "finder"), Column("budget", "objects"), _valued("purity", "purity")),
     ),
     "yields": Form(
         f"Lenses among the first objects of every list, and how many more than in that of the "
@@ -160,7 +161,7 @@ FORMS: Mapping[str, Form] = {
             Column("second", "second"),
             Column("only_first", "only first"),
             Column("only_second", "only second"),
-            _valued(heading="accuracy"),
+            _valued("accuracy", "accuracy"),
         ),
     ),
     "candidates": Form(
@@ -171,23 +172,27 @@ FORMS: Mapping[str, Form] = {
             Column("ra", "RA (deg)", 5),
             Column("dec", "Dec (deg)", 5),
             Column("score", "score", 3),
-            Column("probability", "probability", 3),
-            Column("completeness", "completeness", 2),
-            Column("known_lens", "known lens"),
+            Column("probability", "probability", 3, optional=True),
+            Column("completeness", "completeness", 2, optional=True),
+            Column("known_lens", "known lens", optional=True),
         ),
     ),
 }
 
 
 def text(name: str, table: pd.DataFrame) -> str:
-    """A table of `FORMS` as LaTeX; empty where it has no row to show. Columns that the table does
-    not have are left out; a figure that the data cannot support is a dash."""
+    """A table of `FORMS` as LaTeX; empty where it has no row to show. Optional columns that the
+    table does not have are left out; a figure that the data cannot support is a dash. Raises
+    KeyError for any other column that the table does not have."""
     form = FORMS[name]
     if form.only is not None and form.only[0] in table:
         table = table[table[form.only[0]].isin(form.only[1])]
     if not len(table):
         return ""
-    columns = [c for c in form.columns if c.name in table]
+    columns = [c for c in form.columns if c.name in table or not c.optional]
+    needed = [name for c in columns for name in (c.name, *(c.errors or ()))]
+    if missing := [name for name in needed if name not in table]:
+        raise KeyError(f"the table {name} has no column {missing}; it has {[*table.columns]}")
     rows = [
         {c.heading: _cell(c, line) for c in columns}
         for line in table.head(LONGEST).to_dict("records")
@@ -214,7 +219,7 @@ def _cell(column: Column, line: Mapping[Any, Any]) -> str:
     if value is None or (isinstance(value, float) and not np.isfinite(value)):
         return DASH
     if column.errors is not None:
-        ends = [line.get(end) for end in column.errors]
+        ends = [line[end] for end in column.errors]
         low, high = (np.nan if end is None else float(end) for end in ends)
         return with_errors(float(value), low, high, column.digits or 0)
     if column.digits is not None:

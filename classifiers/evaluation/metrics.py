@@ -171,11 +171,15 @@ def recall_at_precision(c: Curve, wanted: float) -> Float[np.ndarray, " *r"]:
     return _ratio(np.max(np.where(pure, c.above_true, 0.0), axis=-1), c.lenses)
 
 
-def recall_before(c: Curve, false_positives: int) -> Float[np.ndarray, " *r"]:
-    """Highest recall with fewer than so many non-lenses: TPR0 for 1, TPR10 for 10 (Metcalf et al.
-    2019, A&A 625, A119, section 4)."""
-    best = np.max(np.where(c.above_false < false_positives, c.above_true, 0.0), axis=-1)
-    return np.where(c.others > 0, _ratio(best, c.lenses), np.nan)
+def before(
+    label: Int[np.ndarray, " n"], score: Float[np.ndarray, " n"], false_positives: int
+) -> Bool[np.ndarray, " m"]:
+    """Which of the m lenses are found with fewer than so many false positives, that is above all
+    others but the highest `false_positives - 1`."""
+    lens = np.asarray(label) == 1
+    others = np.sort(score[~lens])[::-1]
+    limit = others[false_positives - 1] if false_positives <= len(others) else -np.inf
+    return score[lens] > limit
 
 
 def purity(c: Curve, share: float) -> Float[np.ndarray, " *r"]:

@@ -22,6 +22,8 @@ from data.tables import NOTHING
 from lensjax.errors import InputError, some
 
 Output = Literal["score", "logit"]
+UNKNOWN = ("", "nan")
+"""Texts of kept columns that say that there is no value; "none" and "NA" are names there."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,7 @@ def read(
     _both_classes(integers, f"{path}: its objects")
     as_score = {n: v if output == "score" else expit(v) for n, v in values.items()}
     as_logit = {n: v if output == "logit" else logit(v) for n, v in values.items()}
-    kept = {name: _text(frame[name], "unknown").to_numpy(str) for name in columns}
+    kept = {name: _text(frame[name], "unknown", UNKNOWN).to_numpy(str) for name in columns}
     where = _cells(places) if cell == "healpix" else None
     if cell and where is None:
         where = pd.factorize(_text(frame[cell], ""))[0]
@@ -247,13 +249,16 @@ def _one_each(path: Path, header: Sequence[str], wanted: Sequence[str]) -> None:
         raise InputError(f"{path}: column {some(words)}; it has {some(header, 12)}")
 
 
-def _text(column: pd.Series, nothing: str) -> pd.Series:
-    """Values as text, `nothing` where there is none."""
+def _text(column: pd.Series, nothing: str, missing: Sequence[str] = NOTHING) -> pd.Series:
+    """Values as text, `nothing` where there is none. missing: texts that say so."""
     known = column.notna()
-    if column.dtype.kind == "f" and (column[known] % 1 == 0).all():
+    if (
+        column.dtype.kind == "f"
+        and ((column[known] % 1 == 0) & (column[known].abs() < 2**63)).all()
+    ):
         column = column.astype("Int64")  # an integer with gaps, which was read as floats
     text = column.astype(str).str.strip()
-    return text.where(known & ~text.str.lower().isin(NOTHING), nothing)
+    return text.where(known & ~text.str.lower().isin(missing), nothing)
 
 
 def _numbers(column: pd.Series) -> Float[np.ndarray, " n"]:

@@ -81,12 +81,17 @@ def columns(scores: pd.DataFrame, survey: Survey) -> dict[str, np.ndarray]:
     return found | {name: binned(values[name], edges) for name, edges in conditions(survey).items()}
 
 
+def drawn_whole(scores: pd.DataFrame, s: EvaluateSettings) -> Int[np.ndarray, " n"] | None:
+    """The cell of each object, where the settings say that cells are drawn."""
+    return scores["healpix_128"].to_numpy() if s.bootstrap == "healpix" else None
+
+
 def table(scores: pd.DataFrame, s: EvaluateSettings, survey: Survey) -> pd.DataFrame:
     """`broken_down` by the survey's strata, at the threshold that words are about."""
-    blocks = scores["healpix_128"].to_numpy() if s.bootstrap == "healpix" else None
     label, score = scores["label"].to_numpy(), scores["score"].to_numpy()
     threshold, known = operating(s.thresholds), columns(scores, survey)
-    return broken_down(label, score, known, threshold, s.minimum, s.resamples, s.seed, blocks)
+    sure = (s.minimum, s.resamples, s.seed, drawn_whole(scores, s))
+    return broken_down(label, score, known, threshold, *sure)
 
 
 def broken_down(
@@ -104,8 +109,9 @@ def broken_down(
 
     strata: stratum -> name of the bin of each object. blocks: the cell of each object, where whole
     cells are drawn. p_value is that of Fisher's exact test of the bin against the rest of the
-    sample, q_value that of Benjamini & Hochberg over all rows with a p_value. A bin that has one
-    kind of object only has no AUC and no calibration.
+    sample, q_value that of Benjamini & Hochberg over all rows with a p_value. The test takes
+    objects as independent: with blocks there is none. A bin that has one kind of object only has no
+    AUC and no calibration.
     """
     passed = score > threshold
     rows: list[dict[str, Any]] = []
@@ -120,9 +126,10 @@ def broken_down(
                 ("false_positive_rate", 0, "non-lenses"),
             ):
                 among = label == kind
-                k, n = int((passed & inside & among).sum()), int((inside & among).sum())
-                figure = figures.proportion(k, n, minimum, what)
-                known = figure["status"] == "ok"
+                which = inside & among
+                cells = None if blocks is None else blocks[which]
+                figure = figures.share(passed[which], minimum, what, cells)
+                known = figure["status"] == "ok" and blocks is None
                 test = {"p_value": _fisher(passed, inside, among) if known else None}
                 rows.append({**base, "metric": f"{metric}_at_{threshold:g}", **figure, **test})
             cells = None if blocks is None else blocks[inside]
@@ -149,18 +156,20 @@ def confusers(scores: pd.DataFrame, s: EvaluateSettings) -> pd.DataFrame:
     intervals, status. The category "none" holds the negatives that look like nothing special."""
     negatives = scores[scores["label"] == 0]
     category = negatives["confuser_category"].replace("", PLAIN).to_numpy(str)
+    cell = drawn_whole(negatives, s)
     rows = []
     for name in [*CATEGORIES, *sorted(set(category) - {*CATEGORIES, PLAIN}), PLAIN]:
-        p = negatives["score"].to_numpy()[category == name]
+        own = category == name
+        p = negatives["score"].to_numpy()[own]
+        where = None if cell is None else cell[own]
         for threshold in s.thresholds:
-            k = int((p > threshold).sum())
-            figure = figures.proportion(k, len(p), s.minimum, "negatives")
+            figure = figures.share(p > threshold, s.minimum, "negatives", where)
             rows.append(
                 {
                     "category": name,
                     "threshold": threshold,
                     "n": len(p),
-                    "false_positives": k,
+                    "false_positives": int((p > threshold).sum()),
                     "fpr": figure.pop("value"),
                     **figure,
                 }

@@ -49,12 +49,13 @@ def summary(
     """The contents of metrics.json: counts, figures of the sample, AUC of every split, share of
     saturated scores."""
     label, score = sample["label"].to_numpy(), sample["score"].to_numpy()
-    blocks = sample["healpix_128"].to_numpy() if s.bootstrap == "healpix" else None
+    blocks = strata.drawn_whole(sample, s)
     by_split = {}
     for split in shards.SPLITS:
         part = scores[scores["split"] == split]
         y, p = part["label"].to_numpy(), part["score"].to_numpy()
-        one = figures.estimated(y, p, s.minimum, s.resamples, s.seed, names=("roc_auc",))
+        sure = (s.minimum, s.resamples, s.seed, strata.drawn_whole(part, s))
+        one = figures.estimated(y, p, *sure, names=("roc_auc",))
         by_split[split] = {
             "lenses": int(y.sum()),
             "others": int((1 - y).sum()),
@@ -67,8 +68,8 @@ def summary(
         "lenses": lenses,
         "others": others,
         "figures": figures.estimated(label, score, s.minimum, s.resamples, s.seed, blocks)
-        | figures.before(label, score, s.minimum),
-        "thresholds": figures.at_thresholds(label, score, s.thresholds, s.minimum),
+        | figures.before(label, score, s.minimum, blocks),
+        "thresholds": figures.at_thresholds(label, score, s.thresholds, s.minimum, blocks),
         "splits": by_split,
         "scores": {
             "share_below_0.1_or_above_0.9": saturated,

@@ -22,12 +22,13 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Part:
     """folder: of the run. main: table that is not folded, and drawn where it has values with
-    intervals. caption: of the figure."""
+    intervals. caption: of the figure. intervals: of which kind the figure's are."""
 
     folder: str
     title: str
     main: str
     caption: str = ""
+    intervals: str = ""
 
     @property
     def id(self) -> str:
@@ -35,16 +36,18 @@ class Part:
         return self.folder.split("/")[0]
 
 
+OF_MERIT = "bootstrap intervals of 95 % (tpr0 and tpr10: Jeffreys' intervals)"
 PARTS = (
-    Part("judge", "Judged scores", "figures", "Figures of merit of every finder"),
+    Part("judge", "Judged scores", "figures", "Figures of merit of every finder", OF_MERIT),
     Part("ensemble", "Ensemble", "figures", "Figures of merit of every finder, the stack (out of "
-         "fold) and the plain average"),
-    Part("channels", "Channels", "overlap", "What share of either list is in both (Jaccard index)"),
+         "fold) and the plain average", OF_MERIT),
+    Part("channels", "Channels", "overlap", "What share of either list is in both (Jaccard index)",
+         "Jeffreys' intervals of 95 %"),
     Part("shortcuts", "Shortcuts", "features", "AUC of single numbers, in the direction in which "
-         "it is above one half"),
+         "it is above one half", "bootstrap intervals of 95 %"),
     Part("candidates", "Candidates", "candidates"),
     Part("inspection/results", "Inspection", "rates", "Shares of the objects of known answer that "
-         "graders accepted"),
+         "graders accepted", "Jeffreys' intervals of 95 % (over hosts that injections share)"),
 )  # fmt: skip
 NAMED = (
     *("finder", "other", "first", "second", "feature", "view"),
@@ -99,7 +102,7 @@ def _figure(part: Part, table: pd.DataFrame, missing: int) -> tuple[str, str, st
         axes.set(xlabel="value")
         axes.grid(axis="x")
 
-    caption = f"{part.caption}, with bootstrap intervals of 95 %."
+    caption = f"{part.caption}, with {part.intervals}."
     if len(table) > len(shown):
         caption += f" The first {len(shown)} of {len(table)} rows are drawn."
     if missing:

@@ -49,10 +49,11 @@ def integrated(
 def wrong(
     label: Int[np.ndarray, " n"], score: Float[np.ndarray, " n"], threshold: float, number: int
 ) -> dict[str, Int[np.ndarray, " k"]]:
-    """Places of the worst false positives (highest first) and negatives (lowest first)."""
+    """Places of the worst false positives (highest first) and negatives (lowest first). An object
+    passes when its score is above the threshold."""
     order = np.argsort(-score, kind="stable")
-    positive = order[(label[order] == 0) & (score[order] >= threshold)]
-    negative = order[::-1][(label[order[::-1]] == 1) & (score[order[::-1]] < threshold)]
+    positive = order[(label[order] == 0) & (score[order] > threshold)]
+    negative = order[::-1][(label[order[::-1]] == 1) & (score[order[::-1]] <= threshold)]
     return {"false_positive": positive[:number], "false_negative": negative[:number]}
 
 

@@ -32,7 +32,9 @@ def test_attributions_of_a_network_sum_to_the_difference_of_logits():
 
 
 def test_the_worst_errors_come_first():
-    label, score = np.array([0, 0, 0, 1, 1, 1]), np.array([0.1, 0.7, 0.9, 0.4, 0.2, 0.8])
+    """A score on the threshold does not pass."""
+    label = np.array([0, 0, 0, 1, 1, 1, 0, 1])
+    score = np.array([0.1, 0.7, 0.9, 0.4, 0.2, 0.8, 0.5, 0.5])
     found = attribution.wrong(label, score, 0.5, 5)
     assert found["false_positive"].tolist() == [2, 1]
-    assert found["false_negative"].tolist() == [4, 3]
+    assert found["false_negative"].tolist() == [4, 3, 7]

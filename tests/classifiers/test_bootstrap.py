@@ -49,8 +49,6 @@ def test_metrics_of_a_sorted_sample_and_its_resamples_are_scikit_learns(case):
     y, p = CASES[case]
     sample = metrics.Sample.of(y, p)
     functions = figures.ranking(sample)
-    functions["tpr0"] = lambda d: metrics.recall_before(d.curve, 1)
-    functions["tpr10"] = lambda d: metrics.recall_before(d.curve, 10)
     drawn = bootstrap.Draws.of(sample, next(bootstrap.resamples(len(y), 8, 1)))
     itself = bootstrap.Draws.of(sample)
     compared = [(y, p, {name: f(itself) for name, f in functions.items()})]
@@ -59,6 +57,7 @@ def test_metrics_of_a_sorted_sample_and_its_resamples_are_scikit_learns(case):
         if 0 < again[0].sum() < len(again[0]):
             compared.append((*again, {name: f(drawn)[row] for name, f in functions.items()}))
     for label, score, found in compared:
+        found |= {n: metrics.before(label, score, k).mean() for n, k in figures.FEW.items()}
         for name, value in truth(label, score).items():
             assert found[name] == pytest.approx(value, abs=1e-12), name
 

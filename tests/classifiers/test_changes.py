@@ -119,6 +119,17 @@ def test_evaluations_of_the_same_objects_are_paired(runs):
     assert table.loc["recall_at_fpr_1e-3", "status"].startswith("insufficient")
 
 
+def test_evaluations_that_draw_cells_have_no_test_that_takes_objects_as_independent(runs, tmp_path):
+    both = [twin_runs.twin(tmp_path / name, LOW, q) for name, q in (("a", 1.5), ("b", 2.0))]
+    for run in both:
+        path = run / "evaluation" / "metrics.json"
+        path.write_text(path.read_text().replace('"of": "objects"', '"of": "healpix"'))
+    result, free = (evaluations.compared(pair.read(*of)) for of in (both, runs))
+    tested, known = (of.table.set_index("figure")["p_value"].notna() for of in (result, free))
+    assert tested.index[tested].tolist() == ["roc_auc"] and known["recall_at_0.5"]
+    assert "McNemar" not in result.words[0] and "McNemar" in free.words[0]
+
+
 def test_evaluations_of_other_objects_are_independent_or_named(runs, tmp_path):
     other = twin(tmp_path / "other", HIGH, 2.0)
     twin_runs.add_evaluation(other, 2.0, seed=5, extra=200)

@@ -84,6 +84,19 @@ def test_a_list_that_rests_on_nothing_says_so(objects):
     assert np.isnan(ring["number"])
 
 
+def test_a_kind_that_the_survey_has_not_is_counted_and_carries_no_purity(objects):
+    """By hand: its examples above the list's threshold, which are none behind the purity."""
+    y, p, kind = objects
+    p = p + np.where(kind == "ring", 0.003, 0)  # rings share no score with other kinds
+    own = scenario({"lens": 1e-3, "ring": 0.0, "spiral": 0.0, "plain": 0.999})
+    lists, parts = composition.of_top(y, p, kind, own, 1e6, (2000, 20_000), resamples=50)
+    for row in lists.to_dict("records"):
+        seen = parts[parts["budget"] == row["budget"]].set_index("kind")["seen"]
+        assert seen["ring"] == (p[kind == "ring"] > row["threshold"]).sum() > 0
+        assert row["seen"] == pytest.approx(seen["plain"])
+        assert parts.loc[parts["kind"] == "ring", "number"].eq(0).all()
+
+
 def test_intervals_of_a_survey_s_purity_hold_the_truth():
     """Lenses N(2, 1) and others N(0, 1) in a survey with 1 % lenses; the first 1 % are taken."""
     from scipy.optimize import brentq

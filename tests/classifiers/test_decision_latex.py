@@ -42,6 +42,17 @@ def test_every_figure_is_that_of_the_table_with_its_interval(tables):
     assert len([c for c in rows(compared) if c[2] == "ece"]) == 1 and "mce" not in compared
 
 
+def test_every_column_that_a_form_names_is_shown_or_refused(tables):
+    own = tables["budgets"]
+    (first, _) = rows(latex.text("budgets", own))
+    row = own.iloc[0]
+    high, low = row["hi95"] - row["purity"], row["purity"] - row["lo95"]
+    assert first[2] == f"${row['purity']:.3f}^{{+{high:.3f}}}_{{-{low:.3f}}}$"
+    for name in ("purity", "hi95"):
+        with pytest.raises(KeyError, match=f"the table budgets has no column .*{name}"):
+            latex.text("budgets", own.drop(columns=name))
+
+
 def test_names_are_text_and_a_table_without_rows_is_no_file(tables, tmp_path):
     found = latex.text("figures", tables["figures"])
     assert r"\input" not in found and r"net\_1 \& 50\% \textbackslash{}input\{x\}" in found
@@ -52,9 +63,10 @@ def test_names_are_text_and_a_table_without_rows_is_no_file(tables, tmp_path):
 
 
 def test_long_lists_are_cut_and_say_so_and_what_is_missing_is_a_dash():
-    many = pd.DataFrame({"rank": range(1, 41), "galaxy_id": "a_b", "ra": 1.0, "score": 1e-5})
+    many = pd.DataFrame({"rank": range(1, 41), "galaxy_id": "a_b", "ra": 1.0, "dec": 2.0})
+    many["score"] = 1e-5
     many["completeness"] = np.nan
     text = latex.text("candidates", many)
     found = rows(text)
     assert len(found) == latex.LONGEST and "The first 30 of 40 rows." in text
-    assert found[0] == ["1", r"a\_b", "$1.00000$", "$<0.001$", latex.DASH]
+    assert found[0] == ["1", r"a\_b", "$1.00000$", "$2.00000$", "$<0.001$", latex.DASH]

@@ -46,6 +46,29 @@ def test_judge_calls_nothing_independent_that_was_not_freed(files, capsys):
     assert "the 38 others are independent of these by position" in said and "not freed" not in said
 
 
+def test_sets_are_fitted_to_freed_objects_too(tmp_path, capsys):
+    """Half of the lenses were trained on, and the finder scores them higher; the sets then hold the
+    lenses that it does not know as often as they say (1,000 of them, known to a point)."""
+    rng, n = np.random.default_rng(0), 12_000
+    y, split = (np.arange(n) % 3 == 0).astype(int), np.where(np.arange(n) % 2, "test", "val")
+    trained = (y == 1) & (rng.random(n) < 0.5)
+    x = np.where(y == 1, 1.0 + 3 * trained, -1.0) + rng.normal(size=n)
+    ra, dec = rng.uniform(10, 60, n), rng.uniform(-10, 10, n)
+    table = pd.DataFrame({"id": np.arange(n), "label": y, "score": 1 / (1 + np.exp(-x))})
+    table.assign(split=split, ra=ra, dec=dec).to_parquet(tmp_path / "t.parquet")
+    known = pd.DataFrame({"name": np.flatnonzero(trained), "ra": ra[trained], "dec": dec[trained]})
+    known.to_csv(tmp_path / "l.csv", index=False)
+    arguments = ["--split", "split", "--coverage", "0.95"]
+    arguments += ["--trained-on", str(tmp_path / "l.csv"), "--resamples", "20"]
+    assert command([str(tmp_path / "t.parquet"), *arguments, "--out", str(tmp_path / "o")]) == 0
+    sets = pd.read_csv(tmp_path / "o" / "conformal_sets.csv").set_index("what")
+    assert abs(sets.loc["covered lenses", "value"] - 0.95) < 0.03
+    removed = pd.read_csv(tmp_path / "o" / "removed.csv")
+    assert removed.groupby("split").size().min() > 900
+    said = capsys.readouterr().out
+    assert "of the split test, " in said and "of the split val, " in said
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

@@ -77,6 +77,7 @@ def test_two_tables_become_figures_probabilities_comparison_and_lists(folder, ca
     ("arguments", "words"),
     [
         (["--calibrate", "beta"], "name the column of --split"),
+        (["--prevalence", "0.1"], "--prevalence needs probabilities; set --calibrate"),
         (["--scenarios", "x.csv"], "scenarios need --kind"),
         (["--resamples", "3"], "at least 20 resamples"),
         (["--scores", "logit"], "column logit is missing"),

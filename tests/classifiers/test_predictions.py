@@ -84,6 +84,20 @@ def test_probabilities_that_are_called_logits_are_refused(tmp_path):
         predictions.read(written(frame(), tmp_path), output="logit")
 
 
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_none_is_a_name_and_large_numbers_are_kept(tmp_path, ending):
+    """A category of ours is called none. Whole numbers above 2^63 are no 64-bit integers."""
+    table = pd.DataFrame({"id": ["a", "b", "c"], "label": [0, 1, 0], "score": [0.1, 0.9, 0.2]})
+    table = table.assign(kind=["none", None, "NA"], big=[1e20, 2.0, np.nan], few=[1.0, np.nan, 2.0])
+    path = tmp_path / f"t.{ending}"
+    table.to_csv(path, index=False) if ending == "csv" else table.to_parquet(path)
+    found = predictions.read(path, columns=("kind", "big", "few")).columns
+    assert found["kind"].tolist() == ["none", "unknown", "NA"]
+    assert found["big"].astype(str).tolist() == ["1e+20", "2.0", "unknown"]
+    assert found["few"].tolist() == (["1.0", "unknown", "2.0"] if ending == "csv"
+                                     else ["1", "unknown", "2"])  # fmt: skip
+
+
 def test_tables_without_a_column_and_files_that_are_none_are_refused(tmp_path):
     path = written(frame().drop(columns="label"), tmp_path)
     with pytest.raises(InputError, match=r"column label is missing; it has id, score"):

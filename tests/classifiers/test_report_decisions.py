@@ -27,6 +27,27 @@ def test_every_folder_is_a_section_with_figure_caption_and_tables(tmp_path):
     assert len(decisions.files(tmp_path)) == 2
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        (
+            "judge/figures",
+            "bootstrap intervals of 95 % (tpr0 and tpr10: Jeffreys' intervals).",
+        ),
+        ("channels/overlap", "with Jeffreys' intervals of 95 %."),
+        ("shortcuts/features", "with bootstrap intervals of 95 %."),
+        ("inspection/results/rates", "with Jeffreys' intervals of 95 % (over hosts that"),
+    ],
+)
+def test_a_caption_says_of_which_kind_its_intervals_are(tmp_path, name, said):
+    path = tmp_path / f"{name}.csv"
+    path.parent.mkdir(parents=True)
+    pd.DataFrame({"value": [0.5], "lo95": [0.4], "hi95": [0.6]}).to_csv(path, index=False)
+    (found,) = decisions.section(SimpleNamespace(out=tmp_path))
+    (drawn,) = [b for b in found.blocks if isinstance(b, Figures)]
+    assert said in drawn.figures[0][2]
+
+
 def test_a_run_without_decisions_has_no_section_and_a_broken_table_is_named(tmp_path):
     assert decisions.section(SimpleNamespace(out=tmp_path)) == []
     (tmp_path / "shortcuts").mkdir()

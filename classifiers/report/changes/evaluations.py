@@ -1,9 +1,9 @@
 """Figures of merit of two runs, with the difference and its interval.
 
 Where both were measured on the same objects, by their ids and labels, the difference is paired:
-bootstrap of the same objects for both, DeLong's test of the AUC and McNemar's of what is found
-(`evaluation.comparison`). Otherwise, on the same split of the same survey, the two are independent,
-and the interval of the difference is made of those of both.
+bootstrap of the same objects for both and DeLong's test of the AUC (`evaluation.comparison`), and
+McNemar's test at fixed thresholds. Otherwise, on the same split of the same survey, the two are
+independent, and the interval of the difference is made of those of both.
 """
 
 from __future__ import annotations
@@ -104,12 +104,12 @@ def _paired(pair: Pair, one: pd.DataFrame, two: pd.DataFrame) -> Compared:
         for row in found.to_dict("records")
     ]
     rows += _at_thresholds(pair, table, minimum)
+    tests = "" if whole else " and the exact McNemar test for shares at fixed thresholds"
     words = (
         f"Both runs were measured on the same {len(one):,} objects, so differences are paired: "
         f"intervals are over {resamples:,} resamples of "
-        f"{'whole cells' if whole else 'objects'} drawn for both. p is DeLong's test for the AUC "
-        "and the exact McNemar test for what is found; q allows for several tests "
-        "(Benjamini-Hochberg)."
+        f"{'whole cells' if whole else 'objects'} drawn for both. p is DeLong's test for the AUC"
+        f"{tests}; q allows for several tests (Benjamini-Hochberg)."
     )
     made = _table(rows)
     made["q_value"] = figures.q_values(made["p_value"].to_numpy(np.float64))
@@ -126,7 +126,8 @@ def _ends(known: Sequence[Mapping[str, Any]], name: str) -> dict[str, Any]:
 
 
 def _at_thresholds(pair: Pair, table: Predictions, minimum: int) -> Iterator[dict[str, Any]]:
-    """Shares at the thresholds that both evaluations have."""
+    """Shares at the thresholds that both evaluations have; McNemar's test, which takes objects as
+    independent, only where cells are not drawn whole."""
     from classifiers.audit.paired import compared as change
     from classifiers.evaluation.figures import few
 
@@ -143,7 +144,8 @@ def _at_thresholds(pair: Pair, table: Predictions, minimum: int) -> Iterator[dic
                 group = np.arange(n) if table.cell is None else table.cell[which]
                 found = change(passed[0], passed[1], np.ones(n), group)
                 row |= {"first": found.before, "second": found.after, "difference": found.change}
-                row |= {"lo95": found.low, "hi95": found.high, "p_value": found.p}
+                p = found.p if table.cell is None else None
+                row |= {"lo95": found.low, "hi95": found.high, "p_value": p}
                 row |= {"gained": found.gained, "lost": found.lost}
                 row |= _ends([of[threshold] for of in both], name)
             yield row
