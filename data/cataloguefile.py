@@ -17,6 +17,7 @@ import numpy as np
 
 from data import fpacked
 from data.stores import Place, Remote
+from data.tables import read_csv
 from lensjax.errors import InputError
 
 if TYPE_CHECKING:
@@ -150,13 +151,11 @@ def parquet_column(chunks: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray | No
 
 def _read_csv(path: Path, wanted: dict[str, str]) -> Raw:
     """Wanted columns of a CSV file, as text and numbers; an empty field is a missing value."""
-    import pandas as pd
-
     out: Raw = {}
     with _readable(path):
-        header = [str(name) for name in pd.read_csv(path, nrows=0).columns]
+        header = [str(name) for name in read_csv(path, nrows=0).columns]
         chosen = {n.strip().lower(): n for n in reversed(header) if n.strip().lower() in wanted}
-        frame = pd.read_csv(path, usecols=list(chosen.values()), dtype=str, keep_default_na=False)
+        frame = read_csv(path, usecols=list(chosen.values()))
         for lower, name in chosen.items():
             text = frame[name].str.strip()
             unknown = text.str.lower().isin(_NOTHING).to_numpy(bool)
