@@ -215,6 +215,12 @@ def checked(
         value = np.where(unknown, 0, value)
         if not (np.isfinite(value).all() and (value == np.floor(value)).all()):
             raise InputError(f"{path}: column {name} has values that are not whole numbers")
+        digits = np.finfo(value.dtype).nmant + 1
+        if len(value) and np.abs(value).max() >= 2.0**digits:
+            raise InputError(
+                f"{path}: column {name} has whole numbers beyond 2^{digits} that are stored as "
+                f"{value.dtype}, which rounds them; write the table again with 64-bit integers"
+            )
     value = np.where(unknown, 0, value) if unknown.any() else value
     if kind == "bool":
         if not np.isin(value, (0, 1)).all():
