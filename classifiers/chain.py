@@ -26,6 +26,7 @@ from pydantic import TypeAdapter
 from data import config, record
 from data.files import replacing, write_json
 from data.verb import Verb
+from lensjax import yamlfile
 from lensjax.cli import verbs
 from lensjax.errors import InputError, meant
 
@@ -58,7 +59,7 @@ def resolve(source: str, overrides: Sequence[str]) -> tuple[RunSettings, dict[st
         target = raw.setdefault(section, {})
         for parent in parents:
             target = target.setdefault(parent, {})
-        target[last] = yaml.safe_load(value)
+        target[last] = yamlfile.load(value, f"--set {item}")
     run = config.validated(RunSettings, raw.pop("run", {}), f"{source}, section run")
     known = {name: verb.settings for name, verb in chain().items() if verb.settings is not None}
     for name in run.steps:

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import tyro
-import yaml
 
 from data.preprocess import Preprocess
 from data.verb import Verb
+from lensjax import yamlfile
 from lensjax.errors import InputError
 
 
@@ -69,10 +69,7 @@ class Head:
 
 def fields(text: str) -> dict[str, Any]:
     """A YAML mapping. Raises InputError when it is none."""
-    try:
-        found = yaml.safe_load(text)
-    except yaml.YAMLError:
-        found = None
+    found = yamlfile.load(text, f"--architecture {text!r}")
     if not isinstance(found, dict):
         raise InputError(
             f"--architecture {text!r}: expected a mapping such as {{widths: [16, 32, 64, 128]}}"

@@ -17,6 +17,7 @@ import numpy as np
 
 from data import fpacked
 from data.stores import Place, Remote
+from data.tables import read_csv
 from lensjax.errors import InputError
 
 if TYPE_CHECKING:
@@ -150,13 +151,11 @@ def parquet_column(chunks: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray | No
 
 def _read_csv(path: Path, wanted: dict[str, str]) -> Raw:
     """Wanted columns of a CSV file, as text and numbers; an empty field is a missing value."""
-    import pandas as pd
-
     out: Raw = {}
     with _readable(path):
-        header = [str(name) for name in pd.read_csv(path, nrows=0).columns]
+        header = [str(name) for name in read_csv(path, nrows=0).columns]
         chosen = {n.strip().lower(): n for n in reversed(header) if n.strip().lower() in wanted}
-        frame = pd.read_csv(path, usecols=list(chosen.values()), dtype=str, keep_default_na=False)
+        frame = read_csv(path, usecols=list(chosen.values()))
         for lower, name in chosen.items():
             text = frame[name].str.strip()
             unknown = text.str.lower().isin(_NOTHING).to_numpy(bool)
@@ -216,6 +215,12 @@ def checked(
         value = np.where(unknown, 0, value)
         if not (np.isfinite(value).all() and (value == np.floor(value)).all()):
             raise InputError(f"{path}: column {name} has values that are not whole numbers")
+        digits = np.finfo(value.dtype).nmant + 1
+        if len(value) and np.abs(value).max() >= 2.0**digits:
+            raise InputError(
+                f"{path}: column {name} has whole numbers beyond 2^{digits} that are stored as "
+                f"{value.dtype}, which rounds them; write the table again with 64-bit integers"
+            )
     value = np.where(unknown, 0, value) if unknown.any() else value
     if kind == "bool":
         if not np.isin(value, (0, 1)).all():

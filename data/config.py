@@ -25,10 +25,10 @@ from typing import (
 )
 
 import pydantic
-import yaml
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from data.stores import Place, Remote
+from lensjax import yamlfile
 from lensjax.cli import names
 from lensjax.errors import InputError, meant, nearest
 
@@ -62,7 +62,7 @@ def read(source: str | Path = DEFAULT) -> dict[str, dict[str, Any]]:
     if name == DEFAULT:
         return {}
     if name in presets():
-        text = (resources.files("data") / "presets" / f"{name}.yaml").read_text()
+        path = Path(str(resources.files("data") / "presets" / f"{name}.yaml"))
     else:
         path = Path(name)
         if not path.is_file():
@@ -72,15 +72,7 @@ def read(source: str | Path = DEFAULT) -> dict[str, dict[str, Any]]:
                 f"{name}: no such configuration file, nor a preset ({near}known: "
                 f"{', '.join(presets())})"
             )
-        text = path.read_text()
-    try:
-        raw = yaml.safe_load(text) or {}
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f", line {mark.line + 1}" if mark else ""
-        raise InputError(
-            f"{name}{where}: not valid YAML ({getattr(error, 'problem', error)})"
-        ) from None
+    raw = yamlfile.read(path, name) or {}
     if not isinstance(raw, dict) or not all(isinstance(v, dict) for v in raw.values()):
         raise InputError(
             f"{name}: expected sections, each a mapping of keys to values "

@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float, Int
 from data.files import replacing
 from data.sky import SkyTree
 from data.stores import Place, Remote, place
+from data.tables import read_csv
 from lensjax.errors import InputError
 
 TIERS = {"confident": "A", "probable": "B"}
@@ -79,8 +80,9 @@ def read(path: str | Place) -> tuple[Lenses, list[tuple[int, str]]]:
             frame = pd.read_parquet(path).astype(object)
             frame = frame.where(frame.notna(), "").map(str)
         else:
-            separator = "\t" if kind == "TSV" else ","
-            frame = pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False)
+            frame = read_csv(path, "\t" if kind == "TSV" else ",")
+    except InputError:
+        raise
     except (ValueError, OSError, pd.errors.ParserError) as error:
         raise InputError(
             f"{path}: not a {kind} lens list ({str(error).splitlines()[0][:120]})"

@@ -31,6 +31,7 @@ from pydantic import Field, TypeAdapter, model_validator
 from data.config import settings, validated
 from data.files import replacing
 from data.stores import Place, Remote, place
+from lensjax import yamlfile
 from lensjax.errors import InputError, nearest
 from lensjax.units import ZERO_POINT
 
@@ -315,7 +316,7 @@ def load(source: str | Path) -> Survey:
     """
     name = str(source)
     if name in names():
-        text = (resources.files("data") / "surveys" / f"{name}.yaml").read_text()
+        path = Path(str(resources.files("data") / "surveys" / f"{name}.yaml"))
     else:
         path = Path(name)
         if not path.is_file():
@@ -324,15 +325,7 @@ def load(source: str | Path) -> Survey:
                 f"survey {name!r}: neither a file nor one of {', '.join(known)} "
                 f"{nearest(name, known)}".rstrip()
             )
-        try:
-            text = path.read_text(encoding="utf-8")
-        except (UnicodeDecodeError, OSError) as error:
-            raise InputError(f"survey {name}: cannot be read ({error}); write it again") from None
-    try:
-        raw = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        problem = " ".join(str(getattr(error, "problem", error)).split())
-        raise InputError(f"survey {name}: not valid YAML ({problem}); mend the file") from None
+    raw = yamlfile.read(path, f"survey {name}")
     if not isinstance(raw, dict):
         raise InputError(f"survey {name}: expected a mapping of keys to values, see data/surveys/")
     return validated(Survey, raw, f"survey {name}")

@@ -3,12 +3,32 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lensjax.errors import InputError
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 NOTHING = ("", "nan", "null", "none", "na", "n/a", "--")
 """Texts, in small letters, by which tables say that there is no value."""
+
+
+def read_csv(path: Any, separator: str = ",", text: bool = True, **how: Any) -> pd.DataFrame:
+    """A table of text in columns, as pandas reads it. text: keep every value as the text that it is
+    (an id 007 keeps its zeros); else numbers are numbers. Raises InputError when rows have more
+    values than the heading has names, where pandas would move every value to another column; and
+    else what pandas raises."""
+    import pandas as pd
+
+    plain = {"dtype": str, "keep_default_na": False} if text else {}
+    frame = pd.read_csv(path, sep=separator, skipinitialspace=True, **{**plain, **how})
+    if len(frame) and not isinstance(frame.index, pd.RangeIndex):
+        raise InputError(
+            f"{path}: its rows have more values than its heading has names; remove what separates "
+            "columns at the end of the rows, or give every column a name"
+        )
+    return frame
 
 
 def read(path: Path) -> dict[str, list[Any]]:
@@ -18,10 +38,7 @@ def read(path: Path) -> dict[str, list[Any]]:
     ending = path.name.lower().rsplit(".", 1)[-1]
     try:
         if ending == "csv":
-            import pandas as pd
-
-            # As text: an id 007 keeps its zeros.
-            frame = pd.read_csv(path, dtype=str, keep_default_na=False, skipinitialspace=True)
+            frame = read_csv(path)
             columns = {str(name): frame[name].str.strip().tolist() for name in frame.columns}
         elif ending == "parquet":
             import pyarrow.parquet as pq

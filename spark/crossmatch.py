@@ -29,7 +29,7 @@ from data.stores import Place, Remote, on_disk, pinned
 from data.survey import Survey, default
 from lensjax.errors import InputError
 from spark import nearest, ranges
-from spark.given import CHUNK, describe
+from spark.given import CHUNK, describe, once
 from spark.jobs import outputs, run_partitions
 from spark.pool import OnBadFile, nearest_of, relative, unique_names
 from spark.tables import write_parquet
@@ -72,7 +72,8 @@ def crossmatch(
     cutouts relative to `root`, whose metadata count as rows of a catalogue. lenses: the whole list.
     survey: the default survey if none. pool: a finished one, made of these files and this list with
     this horizon; if none, every file is read. given.parquet has galaxy_id, path and position of
-    every existing cutout that can be read.
+    the existing cutouts that can be read, one for each object. Raises InputError when two of them
+    have one name and are not of one object.
     """
     import pandas as pd
 
@@ -118,6 +119,8 @@ def crossmatch(
         if chunks
         else pd.DataFrame({"galaxy_id": [], "path": [], "ra": [], "dec": []}, dtype=object)
     )
+    known, twice = once(known)
+    refused += twice
     rows = _tables(outputs(out / "positives" / "_nearest"))
     if len(known):
         rows.append(nearest.of_rows(_as_catalogue(known), chosen, s.horizon, survey))

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from data.catalogue import ONE_OBJECT
 from data.cutouts import read_npz
 from data.names import is_safe
+from data.sky import separation
 from data.survey import Survey, default
 from lensjax.errors import InputError
 from spark.pool import OnBadFile
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 CHUNK = 2000
 """Existing cutouts whose metadata one task reads."""
@@ -69,3 +74,24 @@ def describe(
     )
     pq.write_table(pa.Table.from_pylist(rows, schema), temporary, store_schema=False)
     return {"cutouts": len(rows), "refused": refused}
+
+
+def once(known: pd.DataFrame) -> tuple[pd.DataFrame, list[tuple[str, str]]]:
+    """The first cutout of every object (galaxy_id), and the others with the reason why they are not
+    used. known: path, galaxy_id, ra, dec. Raises InputError when two cutouts of one name are more
+    than ONE_OBJECT apart: they are of two objects."""
+    again = known.duplicated("galaxy_id").to_numpy(bool)
+    if not again.any():
+        return known, []
+    first = known.groupby("galaxy_id")[["path", "ra", "dec"]].transform("first")[again]
+    others = known[again]
+    places = (first["ra"], first["dec"], others["ra"], others["dec"])
+    apart = separation(*(place.to_numpy(float) for place in places))
+    named = list(zip(others["path"], others["galaxy_id"], first["path"], strict=True))
+    for (path, name, other), distance in zip(named, apart, strict=True):
+        if distance > ONE_OBJECT:
+            raise InputError(
+                f"{other} and {path} are both cutouts of {name}, and are {distance:.1f} arcsec "
+                "apart; give each object a name of its own, or remove one of them"
+            )
+    return known[~again], [(path, f"{name} is also in {other}") for path, name, other in named]

@@ -116,24 +116,23 @@ def sample(
 def _existing(rows: pd.DataFrame, given: pd.DataFrame) -> list[str | None]:
     """Path of the existing cutout of each object, or None.
 
-    An existing cutout is an object's when it has its galaxy_id, or when it has the same without the
-    release and is at the same place, because such files say nothing of releases.
+    An existing cutout is an object's when it has its galaxy_id, with the release or without it
+    (because such files say nothing of releases), and is at the same place.
     """
     import pandas as pd
 
     known: dict[str, Any] = {row.galaxy_id: row for row in given.itertuples(index=False)}  # type: ignore[misc]
-    found: list[str | None] = []
-    for name, release, ra, dec in rows[["galaxy_id", "release", "ra", "dec"]].itertuples(
-        index=False
-    ):
-        path = known[name].path if name in known else None
+
+    def of(name: str, release: float, ra: float, dec: float) -> str | None:
         plain = name if pd.isna(release) else name.removesuffix(f"_{release:.0f}")
-        if path is None and plain != name and plain in known:
-            there = (np.array([float(known[plain].ra)]), np.array([float(known[plain].dec)]))
+        for own in filter(None, map(known.get, dict.fromkeys((name, plain)))):
+            there = (np.array([float(own.ra)]), np.array([float(own.dec)]))
             if separation(np.array([ra]), np.array([dec]), *there)[0] <= ONE_OBJECT:
-                path = known[plain].path
-        found.append(path)
-    return found
+                return own.path
+        return None
+
+    described = rows[["galaxy_id", "release", "ra", "dec"]]
+    return [of(*row) for row in described.itertuples(index=False)]
 
 
 def _labelled(frame: pd.DataFrame, label: int, s: SampleSettings) -> pd.DataFrame:

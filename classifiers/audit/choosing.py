@@ -12,6 +12,7 @@ import numpy as np
 
 from classifiers.audit.settings import AuditSettings
 from data.files import sha256
+from data.tables import read_csv
 from lensjax.errors import InputError
 
 if TYPE_CHECKING:
@@ -152,8 +153,10 @@ def read_table(path: Path, columns: list[str], key: str) -> pd.DataFrame:
     import pandas as pd
 
     try:
-        read = pd.read_parquet if path.suffix == ".parquet" else pd.read_csv
-        table = read(path)
+        parquet = path.suffix == ".parquet"
+        table = pd.read_parquet(path) if parquet else read_csv(path, text=False)
+    except InputError as error:
+        raise InputError(f"{key}: {error}") from None
     except (OSError, ValueError) as error:
         said = " ".join(str(error).split())[:120]
         raise InputError(f"{key}: {path}: cannot be read ({said})") from None
@@ -175,8 +178,6 @@ def choose(
     kernels of `psf_files` are copied to the run directory. Raises InputError as `trained_on`,
     `psffiles.with_kernels`, `hosts.refuse`, `veto.known_lenses` and `veto.apart` do, and when some
     hosts have a kernel and others do not."""
-    import pandas as pd
-
     from classifiers.audit import hosts, psffiles, veto
     from data.manifest import read
 
@@ -185,7 +186,9 @@ def choose(
     manifest = psffiles.with_kernels(read(path).to_pandas(), s.psf_files, out, survey)
     if s.host_list:
         try:
-            names = pd.read_csv(s.host_list, dtype=str)["galaxy_id"].dropna().tolist()
+            names = read_csv(s.host_list, text=False, dtype=str)["galaxy_id"].dropna().tolist()
+        except InputError:
+            raise
         except (OSError, ValueError, KeyError) as error:
             raise InputError(
                 f"{s.host_list}: not a CSV file with a column galaxy_id ({error})"

@@ -9,6 +9,7 @@ from classifiers.audit import psffiles
 from classifiers.audit.choosing import finder_of
 from classifiers.audit.hosts import Hosts
 from classifiers.audit.settings import AuditSettings
+from data.tables import read_csv
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,9 +45,7 @@ def _of_the_thresholds(out: Path, s: AuditSettings) -> list[str]:
             f"{', '.join(f'{t:g}' for t in s.thresholds)} is not known, and there is no threshold "
             "for a wanted rate."
         ]
-    import pandas as pd
-
-    table = pd.read_csv(path)
+    table = read_csv(path, text=False)
     if (table["status"] == "ok").any():
         return []
     return [

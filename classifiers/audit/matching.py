@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from classifiers.audit.resampling import Draws
+from data.tables import read_csv
 from lensjax.errors import InputError, some
 
 if TYPE_CHECKING:
@@ -43,7 +44,9 @@ def read(path: Path) -> pd.DataFrame:
     if not path.is_file():
         raise InputError(f"{path}: no such table of lenses")
     try:
-        return pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
+        return read_csv(path, text=False) if path.suffix == ".csv" else pd.read_parquet(path)
+    except InputError:
+        raise
     except (OSError, ValueError, pa.ArrowException) as error:
         said = " ".join(str(error).split())[:120]
         raise InputError(f"{path}: cannot be read as a table of lenses ({said})") from None

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
+from data.tables import read_csv
 from lensjax.errors import InputError, some
 
 POSITIONS = (
@@ -101,7 +102,7 @@ def _frame(path: Path) -> pd.DataFrame:
         return pd.read_parquet(path)
     if ending in (".csv", ".tsv"):
         separator = "\t" if ending == ".tsv" else ","
-        return pd.read_csv(path, sep=separator, skipinitialspace=True, low_memory=False)
+        return read_csv(path, separator, text=False, low_memory=False)
     from astropy.table import Table
 
     if ending in (".cat", ".txt", ".dat"):

@@ -17,6 +17,7 @@ import pandas as pd
 from jaxtyping import Float
 
 from classifiers.evaluation.predictions import Predictions
+from data.tables import read_csv
 from lensjax.errors import InputError, some
 
 if TYPE_CHECKING:
@@ -56,7 +57,9 @@ def read(path: str | Path) -> pd.DataFrame:
     than remove and keep."""
     path = Path(path)
     try:
-        found = pd.read_csv(path, dtype=str, keep_default_na=False, skipinitialspace=True)
+        found = read_csv(path)
+    except InputError:
+        raise
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: not a readable CSV ({str(error).splitlines()[0]})") from None
     if missing := [name for name in ("id", "action") if name not in found]:

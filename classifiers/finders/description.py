@@ -22,10 +22,10 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import Field
 
 from data.config import settings, validated
+from lensjax import yamlfile
 from lensjax.errors import InputError
 
 SCORES = "scores:"
@@ -89,16 +89,9 @@ def function_of(text: str) -> re.Match[str] | None:
 
 
 def _mapping(path: Path) -> dict[str, Any]:
-    try:
-        found = yaml.safe_load(path.read_text())
-    except FileNotFoundError:
-        raise InputError(f"finder {path}: no such file") from None
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-        raise InputError(
-            f"finder {path}: not a readable YAML file ({type(error).__name__})"
-        ) from None
+    found = yamlfile.read(path, f"finder {path}")
     if not isinstance(found, dict) or "finder" not in found:
         raise InputError(
             f"finder {path}: expected keys such as `finder: model.onnx` and `output: logit`"
         )
-    return {str(key): value for key, value in found.items()}
+    return found

@@ -100,12 +100,13 @@ def arranged(run: Arrays, prepare: Arrays | None, layout: str) -> Arrays:
 
 
 def answered(run: Arrays, stamps: np.ndarray, names: list[str], who: str) -> Any:
-    """What a user's function says of stamps. Raises InputError, naming stamps, when it raises."""
+    """What a user's function says of stamps, of which it gets a copy that it may write to. Raises
+    InputError, naming stamps, when it raises."""
     try:
-        return run(np.ascontiguousarray(stamps, np.float32))
+        return run(np.array(stamps, np.float32, order="C"))
     except InputError:
         raise
-    except Exception as error:  # whatever code of a user can raise
+    except (Exception, SystemExit) as error:  # whatever code of a user can raise
         said = " ".join(str(error).split())[:300]
         raise InputError(
             f"{who}: raised {type(error).__name__}: {said}; on {some(names)}; mend it and run "

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Int
 
 from classifiers.training.settings import TrainSettings
 from data import manifest
+from data.tables import read_csv
 from lensjax.errors import InputError, some
 
 
@@ -58,11 +59,9 @@ def left_out(path: Path) -> set[str]:
     import pandas as pd
 
     try:
-        frame: Any = (
-            pd.read_parquet(path)
-            if path.suffix == ".parquet"
-            else pd.read_csv(path, dtype=str, keep_default_na=False)
-        )
+        frame: Any = pd.read_parquet(path) if path.suffix == ".parquet" else read_csv(path)
+    except InputError as error:
+        raise InputError(f"without: {error}") from None
     except FileNotFoundError:
         raise InputError(f"without: {path}: no such file") from None
     except (OSError, ValueError) as error:

@@ -31,7 +31,7 @@ def priors(name: str) -> Prior:
 def prior_entries(name: str) -> Mapping[str, Any]:
     """What a preset or a YAML file says, as `prior_from` takes it. Raises InputError when there is
     neither, and for what is no YAML."""
-    import yaml
+    from lensjax import yamlfile
 
     presets = _preset_entries()
     if name in presets:
@@ -41,14 +41,7 @@ def prior_entries(name: str) -> Mapping[str, Any]:
             f"unknown prior {name!r}; {nearest(name, presets)}the presets are "
             f"{', '.join(presets)}, and a path ending in .yaml is a prior of your own"
         )
-    path = Path(name)
-    if not path.is_file():
-        raise InputError(f"prior {name}: no such file")
-    try:
-        return yaml.safe_load(path.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        said = " ".join(str(getattr(error, "problem", None) or error).split())
-        raise InputError(f"prior {name}: not valid YAML ({said})") from None
+    return yamlfile.read(Path(name), f"prior {name}")
 
 
 @cache
@@ -101,6 +94,10 @@ def _components(name: str, role: str, given: Any) -> list[tuple[str, Mapping[str
                 raise InputError(
                     f"prior {name!r}, {role}, {component}: {block!r} should be a mapping of "
                     "parameters"
+                )
+            if odd := [key for key in block if not isinstance(key, str)]:
+                raise InputError(
+                    f"prior {name!r}, {role} {component}: parameter {odd[0]!r} is no name"
                 )
             found.append((str(component), block))
     return found
@@ -229,7 +226,11 @@ def _numbers(value: Any, count: int, domain: Domain) -> tuple[float, ...]:
     plain = all(isinstance(v, int | float) and not isinstance(v, bool) for v in given)
     if len(given) != count or not plain:
         raise ValueError(f"{value} should be {count} number(s)")
-    for v in given:
-        if not domain.holds(float(v)):
+    try:
+        numbers = tuple(float(v) for v in given)
+    except OverflowError:
+        raise ValueError(f"{str(value)[:12]}... is beyond any number that can be used") from None
+    for v in numbers:
+        if not domain.holds(v):
             raise ValueError(f"{v} should be {domain.words}")
-    return tuple(float(v) for v in given)
+    return numbers

@@ -272,10 +272,47 @@ def test_a_folder_of_the_user_never_hides_an_installed_package(tmp_path, monkeyp
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
     found = finders.load("json:dumps", tmp_path)
-    assert found.info["source_sha256"] and sys.path[-1] == str(tmp_path.resolve())
+    assert found.info["source_sha256"]
     import json
 
     assert found._run is json.dumps
+
+
+@pytest.mark.parametrize("name", ["mynet", "mynet.py"])
+def test_finders_of_one_name_in_two_folders_are_two_finders(tmp_path, stamps, name):
+    before = set(sys.modules), list(sys.path)
+    for number in (1, 2):
+        own = tmp_path / f"v{number}"
+        own.mkdir()
+        (own / "mynet.py").write_text(
+            f"import my_helper\nimport numpy as np\nVERSION = {number}\ndef score(x):\n"
+            "    import my_late_helper\n    found = VERSION, my_helper.SAYS, my_late_helper.SAYS\n"
+            "    return np.full(len(x), sum(n * 10.0**-i for i, n in enumerate(found, 1)))\n"
+        )
+        for helper in ("my_helper", "my_late_helper"):
+            (own / f"{helper}.py").write_text(f"SAYS = {number}\n")
+        (own / "finder.yaml").write_text(f"finder: {name}:score\n")
+    found = [finders.load(str(tmp_path / v / "finder.yaml"), tmp_path) for v in ("v1", "v2")]
+    said = [finders.scored(f, stamps).score[0] for f in (*found, *found)]
+    np.testing.assert_allclose(said, [0.111, 0.222] * 2, atol=1e-12)
+    assert found[0].info["source_sha256"] != found[1].info["source_sha256"]
+    assert (set(sys.modules), list(sys.path)) == before
+
+
+def test_a_module_or_function_that_ends_the_program_is_refused(tmp_path, stamps):
+    (tmp_path / "program.py").write_text("import sys\nsys.exit(3)\n")
+    (tmp_path / "late.py").write_text("def score(x):\n    raise SystemExit(3)\n")
+    with pytest.raises(InputError, match=r"importing .*program\.py calls sys\.exit; put what only"):
+        finders.load(f"{tmp_path}/program.py:score", tmp_path)
+    with pytest.raises(InputError, match="raised SystemExit"):
+        finders.scored(finders.load(f"{tmp_path}/late.py:score", tmp_path), stamps)
+
+
+def test_a_finder_that_works_in_place_changes_no_stamp(tmp_path, stamps):
+    (tmp_path / "hasty.py").write_text("def score(x):\n    x[:] = 0.5\n    return x[:, 0, 0, 0]\n")
+    mine = stamps.copy()
+    finders.scored(finders.load(f"{tmp_path}/hasty.py:score", tmp_path), mine)
+    np.testing.assert_array_equal(mine, stamps)
 
 
 def test_a_step_depends_on_the_files_of_its_finder(here, tmp_path):

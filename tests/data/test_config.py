@@ -6,8 +6,10 @@ from typing import Annotated
 import pytest
 from pydantic import Field
 
-from data import config
+from classifiers.finders import description
+from data import config, survey
 from lensjax.errors import InputError
+from lensjax.prior import prior_entries
 
 
 @config.settings
@@ -58,6 +60,35 @@ def test_broken_files_are_refused(tmp_path: Path, text, words):
     path.write_text(text)
     with pytest.raises(InputError, match=words):
         config.read(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"train:\n  seed: 1\n  seed: 2\n", r"line 3: .*the key seed is there twice"),
+        (b"train: {}\ntrain: {}\n", r"line 2: .*the key train is there twice"),
+        (b"[" * 5000, "nested too deeply"),
+        ("train: {note: é}".encode("latin-1"), "byte 15 is no text in UTF-8; save the file as"),
+        (b"1: {}\n", r'line 1: .*the key 1 is no text; put it into quotes: "1"'),
+        (b"true: {}\n", "the key true is no text"),
+        (b"train: {seed: 2020-13-01}\n", "month must be in"),
+        (b"train: {seed: " + b"9" * 400 + b"}\n", "is no number that can be used"),
+        (b"train: {seed: " + b"9" * 5000 + b"}\n", "is no number that can be used"),
+    ],
+)
+def test_every_file_of_yaml_is_read_by_the_same_rules(tmp_path: Path, content, words):
+    path = tmp_path / "c.yaml"
+    path.write_bytes(content)
+    for read in (config.read, survey.load, description.described, lambda p: prior_entries(p)):
+        with pytest.raises(InputError, match=words) as refused:
+            read(str(path))
+        assert str(path) in str(refused.value) and "\n" not in str(refused.value)
+
+
+def test_merged_mappings_may_be_overridden(tmp_path: Path):
+    path = tmp_path / "c.yaml"
+    path.write_text("a: &a {x: 1, y: 1}\nb: &b {<<: *a, y: 2}\nc: {<<: *b, y: 3}\n")
+    assert config.read(path)["c"] == {"x": 1, "y": 3}
 
 
 def test_a_missing_file_names_the_presets():

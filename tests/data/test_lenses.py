@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data import lenses
+from data import catalogue, lenses, tables
 from lensjax.errors import InputError
 
 LIST = """name,RA [deg],DEC [deg],zlens,type,grading,ref
@@ -112,6 +112,29 @@ def test_one_to_one_keeps_the_closest_lens_of_each_object(pairs):
         mine = np.flatnonzero(obj == name)
         winner = min(mine, key=lambda i: (separation[i], lens[i]))
         assert keep[mine].sum() == 1 and keep[winner]
+
+
+def test_rows_longer_than_the_heading_are_refused_by_every_reader(tmp_path):
+    """One value more in every row would move all columns by one."""
+    from classifiers.audit import choosing, matching
+    from classifiers.ensembles import cleaning
+    from classifiers.training import choice
+
+    path = tmp_path / "t.csv"
+    path.write_text("galaxy_id,RA,DEC,action\na,1,2,keep,\nb,3,4,keep,\n")
+    for read in (
+        lenses.read,
+        tables.read,
+        catalogue.read,
+        choice.left_out,
+        matching.read,
+        cleaning.read,
+        lambda path: choosing.read_table(path, ["galaxy_id"], "audit.trained_on"),
+    ):
+        with pytest.raises(InputError, match=r"t\.csv: its rows have more values than its heading"):
+            read(path)
+    path.write_text("galaxy_id, RA, DEC\n007, 1, 2\n")
+    assert len(lenses.read(path)[0]) == 1 and choice.left_out(path) == {"007"}
 
 
 def test_lenscat(survey_data):

@@ -117,6 +117,16 @@ def test_large_whole_numbers_with_nulls_keep_every_digit(tmp_path):
     assert counters["nameless"] == 1 and counters["kept"] == 2
 
 
+@pytest.mark.parametrize("column", [[1e16, 2.0, 3.0], pa.array([2.0**24, 1.0, 2.0], pa.float32())])
+def test_whole_numbers_that_were_rounded_as_floats_are_refused(tmp_path, column):
+    table = {k: v for k, v in plain().items() if k not in ("OBJID", "BRICKNAME", "RELEASE")}
+    pq.write_table(pa.table(table | {"LS_ID": column}), tmp_path / "t.parquet")
+    with pytest.raises(
+        InputError, match=r"LS_ID has whole .* as float.., which rounds them; write"
+    ):
+        catalogue.read(tmp_path / "t.parquet")
+
+
 def test_one_brick_and_number_in_two_releases_are_two_objects(tmp_path):
     table = plain(RELEASE=[9010, 9012, 10000], OBJID=[7, 7, 7])
     pq.write_table(pa.table(table), tmp_path / "t.parquet")

@@ -173,6 +173,8 @@ def test_lens_follows_its_host():
         ("source", {"n": {"uniform": [1.0]}}, r"'n': \[1.0\] should be 2 number"),
         ("source", {"n": {"uniform": [0.2, 4.0]}}, "'n': 0.2 should be between 0.4 and 8"),
         ("source", {"n": {"fixed": float("nan")}}, "'n': nan should be between"),
+        ("source", {7: {"fixed": 1.0}}, "source ClumpySersic: parameter 7 is no name"),
+        ("source", {"n": {"fixed": 10**400}}, "'n': 1000.* beyond any number"),
         ("source", {"n": {"fixed": True}}, "'n': True should be 1 number"),
         ("lens", {"q": {"uniform": [0.5, 1.2]}}, "'q': 1.2 should be between 0.1 and 1"),
         ("lens", {"theta_e": {"fixed": -1.0}}, "'theta_e': -1.0 should be 0 or larger"),

@@ -137,6 +137,25 @@ def test_unreadable_cutouts_stop_or_are_listed(root, tmp_path):
     assert len(found) == 1 and refused[0][0] == "bad.npz" and str(tmp_path) not in refused[0][1]
 
 
+def test_two_cutouts_of_one_name_are_of_one_object_or_refused(root, tmp_path):
+    table = sweep(1)
+    (tmp_path / "sweep").mkdir()
+    table["RA", "DEC"].write(tmp_path / "sweep" / "positions.fits")
+    write_lenses(tmp_path / "lenses.csv", [("DESI-1", table["RA"][3], table["DEC"][3], "probable")])
+    for folder in ("a", "b", "c"):
+        table["RA"][3] += 190 * (folder == "c")
+        write_cutout(tmp_path / folder, table[3])
+    given = [f"{folder}/0100m005_3.npz" for folder in "abc"]
+    made = tmp_path / "out"
+    *_, refused = run(None, made, tmp_path, ["sweep/positions.fits"], given[:2])
+    assert refused == [(given[1], f"0100m005_3 is also in {given[0]}")]
+    assert pq.read_table(made / "positives" / "given.parquet")["path"].to_pylist() == given[:1]
+    with pytest.raises(
+        InputError, match=rf"{given[0]} and {given[2]} are both cutouts of .* apart"
+    ):
+        run(None, tmp_path / "out2", tmp_path, ["sweep/positions.fits"], given)
+
+
 def test_a_name_that_no_lens_has(root, tmp_path):
     with pytest.raises(InputError, match=r"no lens of the list has 'HSC' in its name"):
         run(None, tmp_path, root, named="HSC")

@@ -1,5 +1,7 @@
 """The sample is the same with Spark, without it, and however the pool is cut into files."""
 
+import shutil
+
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
@@ -140,6 +142,20 @@ def test_one_name_for_two_objects_of_different_files_is_refused(tmp_path, spark)
     for session in (None, spark):
         with pytest.raises(InputError, match="galaxy_id 01.* is the name of two objects of the"):
             sample(session, tmp_path, outputs(tmp_path / "pool"), SampleSettings())
+
+
+def test_an_existing_cutout_of_another_place_is_not_an_objects(out, tmp_path):
+    """Both of its name: in its own file once 190 degrees away, once where the object is."""
+    copied = tmp_path / "positives"
+    copied.mkdir()
+    shutil.copy(out / "positives" / "positives.parquet", copied)
+    there = pq.read_table(copied / "positives.parquet").to_pandas().head(2)
+    given = there[["galaxy_id", "ra", "dec"]].assign(path=["a.npz", "b.npz"])
+    given.loc[1, "ra"] = (given.loc[1, "ra"] + 190) % 360
+    given.to_parquet(copied / "given.parquet")
+    rows, *_ = run(None, tmp_path, outputs(out / "pool"))
+    found = rows.set_index("galaxy_id")["source_cutout"]
+    assert [found[name] for name in there["galaxy_id"]] == ["a.npz", None]
 
 
 def test_existing_cutouts_without_a_release_in_their_name_are_found_by_place(tmp_path):

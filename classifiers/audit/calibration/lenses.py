@@ -21,6 +21,7 @@ from classifiers.audit.calibration.observables import (
 from classifiers.audit.realism.comparison import Sample
 from data.splits import order_key
 from data.survey import Survey
+from data.tables import read_csv
 from lensjax.errors import InputError
 
 if TYPE_CHECKING:
@@ -147,7 +148,6 @@ def of_table(path: Path, names: Sequence[str], survey: Survey) -> Real:
 
 
 def _read(path: Path, survey: Survey) -> pd.DataFrame:
-    import pandas as pd
     import pyarrow.parquet as pq
 
     if path.suffix not in (".csv", ".parquet"):
@@ -156,8 +156,10 @@ def _read(path: Path, survey: Survey) -> pd.DataFrame:
         raise InputError(f"calibrate.lenses: {path}: no such file")
     try:
         if path.suffix == ".csv":
-            return pd.read_csv(path, dtype={"galaxy_id": str})
+            return read_csv(path, text=False, dtype={"galaxy_id": str})
         made = pq.read_table(path, partitioning=None)
+    except InputError as error:
+        raise InputError(f"calibrate.lenses: {error}") from None
     except (OSError, ValueError) as error:
         said = " ".join(str(error).split())[:120]
         raise InputError(f"calibrate.lenses: {path}: cannot be read ({said})") from None
