@@ -40,6 +40,6 @@ command = Verb(
     owns=("audit",),
     reads="classifiers.audit.verb:reads",
     work="classifiers.audit.verb:work",
-    description=f"{OWN}\n\n{__doc__}",
+    description=OWN,
     otherwise="classifiers.audit.own:asked",
 )

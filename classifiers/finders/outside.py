@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -109,9 +110,25 @@ def answered(run: Arrays, stamps: np.ndarray, names: list[str], who: str) -> Any
     except (Exception, SystemExit) as error:  # whatever code of a user can raise
         said = " ".join(str(error).split())[:300]
         raise InputError(
-            f"{who}: raised {type(error).__name__}: {said}; on {some(names)}; mend it and run "
-            "again, what is finished is kept"
+            f"{who}{RAISED}{type(error).__name__}: {said}{_line(error)}; on {some(names)}; mend it "
+            "and run again"
         ) from error
+
+
+RAISED = ": raised "
+"""What a message says of a function that raises, and of no other trouble with it."""
+
+
+def _line(error: Exception) -> str:
+    """Where in the user's own files an error came from, "" where that is not known."""
+    own = Path(__file__).resolve().parents[2]
+    ours = [str(own / name) for name in ("classifiers", "data", "lensjax", "spark")]
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not frame.filename.startswith((*ours, "<")) and "site-packages" not in frame.filename
+    ]
+    return f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
 
 
 def checked(values: Any, names: list[str], name: str, output: Output) -> Float[np.ndarray, " b"]:

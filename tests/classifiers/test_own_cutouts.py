@@ -180,6 +180,35 @@ def test_a_finder_that_wants_the_other_order_of_axes_is_told_so(ask, tmp_path):
     assert code == 2 and "channels come last" in text and "layout=nhwc: with this order" in text
 
 
+def test_another_order_of_axes_is_no_cure_for_nan_and_a_crash_is_shown_where_it_is(ask, tmp_path):
+    folder(tmp_path).to_csv("table.csv", index=False)
+    code, text = ask(*KNOWN, "--dry-run", finder=f"own_finder.py:first_channel {KEYS}")
+    assert code == 2 and "NaN for" in text and "with this order" not in text
+    line = FINDER.splitlines().index('    return {}["weights"]') + 1
+    code, text = ask(*KNOWN, "--dry-run", finder=f"own_finder.py:forgetful {KEYS}")
+    assert code == 2 and f"raised KeyError: 'weights' (own_finder.py, line {line})" in text
+
+
+def test_columns_that_sound_right_are_in_the_proposed_command(ask, tmp_path):
+    table = folder(tmp_path).rename(columns={"label": "is_lens", "psfsize_r": "seeing"})
+    table.to_csv("table.csv", index=False)
+    code, text = ask(*KNOWN)
+    assert code == 2 and {"PSF size", "labels"} <= set(names(text))
+    assert "--columns psfsize_r=<seeing> label=<is_lens>" in text
+
+
+def test_labels_in_words_and_rows_without_a_psf_are_named(ask, tmp_path):
+    table = folder(tmp_path)
+    table.assign(label=np.where(table["label"] == 1, "yes", "no")).to_csv("table.csv", index=False)
+    code, text = ask(*KNOWN, "--dry-run")
+    assert code == 2 and "labels: column label holds 'no' (32), 'yes' (8)" in text
+    table.loc[[6, 9], "psfsize_r"] = np.nan
+    table.to_csv("table.csv", index=False)
+    code, text = ask(*KNOWN, "--dry-run")
+    assert code == 2 and names(text) == ["PSF size"] and "The first is row 7 of the table" in text
+    assert ask(*KNOWN, "--dry-run", "--psf-fwhm", "1.2", "1.1", "1.0")[0] == 0
+
+
 def test_units_that_make_no_galaxy_are_noticed(ask, tmp_path):
     folder(tmp_path, unit=1e-6).to_csv("table.csv", index=False)
     code, text = ask(*KNOWN, "--dry-run")

@@ -20,6 +20,7 @@ from classifiers.finders import function
 from classifiers.finders.description import Description, described
 from classifiers.finders.loading import kind_of
 from classifiers.finders.onnx_session import session
+from classifiers.finders.outside import RAISED
 from data.survey import OF_A_RUN, Survey, write
 from lensjax.errors import InputError
 from lensjax.units import ZERO_POINT
@@ -153,7 +154,10 @@ def tried(
     try:
         finder, score, seconds = _scores(a.finder, survey, stamps, ids)
     except InputError as error:
-        return None, [Missing("finder", f"{error}.", _hint(a.finder, survey, stamps, ids))]
+        cure = "mend the finder, or what is said of it behind its name (docs/finders.md)"
+        if RAISED in str(error):
+            cure = _hint(a.finder, survey, stamps, ids) or cure
+        return None, [Missing("finder", f"{error}.", cure)]
     known = np.array([-1 if label is None else label for label in labels])
     auc, sigma, lenses = _auc(score[known == 1], score[known == 0])
     found = Tried(finder, seconds, float(score.min()), float(score.max()), auc, lenses)
@@ -181,13 +185,13 @@ def _scores(
 
 
 def _hint(text: str, survey: Survey, stamps: np.ndarray, ids: Sequence[str]) -> str:
-    """What to do about a finder that fails: the other order of axes if it answers with that."""
+    """What to do about a finder that raises: the other order of axes if it answers with that."""
     what = described(text)[0]
     plain = text.replace(f" layout={what.layout}", "") if what.layout else text
     try:
         _scores(f"{plain} layout={ORDERS[what.layout]}", survey, stamps, ids)
     except InputError:
-        return "mend the finder, or what is said of it behind its name (docs/finders.md)"
+        return ""
     return f"layout={ORDERS[what.layout]}: with this order of axes it answers"
 
 

@@ -4,6 +4,7 @@ of them."""
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -62,10 +63,14 @@ def read(a: Arguments) -> tuple[Reading, list[Missing]]:
     return found, missing
 
 
+def near_to(wanted: str, columns: Sequence[str]) -> list[str]:
+    """Columns of the table whose names sound like the wanted one."""
+    return [c for c in columns if any(word in c.lower() for word in MEANT.get(wanted, ()))]
+
+
 def like(wanted: str, columns: Sequence[str]) -> str:
     """A sentence that names columns which may be the wanted one, or some of all."""
-    near = [c for c in columns if any(word in c.lower() for word in MEANT.get(wanted, ()))]
-    if near:
+    if near := near_to(wanted, columns):
         return f"Perhaps it is {' or '.join(near[:3])}."
     return f"The table has {some(list(columns), 8)}."
 
@@ -101,7 +106,7 @@ def _table(a: Arguments) -> tuple[Reading, list[Missing]]:
     settings = Folder(str(path.absolute()), renamed, files=a.files, array=a.array)
     found = Reading(folder, settings, columns, names)
     if "id" not in names:
-        near = [c for c in columns if any(word in c.lower() for word in MEANT["id"])]
+        near = near_to("id", list(columns))
         flag = ("--columns", f"id=<{near[0] if near else 'NAME'}>")
         why = f"no column id in {path}: it names the objects and, usually, their files. "
         cure = "--columns id=NAME"
@@ -275,20 +280,33 @@ def _psf(a: Arguments, found: Reading) -> list[Missing]:
     named = [n for n in found.names if n.lower() in {o.lower() for o in own}]
     size = len(found.values("id")) or len(next(iter(found.columns.values())))
     without = size
+    first = 0
     if named:
         rows = zip(*(found.values(name) for name in named))
-        without = sum(all(value is None for value in row) for row in rows)
+        empty = [i for i, row in enumerate(rows) if all(value is None for value in row)]
+        without, first = len(empty), next(iter(empty), 0)
     if not without:
         return []
-    wanted = f"psfsize_{bands[0]}" if bands else "psfsize_BAND"
+    band = found.survey.reference if found.survey else bands[0] if bands else "BAND"
+    wanted = f"psfsize_{band}"
     why = (
         f"{without} of {size} objects have no FWHM of the PSF in any band, and arcs are blurred "
-        f"with it. {like('psfsize', list(found.columns))}"
+        "with it. "
     )
+    if without < size:
+        where = f"The first is row {first + 1} of the table"
+        cure = (
+            f"fill {' or '.join(found.names[n] for n in named)} there, or leave such rows out, or "
+            "--psf-fwhm with a value a band, for those without"
+        )
+        return [Missing("PSF size", f"{why}{where}.", cure)]
+    why += like("psfsize", list(found.columns))
     cure = (
         f"--columns {wanted}=NAME (FWHM in arcsec, one column a band, or one for one band), or for "
         "all of them --psf-fwhm with a value a band, or --psf-files with the PSF itself"
     )
+    if near := near_to("psfsize", list(found.columns)):
+        return [Missing("PSF size", why, cure, ("--columns", f"{wanted}=<{near[0]}>"))]
     values = [f"<FWHM_{band}>" for band in bands] or ["<FWHM_BAND>"]
     return [Missing("PSF size", why, cure, ("--psf-fwhm", *values))]
 
@@ -299,7 +317,9 @@ def _labels(a: Arguments, found: Reading) -> list[Missing]:
     if there and not a.labels:
         why = f"the table has a column {found.names['label']}, and --no-labels is said."
         return [Missing("labels", why, "leave out --no-labels, or the column")]
-    if there or not a.labels:
+    if there:
+        return _odd_labels(found)
+    if not a.labels:
         return []
     why = (
         "the table does not say which objects are lenses (1) and which are not (0). Arcs are put "
@@ -307,4 +327,28 @@ def _labels(a: Arguments, found: Reading) -> list[Missing]:
         f"{like('label', list(found.columns))}"
     )
     cure = "--columns label=NAME, or --no-labels if all of them count as galaxies without a lens"
-    return [Missing("labels", why, cure, ("--no-labels",))]
+    near = near_to("label", list(found.columns))
+    return [
+        Missing(
+            "labels", why, cure, ("--columns", f"label=<{near[0]}>") if near else ("--no-labels",)
+        )
+    ]
+
+
+def _odd_labels(found: Reading) -> list[Missing]:
+    """What is said where none of the labels is 1 or 0. Single odd ones are rows that are left
+    out."""
+    labels = [value for value in found.values("label") if value is not None]
+    odd = Counter(str(value) for value in labels if not _is_label(value))
+    if len(labels) > sum(odd.values()):
+        return []
+    counts = some([f"{text!r} ({number})" for text, number in odd.most_common()], 3)
+    why = f"column {found.names['label']} holds {counts}, and a label is 1 or 0."
+    return [Missing("labels", why, "write 1 for a lens and 0 for another galaxy")]
+
+
+def _is_label(value: Any) -> bool:
+    try:
+        return float(value) in (0.0, 1.0) or math.isnan(float(value))
+    except (TypeError, ValueError):
+        return not str(value).strip()
