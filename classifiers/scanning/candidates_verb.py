@@ -66,6 +66,7 @@ def work(call: Invocation[CandidateSettings]) -> Done:
         "finders": said["finders"],
         "probability": {**_below(maps.about, out), "none": dict(maps.why)},
         "prevalence": s.prevalence,
+        "expected_in_scan": _expected(s, out, ranked, maps),
         "known_lenses": {
             "listed": len(known),
             "refused_lines": [[line, why] for line, why in refused],
@@ -90,6 +91,14 @@ def _lines(found: Mapping[str, Any], out: Path) -> list[str]:
     for name, why in found["probability"]["none"].items():
         none.setdefault(why, []).append(name or "the score that ranks")
     lines += [f"no probability of {', '.join(names)}: {why}" for why, names in none.items()]
+    if (sums := found["expected_in_scan"]) is not None and sums["off"]:
+        lines.append(
+            f"probability_in_survey adds up to {sums['sum']:.3g} lenses among the {sums['objects']} "
+            f"objects of the scan, where the prevalence gives {sums['by_prevalence']:.3g}: the "
+            "validation objects are not like the scanned ones (other magnitudes or types, say), so "
+            "its sums are no numbers of lenses; scan objects like them, or set "
+            "candidates.validation"
+        )
     if lens["listed"]:
         near = f"{lens['matched']} within {lens['radius_arcsec']:g} arcsec"
         lines.append(f"{near} of {lens['listed']} known lenses")
@@ -100,6 +109,25 @@ def _lines(found: Mapping[str, Any], out: Path) -> list[str]:
     if "why" in found["completeness"]:
         lines.append(f"no completeness: {found['completeness']['why']}")
     return [*lines, str(out / FOLDER)]
+
+
+LIKE = 2.0
+"""Factor by which the probabilities of a scan may add up to another number of lenses than the
+prevalence gives, before it is said that the validation objects are of another kind."""
+
+
+def _expected(
+    s: CandidateSettings, out: Path, ranked: ranking.Ranked, maps: probability.Maps
+) -> dict[str, Any] | None:
+    """How many lenses the probabilities in the survey add up to, beside what the prevalence says;
+    None where there are no such probabilities."""
+    if s.prevalence is None or probability.RANKED not in maps.maps:
+        return None
+    parts = ranking.tables(out / scan_verb.FOLDER)
+    total, n = probability.expected(parts, ranked, maps, s.prevalence)
+    wanted = s.prevalence * n
+    off = not wanted / LIKE <= total <= wanted * LIKE
+    return {"sum": total, "objects": n, "by_prevalence": wanted, "off": off}
 
 
 def _ranked(s: CandidateSettings, said: Mapping[str, Any]) -> ranking.Ranked:

@@ -10,10 +10,10 @@ that the map is fitted to the mean scores of the validation objects.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -24,6 +24,9 @@ from classifiers.evaluation import calibrators, figures, predictions
 from classifiers.evaluation.calibrators import Calibrator, Method
 from classifiers.scanning import ranking, scan_verb
 from lensjax.errors import InputError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 RANKED = ""
 """Stands for the score that ranks, among the names of finders."""
@@ -104,6 +107,22 @@ class Maps:
     ) -> Float[np.ndarray, " n"]:
         """The same where a share `prevalence` of all objects are lenses."""
         return calibrators.prior_shift(probability, self.share, prevalence)
+
+
+def expected(
+    parts: Iterable[pa.Table], ranked: ranking.Ranked, maps: Maps, prevalence: float
+) -> tuple[float, int]:
+    """The sum of the probabilities in the survey over all scored rows, and their number. If the
+    validation objects are like the scanned ones, the sum is `prevalence` times the number: the
+    probabilities of a population have its share of lenses as their mean."""
+    names = [*ranked.finders] if ranked.by == ranking.MEAN else [ranked.by]
+    total, n = 0.0, 0
+    for part in parts:
+        rows = ranked.of(part)
+        logits = [np.asarray(rows[f"logit_{name}"], np.float64) for name in names]
+        p = maps.probability(RANKED, ranked_logit(logits))
+        total, n = total + float(maps.in_survey(p, prevalence).sum()), n + len(rows)
+    return total, n
 
 
 def fitted(sample: Validation, ranked: ranking.Ranked, method: Method, minimum: int) -> Maps:

@@ -22,7 +22,7 @@ from scipy.stats import entropy as scipy_entropy
 
 from classifiers.evaluation import calibrators
 from classifiers.scanning import candidates as command
-from classifiers.scanning import candidates_verb, conditions, listing
+from classifiers.scanning import candidates_verb, conditions, listing, probability, ranking
 from classifiers.selection import SelectionFunction, tablefile
 from data import lenses
 from data import survey as surveys
@@ -107,6 +107,27 @@ def test_probabilities_are_those_of_maps_fitted_to_the_validation_rows(run, list
     said = json.loads((run / "candidates" / "summary.json").read_text())["probability"]
     assert (said["lenses"], said["lenses"] + said["others"]) == (label.sum(), len(label))
     assert said["validation"] == "scan" and set(said["maps"]) == {"a", "b", "ranked"}
+
+
+def test_a_scan_of_another_kind_of_objects_than_the_validation_is_said(run, scored):
+    """The sum of the probabilities over all of the scan is compared with the prevalence."""
+    validation = scored[scored["split"] == "val"]
+    logit = lambda rows: np.log(rows["mean"] / (1 - rows["mean"])).to_numpy()
+    own = calibrators.fit(validation["label"].to_numpy(int), logit(validation), "platt")
+    share = validation["label"].mean()
+    total = calibrators.prior_shift(own(logit(scored)), share, 0.001).sum()
+    found = json.loads((run / "candidates" / "summary.json").read_text())
+    sums = found["expected_in_scan"]
+    assert sums["sum"] == pytest.approx(total, rel=1e-6) and sums["objects"] == len(scored)
+    assert sums["by_prevalence"] == pytest.approx(0.001 * len(scored))
+    ranked = ranking.Ranked(("a", "b"), "mean")
+    maps = probability.Maps({"": own}, share, {}, {})
+    parts = lambda: ranking.tables(run / "scan")
+    alike, n = probability.expected(parts(), ranked, maps, share)
+    assert 0.5 < alike / (share * n) < 2
+    lines = candidates_verb._lines(found | {"expected_in_scan": sums | {"off": True}}, run)
+    said = "\n".join(lines)
+    assert "the validation objects are not like the scanned ones" in said
 
 
 def test_entropy_spread_and_disagreement_are_scipy_s(listed):

@@ -305,8 +305,9 @@ def _psf(a: Arguments, found: Reading) -> list[Missing]:
         f"--columns {wanted}=NAME (FWHM in arcsec, one column a band, or one for one band), or for "
         "all of them --psf-fwhm with a value a band, or --psf-files with the PSF itself"
     )
+    named_so = wanted.replace("BAND", "<BAND>")
     if near := near_to("psfsize", list(found.columns)):
-        return [Missing("PSF size", why, cure, ("--columns", f"{wanted}=<{near[0]}>"))]
+        return [Missing("PSF size", why, cure, ("--columns", f"{named_so}=<{near[0]}>"))]
     values = [f"<FWHM_{band}>" for band in bands] or ["<FWHM_BAND>"]
     return [Missing("PSF size", why, cure, ("--psf-fwhm", *values))]
 
