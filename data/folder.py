@@ -78,10 +78,11 @@ def columns_known(survey: Survey) -> tuple[str, ...]:
     return (*plain, *survey.per_band("psfsize", "psfdepth", "m5"))
 
 
-def table_path(folder: str | Path, s: Folder) -> Path:
-    """Where the table is. Raises InputError for a relative path that leads out of the folder."""
+def table_path(folder: str | Path, s: Folder, key: str = "survey.folder.table") -> Path:
+    """Where the table is. key: the setting that names it. Raises InputError for a relative path
+    that leads out of the folder."""
     own = Path(s.table)
-    return own if own.is_absolute() else inside(folder, s.table, "survey.folder.table")
+    return own if own.is_absolute() else inside(folder, s.table, key)
 
 
 def read_table(

@@ -13,10 +13,14 @@ from classifiers.scanning.stamps import Part, Stamp, columns
 from data import provenance
 from data.cutouts import read_npz
 from data.folder import Folder, read_table
+from data.listing import below
 from data.quality import rejected
 from data.stampfile import named, read_pixels
 from data.survey import Survey
 from lensjax.errors import InputError
+
+CUTOUTS = "**/*.npz"
+"""the files of a folder without a table"""
 
 
 @dataclass(frozen=True)
@@ -31,15 +35,14 @@ class Cutouts:
 
     def parts(self, rows_per_part: int) -> list[Part]:
         """Parts of consecutive rows, sorted by id or by path; and one of the rows of a table that
-        were refused. Raises InputError when there is no file, or the table cannot be read."""
+        were refused. Raises InputError when there is no file, or the table or a folder cannot be
+        read."""
         refused: list[Any] = []
         rows: list[Any] = []
         if self.table.table:
             rows, refused = read_table(self.folder, self.table, self.survey)
         elif self.folder.is_dir():
-            found = (path for path in self.folder.rglob("*.npz") if path.is_file())
-            paths = sorted(path.relative_to(self.folder).as_posix() for path in found)
-            rows = list(enumerate(paths, start=1))
+            rows = list(enumerate(below(self.folder, CUTOUTS), start=1))
         if not rows and not refused:
             raise InputError(f"{self.folder}: no cutouts there; set scan.root or scan.table.table")
         parts = [Part("refused", len(refused), refused)] if refused else []

@@ -60,7 +60,7 @@ class Shards:
         file, crc = part.what
         path, seen = self.folder / file, 0
         try:
-            for data in _records(path, crc):
+            for data in _records(path, crc, part.rows):
                 if seen == part.rows:
                     raise InputError(f"{path}: more than the {part.rows} records of its index")
                 yield self._stamp(file, seen, data, kinds, kept)
@@ -106,10 +106,11 @@ class _Lost(Exception):
         self.number = number
 
 
-def _records(path: Path, crc: str) -> Iterator[bytes | None]:
-    """The records of a file, None for one whose data fail their checksum. crc: of the whole file,
-    from the index. Raises InputError at the end of another file: one that has another checksum
-    although every record of it is whole. Raises _Lost where the file cannot be read on."""
+def _records(path: Path, crc: str, rows: int) -> Iterator[bytes | None]:
+    """The records of a file, None for one whose data fail their checksum. crc, rows: of the whole
+    file, from the index. Raises InputError at the end of another file: one that has another
+    checksum although all of its records are there and whole. Raises _Lost where the file cannot be
+    read on."""
     number, damaged, whole = 0, False, 0
     try:
         with open(path, "rb", buffering=1 << 20) as handle:
@@ -131,5 +132,5 @@ def _records(path: Path, crc: str) -> Iterator[bytes | None]:
                 number += 1
     except OSError as error:
         raise _Lost(number, error.strerror or str(error)) from None
-    if not damaged and whole.to_bytes(4, "big").hex() != crc:
+    if number == rows and not damaged and whole.to_bytes(4, "big").hex() != crc:
         raise InputError(f"{path}: whole, but not the file of {shards.INDEX}; {loader.CURE}")
