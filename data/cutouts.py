@@ -18,7 +18,7 @@ import zlib
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from jaxtyping import Float32
@@ -26,7 +26,7 @@ from jaxtyping import Float32
 from data.files import replacing
 from data.names import safe_name
 from data.survey import MOST_BANDS
-from lensjax.errors import InputError
+from lensjax.errors import InputError, said
 
 PIPELINE_VERSION = "1.2.0"
 """Version of the code that cuts stamps out, which is written into every stamp. It changes when the
@@ -35,6 +35,9 @@ LARGEST_SIDE = 1024
 LARGEST_ARRAY = LARGEST_SIDE**2 * MOST_BANDS * 4 + 4096
 """bytes that the array `cutout` may have"""
 MOST_MEMBERS, LARGEST_SCALAR = 256, 1 << 16
+DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError)
+DAMAGED += (ValueError,)
+"""What zipfile raises on bytes that were changed or lost"""
 Meta = dict[str, Any]
 REQUIRED_META = ("galaxy_id", "ra", "dec")
 
@@ -114,10 +117,21 @@ def read_arrays(path: str | Path, large: str | None = "cutout") -> dict[str, np.
     are no larger than one cutout. Raises InputError as `read_npz` does, except for what a cutout
     must hold.
     """
+    try:
+        with open(path, "rb") as handle:
+            return _members(handle, path, large)
+    except FileNotFoundError:
+        raise InputError(
+            f"{path}: no such cutout; make the cutouts again with `lensjax survey --force`"
+        ) from None
+
+
+def _members(handle: BinaryIO, path: str | Path, large: str | None) -> dict[str, np.ndarray]:
+    """What `read_arrays` returns, of an open file."""
     arrays: dict[str, np.ndarray] = {}
     left = LARGEST_ARRAY
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(handle) as archive:
             members = archive.infolist()
             if len(members) > MOST_MEMBERS:
                 raise InputError(
@@ -133,13 +147,11 @@ def read_arrays(path: str | Path, large: str | None = "cutout") -> dict[str, np.
                     archive, info, path, left if large in (None, name) else LARGEST_SCALAR
                 )
                 left -= arrays[name].nbytes if large is None else 0
-    except FileNotFoundError:
+    except InputError:
+        raise
+    except DAMAGED as error:
         raise InputError(
-            f"{path}: no such cutout; make the cutouts again with `lensjax survey --force`"
-        ) from None
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        raise InputError(
-            f"{path}: not a whole NPZ file ({error}); remove it and make the cutout again"
+            f"{path}: not a whole NPZ file ({said(error)}); remove it and make the cutout again"
         ) from None
     return arrays
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from classifiers.scanning.stamps import Part, Stamp, columns
 from data import provenance
+from data.columns import as_column
 from data.cutouts import read_npz
 from data.folder import Folder, read_table
 from data.listing import below
@@ -77,11 +78,14 @@ class Cutouts:
             image, meta = read_npz(self.folder / path)
         except (InputError, OSError) as error:
             return Stamp(known, None, str(error))
-        known |= {n: _number(meta[n]) for n in columns(self.survey) if n in meta and n not in known}
+        kinds = columns(self.survey).items()
+        known |= {n: as_column(meta.get(n), kind) for n, (kind, _) in kinds if n not in known}
         said = meta.get("bands_requested", self.survey.bands_text)
         if said != self.survey.bands_text:
             return Stamp(known, None, f"bands {said}, expected {self.survey.bands_text}")
-        scale = float(meta.get("pixel_scale", self.survey.pixel_scale))
+        scale = as_column(meta.get("pixel_scale", self.survey.pixel_scale), "float64")
+        if scale is None:
+            return Stamp(known, None, f"pixel scale {meta['pixel_scale']!r} is no number")
         reason = provenance.scale_problem(scale, self.survey.pixel_scale)
         reason = reason or rejected(image, self.side, self.survey, scale)
         return Stamp(known, None if reason else image, reason)

@@ -104,11 +104,16 @@ def test_a_folder_of_our_cutouts_needs_no_table(tmp_path):
         meta = {"galaxy_id": f"g{i % 8}", "ra": 10.0 + i, "dec": 0.0, "brickname": "b1"}
         write_npz(root / f"b{i // 3}" / f"g{i}.npz", image, meta)
     (root / "b0" / "g1.npz").write_bytes(b"PK no zip")
+    meta |= {"galaxy_id": "g2", "ra": 7, "ebv": "n/a", "type": 1, "label": np.nan}
+    write_npz(root / "b0" / "g2.npz", images[2], meta)
+    write_npz(root / "b0" / "g3.npz", images[2], {**meta, "pixel_scale": "x"})
     found, _ = scan(settings(tmp_path, "bright", source="folder", root=str(root)), tmp_path / "out")
-    assert (found["rows"], found["scored"], found["refused"]) == (9, 6, 3)
-    assert found["doubled"] == ["g0"] and found["doubled_ids"] == 1
+    assert (found["rows"], found["scored"], found["refused"]) == (10, 6, 4)
+    assert found["doubled"] == ["g0", "g2"]
     why = {r["source"]: r["refused"] for r in scores(tmp_path / "out").to_pylist() if r["refused"]}
-    assert set(why) == {"b0/g1.npz", "b1/g4.npz", "b1/g5.npz"}
+    assert set(why) == {"b0/g1.npz", "b0/g3.npz", "b1/g4.npz", "b1/g5.npz"}
+    (odd,) = (r for r in scores(tmp_path / "out").to_pylist() if r["source"] == "b0/g2.npz")
+    assert (odd["ra"], odd["ebv"], odd["type"], odd["label"]) == (7.0, None, "1", None)
     assert "NaN" in why["b1/g4.npz"] and "blank" in why["b1/g5.npz"]
 
 

@@ -84,6 +84,17 @@ def test_a_truncated_file_is_refused(tmp_path, keep):
         read_npz(path)
 
 
+@pytest.mark.parametrize("start", [20, 600, -300, -60])
+def test_a_file_without_some_bytes_in_its_middle_is_refused(tmp_path, start):
+    path = tmp_path / "a.npz"
+    write_npz(path, image(), META)
+    content = bytearray(path.read_bytes())
+    del content[start : start + 40]
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"a\.npz: not a whole NPZ"):
+        read_npz(path)
+
+
 def test_a_flipped_byte_is_refused(tmp_path):
     path = tmp_path / "a.npz"
     write_npz(path, image(), META)
