@@ -220,7 +220,13 @@ class ParquetRange(Range):
         column = self._held[name]
         if len(rows) < self.rows:
             column = column.take(pa.array(rows))
-        return cataloguefile.parquet_column(column)
+        try:
+            return cataloguefile.parquet_column(column)
+        except UnicodeDecodeError:
+            raise InputError(
+                f"{self.path}: column {self._chosen[name]} holds bytes that are no text in UTF-8; "
+                "fetch the file again"
+            ) from None
 
     def _load(self, name: str) -> pa.ChunkedArray:
         import pyarrow as pa

@@ -66,6 +66,19 @@ def changed(key, value):
     return change
 
 
+LISTINGS = [
+    (b"", "not a readable table .No columns"),
+    (b"\xff\xfe\x00", "not a readable table"),
+    (b"Norder,Npix\n5\n", "not everywhere a whole number"),
+    (b"Norder,Npix\nx,y\n", "not everywhere a whole number"),
+    (b'"Norder,Npix\n5,77\n', "not a readable table|no columns"),
+]
+
+
+def listing(content):
+    return lambda folder: (folder / hats.PARTITIONS).write_bytes(content)
+
+
 def lost(folder):
     next((folder / "dataset").rglob("Npix=*.parquet")).unlink()
 
@@ -88,6 +101,7 @@ def odd(folder):
         (lost, r"partition_info.csv: the partition of order \d+, pixel \d+ has no file"),
         (unlisted, "has a file and is not listed"),
         (odd, "no numbers in this path"),
+        *((listing(content), rf"partition_info.csv: .*{said}") for content, said in LISTINGS),
     ],
 )
 def test_what_is_no_whole_catalogue_is_named(root, tmp_path, change, said):
