@@ -77,7 +77,7 @@ def write_npz(
 
 
 def read_npz(path: str | Path) -> tuple[Float32[np.ndarray, "h w b"], Meta]:
-    """A cutout and its metadata (names without `meta_`).
+    """A cutout and its metadata (names without `meta_`). Infinite pixels are missing ones, NaN.
 
     Raises InputError, naming the file and the reason, when it is missing, is not a whole NPZ, is
     larger than a cutout can be, holds pickled objects or a member twice, lacks `cutout` or one of
@@ -91,6 +91,7 @@ def read_npz(path: str | Path) -> tuple[Float32[np.ndarray, "h w b"], Meta]:
     image = arrays.pop("cutout")
     if problem := _shape_problem(image):
         raise InputError(f"{path}: {problem}; convert or remove it")
+    image[np.isinf(image)] = np.nan
     meta = {
         name.removeprefix("meta_"): value.item()
         for name, value in arrays.items()

@@ -16,7 +16,8 @@ def below(folder: Path, pattern: str) -> list[str]:
     """Files below a folder that a pattern as of `Path.glob` matches: sorted, relative to it.
 
     Other than there, `**` goes into folders behind links too, into each folder once, and InputError
-    names a folder that cannot be listed. Raises ValueError for an empty or absolute pattern.
+    names a folder that cannot be listed and a file whose name is no text. Raises ValueError for an
+    empty or absolute pattern.
     """
     parts = PurePosixPath(pattern).parts
     if not parts or parts[0] == "/":
@@ -29,7 +30,15 @@ def below(folder: Path, pattern: str) -> list[str]:
         found = {name: None for own in steps for name in own if (folder / name).is_dir()}
     last = "*" if parts[-1] == "**" else parts[-1]
     names = {name for at in found for name in _matched(folder, at, last)}
-    return sorted(os.path.normpath(name) for name in names if (folder / name).is_file())
+    files = sorted(os.path.normpath(name) for name in names if (folder / name).is_file())
+    for name in files:
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            raise InputError(
+                f"{folder}: the file name {os.fsencode(name)!r} is no UTF-8; rename the file"
+            ) from None
+    return files
 
 
 def _matched(folder: Path, at: str, part: str) -> list[str]:

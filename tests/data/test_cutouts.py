@@ -60,6 +60,14 @@ def test_a_round_trip_keeps_everything_and_numpy_reads_it_too(tmp_path):
         assert z["meta_galaxy_id"] == META["galaxy_id"]
 
 
+def test_infinite_pixels_are_missing_ones(tmp_path):
+    odd = image()
+    odd[0, 0], odd[1, 1, 0] = np.inf, -np.inf
+    write_npz(tmp_path / "a.npz", odd, META)
+    found, _ = read_npz(tmp_path / "a.npz")
+    np.testing.assert_array_equal(found, np.where(np.isinf(odd), np.nan, odd))
+
+
 def test_equal_contents_are_equal_bytes_and_nothing_else_is_left(tmp_path):
     for name in ("a.npz", "b.npz"):
         write_npz(tmp_path / name, image(), META)

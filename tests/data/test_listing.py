@@ -46,6 +46,13 @@ def test_a_folder_that_cannot_be_listed_is_named(tree, monkeypatch, pattern):
         matching(tree, [pattern], "survey.given")
 
 
+def test_a_file_whose_name_is_no_text_is_named(tree):
+    (tree / "one" / os.fsdecode(b"\xff.npz")).touch()
+    with pytest.raises(InputError, match=r"file name b'one/\\xff.npz' is no UTF-8; rename"):
+        below(tree, "**/*.npz")
+    assert below(tree, "*.npz") == ["a.npz"]
+
+
 @pytest.mark.parametrize("pattern", ["", "/etc/*"])
 def test_a_pattern_that_is_none_is_refused_by_its_setting(tree, pattern):
     with pytest.raises(InputError, match="survey.given: pattern .*: expected a pattern relative"):
