@@ -15,10 +15,11 @@ The stages are `catalogue` (what is read from a survey's tables), `pool` (the ne
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from data.survey import Survey
 
@@ -247,3 +248,20 @@ def schema(survey: Survey, stage: Stage, only: Iterable[str] | None = None) -> p
         if chosen is None or column.name in chosen
     ]
     return pa.schema(fields, metadata={"survey": survey.name})
+
+
+def as_column(value: Any, kind: str) -> Any:
+    """A value that somebody wrote, as a column of this type has it; None where it is none: a number
+    that is not finite, a text for a number, a fraction for a whole number."""
+    value = value.item() if hasattr(value, "item") else value
+    if kind == "string":
+        nothing = value is None or value == "" or value != value
+        return None if nothing else str(value)
+    if kind == "bool":
+        return value if isinstance(value, bool) else None
+    if not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    if kind == "float64":
+        return float(value)
+    whole = int(value)
+    return whole if whole == value and -(2**63) <= whole < 2**63 else None

@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass as plain_dataclass
 from dataclasses import field, make_dataclass
+from glob import escape
 from importlib import resources
 from pathlib import Path
 from typing import (
@@ -27,6 +28,7 @@ from typing import (
 import pydantic
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 
+from data.listing import below
 from data.stores import Place, Remote
 from lensjax import yamlfile
 from lensjax.cli import names
@@ -148,15 +150,16 @@ def matching(root: Place, patterns: Iterable[str], key: str) -> list[str]:
     """Files below a folder that match the patterns of a setting: their paths relative to it, each
     once, in the order of the patterns and sorted within each. A pattern that is the name of a file
     is that file, whatever characters it has. Raises InputError, naming the key, for a pattern that
-    is none, and for one that no file matches."""
+    is none, for one that no file matches, and as `listing.below`."""
     found: dict[str, None] = {}
     for pattern in patterns:
         try:
             if isinstance(root, Remote):
                 own = [str(p.relative_to(root)) for p in root.glob(pattern)]
             else:
-                paths = [root / pattern] if (root / pattern).is_file() else root.glob(pattern)
-                own = sorted(os.path.relpath(p, root) for p in paths if p.is_file())
+                own = below(root, escape(pattern) if (root / pattern).is_file() else pattern)
+        except InputError:
+            raise
         except (ValueError, NotImplementedError) as error:
             raise InputError(f"{key}: pattern {pattern!r}: {error}") from None
         if not own:

@@ -18,7 +18,7 @@ import zlib
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from jaxtyping import Float32
@@ -26,7 +26,7 @@ from jaxtyping import Float32
 from data.files import replacing
 from data.names import safe_name
 from data.survey import MOST_BANDS
-from lensjax.errors import InputError
+from lensjax.errors import InputError, said
 
 PIPELINE_VERSION = "1.2.0"
 """Version of the code that cuts stamps out, which is written into every stamp. It changes when the
@@ -35,6 +35,11 @@ LARGEST_SIDE = 1024
 LARGEST_ARRAY = LARGEST_SIDE**2 * MOST_BANDS * 4 + 4096
 """bytes that the array `cutout` may have"""
 MOST_MEMBERS, LARGEST_SCALAR = 256, 1 << 16
+DAMAGED = (
+    *(zipfile.BadZipFile, zlib.error, EOFError),
+    *(NotImplementedError, RuntimeError, OSError, ValueError),
+)
+"""What zipfile raises on bytes that were changed or lost"""
 Meta = dict[str, Any]
 REQUIRED_META = ("galaxy_id", "ra", "dec")
 
@@ -74,7 +79,7 @@ def write_npz(
 
 
 def read_npz(path: str | Path) -> tuple[Float32[np.ndarray, "h w b"], Meta]:
-    """A cutout and its metadata (names without `meta_`).
+    """A cutout and its metadata (names without `meta_`). Infinite pixels are missing ones, NaN.
 
     Raises InputError, naming the file and the reason, when it is missing, is not a whole NPZ, is
     larger than a cutout can be, holds pickled objects or a member twice, lacks `cutout` or one of
@@ -88,6 +93,7 @@ def read_npz(path: str | Path) -> tuple[Float32[np.ndarray, "h w b"], Meta]:
     image = arrays.pop("cutout")
     if problem := _shape_problem(image):
         raise InputError(f"{path}: {problem}; convert or remove it")
+    image[np.isinf(image)] = np.nan
     meta = {
         name.removeprefix("meta_"): value.item()
         for name, value in arrays.items()
@@ -114,10 +120,21 @@ def read_arrays(path: str | Path, large: str | None = "cutout") -> dict[str, np.
     are no larger than one cutout. Raises InputError as `read_npz` does, except for what a cutout
     must hold.
     """
+    try:
+        with open(path, "rb") as handle:
+            return _members(handle, path, large)
+    except FileNotFoundError:
+        raise InputError(
+            f"{path}: no such cutout; make the cutouts again with `lensjax survey --force`"
+        ) from None
+
+
+def _members(handle: BinaryIO, path: str | Path, large: str | None) -> dict[str, np.ndarray]:
+    """What `read_arrays` returns, of an open file."""
     arrays: dict[str, np.ndarray] = {}
     left = LARGEST_ARRAY
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(handle) as archive:
             members = archive.infolist()
             if len(members) > MOST_MEMBERS:
                 raise InputError(
@@ -133,13 +150,11 @@ def read_arrays(path: str | Path, large: str | None = "cutout") -> dict[str, np.
                     archive, info, path, left if large in (None, name) else LARGEST_SCALAR
                 )
                 left -= arrays[name].nbytes if large is None else 0
-    except FileNotFoundError:
+    except InputError:
+        raise
+    except DAMAGED as error:
         raise InputError(
-            f"{path}: no such cutout; make the cutouts again with `lensjax survey --force`"
-        ) from None
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        raise InputError(
-            f"{path}: not a whole NPZ file ({error}); remove it and make the cutout again"
+            f"{path}: not a whole NPZ file ({said(error)}); remove it and make the cutout again"
         ) from None
     return arrays
 

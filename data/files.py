@@ -110,6 +110,16 @@ def write_json(path: str | Path, value: Any) -> None:
         temporary.write_text(json.dumps(value, indent=1, sort_keys=True, default=str) + "\n")
 
 
+def read_json(path: str | Path) -> dict[str, Any] | None:
+    """A JSON object that a program of this project wrote; None where it is missing or damaged, so
+    that what it notes counts as not done."""
+    try:
+        found = json.loads(Path(path).read_text())
+    except (FileNotFoundError, ValueError):  # no JSON, or no text
+        return None
+    return found if isinstance(found, dict) else None
+
+
 def write_csv(path: str | Path, table: pd.DataFrame) -> None:
     """A table as CSV, numbers to eight digits."""
     with replacing(path) as temporary:

@@ -23,6 +23,7 @@ import math
 import string
 from collections.abc import Mapping
 from dataclasses import field
+from os.path import normpath
 from pathlib import Path
 from typing import Any, Literal
 
@@ -45,6 +46,8 @@ GUESSES = (
 )
 """Names of files that are tried, in this order, when none is set."""
 TIER, POOL = {1: "A", 0: "N1"}, {1: None, 0: "N1"}
+LARGEST = float(np.finfo(np.float32).max)
+"""of the numbers that shards store"""
 Refused = tuple[str, object, str]
 """(path, row, reason)"""
 
@@ -78,10 +81,11 @@ def columns_known(survey: Survey) -> tuple[str, ...]:
     return (*plain, *survey.per_band("psfsize", "psfdepth", "m5"))
 
 
-def table_path(folder: str | Path, s: Folder) -> Path:
-    """Where the table is. Raises InputError for a relative path that leads out of the folder."""
+def table_path(folder: str | Path, s: Folder, key: str = "survey.folder.table") -> Path:
+    """Where the table is. key: the setting that names it. Raises InputError for a relative path
+    that leads out of the folder."""
     own = Path(s.table)
-    return own if own.is_absolute() else inside(folder, s.table, "survey.folder.table")
+    return own if own.is_absolute() else inside(folder, s.table, key)
 
 
 def read_table(
@@ -115,7 +119,31 @@ def read_table(
             good.append({"row": i + 1, **_row(folder, raw, s, survey)})
         except InputError as error:
             refused.append((s.table, i + 1, str(error)))
+    good, shared = _of_one_row(good, s.table)
+    refused = sorted([*refused, *shared], key=lambda problem: problem[1])  # type: ignore[arg-type,return-value]
     return sorted(good, key=lambda row: row["galaxy_id"]), refused
+
+
+def _of_one_row(
+    rows: list[dict[str, Any]], table: str
+) -> tuple[list[dict[str, Any]], list[Refused]]:
+    """Rows whose files no other row has, and the others: one stamp would be several objects, which
+    may come into several splits."""
+    owners: dict[str, list[int]] = {}
+    for row in rows:
+        for file in set(map(normpath, row["files"])):
+            owners.setdefault(file, []).append(row["row"])
+    good: list[dict[str, Any]] = []
+    refused: list[Refused] = []
+    for row in rows:
+        both = [(f, owners[normpath(f)]) for f in row["files"] if len(owners[normpath(f)]) > 1]
+        if both:
+            file, own = both[0]
+            other = next(r for r in own if r != row["row"])
+            refused.append((table, row["row"], f"{file} is also the file of row {other}"))
+        else:
+            good.append(row)
+    return good, refused
 
 
 def take_in(
@@ -146,7 +174,8 @@ def take_in(
             "quarantine"
         )
     if not rows:
-        raise InputError(f"{folder / s.table}: no row that can be used; see quarantine.csv")
+        why = f"row {refused[0][1]}: {refused[0][2]}" if refused else "it has no rows"
+        raise InputError(f"{folder / s.table}: no row that can be used ({why})")
     _split(rows, scheme, seed, folder / s.table)
     digits = 1 if len(rows) <= 4096 else 2
     for row in rows:
@@ -189,6 +218,8 @@ def _row(folder: Path, raw: Mapping[str, Any], s: Folder, survey: Survey) -> dic
         if key.startswith(("psfsize", "psfdepth", "sample_weight")) and value is not None:
             if value < 0 or (value == 0 and key.startswith("psfsize")):
                 raise InputError(f"{key} {value:g} is not positive")
+            if value > LARGEST:
+                raise InputError(f"{key} {value:g} is larger than any that can be stored")
     for key, allowed in {"split": splits.NAMES, "tier": ("A", "B", "N1", "N2")}.items():
         if raw.get(key) is not None and raw[key] not in allowed:
             raise InputError(f"{key} {raw[key]!r}, expected one of {', '.join(allowed)}")
@@ -226,11 +257,14 @@ def filled(pattern: str, name: str, survey: Survey) -> list[str]:
     """A pattern of file names with its fields filled in: one name, or one a band. Raises
     InputError for other fields than {id} and {band}."""
     try:
-        fields = {name for _, name, _, _ in string.Formatter().parse(pattern)} - {None}
+        parts = [part[1:] for part in string.Formatter().parse(pattern) if part[1] is not None]
     except ValueError as error:
         raise InputError(f"file name {pattern!r}: {error}") from None
-    if fields - {"id", "band"}:
-        raise InputError(f"file name {pattern!r}: use the fields {{id}} and {{band}} only")
+    fields = {name for name, _, _ in parts}
+    if fields - {"id", "band"} or any(form or conversion for _, form, conversion in parts):
+        raise InputError(
+            f"file name {pattern!r}: use the fields {{id}} and {{band}} only, as they stand here"
+        )
     bands = survey.bands if "band" in fields else ("",)
     return [pattern.format(id=name, band=band) for band in bands]
 

@@ -14,7 +14,8 @@ from collections.abc import Iterable, Mapping
 from data.catalogue import file_name
 from data.stores import Place, Remote
 from data.survey import Survey
-from lensjax.errors import InputError
+from data.tables import read_csv
+from lensjax.errors import InputError, said
 
 PROPERTIES = ("hats.properties", "properties")
 PARTITIONS = "partition_info.csv"
@@ -117,20 +118,19 @@ def _pixel(file: str) -> Pixel:
 
 def _listed(path: Place) -> set[Pixel]:
     """Partitions that partition_info.csv lists; none if it is not there."""
-    import pandas as pd
-
     if not (path / PARTITIONS).is_file():
         return set()
     try:
         with (path / PARTITIONS).open("rb") as handle:
-            table = pd.read_csv(handle)
-    except ValueError as error:  # pandas' own errors and UnicodeDecodeError are such
-        raise InputError(f"{path / PARTITIONS}: not a table ({error}); fetch it again") from None
+            table = read_csv(handle, text=False)
+    except (ValueError, OSError) as error:  # pandas' own among them
+        reason = f"not a readable table ({said(error, 120)})"
+        raise InputError(f"{path / PARTITIONS}: {reason}; fetch it again") from None
     if not {"Norder", "Npix"} <= set(table.columns):
         raise InputError(f"{path / PARTITIONS}: no columns Norder and Npix; fetch it again")
-    for name in ("Norder", "Npix"):
-        if not pd.api.types.is_integer_dtype(table[name]):
-            raise InputError(
-                f"{path / PARTITIONS}: column {name} should hold whole numbers; fetch it again"
-            )
-    return set(zip(table["Norder"].tolist(), table["Npix"].tolist(), strict=True))
+    numbers = [table[name] for name in ("Norder", "Npix")]
+    if len(table) and any(values.dtype.kind != "i" for values in numbers):
+        raise InputError(
+            f"{path / PARTITIONS}: Norder or Npix is not everywhere a whole number; fetch it again"
+        )
+    return set(zip(*(values.tolist() for values in numbers), strict=True))

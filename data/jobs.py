@@ -25,7 +25,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-from data.files import PARTIAL, remove, restore, sha256, take_place, unique, write_json
+from data.files import PARTIAL, read_json, remove, restore, sha256, take_place, unique, write_json
 from data.names import safe_name
 from data.progress import Lines
 from lensjax.errors import InputError
@@ -134,11 +134,12 @@ def outputs(folder: str | Path) -> list[Path]:
     Raises InputError when the job has not finished, and when a path of it leads out of its folder.
     """
     folder = Path(folder)
-    if not (folder / "_SUCCESS").is_file():
+    job = read_json(folder / "_job.json") or {}
+    if not (folder / "_SUCCESS").is_file() or "items" not in job:
         raise InputError(f"{folder}: this job has not finished; run the step that writes it again")
     return [
         folder / safe_name(entry["file"], "file", folder / "_job.json")
-        for entry in json.loads((folder / "_job.json").read_text())["items"]
+        for entry in job["items"]
         if "file" in entry
     ]
 
@@ -247,15 +248,14 @@ def _alone(folder: Path) -> Iterator[None]:
 def _finished(folder: Path, suffix: str) -> dict[str, dict[str, Any]]:
     """Items noted as done whose output is still there with its size, from a committed job or an
     interrupted one."""
-    notes: list[dict[str, Any]] = []
-    if (folder / "_job.json").is_file():
-        job = json.loads((folder / "_job.json").read_text())
-        notes += job["items"] if job["suffix"] == suffix else []
-    notes += [json.loads(path.read_text()) for path in sorted((folder / "_done").glob("*.json"))]
+    job = read_json(folder / "_job.json") or {}
+    notes = job.get("items", []) if job.get("suffix") == suffix else []
+    notes += [read_json(path) or {} for path in sorted((folder / "_done").glob("*.json"))]
     return {
         entry["name"]: entry
         for entry in notes
-        if "file" in entry and _size(folder / entry["file"]) == entry["bytes"]
+        if {"name", "file", "bytes"} <= set(entry)
+        and _size(folder / entry["file"]) == entry["bytes"]
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -14,6 +15,9 @@ from data.sky import SkyTree
 from data.stores import Place, Remote, place
 from data.tables import read_csv
 from lensjax.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 TIERS = {"confident": "A", "probable": "B"}
 """Tier of each lenscat grading."""
@@ -87,7 +91,7 @@ def read(path: str | Place) -> tuple[Lenses, list[tuple[int, str]]]:
         raise InputError(
             f"{path}: not a {kind} lens list ({str(error).splitlines()[0][:120]})"
         ) from None
-    frame.columns = [str(c).strip().lower().removesuffix("[deg]").strip() for c in frame.columns]
+    frame = _named(frame, path)
     if "grading" not in frame and "grade" in frame:
         frame = frame.rename(columns={"grade": "grading"})
     missing = [c.upper() for c in ("ra", "dec") if c not in frame]
@@ -111,6 +115,20 @@ def read(path: str | Place) -> tuple[Lenses, list[tuple[int, str]]]:
         for c in ("name", "grading")
     }
     return Lenses(text["name"][good], ra[good], dec[good], text["grading"][good]), refused
+
+
+def _named(frame: pd.DataFrame, path: Place) -> pd.DataFrame:
+    """The columns by their names in small letters; of RA and RA [deg] the latter is RA. Raises
+    InputError when two columns of one name remain."""
+    plain = {c: str(c).strip().lower() for c in frame.columns}
+    degrees = {name.removesuffix("[deg]").strip() for name in plain.values() if "[deg]" in name}
+    kept = [c for c, name in plain.items() if name not in degrees]
+    names = [plain[c].removesuffix("[deg]").strip() for c in kept]
+    for name in ("name", "ra", "dec", "grading", "grade"):
+        if names.count(name) > 1:
+            both = " and ".join(repr(c) for c, own in zip(kept, names, strict=True) if own == name)
+            raise InputError(f"{path}: columns {both} are both {name}; remove or rename one")
+    return frame[kept].set_axis(names, axis=1)
 
 
 def write(path: str | Path, lenses: Lenses) -> None:

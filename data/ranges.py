@@ -222,9 +222,10 @@ class ParquetRange(Range):
             column = column.take(pa.array(rows))
         try:
             return cataloguefile.parquet_column(column)
-        except ValueError as error:  # text that is no UTF-8, say
+        except UnicodeDecodeError:
             raise InputError(
-                f"{self.path}: not a readable table (column {name}: {error}); fetch it again"
+                f"{self.path}: column {self._chosen[name]} holds bytes that are no text in UTF-8; "
+                "fetch the file again"
             ) from None
 
     def _load(self, name: str) -> pa.ChunkedArray:

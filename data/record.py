@@ -32,7 +32,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from data.files import sha256, write_json
+from data.files import read_json, sha256, write_json
 from data.machine import machine
 from data.stores import Place, Stat, pinned, place
 from lensjax.errors import InputError
@@ -118,11 +118,8 @@ def commit() -> str:
 
 
 def read(out: Path, name: str) -> dict[str, Any] | None:
-    """The record of a finished step, or None."""
-    try:
-        return json.loads((Path(out) / "records" / f"{name}.json").read_text())
-    except (FileNotFoundError, json.JSONDecodeError):
-        return None
+    """The record of a finished step; None where there is none, or it is damaged."""
+    return read_json(Path(out) / "records" / f"{name}.json")
 
 
 class Step:

@@ -116,13 +116,13 @@ def completed(s: Selection, survey: Survey) -> Selection:
     return full
 
 
-def needed(survey: Survey) -> tuple[str, ...]:
-    """Columns that the cuts and categories need."""
-    plain = ("galaxy_id", "type", "maskbits")
+def needed(s: Selection, survey: Survey) -> tuple[str, ...]:
+    """Columns that the cuts and categories need. s: completed."""
+    plain, masked = ("galaxy_id", "type", "maskbits"), survey.catalogue.mask_bits or s.maskbits
     shape = ("shape_r", "shape_e1", "shape_e2", "sersic")
     fluxes = {survey.selection_band, survey.reference, *(survey.colour or ())}
     return (
-        *(name for name in plain if name != "maskbits" or survey.catalogue.mask_bits),
+        *(name for name in plain if name != "maskbits" or masked),
         *survey.per_band("nobs"),
         *(f"flux_{band}" for band in survey.bands if band in fluxes),
         *shape,
@@ -219,7 +219,7 @@ def passing(
     counters need, and a column that no cut needs is not read.
     """
     option = ("ebv",) if s.ebv_max is not None else ()
-    require(columns, needed(survey) + option, where, "the negative pool", survey)
+    require(columns, needed(s, survey) + option, where, "the negative pool", survey)
     n = length(columns)
     counters: dict[str, int] = {"rows": n}
     alive = np.arange(n)

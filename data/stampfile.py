@@ -17,6 +17,7 @@ from jaxtyping import Float32
 
 from data import provenance, wcs
 from data.coadds import plane_bands, read_image, with_nan
+from data.columns import as_column
 from data.cutouts import LARGEST_SIDE, PIPELINE_VERSION, read_arrays, read_npz
 from data.names import inside
 from data.quality import measured, rejected
@@ -105,7 +106,8 @@ def _from_npz(
         if meta.get("zero_point", ZERO_POINT) != ZERO_POINT:
             raise InputError(f"{path}: zero point {meta['zero_point']}, expected {ZERO_POINT}")
         silent = [] if "bands_requested" in meta else ["band"]
-        return image, float(meta.get("pixel_scale", math.nan)), silent
+        scale = as_column(meta.get("pixel_scale"), "float64")
+        return image, math.nan if scale is None else scale, silent
     by_band = [arrays[band] for band in survey.bands if band in arrays and not s.array]
     if len(by_band) == len(survey.bands) and len({a.shape for a in by_band}) == 1:
         image, silent = np.stack(by_band, -1), ["zero point"]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data.catalogue import ONE_OBJECT
+from data.columns import as_column
 from data.cutouts import read_npz
 from data.names import is_safe
 from data.sky import separation
@@ -34,19 +35,22 @@ def describe(
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    nobs = f"nobs_{(survey or default()).selection_band}"
+    kinds = {"path": "string", "galaxy_id": "string", "ra": "float64", "dec": "float64"}
+    kinds |= {f"nobs_{(survey or default()).selection_band}": "int64"}
+    kinds |= {"brickname": "string", "type": "string"}
     rows, refused = [], []
     for path in paths:
         try:
             meta = read_npz(root / path)[1]
-            row = {"path": path, "type": meta.get("type") or meta.get("match_type")}
-            row |= {k: meta.get(k) for k in ("galaxy_id", "ra", "dec", nobs, "brickname")}
+            meta["type"] = meta.get("type") or meta.get("match_type")
+            row = {name: as_column(meta.get(name), kind) for name, kind in kinds.items()}
+            row["path"] = path
             if not all(
-                isinstance(x, float) and abs(x) <= limit
+                x is not None and abs(x) <= limit
                 for x, limit in ((row["ra"], 360.0), (row["dec"], 90.0))
             ):
                 raise InputError(
-                    f"{path}: RA {row['ra']}, Dec {row['dec']} is not a position in degrees; "
+                    f"{path}: RA {meta['ra']}, Dec {meta['dec']} is not a position in degrees; "
                     "remove the cutout"
                 )
             for key in ("galaxy_id", "brickname"):
@@ -60,18 +64,8 @@ def describe(
             if on_bad_file == "stop":
                 raise InputError(str(error)) from None
             refused.append([path, str(error)])
-    text = pa.string()
-    schema = pa.schema(
-        [
-            ("path", text),
-            ("galaxy_id", text),
-            ("ra", pa.float64()),
-            ("dec", pa.float64()),
-            (nobs, pa.int64()),
-            ("brickname", text),
-            ("type", text),
-        ]
-    )
+    made = {"string": pa.string(), "float64": pa.float64(), "int64": pa.int64()}
+    schema = pa.schema([(name, made[kind]) for name, kind in kinds.items()])
     pq.write_table(pa.Table.from_pylist(rows, schema), temporary, store_schema=False)
     return {"cutouts": len(rows), "refused": refused}
 

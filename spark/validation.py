@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from data.columns import as_column
 from data.cutouts import Meta, read_npz
 from data.names import inside
 from data.provenance import scale_problem
@@ -160,15 +161,15 @@ def _row(
         "galaxy_id": meta["galaxy_id"],
         "size": image.shape[0],
     }
-    row |= {name: str(meta[name]) if meta.get(name) else None for name in TEXT}
-    row |= {name: _or_none(_number(meta.get(name))) for name in NUMBERS}
+    row |= {name: as_column(meta.get(name), "string") for name in TEXT}
+    row |= {name: as_column(meta.get(name), "float64") for name in NUMBERS}
     name = f"nobs_{survey.selection_band}"
-    nobs = meta.get(name)
-    row[name] = int(nobs) if isinstance(nobs, int | float) and nobs >= 0 else None
+    nobs = as_column(meta.get(name), "int64")
+    row[name] = None if nobs is None or nobs < 0 else nobs
     scale = _number(meta.get("pixel_scale"))
     if image.shape[2] == len(survey.bands):
         found = known(image, meta, survey, scale if scale > 0 else survey.pixel_scale)
-        row |= {name: _or_none(found[name]) for name in columns(survey)}
+        row |= {name: as_column(found[name], kind) for name, kind in columns(survey).items()}
         good = found["quality_ok"] and image.shape[0] == image.shape[1] == side
         reason = reason or ("" if good else rejected(image, side, survey, scale))
     return {**row, "quality_ok": not reason, "reason": reason}
@@ -177,11 +178,6 @@ def _row(
 def _number(value: Any) -> float:
     """A number of the metadata; NaN where there is none."""
     return float(value) if isinstance(value, int | float) else float("nan")
-
-
-def _or_none(value: Any) -> Any:
-    """None for what is not a finite number."""
-    return value if np.isfinite(value) else None
 
 
 def _schema(survey: Survey) -> pa.Schema:

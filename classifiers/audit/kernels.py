@@ -11,8 +11,6 @@ A path is relative to the run directory. Three kinds of file are read:
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,16 +19,11 @@ import numpy as np
 from jaxtyping import Float
 
 from classifiers.audit.hosts import KERNEL, Hosts
+from data.cutouts import LARGEST_SIDE
 from data.names import inside
-from lensjax.errors import InputError
+from lensjax.errors import InputError, said
 
 PLACE = ("psf_x", "psf_y")
-
-SAMPLINGS = (0.05, 20.0)
-"""Pixels per sample that a PsfEx model may have; a damaged number would ask for a huge kernel."""
-
-UNREADABLE = (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error)
-"""What NumPy and astropy raise for damaged files."""
 
 
 def of_host(hosts: Hosts, place: int, out: Path) -> Float[np.ndarray, "b k k"]:
@@ -81,10 +74,15 @@ def read(path: Path, bands: int) -> Float[np.ndarray, "b k k"]:
             with fits.open(path) as opened:
                 kernel = next(h.data for h in opened if h.data is not None)
         kernel = np.asarray(kernel, np.float32)
-    except (*UNREADABLE, StopIteration, IndexError, TypeError) as error:
-        raise InputError(f"{path}: no PSF kernels can be read from it ({error})") from None
+    except Exception as error:  # two readers with their own families of errors on damaged bytes
+        raise InputError(f"{path}: no PSF kernels can be read from it ({said(error)})") from None
     if bands == 1 and kernel.ndim == 2:
         kernel = kernel[None]
+    return _checked(path, kernel, bands)
+
+
+def _checked(path: Path, kernel: np.ndarray, bands: int) -> Float[np.ndarray, "b k k"]:
+    """The kernels, if they can be those of so many bands."""
     k = kernel.shape[-1] if kernel.ndim == 3 else 0
     if kernel.shape != (bands, k, k) or k % 2 == 0 or not np.isfinite(kernel).all():
         raise InputError(
@@ -118,7 +116,7 @@ def _is_psfex(path: Path) -> bool:
     try:
         with fits.open(path) as opened:
             return any(_has_model(hdu) for hdu in opened)
-    except UNREADABLE:
+    except Exception:  # damaged, which `read` says
         return False
 
 
@@ -151,24 +149,21 @@ def _psfex(path: Path, x: float, y: float) -> Float[np.ndarray, "k k"]:
         zero = [float(known.get(f"POLZERO{i}", 0.0)) for i in (1, 2)]
         scale = [float(known.get(f"POLSCAL{i}", 1.0)) for i in (1, 2)]
         sampling = float(known["PSF_SAMP"])
-    except (*UNREADABLE, KeyError, StopIteration, IndexError, TypeError) as error:
+    except Exception as error:  # whatever astropy raises on damaged bytes, or a key is not there
         raise InputError(f"{path}: no PsfEx model can be read from it ({error!r})") from None
-    if basis.ndim == 2:  # a PSF that is the same everywhere
-        basis = basis[None]
-    low, high = SAMPLINGS
-    if not low <= sampling <= high:
-        raise InputError(f"{path}: PSF_SAMP is {sampling:g}; expected {low:g} to {high:g} pixels")
-    if not np.isfinite([*basis.flat, *zero, *scale]).all() or 0 in scale:
-        raise InputError(
-            f"{path}: PSF_MASK, POLZERO and POLSCAL should be finite, and POLSCAL not 0; the file "
-            "is damaged, fetch it again"
-        )
-    model = lj.PsfEx(jnp.asarray(basis), zero[0], scale[0], zero[1], scale[1], sampling)
+    told = {"POLZERO1": zero[0], "POLZERO2": zero[1], "POLSCAL1": scale[0], "POLSCAL2": scale[1]}
+    for name, value in {**told, "PSF_SAMP": sampling}.items():
+        if not np.isfinite(value) or (value <= 0 and not name.startswith("POLZERO")):
+            raise InputError(f"{path}: {name} is {value:g}; fetch or make the PsfEx model again")
     size = 2 * int(basis.shape[-1] // 2 * sampling) + 1
+    if size > LARGEST_SIDE:
+        raise InputError(
+            f"{path}: with PSF_SAMP {sampling:g} its kernel has {size} pixels a side, at most "
+            f"{LARGEST_SIDE}; fetch or make the PsfEx model again"
+        )
     try:
+        model = lj.PsfEx(jnp.asarray(basis), zero[0], scale[0], zero[1], scale[1], sampling)
         kernel = np.asarray(model.kernel(x, y, size), np.float32)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
-    if not np.isfinite(kernel).all():
-        raise InputError(f"{path}: its model of the PSF has no light at x = {x:g}, y = {y:g}")
-    return kernel
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{path}: no PsfEx model can be read from it ({said(error)})") from None
+    return _checked(path, kernel[None], 1)[0]

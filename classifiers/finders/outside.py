@@ -119,7 +119,7 @@ RAISED = ": raised "
 """What a message says of a function that raises, and of no other trouble with it."""
 
 
-def _line(error: Exception) -> str:
+def _line(error: BaseException) -> str:
     """Where in the user's own files an error came from, "" where that is not known."""
     own = Path(__file__).resolve().parents[2]
     ours = [str(own / name) for name in ("classifiers", "data", "lensjax", "spark")]

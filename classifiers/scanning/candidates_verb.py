@@ -93,11 +93,11 @@ def _lines(found: Mapping[str, Any], out: Path) -> list[str]:
     lines += [f"no probability of {', '.join(names)}: {why}" for why, names in none.items()]
     if (sums := found["expected_in_scan"]) is not None and sums["off"]:
         lines.append(
-            f"probability_in_survey adds up to {sums['sum']:.3g} lenses among the {sums['objects']} "
-            f"objects of the scan, where the prevalence gives {sums['by_prevalence']:.3g}: the "
-            "validation objects are not like the scanned ones (other magnitudes or types, say), so "
-            "its sums are no numbers of lenses; scan objects like them, or set "
-            "candidates.validation"
+            f"probability_in_survey adds up to {sums['sum']:.3g} lenses among the "
+            f"{sums['objects']} objects of the scan, where the prevalence gives "
+            f"{sums['by_prevalence']:.3g}: the validation objects are not like the scanned ones "
+            "(other magnitudes or types, say), so its sums are no numbers of lenses; scan objects "
+            "like them, or set candidates.validation"
         )
     if lens["listed"]:
         near = f"{lens['matched']} within {lens['radius_arcsec']:g} arcsec"

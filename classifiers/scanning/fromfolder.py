@@ -11,12 +11,17 @@ from typing import Any
 
 from classifiers.scanning.stamps import Part, Stamp, columns
 from data import provenance
+from data.columns import as_column
 from data.cutouts import read_npz
 from data.folder import Folder, read_table
+from data.listing import below
 from data.quality import rejected
 from data.stampfile import named, read_pixels
 from data.survey import Survey
 from lensjax.errors import InputError
+
+CUTOUTS = "**/*.npz"
+"""the files of a folder without a table"""
 
 
 @dataclass(frozen=True)
@@ -31,15 +36,14 @@ class Cutouts:
 
     def parts(self, rows_per_part: int) -> list[Part]:
         """Parts of consecutive rows, sorted by id or by path; and one of the rows of a table that
-        were refused. Raises InputError when there is no file, or the table cannot be read."""
+        were refused. Raises InputError when there is no file, or the table or a folder cannot be
+        read."""
         refused: list[Any] = []
         rows: list[Any] = []
         if self.table.table:
             rows, refused = read_table(self.folder, self.table, self.survey)
         elif self.folder.is_dir():
-            found = (path for path in self.folder.rglob("*.npz") if path.is_file())
-            paths = sorted(path.relative_to(self.folder).as_posix() for path in found)
-            rows = list(enumerate(paths, start=1))
+            rows = list(enumerate(below(self.folder, CUTOUTS), start=1))
         if not rows and not refused:
             raise InputError(f"{self.folder}: no cutouts there; set scan.root or scan.table.table")
         parts = [Part("refused", len(refused), refused)] if refused else []
@@ -74,11 +78,14 @@ class Cutouts:
             image, meta = read_npz(self.folder / path)
         except (InputError, OSError) as error:
             return Stamp(known, None, str(error))
-        known |= {n: _number(meta[n]) for n in columns(self.survey) if n in meta and n not in known}
+        kinds = columns(self.survey).items()
+        known |= {n: as_column(meta.get(n), kind) for n, (kind, _) in kinds if n not in known}
         said = meta.get("bands_requested", self.survey.bands_text)
         if said != self.survey.bands_text:
             return Stamp(known, None, f"bands {said}, expected {self.survey.bands_text}")
-        scale = float(meta.get("pixel_scale", self.survey.pixel_scale))
+        scale = as_column(meta.get("pixel_scale", self.survey.pixel_scale), "float64")
+        if scale is None:
+            return Stamp(known, None, f"pixel scale {meta['pixel_scale']!r} is no number")
         reason = provenance.scale_problem(scale, self.survey.pixel_scale)
         reason = reason or rejected(image, self.side, self.survey, scale)
         return Stamp(known, None if reason else image, reason)

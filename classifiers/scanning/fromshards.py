@@ -65,6 +65,8 @@ class Shards:
                     raise InputError(f"{path}: more than the {part.rows} records of its index")
                 yield self._stamp(file, seen, data, kinds, kept)
                 seen += 1
+            if seen < part.rows:
+                raise _Lost(seen, f"is missing; {shards.INDEX} says that there are {part.rows}")
         except _Lost as lost:
             problem = f"{path}, record {lost.number}: {lost}"
             if self.on_bad_file == "stop":
@@ -105,10 +107,10 @@ class _Lost(Exception):
 
 
 def _records(path: Path, crc: str, rows: int) -> Iterator[bytes | None]:
-    """The records of a file, None for one whose data fail their checksum. crc, rows: checksum of
-    the whole file and number of its records, from the index. Raises _Lost where the file cannot be
-    read on, or ends too early. Raises InputError at the end of another file: one that has as many
-    records, all of them whole, and another checksum."""
+    """The records of a file, None for one whose data fail their checksum. crc, rows: of the whole
+    file, from the index. Raises InputError at the end of another file: one that has another
+    checksum although all of its records are there and whole. Raises _Lost where the file cannot be
+    read on."""
     number, damaged, whole = 0, False, 0
     try:
         with open(path, "rb", buffering=1 << 20) as handle:
@@ -130,7 +132,5 @@ def _records(path: Path, crc: str, rows: int) -> Iterator[bytes | None]:
                 number += 1
     except OSError as error:
         raise _Lost(number, error.strerror or str(error)) from None
-    if number < rows:
-        raise _Lost(number, f"is missing; {shards.INDEX} says that there are {rows}")
-    if not damaged and whole.to_bytes(4, "big").hex() != crc:
+    if number == rows and not damaged and whole.to_bytes(4, "big").hex() != crc:
         raise InputError(f"{path}: whole, but not the file of {shards.INDEX}; {loader.CURE}")

@@ -22,7 +22,7 @@ from classifiers.scanning.scoring import Scoring
 from classifiers.scanning.settings import ScanSettings
 from data import jobs
 from data.config import Invocation
-from data.files import replacing, write_json
+from data.files import read_json, replacing, write_json
 from data.names import as_text
 from data.verb import Done, Reads
 from lensjax.errors import InputError, some
@@ -146,8 +146,7 @@ def _claim(folder: Path, question: dict[str, Any], another: Literal["refuse", "r
     is to be replaced."""
     path, text = folder / QUESTION, json.dumps(question, sort_keys=True, default=str)
     if folder.is_dir():
-        there = json.loads(path.read_text()) if path.is_file() else None
-        if there != json.loads(text):
+        if read_json(path) != json.loads(text):
             if another == "refuse":
                 raise InputError(
                     f"{folder}: holds a scan with other settings, finders or catalogues; remove it "

@@ -10,13 +10,14 @@ from typing import Any
 
 from classifiers.scanning import catalogued
 from classifiers.scanning.frombricks import Bricks
-from classifiers.scanning.fromfolder import Cutouts
+from classifiers.scanning.fromfolder import CUTOUTS, Cutouts
 from classifiers.scanning.fromshards import Shards
 from classifiers.scanning.settings import ScanSettings
 from classifiers.scanning.stamps import Part, Source
 from data import jobs, shards
 from data.config import external, matching
-from data.names import inside
+from data.folder import read_table, table_path
+from data.listing import below
 from data.survey import DEFINITION, OF_A_RUN, Survey, chosen, load, of_run
 from data.survey import write as write_definition
 from lensjax.errors import InputError
@@ -77,10 +78,12 @@ def read_from(s: ScanSettings, out: Path) -> Iterable[Path]:
     elif s.source == "bricks":
         yield from (where / name for name in matching(where, s.sweeps, "scan.sweeps"))
     elif s.table.table:
-        yield inside(where, s.table.table, "scan.table.table")
+        yield table_path(where, s.table, "scan.table.table")
         yield where
+        rows, _ = read_table(where, s.table, survey(s, out))
+        yield from sorted({where / file for row in rows for file in row["files"]})
     else:
-        yield from sorted(where.rglob("*.npz"))
+        yield from (where / name for name in below(where, CUTOUTS))
 
 
 def planned(s: ScanSettings, out: Path, of: Survey, mapper: jobs.Mapper = jobs.loop) -> Planned:

@@ -239,9 +239,10 @@ def targets(
     weight = (
         columns["sample_weight"].astype(np.float32) if s.sample_weights else np.ones_like(label)
     )
-    if not (np.isfinite(weight).all() and (weight >= 0).all()):
+    wrong = ~(np.isfinite(weight) & (weight >= 0))
+    if wrong.any():
         raise InputError(
-            f"{where}, split {split}: sample_weight of {columns['galaxy_id'][~(weight >= 0)][0]} "
+            f"{where}, split {split}: sample_weight of {columns['galaxy_id'][wrong][0]} "
             "is not a weight; rebuild the manifest"
         )
     return np.where(

@@ -113,6 +113,37 @@ def test_what_is_no_psf_of_the_hosts_is_refused(forms, tmp_path, monkeypatch, gi
     assert words in str(error.value) and "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        ({"POLSCAL1": 0.0}, "POLSCAL1 is 0; fetch"),
+        ({"PSF_SAMP": np.nan}, "PSF_SAMP is nan; fetch"),
+        ({"PSF_SAMP": 1e6}, "with PSF_SAMP 1e\\+06 its kernel has 30000001 pixels a side, at most"),
+        ({}, "kernels of shape .*give finite ones"),
+    ],
+)
+def test_a_damaged_psfex_model_is_refused_by_name(tmp_path, change, words):
+    path = tmp_path / "m.psf"
+    psfex(path, moffat()[0] if change else moffat()[0] * np.nan, True)
+    with fits.open(path, mode="update") as opened:
+        for name, value in change.items():
+            opened[1].data[name.lower()] = value
+    with pytest.raises(InputError, match=rf"m\.psf: {words}") as refused:
+        kernels.of_bands([path], (100.0, 0.0), "host a", "")
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("ending", ["npz", "fits"])
+def test_damaged_kernels_are_refused_by_name(forms, tmp_path, ending):
+    whole = (tmp_path / f"all.{ending}").read_bytes()
+    for content in (b"", whole[:100], whole[:-2000], whole[:300] + whole[400:], b"PK\x05\x06 no"):
+        (tmp_path / f"d.{ending}").write_bytes(content)
+        with pytest.raises(InputError, match=rf"d\.{ending}: ") as refused:
+            kernels.of_bands([tmp_path / f"d.{ending}"], None, "host a", "")
+        assert "\n" not in str(refused.value)
+
+
 def test_a_psfex_model_needs_its_place_and_settings_are_whole(forms, tmp_path):
     psf = HostPsf(files=forms["psfex"].files)
     with pytest.raises(InputError, match=r"give audit.psf_files.\*.x and .y"):
@@ -120,27 +151,6 @@ def test_a_psfex_model_needs_its_place_and_settings_are_whole(forms, tmp_path):
     for wrong, words in (({}, "name the PSF's file"), ({"files": "a", "x": 1.0}, "both or")):
         with pytest.raises(InputError, match=words):
             validated(HostPsf, wrong, "psf")
-
-
-@pytest.mark.parametrize(
-    "changed, words",
-    [
-        ({"PSF_SAMP": 1e6}, "PSF_SAMP is 1e\\+06; expected 0.05 to 20 pixels"),
-        ({"POLSCAL1": 0.0}, "POLSCAL not 0"),
-        ({"mask": np.nan}, "should be finite"),
-        ({"mask": 0.0}, "has no light at x = 100"),
-    ],
-)
-def test_a_damaged_psfex_model_is_refused_by_file(tmp_path, changed, words):
-    path = tmp_path / "one.psf"
-    psfex(path, moffat()[0], False)
-    with fits.open(path, mode="update") as opened:
-        if "mask" in changed:
-            opened[1].data["PSF_MASK"][:] = changed["mask"]
-        else:
-            opened[1].header.update(changed)
-    with pytest.raises(InputError, match=f"one.psf.*{words}"):
-        kernels.of_bands([path], (100.0, 0.0), "host a", "")
 
 
 def test_a_path_may_begin_with_the_folder_of_survey_data(monkeypatch, tmp_path):

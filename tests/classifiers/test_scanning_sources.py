@@ -3,7 +3,6 @@
 import csv
 import json
 import shutil
-import struct
 from dataclasses import replace
 
 import galaxies
@@ -65,17 +64,16 @@ def damaged(packed, out, change):
     return path
 
 
-@pytest.mark.parametrize("what", ["data", "length", "end", "other", "empty", "between"])
+@pytest.mark.parametrize("what", ["data", "length", "end", "half", "records", "empty"])
 def test_a_damaged_shard_loses_what_is_damaged_and_says_so(packed, tmp_path, what):
     def change(content):
-        if what == "other":
-            return bytes(len(content))[:0] + bytes(content)[: len(content) // 2]
+        if what in ("half", "empty"):
+            return content[: len(content) // 2 if what == "half" else 0]
+        if what == "records":  # whole ones
+            one = shards.tfrecord.HEADER.unpack(content[:12])[0] + 16
+            return content[: 2 * one]
         if what == "end":
             return content[:-50]
-        if what == "empty":
-            return b""
-        if what == "between":  # the first record and no other
-            return content[: 16 + struct.unpack_from("<Q", content)[0]]
         content[3 if what == "length" else 9000] ^= 1
         return content
 
@@ -90,11 +88,9 @@ def test_a_damaged_shard_loses_what_is_damaged_and_says_so(packed, tmp_path, wha
         shutil.rmtree(out / "scan")
     found, _ = scan(replace(s, on_bad_file="quarantine"), out)
     assert found["rows"] == whole_ == found["scored"] + found["refused"]
-    refused = {"data": 1, "length": 0, "end": 1}.get(what)
-    if what in ("length", "empty", "between"):
-        refused = next(
-            e["records"] for e in shards.index(packed)["shards"] if e["file"] == path.name
-        ) - (what == "between")
+    of_file = next(e["records"] for e in shards.index(packed)["shards"] if e["file"] == path.name)
+    lost = {"data": 1, "length": of_file, "end": 1, "empty": of_file}
+    refused = lost.get(what)
     assert refused is None or found["refused"] == refused
 
 
@@ -108,11 +104,16 @@ def test_a_folder_of_our_cutouts_needs_no_table(tmp_path):
         meta = {"galaxy_id": f"g{i % 8}", "ra": 10.0 + i, "dec": 0.0, "brickname": "b1"}
         write_npz(root / f"b{i // 3}" / f"g{i}.npz", image, meta)
     (root / "b0" / "g1.npz").write_bytes(b"PK no zip")
+    meta |= {"galaxy_id": "g2", "ra": 7, "ebv": "n/a", "type": 1, "label": np.nan}
+    write_npz(root / "b0" / "g2.npz", images[2], meta)
+    write_npz(root / "b0" / "g3.npz", images[2], {**meta, "pixel_scale": "x"})
     found, _ = scan(settings(tmp_path, "bright", source="folder", root=str(root)), tmp_path / "out")
-    assert (found["rows"], found["scored"], found["refused"]) == (9, 6, 3)
-    assert found["doubled"] == ["g0"] and found["doubled_ids"] == 1
+    assert (found["rows"], found["scored"], found["refused"]) == (10, 6, 4)
+    assert found["doubled"] == ["g0", "g2"]
     why = {r["source"]: r["refused"] for r in scores(tmp_path / "out").to_pylist() if r["refused"]}
-    assert set(why) == {"b0/g1.npz", "b1/g4.npz", "b1/g5.npz"}
+    assert set(why) == {"b0/g1.npz", "b0/g3.npz", "b1/g4.npz", "b1/g5.npz"}
+    (odd,) = (r for r in scores(tmp_path / "out").to_pylist() if r["source"] == "b0/g2.npz")
+    assert (odd["ra"], odd["ebv"], odd["type"], odd["label"]) == (7.0, None, "1", None)
     assert "NaN" in why["b1/g4.npz"] and "blank" in why["b1/g5.npz"]
 
 
@@ -134,6 +135,27 @@ def test_a_folder_with_a_table_of_hostile_names_loses_no_row(tmp_path):
     assert listed == ["2", "3", "4", "5", "6"]
     cells = [cell for row in csv.reader(text.splitlines()) for cell in row]
     assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@"))]
+
+
+def test_a_replaced_cutout_of_a_table_starts_the_scan_again(tmp_path):
+    """Also where the table lies elsewhere."""
+    root, table = tmp_path / "theirs", tmp_path / "elsewhere" / "table.csv"
+    table.parent.mkdir()
+    surveys.write(root / surveys.DEFINITION, SMALL)
+    table.write_text("id\na1\na2\n")
+    made = galaxies.stamps(np.arange(3) % 2)
+    for i in (1, 2):
+        np.savez(root / f"a{i}.npz", image=made[i - 1])
+    more = {"source": "folder", "root": str(root), "table": {"table": str(table)}}
+    s, out = settings(tmp_path, "bright", **more), tmp_path / "out"
+    scan(s, out)
+    before = scores(out)["logit_bright"].to_pylist()
+    np.savez(root / "a2.npz", image=made[2] * 3)
+    with pytest.raises(InputError, match="holds a scan with other settings, finders or"):
+        scan(s, out)
+    scan(s, tmp_path / "again")
+    after = scores(tmp_path / "again")["logit_bright"].to_pylist()
+    assert after[0] == before[0] and after[1] != before[1]
 
 
 def test_a_stamp_that_a_finder_cannot_score_is_refused_alone(world, tmp_path):

@@ -4,6 +4,7 @@ and every damage refused."""
 import json
 import re
 import shutil
+from pathlib import Path
 
 import galaxies
 import numpy as np
@@ -129,6 +130,14 @@ def test_turning_commutes_with_preprocessing():
         augment.apply(raw_robust(np.repeat(images[:1], 16, 0), p), codes),
         atol=1e-5,
     )
+
+
+@pytest.mark.parametrize("weight", [np.inf, np.nan, -1.0, 1e39])
+def test_what_is_no_weight_is_refused_with_the_object(weight):
+    columns = {"label": np.array([1, 0]), "tier": np.array(["A", "N1"])}
+    columns |= {"sample_weight": np.array([1.0, weight]), "galaxy_id": np.array(["a", "b"])}
+    with np.errstate(over="ignore"), pytest.raises(InputError, match="sample_weight of b is not"):
+        inputs.targets(columns, "train", settings(), Path("x"))
 
 
 def test_tier_b_target_weights_and_shuffled_labels(survey):

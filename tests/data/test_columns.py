@@ -1,5 +1,6 @@
 """One table of columns gives every stage its names, types and order, for any survey."""
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
@@ -7,6 +8,30 @@ from data import columns, manifest
 from data.survey import default, load, names
 
 LS = default()
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "found"),
+    [
+        (float("nan"), "int64", None),
+        (float("inf"), "int64", None),
+        (2.5, "int64", None),
+        (2.0, "int64", 2),
+        (2**64, "int64", None),
+        (np.int64(3), "int64", 3),
+        ("n/a", "float64", None),
+        (7, "float64", 7.0),
+        (float("-inf"), "float64", None),
+        (1, "string", "1"),
+        (float("nan"), "string", None),
+        ("", "string", None),
+        (np.True_, "bool", True),
+        ("yes", "bool", None),
+    ],
+)
+def test_what_somebody_wrote_is_a_value_of_its_column_or_none(value, kind, found):
+    made = columns.as_column(value, kind)
+    assert made == found and type(made) is type(found)
 
 
 def test_ls_dr10_keeps_the_names_and_the_order_that_its_files_have():

@@ -60,6 +60,14 @@ def test_a_round_trip_keeps_everything_and_numpy_reads_it_too(tmp_path):
         assert z["meta_galaxy_id"] == META["galaxy_id"]
 
 
+def test_infinite_pixels_are_missing_ones(tmp_path):
+    odd = image()
+    odd[0, 0], odd[1, 1, 0] = np.inf, -np.inf
+    write_npz(tmp_path / "a.npz", odd, META)
+    found, _ = read_npz(tmp_path / "a.npz")
+    np.testing.assert_array_equal(found, np.where(np.isinf(odd), np.nan, odd))
+
+
 def test_equal_contents_are_equal_bytes_and_nothing_else_is_left(tmp_path):
     for name in ("a.npz", "b.npz"):
         write_npz(tmp_path / name, image(), META)
@@ -80,6 +88,17 @@ def test_a_truncated_file_is_refused(tmp_path, keep):
     path = tmp_path / "a.npz"
     write_npz(path, image(), META)
     path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(InputError, match=r"a\.npz: not a whole NPZ"):
+        read_npz(path)
+
+
+@pytest.mark.parametrize("start", [20, 600, -300, -60])
+def test_a_file_without_some_bytes_in_its_middle_is_refused(tmp_path, start):
+    path = tmp_path / "a.npz"
+    write_npz(path, image(), META)
+    content = bytearray(path.read_bytes())
+    del content[start : start + 40]
+    path.write_bytes(content)
     with pytest.raises(InputError, match=r"a\.npz: not a whole NPZ"):
         read_npz(path)
 

@@ -253,6 +253,28 @@ def test_splits_follow_the_sky_then_the_id_and_the_table_first(tmp_path):
     assert (tmp_path / "out" / "sample" / "sample.parquet").read_bytes() == again
 
 
+def test_a_file_of_two_rows_is_refused_in_both(tmp_path):
+    """The same stamp as several objects could be in training and in the test."""
+    for name in "ab":
+        np.savez(tmp_path / f"{name}.npz", pixels())
+    s = table(tmp_path, "id,label,file\nx,1,a.npz\ny,0,./a.npz\nz,0,b.npz\nw,0,none.npz")
+    rows, refused = read_table(tmp_path, s, HSC)
+    assert [row["galaxy_id"] for row in rows] == ["z"]
+    said = ["a.npz is also the file of row 2", "./a.npz is also the file of row 1"]
+    assert [(n, why) for _, n, why in refused] == [
+        *zip((1, 2), said),
+        (4, "none.npz: no such file"),
+    ]
+
+
+def test_the_reason_is_said_where_no_row_can_be_used(tmp_path):
+    s = table(tmp_path, "id,label\na,1\n")
+    with pytest.raises(InputError, match=r"no row that can be used \(row 1: .*no such file\)"):
+        take_in(tmp_path / "out", tmp_path, s, HSC, on_bad_file="quarantine")
+    with pytest.raises(InputError, match=r"no row that can be used \(it has no rows\)"):
+        take_in(tmp_path / "out", tmp_path, table(tmp_path, "id,label\n"), HSC)
+
+
 def test_a_table_that_splits_one_cell_of_the_sky_is_refused(tmp_path):
     for name in "ab":
         np.savez(tmp_path / f"{name}.npz", pixels())
@@ -293,3 +315,5 @@ def test_folders_and_files_may_have_any_name(tmp_path, name):
     with pytest.raises(InputError, match="use the fields"):
         table(folder, "id\na")
         read_all(folder, Folder(table="t.csv", files="{id.__class__}.npz"))
+    with pytest.raises(InputError, match="as they stand here"):
+        read_all(folder, Folder(table="t.csv", files="{id:05d}.npz"))

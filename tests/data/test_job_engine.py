@@ -49,6 +49,23 @@ def test_an_interrupted_job_does_only_what_is_missing(tmp_path):
     assert seen == [2, 3] and tree(tmp_path / "a") == tree(tmp_path / "b")
 
 
+@pytest.mark.parametrize("content", [b"", b"\xff{", b"null", b"{}", b'{"name": "part-0"'])
+def test_what_a_damaged_note_says_is_not_done(tmp_path, content):
+    items = [(f"part-{i}", i) for i in range(2)]
+
+    def failing(payload, temporary):
+        if payload == 1:
+            raise InputError("not now")
+        return work(payload, temporary)
+
+    with pytest.raises(InputError, match="not now"):
+        jobs.run(tmp_path / "a", items, failing, ".txt", "numbers")
+    (tmp_path / "a" / "_done" / "part-0.json").write_bytes(content)
+    entries = jobs.run(tmp_path / "a", items, work, ".txt", "numbers")
+    (tmp_path / "a" / "_job.json").write_bytes(content)
+    assert jobs.run(tmp_path / "a", items, work, ".txt", "numbers") == entries
+
+
 @pytest.mark.parametrize("name", ["../x", "a/b", "_x", ".x", "", "a b"])
 def test_items_whose_names_are_no_names_of_files_are_refused(tmp_path, name):
     with pytest.raises(InputError, match="name of an item"):

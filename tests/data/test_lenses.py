@@ -114,6 +114,22 @@ def test_one_to_one_keeps_the_closest_lens_of_each_object(pairs):
         assert keep[mine].sum() == 1 and keep[winner]
 
 
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_of_two_columns_of_a_name_the_one_in_degrees_counts(tmp_path, ending):
+    path = tmp_path / f"l.{ending}"
+
+    def written(columns):
+        frame = pd.DataFrame({name: [value] for name, value in columns.items()})
+        frame.to_csv(path, index=False) if ending == "csv" else frame.to_parquet(path)
+        return path
+
+    sexagesimal = {"name": "a", "RA": "10:12:13", "DEC": "-1:30:00"}
+    found, refused = lenses.read(written({**sexagesimal, "RA [deg]": 153.05, "DEC [deg]": -1.5}))
+    assert (found.ra.tolist(), found.dec.tolist(), refused) == ([153.05], [-1.5], [])
+    with pytest.raises(InputError, match=r"columns 'ra' and 'RA' are both ra; remove or rename"):
+        lenses.read(written({"name": "a", "ra": 1.0, "RA": 1.0, "DEC": 2.0}))
+
+
 def test_rows_longer_than_the_heading_are_refused_by_every_reader(tmp_path):
     """One value more in every row would move all columns by one."""
     from classifiers.audit import choosing, matching

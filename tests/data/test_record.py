@@ -69,6 +69,13 @@ def test_an_interrupted_step_continues_but_other_settings_start_from_nothing(tmp
         assert not (tmp_path / "first").exists()
 
 
+@pytest.mark.parametrize("content", [b"", b"\xff{", b"null", b"[1]"])
+def test_a_damaged_record_is_none(tmp_path, content):
+    (tmp_path / "records").mkdir()
+    (tmp_path / "records" / "train.json").write_bytes(content)
+    assert read(tmp_path, "train") is None
+
+
 def test_two_processes_cannot_run_the_same_step(tmp_path):
     with Step(tmp_path, "first", Numbers()), pytest.raises(InputError, match="another process"):
         Step(tmp_path, "first", Numbers()).__enter__()

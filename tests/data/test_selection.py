@@ -1,5 +1,7 @@
 """Every cut removes what it says, at its exact bound; every confuser rule holds where it says."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -14,6 +16,7 @@ from data.selection import (
     type_bin,
 )
 from data.sky import SkyTree, galactic_latitude
+from data.survey import default
 from lensjax.errors import InputError
 
 GOOD = {
@@ -149,6 +152,15 @@ def test_missing_columns_are_named():
         match=r"sweep.fits: the negative pool needs BRICKNAME, OBJID, MASKBITS, NOBS_R, which",
     ):
         select(columns, Selection(), None, "sweep.fits")
+
+
+def test_a_cut_on_mask_bits_that_was_asked_for_needs_their_column():
+    """Also of a survey that has no bits of its own."""
+    survey = replace(default(), catalogue=replace(default().catalogue, mask_bits={}))
+    columns = {k: v for k, v in table({}).items() if k != "maskbits"}
+    assert select(columns, Selection(), None, "c.fits", survey)[1]["kept"] == 1
+    with pytest.raises(InputError, match="the negative pool needs MASKBITS, which"):
+        select(columns, Selection(maskbits=(1,)), None, "c.fits", survey)
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,7 @@ import pytest
 from crowded_survey import crowded, frame, made, rows_of, write_near_lenses
 
 from data import hats
-from data.catalogue import wanted
 from data.hatsexport import DEEPEST, INDEX, export, partitions
-from data.ranges import ParquetRange
 from data.survey import default
 from lensjax.errors import InputError
 from spark.inputs import SurveySettings, locate
@@ -68,6 +66,19 @@ def changed(key, value):
     return change
 
 
+LISTINGS = [
+    (b"", "not a readable table .No columns"),
+    (b"\xff\xfe\x00", "not a readable table"),
+    (b"Norder,Npix\n5\n", "not everywhere a whole number"),
+    (b"Norder,Npix\nx,y\n", "not everywhere a whole number"),
+    (b'"Norder,Npix\n5,77\n', "not a readable table|no columns"),
+]
+
+
+def listing(content):
+    return lambda folder: (folder / hats.PARTITIONS).write_bytes(content)
+
+
 def lost(folder):
     next((folder / "dataset").rglob("Npix=*.parquet")).unlink()
 
@@ -75,11 +86,6 @@ def lost(folder):
 def unlisted(folder):
     rows = (folder / hats.PARTITIONS).read_text().splitlines()
     (folder / hats.PARTITIONS).write_text("\n".join(rows[:-1]) + "\n")
-
-
-def written(content):
-    """The list of partitions with another content."""
-    return lambda folder: (folder / hats.PARTITIONS).write_bytes(content)
 
 
 def odd(folder):
@@ -95,9 +101,7 @@ def odd(folder):
         (lost, r"partition_info.csv: the partition of order \d+, pixel \d+ has no file"),
         (unlisted, "has a file and is not listed"),
         (odd, "no numbers in this path"),
-        (written(b""), "partition_info.csv: not a table"),
-        (written(b"Norder,Npix\n\xff\xfe,1\n"), "partition_info.csv: not a table"),
-        (written(b"Norder,Npix\nx,1\n"), "column Norder should hold whole numbers"),
+        *((listing(content), rf"partition_info.csv: .*{said}") for content, said in LISTINGS),
     ],
 )
 def test_what_is_no_whole_catalogue_is_named(root, tmp_path, change, said):
@@ -105,25 +109,6 @@ def test_what_is_no_whole_catalogue_is_named(root, tmp_path, change, said):
     change(tmp_path / "c")
     with pytest.raises(InputError, match=said):
         hats.parts(tmp_path, "c", default())
-
-
-def test_text_that_is_no_utf_8_is_a_damaged_table(root, tmp_path):
-    table = pq.read_table(root / "0.parquet")
-    place = table.schema.get_field_index("TYPE")
-    broken = pa.Array.from_buffers(
-        pa.string(),
-        len(table),
-        [
-            None,
-            pa.py_buffer(np.arange(len(table) + 1, dtype=np.int32) * 3),
-            pa.py_buffer(b"DE\xff" * len(table)),
-        ],
-    )
-    pq.write_table(table.set_column(place, "TYPE", broken), tmp_path / "bad.parquet")
-    part = ParquetRange.of(tmp_path / "bad.parquet", 0, 1, default())
-    name = next(n for n in wanted(default()).values() if n.lower() == "type")
-    with pytest.raises(InputError, match=f"bad.parquet: not a readable table .column {name}"):
-        part.raw(name, np.arange(part.rows))
 
 
 def test_partitions_are_the_largest_that_are_small_enough():

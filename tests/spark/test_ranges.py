@@ -1,5 +1,6 @@
 """A pool has the same bytes however its files are cut into ranges; every row is accounted for."""
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -10,6 +11,7 @@ from data import ranges
 from data.files import sha256
 from data.selection import CATEGORIES
 from data.survey import default
+from lensjax.errors import InputError
 from spark import pool as pools
 from spark.pool import refused_rows
 
@@ -45,6 +47,18 @@ def test_any_number_of_ranges_gives_the_bytes_of_the_file_read_whole(root, tmp_p
         assert total["nameless"] == 1 and total["near_lens"] > 0
         reasons = [(row, why) for _, row, why in refused_rows(tmp_path / "7", [file])]
         assert [row for row, _ in reasons] == [18, 31] and reasons[1][1] == "no MASKBITS"
+
+
+def test_bytes_that_are_no_text_refuse_the_file(tmp_path):
+    words = b"DEV" + b"D\xffV"
+    ends = pa.py_buffer(np.array([0, 3, 6], np.int32).tobytes())
+    odd = pa.Array.from_buffers(pa.string(), 2, [None, ends, pa.py_buffer(words)])
+    held = pa.Table.from_pandas(frame(crowded())[:2], preserve_index=False)
+    at = held.column_names.index("TYPE")
+    pq.write_table(held.set_column(at, "TYPE", odd), tmp_path / "p.parquet")
+    found = ranges.opened(tmp_path / "p.parquet", 0, 1, default())
+    with pytest.raises(InputError, match=r"p\.parquet: column TYPE holds bytes that are no text"):
+        found.at("type", np.arange(2))
 
 
 def test_order_of_files_and_spark_change_nothing(root, tmp_path, spark):

@@ -10,6 +10,7 @@ from data.cutouts import read_npz, write_npz
 from data.quality import features
 from data.survey import default
 from spark.cutouts import CutoutSettings, make_cutouts
+from spark.given import describe
 from spark.validation import judge, table, validate, wrong_provenance
 
 
@@ -81,6 +82,29 @@ def test_provenance_is_checked(change, reason):
     meta = {k: v for k, v in meta.items() if v is not None}
     found = wrong_provenance(np.zeros((101, 101, 3), "f4"), meta, "1500p100_1")
     assert found.startswith(reason) and bool(found) == bool(reason)
+
+
+def test_odd_metadata_of_one_cutout_are_missing_or_refuse_it_alone(tmp_path):
+    """Where existing cutouts are described, and where cutouts are validated."""
+    import pyarrow.parquet as pq
+
+    image = np.random.default_rng(0).normal(0, 0.01, (101, 101, 3)).astype(np.float32)
+    plain = {"ra": 1, "dec": -2.5, "size": 101, "pixel_scale": 0.262, "bands_requested": "grz"}
+    odd = [{"nobs_z": np.nan}, {"nobs_z": np.inf, "type": 1}, {"pixel_scale": "x"}, {"ra": np.inf}]
+    chunk = []
+    for i, change in enumerate(odd):
+        chunk.append((f"1500p100_{i}", f"cutouts/1500p100/1500p100_{i}.npz"))
+        write_npz(tmp_path / chunk[i][1], image, {**plain, "galaxy_id": chunk[i][0], **change})
+    made = tmp_path / "part.parquet"
+    found = judge(chunk, made, out=tmp_path)
+    rows = pq.read_table(made).to_pylist()
+    assert [row["nobs_z"] for row in rows] == [None] * 4 and rows[1]["type"] == "1"
+    assert rows[0]["ra"] == 1.0 and rows[3]["ra"] is None
+    assert [r[1] for r in found["refused"]] == ["1500p100_2"]
+    paths = [path for _, path in chunk]
+    described = describe(paths, made, root=tmp_path, on_bad_file="quarantine")
+    assert [r[0] for r in described["refused"]] == [paths[3]]
+    assert pq.read_table(made)["ra"].to_pylist() == [1.0] * 3
 
 
 def test_the_real_cutouts_pass_and_hosts_keep_their_size(tmp_path, survey_data):
