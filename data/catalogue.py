@@ -104,7 +104,7 @@ def read(path: str | Place, survey: Survey | None = None) -> Columns:
     has a column of the wrong kind, or has one name for two objects.
     """
     path, survey = place(path), survey or default()
-    raw = cataloguefile.read(path, wanted(survey))
+    raw = cataloguefile.read(path, wanted(survey), survey.catalogue.zero_point)
     kinds = {**table.types(survey, "catalogue"), **BESIDE}
     checked = {
         key: cataloguefile.checked(path, file_name(survey, key), value, unknown, kinds[key])

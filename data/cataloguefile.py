@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from data import fpacked
+from data.declared import unit_problem
 from data.stores import Place, Remote
 from data.tables import read_csv
 from lensjax.errors import InputError
+from lensjax.units import ZERO_POINT
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -31,29 +33,30 @@ Raw = dict[str, tuple[np.ndarray, np.ndarray | None]]
 """Column to its values and a mask of those that are missing (None: the values themselves say)."""
 
 
-def read(path: Place, wanted: dict[str, str]) -> Raw:
+def read(path: Place, wanted: dict[str, str], zero_point: float = ZERO_POINT) -> Raw:
     """Wanted columns of a file, by the name that they have here.
 
     wanted: name in the file, in lower case, to name here. Columns that the file lacks are absent.
-    Raises InputError naming the file when it is missing, truncated, not what its name says, or
-    fails its checksum. A file in a store is copied to disk first.
+    zero_point: of its fluxes. Raises InputError naming the file when it is missing, truncated, not
+    what its name says, fails its checksum, or declares another unit (TUNIT). A file in a store is
+    copied to disk first.
     """
     name = path.name.lower()
     if not path.is_file():
         raise InputError(f"{path}: no such catalogue file")
     if isinstance(path, Remote):
         with path.copied() as local:
-            return read(local, wanted)
+            return read(local, wanted, zero_point)
     if name.endswith(".csv"):
         return _read_csv(path, wanted)
     if name.endswith(".parquet"):
         return _read_parquet(path, wanted)
     if name.endswith((".fits", ".fits.gz", ".fits.fz", ".fit")):
-        return _read_fits(path, wanted)
+        return _read_fits(path, wanted, zero_point)
     raise InputError(f"{path}: not a catalogue; expected .fits, .fits.gz, .parquet or .csv")
 
 
-def _read_fits(path: Path, wanted: dict[str, str]) -> Raw:
+def _read_fits(path: Path, wanted: dict[str, str], zero_point: float) -> Raw:
     """Wanted columns of the first table of a FITS file, in native byte order. The checksum is
     verified where there is one."""
     from astropy.io import fits
@@ -75,6 +78,12 @@ def _read_fits(path: Path, wanted: dict[str, str]) -> Raw:
             if found.header.get("ZTABLE"):
                 found = fpacked.unpacked(path, found, wanted)
             present = {name.lower(): name for name in reversed(found.columns.names)}
+            for name, key in wanted.items():
+                unit = found.columns[present[name]].unit if name in present else None
+                if problem := unit_problem(key, unit, zero_point):
+                    raise InputError(
+                        f"{path}: column {present[name]} {problem}; convert it, or mend its TUNIT"
+                    )
             return {
                 key: _fits_column(path, found, present[name])
                 for name, key in wanted.items()

@@ -6,8 +6,9 @@ table in an object store the bytes of these rows are fetched.
     values, unknown = table.values("flux_z", view["flux_z"][rows])
 
 Only the ordinary case is handled: one value a row, as FITS stores it. A file that is damaged, a
-column that is scaled, has several values a row or arrays of variable length, gives None, and
-`data.cataloguefile` reads or refuses it. So there is one place that says what is wrong with a file.
+column that is scaled, has several values a row, arrays of variable length or another unit, gives
+None, and `data.cataloguefile` reads or refuses it. So there is one place that says what is wrong
+with a file.
 
 Checksums are those of Seaman, Pence & Rots 2012 (FITS Standard 4.0, appendix J): the sum of 32-bit
 words, the first byte the highest, in ones' complement arithmetic, which is modulo 2^32 - 1.
@@ -24,8 +25,10 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from data.declared import unit_problem
 from data.stores import PIECE, Place, Remote, pinned
 from data.storetroubles import StoreError
+from lensjax.units import ZERO_POINT
 
 Declared = tuple[int | None, int | None]
 """DATASUM of a part's header, and the sum of the header itself if it has a CHECKSUM"""
@@ -145,11 +148,11 @@ class Mapped:
         return value, value == self.nulls[name] if name in self.nulls else None
 
 
-def opened(path: Place, wanted: dict[str, str]) -> Mapped | None:
+def opened(path: Place, wanted: dict[str, str], zero_point: float = ZERO_POINT) -> Mapped | None:
     """The first table of a FITS file; None when the file or a wanted column is not ordinary.
     Raises StoreError where a store does not answer.
 
-    wanted: name in the file, in lower case, to name here.
+    wanted: name in the file, in lower case, to name here. zero_point: of its fluxes.
     """
     if not path.name.lower().endswith((".fits", ".fit")):
         return None
@@ -163,7 +166,7 @@ def opened(path: Place, wanted: dict[str, str]) -> Mapped | None:
         if "ZIMAGE" in header or "ZTABLE" in header or "THEAP" in header:
             return None
         others = tuple(p for i, (_, p) in enumerate(parts) if i != found)
-        return _described(path, header, part, others, wanted)
+        return _described(path, header, part, others, wanted, zero_point)
     except StoreError:
         raise
     except Exception:  # a dozen kinds on damaged bytes; the ordinary reader says which
@@ -239,6 +242,7 @@ def _described(
     part: Part,
     others: tuple[Part, ...],
     wanted: dict[str, str],
+    zero_point: float,
 ) -> Mapped | None:
     """The table that a header describes, or None."""
     offset = 0
@@ -255,6 +259,8 @@ def _described(
             plain = (code == "A" and repeat > 0) or (code in _FORMATS and repeat == 1)
             scaled = header.get(f"TSCAL{i}", 1) != 1 or header.get(f"TZERO{i}", 0) != 0
             if not plain or scaled or match[3] or f"TDIM{i}" in header or name in fields:
+                return None
+            if unit_problem(name, header.get(f"TUNIT{i}"), zero_point):
                 return None
             fields[name] = (f"S{repeat}" if code == "A" else _FORMATS[code], offset)
             null = header.get(f"TNULL{i}")

@@ -159,7 +159,7 @@ class FitsRange(Range):
         path: Place, i: int, n: int, survey: Survey, first: Iterable[str] = ()
     ) -> FitsRange | None:
         """Range i of n; None where the table cannot be mapped."""
-        file = mapped.opened(path, wanted(survey))
+        file = mapped.opened(path, wanted(survey), survey.catalogue.zero_point)
         if file is None:
             return None
         return FitsRange(file, survey, file.rows * i // n, file.rows * (i + 1) // n, first)

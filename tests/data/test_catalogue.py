@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from data import catalogue
+from data import catalogue, mapped
 from data.columns import names
 from data.survey import default
 from lensjax.errors import InputError
@@ -131,6 +131,32 @@ def test_parquet_and_csv_agree_with_fits(tmp_path):
         np.testing.assert_allclose(a[name], c[name], rtol=1e-6) if a[
             name
         ].dtype.kind == "f" else np.testing.assert_array_equal(a[name], c[name])
+
+
+@pytest.mark.filterwarnings("ignore:.*did not parse as fits unit")
+@pytest.mark.parametrize(
+    ("name", "unit", "said"),
+    [
+        ("RA", "rad", "column RA is in rad, expected degrees"),
+        ("FLUX_R", "uJy", "column FLUX_R is in uJy, of zero point 23.9, and .* have 22.5"),
+        ("RA", "deg", ""),
+        ("FLUX_R", "nanomaggies", ""),
+        ("FLUX_R", "counts", ""),
+    ],
+)
+def test_a_column_that_declares_another_unit_is_refused(tmp_path, name, unit, said):
+    from astropy.table import Table
+
+    table = Table(dr10())
+    table[name].unit = unit
+    table.write(tmp_path / "t.fits")
+    plainly = mapped.opened(tmp_path / "t.fits", {name.lower(): name.lower()})
+    assert (plainly is None) == bool(said)
+    if not said:
+        assert len(catalogue.read(tmp_path / "t.fits")["ra"])
+        return
+    with pytest.raises(InputError, match=rf"t\.fits: {said}"):
+        catalogue.read(tmp_path / "t.fits")
 
 
 def test_an_empty_catalogue_is_one(tmp_path):
