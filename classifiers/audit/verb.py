@@ -236,6 +236,7 @@ def run(out: Path, s: AuditSettings) -> dict[str, Any]:
     shown = (*axes.axes, *axes.measured)
     found |= comparison.compare(campaign, rows, shown, middle, s, folder)
     found["limitations"].append(comparison.sentence(found["realism"]))
+    found["words"][2:2] = comparison.finding(found["realism"])
     for name, one in made.items():
         write_table(one, folder, name)
     identity = sha256(folder / "injections.parquet")

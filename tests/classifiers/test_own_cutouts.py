@@ -207,6 +207,9 @@ def test_labels_in_words_and_rows_without_a_psf_are_named(ask, tmp_path):
     code, text = ask(*KNOWN, "--dry-run")
     assert code == 2 and names(text) == ["PSF size"] and "The first is row 7 of the table" in text
     assert ask(*KNOWN, "--dry-run", "--psf-fwhm", "1.2", "1.1", "1.0")[0] == 0
+    table.assign(psfsize_r=1200.0).to_csv("table.csv", index=False)
+    code, text = ask(*KNOWN, "--dry-run")
+    assert code == 2 and names(text) == ["PSF size"] and "may be in another unit" in text
 
 
 def test_units_that_make_no_galaxy_are_noticed(ask, tmp_path):

@@ -4,6 +4,7 @@ of them."""
 from __future__ import annotations
 
 import math
+import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -286,7 +287,7 @@ def _psf(a: Arguments, found: Reading) -> list[Missing]:
         empty = [i for i, row in enumerate(rows) if all(value is None for value in row)]
         without, first = len(empty), next(iter(empty), 0)
     if not without:
-        return []
+        return _wide(found, named)
     band = found.survey.reference if found.survey else bands[0] if bands else "BAND"
     wanted = f"psfsize_{band}"
     why = (
@@ -310,6 +311,26 @@ def _psf(a: Arguments, found: Reading) -> list[Missing]:
         return [Missing("PSF size", why, cure, ("--columns", f"{named_so}=<{near[0]}>"))]
     values = [f"<FWHM_{band}>" for band in bands] or ["<FWHM_BAND>"]
     return [Missing("PSF size", why, cure, ("--psf-fwhm", *values))]
+
+
+def _wide(found: Reading, named: Sequence[str]) -> list[Missing]:
+    """What is said of a PSF that is wider than half of the cutouts."""
+    widths = [float(v) for name in named for v in found.values(name) if _is_number(v)]
+    middle = statistics.median(widths) if widths else 0.0
+    if found.survey is None or middle <= 0.5 * found.survey.stamp * found.survey.pixel_scale:
+        return []
+    why = (
+        f"the median FWHM is {middle:g} arcsec, more than half of a cutout: "
+        f"{some([found.names[name] for name in named])} may be in another unit."
+    )
+    return [Missing("PSF size", why, "a column with the FWHM in arcsec, or --psf-fwhm")]
+
+
+def _is_number(value: Any) -> bool:
+    try:
+        return math.isfinite(float(value))
+    except (TypeError, ValueError):
+        return False
 
 
 def _labels(a: Arguments, found: Reading) -> list[Missing]:
