@@ -95,9 +95,9 @@ def _lines(found: Mapping[str, Any], out: Path) -> list[str]:
         lines.append(
             f"probability_in_survey adds up to {sums['sum']:.3g} lenses among the "
             f"{sums['objects']} objects of the scan, where the prevalence gives "
-            f"{sums['by_prevalence']:.3g}: the validation objects are not like the scanned ones "
-            "(other magnitudes or types, say), so its sums are no numbers of lenses; scan objects "
-            "like them, or set candidates.validation"
+            f"{sums['by_prevalence']:.3g}: either another share of them are lenses, or the "
+            "validation objects are not like them (other magnitudes or types, say). Until it is "
+            "mended (prevalence, validation), its sums are no numbers of lenses"
         )
     if lens["listed"]:
         near = f"{lens['matched']} within {lens['radius_arcsec']:g} arcsec"
@@ -113,7 +113,7 @@ def _lines(found: Mapping[str, Any], out: Path) -> list[str]:
 
 LIKE = 2.0
 """Factor by which the probabilities of a scan may add up to another number of lenses than the
-prevalence gives, before it is said that the validation objects are of another kind."""
+prevalence gives, before it is said that one of the two is wrong."""
 
 
 def _expected(
