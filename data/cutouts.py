@@ -35,8 +35,10 @@ LARGEST_SIDE = 1024
 LARGEST_ARRAY = LARGEST_SIDE**2 * MOST_BANDS * 4 + 4096
 """bytes that the array `cutout` may have"""
 MOST_MEMBERS, LARGEST_SCALAR = 256, 1 << 16
-DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError)
-DAMAGED += (ValueError,)
+DAMAGED: tuple[type[Exception], ...] = (
+    *(zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError),
+    *(RuntimeError, OSError, ValueError),
+)
 """What zipfile raises on bytes that were changed or lost"""
 Meta = dict[str, Any]
 REQUIRED_META = ("galaxy_id", "ra", "dec")
