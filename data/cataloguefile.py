@@ -162,7 +162,7 @@ def _read_csv(path: Path, wanted: dict[str, str]) -> Raw:
     """Wanted columns of a CSV file, as text and numbers; an empty field is a missing value."""
     out: Raw = {}
     with _readable(path):
-        header = [str(name) for name in read_csv(path, nrows=0).columns]
+        header = [str(name) for name in read_csv(path, nrows=1).columns]
         chosen = {n.strip().lower(): n for n in reversed(header) if n.strip().lower() in wanted}
         frame = read_csv(path, usecols=list(chosen.values()))
         for lower, name in chosen.items():

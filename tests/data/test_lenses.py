@@ -149,6 +149,11 @@ def test_rows_longer_than_the_heading_are_refused_by_every_reader(tmp_path):
     ):
         with pytest.raises(InputError, match=r"t\.csv: its rows have more values than its heading"):
             read(path)
+    path.write_text(
+        "brickname,objid,ra,dec\n0001m002,1,10.5,-1.5,\n"
+    )  # all of its columns are read
+    with pytest.raises(InputError, match="more values than its heading"):
+        catalogue.read(path)
     path.write_text("galaxy_id, RA, DEC\n007, 1, 2\n")
     assert len(lenses.read(path)[0]) == 1 and choice.left_out(path) == {"007"}
 
