@@ -167,7 +167,7 @@ def run(out: Path, s: AuditSettings) -> dict[str, Any]:
         target,
         thresholds,
     )
-    from classifiers.audit.realism import comparison
+    from classifiers.audit.realism import comparison, gates
     from classifiers.evaluation.thresholds import operating
     from classifiers.selection import products
 
@@ -235,8 +235,8 @@ def run(out: Path, s: AuditSettings) -> dict[str, Any]:
     found["limitations"] += ask.vetoed.unsaid()
     shown = (*axes.axes, *axes.measured)
     found |= comparison.compare(campaign, rows, shown, middle, s, folder)
-    found["limitations"].append(comparison.sentence(found["realism"]))
-    found["words"][2:2] = comparison.finding(found["realism"])
+    found["limitations"].append(gates.sentence(found["realism"]))
+    found["words"][2:2] = gates.finding(found["realism"])
     for name, one in made.items():
         write_table(one, folder, name)
     identity = sha256(folder / "injections.parquet")

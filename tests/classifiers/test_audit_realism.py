@@ -8,7 +8,7 @@ import pytest
 from auditable import run_directory
 
 from classifiers.audit import command
-from classifiers.audit.realism import comparison, panel
+from classifiers.audit.realism import gates, panel
 
 pytestmark = pytest.mark.usefixtures("hardly_optimised")
 
@@ -41,7 +41,7 @@ def test_the_verdict_names_its_gates_and_says_where_lenses_are_too_few(audited):
     assert "fewer than 20" in by_name["median g - r of arcs"]["words"]
     assert by_name["blinded panel"]["status"] == "not done"
     assert found["verdict"] != "passed" and "12 labelled lenses" in found["lenses"]
-    assert comparison.sentence(found) in summary(audited)["limitations"]
+    assert gates.sentence(found) in summary(audited)["limitations"]
 
 
 def test_the_two_stages_multiply_to_the_completeness_of_the_sample_in_every_bin(audited):

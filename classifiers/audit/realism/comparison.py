@@ -385,31 +385,6 @@ def _stages(
     }
 
 
-def sentence(realism: Mapping[str, Any]) -> str:
-    """The verdict as a limitation of the audit, in one sentence."""
-    beginning = {
-        "passed": "Realism of the injections: all gates passed",
-        "failed": "Realism of the injections: not every gate passed",
-        "cannot be said": "Realism of the injections: it cannot be said",
-    }[realism["verdict"]]
-    return f"{beginning} ({'; '.join([realism['reason'], *realism.get('words', [])])})."
-
-
-def finding(realism: Mapping[str, Any]) -> list[str]:
-    """What has to stand beside the completeness wherever it is told; nothing where all gates
-    passed."""
-    said = {
-        "failed": "the injections are not like real lenses in every respect",
-        "cannot be said": "whether the injections are like real lenses cannot be said",
-    }
-    if realism["verdict"] not in said:
-        return []
-    return [
-        f"Realism: {said[realism['verdict']]} ({realism['reason']}). Do not quote the completeness "
-        "without this."
-    ]
-
-
 def _panel(folder: Path, answers: Path) -> gates.Gate:
     """The panel's gate. Answers that do not fit are not counted, and the audit goes on."""
     try:

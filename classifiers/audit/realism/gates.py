@@ -9,7 +9,7 @@ because a lens is labelled only if somebody saw its arc.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any, Literal
@@ -253,6 +253,31 @@ def verdict(gates: Sequence[Gate]) -> dict[str, Any]:
     if failed and open_:
         words += f"; open: {', '.join(open_)}"
     return {"verdict": word, "reason": words, "gates": [asdict(g) for g in gates]}
+
+
+def sentence(realism: Mapping[str, Any]) -> str:
+    """The verdict as a limitation of the audit, in one sentence."""
+    beginning = {
+        "passed": "Realism of the injections: all gates passed",
+        "failed": "Realism of the injections: not every gate passed",
+        "cannot be said": "Realism of the injections: it cannot be said",
+    }[realism["verdict"]]
+    return f"{beginning} ({'; '.join([realism['reason'], *realism.get('words', [])])})."
+
+
+def finding(realism: Mapping[str, Any]) -> list[str]:
+    """What has to stand beside the completeness wherever it is told; nothing where all gates
+    passed."""
+    said = {
+        "failed": "the injections are not like real lenses in every respect",
+        "cannot be said": "whether the injections are like real lenses cannot be said",
+    }
+    if realism["verdict"] not in said:
+        return []
+    return [
+        f"Realism: {said[realism['verdict']]} ({realism['reason']}). Do not quote the completeness "
+        "without this."
+    ]
 
 
 def _few(a: Measured, b: Measured) -> str:
