@@ -23,6 +23,7 @@ import math
 import string
 from collections.abc import Mapping
 from dataclasses import field
+from operator import itemgetter
 from os.path import normpath
 from pathlib import Path
 from typing import Any, Literal
@@ -120,7 +121,7 @@ def read_table(
         except InputError as error:
             refused.append((s.table, i + 1, str(error)))
     good, shared = _of_one_row(good, s.table)
-    refused = sorted([*refused, *shared], key=lambda problem: problem[1])  # type: ignore[arg-type,return-value]
+    refused = sorted([*refused, *shared], key=itemgetter(1))
     return sorted(good, key=lambda row: row["galaxy_id"]), refused
 
 
@@ -203,7 +204,7 @@ def _row(folder: Path, raw: Mapping[str, Any], s: Folder, survey: Survey) -> dic
     if name is None:
         raise InputError("no id")
     number = {
-        key: _number(raw.get(key), key)
+        key: as_number(raw.get(key), key)
         for key in columns_known(survey)
         if key not in ("id", "split", "tier", "file")
     }
@@ -269,8 +270,9 @@ def filled(pattern: str, name: str, survey: Survey) -> list[str]:
     return [pattern.format(id=name, band=band) for band in bands]
 
 
-def _number(value: Any, key: str) -> float | None:
-    """A number of the table; None where it is missing."""
+def as_number(value: Any, key: str) -> float | None:
+    """A value of a table as a number; None where it is missing. key: how messages name it. Raises
+    InputError for what is no finite number."""
     if value is None:
         return None
     try:

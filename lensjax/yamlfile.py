@@ -77,8 +77,7 @@ def _loader() -> Any:
                 value = self.construct_yaml_int(node)
                 float(value)
             except (ValueError, OverflowError):
-                said = f"{node.value[:12]}... is no number that can be used"
-                raise wrong(node, said) from None
+                raise wrong(node, f"{node.value[:12]}... is no number that can be used") from None
             return value
 
     Loader.add_constructor(f"{_TAG}int", Loader.whole)

@@ -121,7 +121,7 @@ def _existing(rows: pd.DataFrame, given: pd.DataFrame) -> list[str | None]:
     """
     import pandas as pd
 
-    known: dict[str, Any] = {row.galaxy_id: row for row in given.itertuples(index=False)}  # type: ignore[misc]
+    known: dict[str, Any] = dict(zip(given["galaxy_id"], given.itertuples(index=False)))
 
     def of(name: str, release: float, ra: float, dec: float) -> str | None:
         plain = name if pd.isna(release) else name.removesuffix(f"_{release:.0f}")

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from classifiers.audit.completeness import weights
-from data.survey import default
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,9 +32,7 @@ CAUSES = {
 """What each cause means, in the order in which they are asked."""
 
 
-def cause_of(
-    rows: pd.DataFrame, threshold: float, gate_snr: float, hosts: Hosts | None = None
-) -> np.ndarray:
+def cause_of(rows: pd.DataFrame, threshold: float, gate_snr: float, hosts: Hosts) -> np.ndarray:
     """Cause of every injection (n,), "" for one that was found. rows: injections with snr, score,
     score_before, host_psf_fwhm and, where the prior has it, theta_e. hosts: whose half-light radii
     (column shape_r, arcsec) count, where they are known. Arcs are resolved or not behind the PSF of
@@ -47,10 +44,9 @@ def cause_of(
     inside, unresolved = never, never
     if "theta_e" in rows:
         radius = rows["theta_e"].to_numpy()
-        survey = default() if hosts is None else hosts.survey
-        behind = f"psf_fwhm_{survey.bands[survey.place]}"
+        behind = f"psf_fwhm_{hosts.survey.reference}"
         unresolved = radius < rows[behind if behind in rows else "host_psf_fwhm"].to_numpy()
-        if hosts is not None and "shape_r" in hosts.columns:
+        if "shape_r" in hosts.columns:
             size = dict(zip(hosts.ids.tolist(), np.asarray(hosts.columns["shape_r"], np.float64)))
             inside = radius < np.array([size.get(i, np.nan) for i in rows["galaxy_id"]])
     answers = {

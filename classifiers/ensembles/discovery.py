@@ -48,9 +48,8 @@ def discoveries(
     rows, parts = [], []
     for of, inside in (("lenses", lens), ("others", ~lens)):
         for name, own in sets.items():
-            cell = None if table.cell is None else table.cell[inside]
-            share = figures.share(own[inside], minimum, of, cell)
-            rows.append({"of": of, "set": name, "number": int(own[inside].sum()), **share})
+            share = figures.share(own, inside, minimum, of, table.cell)
+            rows.append({"of": of, "set": name, "number": int((own & inside).sum()), **share})
     for name, own in sets.items():
         part = pd.DataFrame({"id": table.id[own], "label": table.label[own], "set": name})
         parts.append(part.assign(**{n: s[own] for n, s in table.scores.items()}))

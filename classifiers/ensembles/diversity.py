@@ -53,8 +53,7 @@ def disagreements(table: Predictions, threshold: float, minimum: int = 10) -> pd
         for name, inside in parts.items():
             n = int(inside.sum())
             alone = [int((x & ~y & inside).sum()) for x, y in ((above, other), (other, above))]
-            cell = None if table.cell is None else table.cell[inside]
-            share = figures.share((above != other)[inside], minimum, "objects", cell)
+            share = figures.share(above != other, inside, minimum, "objects", table.cell)
             row = {"first": first, "second": second, "of": name, "n": n}
             rows.append({**row, "only_first": alone[0], "only_second": alone[1], **share})
     return pd.DataFrame(rows)
@@ -81,8 +80,7 @@ def uncertainty(
     rows = []
     for i in np.unique(place):
         inside = place == i
-        cell = None if table.cell is None else table.cell[inside]
-        share = figures.share(wrong[inside], minimum, "objects", cell)
+        share = figures.share(wrong, inside, minimum, "objects", table.cell)
         low, high = float(own[inside].min()), float(own[inside].max())
         rows.append({"part": str(i + 1), "n": int(inside.sum()), "low": low, "high": high, **share})
     fewest, what = min((int(wrong.sum()), "wrong objects"), (int((~wrong).sum()), "right objects"))

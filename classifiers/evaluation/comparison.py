@@ -6,17 +6,20 @@ resamples that draw the same objects for both.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 
+from classifiers.audit.paired import compared
 from classifiers.evaluation import bootstrap, figures, metrics
 from classifiers.evaluation.predictions import Predictions
 from classifiers.evaluation.thresholds import insufficient
 from lensjax.errors import InputError, some
 
+SHARES = {"recall": 1, "false_positive_rate": 0}
+"""Shares above a threshold, and the label of the objects that they are of."""
 NUMBERS = ("first", "second", "difference", *figures.BOUNDS, "p_value", "gained", "lost")
 """Columns of `compare` that have no value where the status is not ok."""
 
@@ -78,17 +81,20 @@ def compare(
     minimum: int = 10,
     resamples: int = 10_000,
     seed: int = 42,
+    threshold: float | None = None,
 ) -> pd.DataFrame:
-    """A row for every metric of `figures.ranking`: metric, first, second, difference (second minus
-    first), lo68 ... hi95, p_value, gained, lost, status.
+    """A row for every metric of `figures.ranking`, and for the shares above a threshold that is
+    given: metric, first, second, difference (second minus first), lo68 ... hi95, p_value, gained,
+    lost, status.
 
     Intervals are over resamples of objects, or of whole cells where the table has them; the AUC has
-    DeLong's p, by objects or cells. At a false-positive rate every finder has its
-    own threshold, in the sample and again in every resample, so that the interval knows how badly
-    the thresholds are known; `gained` and `lost` count the lenses that only the second or only the
-    first finds there. They have no McNemar test: it takes both thresholds as known, and of two
-    finders that are equally good it would call one better in 11 to 43 of 100 samples at 5 %. Raises
-    InputError for finders that the table does not have.
+    DeLong's p, by objects or cells. At a false-positive rate every finder has its own threshold, in
+    the sample and again in every resample, so that the interval knows how badly the thresholds are
+    known; `gained` and `lost` count the lenses that only the second or only the first finds there.
+    They have no McNemar test: it takes both thresholds as known, and of two finders that are
+    equally good it would call one better in 11 to 43 of 100 samples at 5 %. `changed` has it, for
+    `threshold`, which was fixed beforehand. Raises InputError for finders that the table does not
+    have.
     """
     if wrong := [name for name in (first, second) if name not in table.scores]:
         raise InputError(f"no finder {some(wrong)} in the table; there are {some([*table.scores])}")
@@ -118,7 +124,30 @@ def compare(
             if name in figures.RATES:
                 row |= _moved(label, a, b, figures.RATES[name])
         rows.append(row)
+    for name, kind in SHARES.items() if threshold is not None else ():
+        among = label == kind
+        row = {"metric": f"{name}_at_{threshold:g}", **dict.fromkeys(NUMBERS), "status": status}
+        if status == "ok":
+            row |= changed(a > threshold, b > threshold, among, table.cell)
+        rows.append(row)
     return pd.DataFrame(rows).astype(dict.fromkeys(NUMBERS, float))
+
+
+def changed(
+    first: Bool[np.ndarray, " n"],
+    second: Bool[np.ndarray, " n"],
+    among: Bool[np.ndarray, " n"],
+    cell: Shaped[np.ndarray, " n"] | None,
+) -> dict[str, Any]:
+    """What changes in the share of objects `among` n that pass, where thresholds were fixed
+    beforehand: the numbers of a row of `compare`, with an interval by objects or cells, and p of
+    the exact McNemar test, which takes objects as independent and is not given with cells."""
+    n = int(among.sum())
+    group = np.arange(n) if cell is None else cell[among]
+    found = compared(first[among], second[among], np.ones(n), group)
+    row = {"first": found.before, "second": found.after, "difference": found.change}
+    row |= {"lo95": found.low, "hi95": found.high, "gained": found.gained, "lost": found.lost}
+    return {**row, "p_value": found.p if cell is None else None}
 
 
 def _moved(
@@ -128,7 +157,8 @@ def _moved(
     rate: float,
 ) -> dict[str, int]:
     """How many lenses only the second, and only the first finder finds at a false-positive rate."""
-    others = int((np.asarray(label) == 0).sum())
+    lens = np.asarray(label) == 1
+    others = int((~lens).sum())
     allowed = int((np.arange(1, others + 1) / others <= rate).sum())
-    one, two = (metrics.before(label, s, allowed + 1) for s in (a, b))
+    one, two = (metrics.before(label, s, allowed + 1) & lens for s in (a, b))
     return {"gained": int((two & ~one).sum()), "lost": int((one & ~two).sum())}

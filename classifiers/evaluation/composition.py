@@ -99,11 +99,10 @@ def of_top(
     kind: of each object that is no lens; lenses are the kind "lens". scenarios: as `checked` wants
     them. objects: of the survey, N. An object of a kind with share s and n examples stands for
     N s / n objects; equal scores that straddle the end are shared out.
-    First table: scenario, budget, threshold, seen (examples of non-lenses in the list, of
-    kinds that the survey has), recall,
-    purity, lo68 ... hi95, status. Intervals are over resamples, in which every kind keeps its
-    share. A purity is insufficient with fewer than `minimum` examples of non-lenses behind it, and
-    where a kind without an example in the list may make up a tenth of it.
+    First table: scenario, budget, threshold, seen (examples of non-lenses in the list, of kinds
+    that the survey has), recall, purity, lo68 ... hi95, status. Intervals are over resamples, in
+    which every kind keeps its share. A purity is insufficient with fewer than `minimum` examples of
+    non-lenses behind it, and where a kind without an example in the list may make up a tenth of it.
     Second table: scenario, budget, kind, share, examples, seen, number (expected in the list), lo95
     and hi95 (Jeffreys, for this threshold), fraction, status. Raises InputError as `checked` does,
     and for budgets that are not from 1 to N.

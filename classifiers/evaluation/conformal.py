@@ -78,10 +78,9 @@ def judged(
         rows += _covered(test, has, found["set"].to_numpy(str), minimum)
     if discovery is not None:
         found["discovered"] = discovered(found["p_other"].to_numpy(), discovery)
-        own = test.label[found["discovered"]]
-        cell = None if test.cell is None else test.cell[found["discovered"]]
-        share = figures.share(own == 0, minimum, "discovered objects", cell)
-        rows.append({"what": "false discoveries", "number": int((own == 0).sum()), **share})
+        wrong, own = test.label == 0, found["discovered"].to_numpy(bool)
+        share = figures.share(wrong, own, minimum, "discovered objects", test.cell)
+        rows.append({"what": "false discoveries", "number": int((wrong & own).sum()), **share})
     return found, pd.DataFrame(rows)
 
 
@@ -97,10 +96,9 @@ def _covered(
 ) -> list[dict[str, Any]]:
     label, rows = test.label, []
     for of, inside, own in (("lenses", label == 1, has[0]), ("others", label == 0, has[1])):
-        cell = None if test.cell is None else test.cell[inside]
-        share = figures.share(own[inside], minimum, of, cell)
-        rows.append({"what": f"covered {of}", "number": int(own[inside].sum()), **share})
+        share = figures.share(own, inside, minimum, of, test.cell)
+        rows.append({"what": f"covered {of}", "number": int((own & inside).sum()), **share})
     for name in SETS:
-        share = figures.share(kind == name, minimum, "objects", test.cell)
+        share = figures.share(kind == name, np.ones(len(kind), bool), minimum, "objects", test.cell)
         rows.append({"what": name, "number": int((kind == name).sum()), **share})
     return rows

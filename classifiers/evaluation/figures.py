@@ -78,17 +78,19 @@ def proportion(k: int, n: int, minimum: int, what: str) -> Figure:
 
 def share(
     passed: Bool[np.ndarray, " n"],
+    among: Bool[np.ndarray, " n"],
     minimum: int,
     what: str,
     blocks: Shaped[np.ndarray, " n"] | None = None,
 ) -> Figure:
-    """Which part of the n objects passed, as `proportion`; with blocks, the cell of each object,
-    the intervals are `intervals.weighted` over cells, and there is no number with few cells."""
+    """Which part of the objects `among` n passed, as `proportion`; with blocks, the cell of each of
+    the n, the intervals are `intervals.weighted` over cells, and there is no number with few."""
+    n = int(among.sum())
     if blocks is None:
-        return proportion(int(passed.sum()), len(passed), minimum, what)
-    if (why := reason(few(len(passed), minimum, what), few_cells(blocks))) != "ok":
+        return proportion(int(passed[among].sum()), n, minimum, what)
+    if (why := reason(few(n, minimum, what), few_cells(blocks[among]))) != "ok":
         return nothing(why)
-    of = weighted(passed, np.ones(len(passed)), blocks)
+    of = weighted(passed[among], np.ones(n), blocks[among])
     ends = [float(end) for level in (0.68, 0.95) for end in of.interval(level)]
     return {"value": of.value, **dict(zip(BOUNDS, ends)), "status": "ok"}
 
@@ -190,9 +192,9 @@ def before(
     status = lacking(minimum, int(label.sum()), int((1 - label).sum()))
     if status != "ok":
         return dict.fromkeys(FEW, nothing(status))
-    cell = None if blocks is None else blocks[np.asarray(label) == 1]
+    lens = np.asarray(label) == 1
     return {
-        name: share(metrics.before(label, score, number), minimum, "lenses", cell)
+        name: share(metrics.before(label, score, number), lens, minimum, "lenses", blocks)
         for name, number in FEW.items()
     }
 
@@ -218,16 +220,15 @@ def at_thresholds(
     """Recall, precision and false-positive rate at each threshold, with their intervals. An object
     passes when its score is above the threshold. blocks: as in `share`."""
     found, lens = {}, label == 1
-    cell = lambda which: None if blocks is None else blocks[which]
     for threshold in thresholds:
         above = score > threshold
         found[f"{threshold:g}"] = {
-            "recall": share(above[lens], minimum, "lenses", cell(lens)),
-            "precision": share(lens[above], minimum, "objects above the threshold", cell(above))
+            "recall": share(above, lens, minimum, "lenses", blocks),
+            "precision": share(lens, above, minimum, "objects above the threshold", blocks)
             if lens.any() and not lens.all()
             else nothing(
                 "insufficient: the sample has only " + ("lenses" if lens.any() else "non-lenses")
             ),
-            "false_positive_rate": share(above[~lens], minimum, "non-lenses", cell(~lens)),
+            "false_positive_rate": share(above, ~lens, minimum, "non-lenses", blocks),
         }
     return found

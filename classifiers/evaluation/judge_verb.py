@@ -82,6 +82,7 @@ def work(argv: list[str]) -> int:
 
     from classifiers.evaluation import independence, judging, latex, plots, predictions
     from data.files import write_csv, write_json
+    from data.tables import read_csv
     from lensjax.errors import InputError
 
     asked = tyro.cli(Table, args=argv, prog="lensjax judge", description=Table.__doc__)
@@ -129,7 +130,7 @@ def work(argv: list[str]) -> int:
     if asked.scenarios is not None:
         if not asked.scenarios.is_file():
             raise InputError(f"{asked.scenarios}: no such file")
-        scenarios = pd.read_csv(asked.scenarios, skipinitialspace=True)
+        scenarios = read_csv(asked.scenarios, text=False)
         tables |= judging.listed(test, asked.kind, scenarios, asked.objects, q)
     if removed:
         tables["removed"] = pd.concat([t for t in removed if len(t)] or removed[:1])

@@ -77,10 +77,10 @@ def broken_down(table: Predictions, q: Question) -> pd.DataFrame:
 
 def compared(table: Predictions, q: Question, pairs: Sequence[tuple[str, str]]) -> pd.DataFrame:
     """`comparison.compare` of every pair, with the finders in the columns finder and other; q_value
-    is Benjamini & Hochberg's over the p-values of all pairs."""
+    is Benjamini & Hochberg's over every test of every pair."""
     parts = []
     for first, second in pairs:
-        part = compare(table, first, second, minimum=q.minimum, resamples=q.resamples, seed=q.seed)
+        part = compare(table, first, second, q.minimum, q.resamples, q.seed, q.threshold)
         parts.append(part.assign(finder=first, other=second))
     found = pd.concat(parts, ignore_index=True)
     return found.assign(q_value=figures.q_values(found["p_value"].to_numpy(np.float64)))

@@ -62,7 +62,7 @@ FORMS: Mapping[str, Form] = {
     ),
     "comparison": Form(
         f"The second finder minus the first, on the same objects. {ERRORS} $p$: of DeLong's "
-        "test; $q$: after Benjamini and Hochberg, over the pairs.",
+        "test; $q$: after Benjamini and Hochberg, over every test of every pair.",
         (
             *PAIR,
             Column("metric", "metric"),

@@ -173,13 +173,12 @@ def recall_at_precision(c: Curve, wanted: float) -> Float[np.ndarray, " *r"]:
 
 def before(
     label: Int[np.ndarray, " n"], score: Float[np.ndarray, " n"], false_positives: int
-) -> Bool[np.ndarray, " m"]:
-    """Which of the m lenses are found with fewer than so many false positives, that is above all
-    others but the highest `false_positives - 1`."""
-    lens = np.asarray(label) == 1
-    others = np.sort(score[~lens])[::-1]
+) -> Bool[np.ndarray, " n"]:
+    """Which objects score above all non-lenses but the highest `false_positives - 1`: the lenses
+    among them are found with fewer than so many false positives."""
+    others = np.sort(score[np.asarray(label) != 1])[::-1]
     limit = others[false_positives - 1] if false_positives <= len(others) else -np.inf
-    return score[lens] > limit
+    return score > limit
 
 
 def purity(c: Curve, share: float) -> Float[np.ndarray, " *r"]:

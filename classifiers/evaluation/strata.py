@@ -126,9 +126,7 @@ def broken_down(
                 ("false_positive_rate", 0, "non-lenses"),
             ):
                 among = label == kind
-                which = inside & among
-                cells = None if blocks is None else blocks[which]
-                figure = figures.share(passed[which], minimum, what, cells)
+                figure = figures.share(passed, inside & among, minimum, what, blocks)
                 known = figure["status"] == "ok" and blocks is None
                 test = {"p_value": _fisher(passed, inside, among) if known else None}
                 rows.append({**base, "metric": f"{metric}_at_{threshold:g}", **figure, **test})
@@ -160,16 +158,15 @@ def confusers(scores: pd.DataFrame, s: EvaluateSettings) -> pd.DataFrame:
     rows = []
     for name in [*CATEGORIES, *sorted(set(category) - {*CATEGORIES, PLAIN}), PLAIN]:
         own = category == name
-        p = negatives["score"].to_numpy()[own]
-        where = None if cell is None else cell[own]
         for threshold in s.thresholds:
-            figure = figures.share(p > threshold, s.minimum, "negatives", where)
+            passed = negatives["score"].to_numpy() > threshold
+            figure = figures.share(passed, own, s.minimum, "negatives", cell)
             rows.append(
                 {
                     "category": name,
                     "threshold": threshold,
-                    "n": len(p),
-                    "false_positives": int((p > threshold).sum()),
+                    "n": int(own.sum()),
+                    "false_positives": int((passed & own).sum()),
                     "fpr": figure.pop("value"),
                     **figure,
                 }

@@ -16,6 +16,7 @@ from classifiers.finders import function
 from classifiers.finders.interface import Output, Scores
 from data import preprocess
 from lensjax.errors import InputError, some
+from lensjax.siblings import HOUSE
 
 Arrays = Callable[[Any], Any]
 SAME = 1e-3
@@ -109,20 +110,19 @@ def answered(run: Arrays, stamps: np.ndarray, names: list[str], who: str) -> Any
         raise
     except (Exception, SystemExit) as error:  # whatever code of a user can raise
         said = " ".join(str(error).split())[:300]
-        raise InputError(
-            f"{who}{RAISED}{type(error).__name__}: {said}{_line(error)}; on {some(names)}; mend it "
-            "and run again"
+        raise Raised(
+            f"{who}: raised {type(error).__name__}: {said}{_line(error)}; on {some(names)}; mend "
+            "it and run again"
         ) from error
 
 
-RAISED = ": raised "
-"""What a message says of a function that raises, and of no other trouble with it."""
+class Raised(InputError):
+    """A user's function has raised; other troubles with its answers are plain InputErrors."""
 
 
 def _line(error: BaseException) -> str:
     """Where in the user's own files an error came from, "" where that is not known."""
-    own = Path(__file__).resolve().parents[2]
-    ours = [str(own / name) for name in ("classifiers", "data", "lensjax", "spark")]
+    ours = [str(HOUSE / name) for name in ("classifiers", "data", "lensjax", "spark")]
     frames = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)

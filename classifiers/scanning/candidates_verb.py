@@ -91,9 +91,9 @@ def _lines(found: Mapping[str, Any], out: Path) -> list[str]:
     for name, why in found["probability"]["none"].items():
         none.setdefault(why, []).append(name or "the score that ranks")
     lines += [f"no probability of {', '.join(names)}: {why}" for why, names in none.items()]
-    if (sums := found["expected_in_scan"]) is not None and sums["off"]:
+    if (sums := found["expected_in_scan"]) is not None and _contradict(sums):
         lines.append(
-            f"probability_in_survey adds up to {sums['sum']:.3g} lenses among the "
+            f"probability_in_survey adds up to {sums['lenses']:.3g} lenses among the "
             f"{sums['objects']} objects of the scan, where the prevalence gives "
             f"{sums['by_prevalence']:.3g}: either another share of them are lenses, or the "
             "validation objects are not like them (other magnitudes or types, say). Until it is "
@@ -112,8 +112,8 @@ def _lines(found: Mapping[str, Any], out: Path) -> list[str]:
 
 
 LIKE = 2.0
-"""Factor by which the probabilities of a scan may add up to another number of lenses than the
-prevalence gives, before it is said that one of the two is wrong."""
+"""Factor by which the number of lenses that the probabilities add up to may differ from the one
+that the prevalence gives."""
 
 
 def _expected(
@@ -125,9 +125,12 @@ def _expected(
         return None
     parts = ranking.tables(out / scan_verb.FOLDER)
     total, n = probability.expected(parts, ranked, maps, s.prevalence)
-    wanted = s.prevalence * n
-    off = not wanted / LIKE <= total <= wanted * LIKE
-    return {"sum": total, "objects": n, "by_prevalence": wanted, "off": off}
+    return {"lenses": total, "objects": n, "by_prevalence": s.prevalence * n}
+
+
+def _contradict(sums: Mapping[str, float]) -> bool:
+    wanted = sums["by_prevalence"]
+    return not wanted / LIKE <= sums["lenses"] <= wanted * LIKE
 
 
 def _ranked(s: CandidateSettings, said: Mapping[str, Any]) -> ranking.Ranked:

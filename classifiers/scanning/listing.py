@@ -100,8 +100,7 @@ def _scores(
     what = "mean score of the finders" if ranked.by == MEAN else f"score of {ranked.by}"
     found: dict[str, Column] = {"score": (rows["score"], "", f"{what}, which ranks")}
     if RANKED in maps.maps:
-        by = names if ranked.by == MEAN else [ranked.by]
-        p = maps.probability(RANKED, ranked_logit([logits[name] for name in by]))
+        p = maps.probability(RANKED, ranked_logit([logits[name] for name in ranked.used]))
         found["probability"] = (p, "", "calibrated probability of a lens, as in the validation")
         if prevalence is not None:
             text = f"the same where a share of {prevalence:g} are lenses"

@@ -115,11 +115,10 @@ def expected(
     """The sum of the probabilities in the survey over all scored rows, and their number. If the
     validation objects are like the scanned ones, the sum is `prevalence` times the number: the
     probabilities of a population have its share of lenses as their mean."""
-    names = [*ranked.finders] if ranked.by == ranking.MEAN else [ranked.by]
     total, n = 0.0, 0
     for part in parts:
         rows = ranked.of(part)
-        logits = [np.asarray(rows[f"logit_{name}"], np.float64) for name in names]
+        logits = [np.asarray(rows[f"logit_{name}"], np.float64) for name in ranked.used]
         p = maps.probability(RANKED, ranked_logit(logits))
         total, n = total + float(maps.in_survey(p, prevalence).sum()), n + len(rows)
     return total, n
@@ -139,11 +138,10 @@ def fitted(sample: Validation, ranked: ranking.Ranked, method: Method, minimum: 
     lacking = figures.lacking(minimum, lenses, others)
     why = {**sample.why}
     logit = {name: _finite(x) for name, x in sample.logit.items()}
-    names = [*ranked.finders] if ranked.by == ranking.MEAN else [ranked.by]
-    if missing := [name for name in names if name not in logit]:
+    if missing := [name for name in ranked.used if name not in logit]:
         why[RANKED] = f"{missing[0]}: {why.get(missing[0], 'no validation scores')}"
     else:
-        logit[RANKED] = ranked_logit([logit[name] for name in names])
+        logit[RANKED] = ranked_logit([logit[name] for name in ranked.used])
     if lacking != "ok":
         why |= dict.fromkeys(logit, f"validation objects are {lacking}")
         return Maps({}, 0.0, why, about)

@@ -33,15 +33,19 @@ class Ranked:
     finders: Sequence[str]
     by: str
 
+    @property
+    def used(self) -> list[str]:
+        """The finders whose scores it is made of."""
+        return [*self.finders] if self.by == MEAN else [self.by]
+
     def of(self, table: pa.Table) -> pa.Table:
         """The rows that have been scored, with the columns score and logit that rank them in
         front: of one finder, or the means of all."""
         import pyarrow.compute as pc
 
         table = table.filter(pc.is_null(table["refused"]))
-        names = self.finders if self.by == MEAN else [self.by]
         for kind in ("logit", "score"):
-            own = [np.asarray(table[f"{kind}_{name}"], np.float64) for name in names]
+            own = [np.asarray(table[f"{kind}_{name}"], np.float64) for name in self.used]
             # A score of exactly 0 or 1 has an infinite logit, of which there is no mean.
             values = np.mean(np.clip(own, -FAR, FAR), axis=0) if len(own) > 1 else own[0]
             table = table.add_column(0, kind, [values])
@@ -100,7 +104,8 @@ def best(parts: Iterable[pa.Table], ranked: Ranked, number: int, minimum: float 
     kept, highest = Best(number), -np.inf
     for part in parts:
         rows = ranked.of(part)
-        highest = max([highest, *([pc.max(rows["score"]).as_py()] if len(rows) else [])])
+        if len(rows):
+            highest = max(highest, pc.max(rows["score"]).as_py())
         kept.add(rows.filter(pc.greater_equal(rows["score"], minimum)) if minimum else rows)
     if -np.inf < highest < minimum:
         raise InputError(

@@ -79,6 +79,8 @@ class Comparison:
 
 
 VALUES = ("completeness", "lower", "upper")
+BY_HOSTS = ("lower_hosts", "upper_hosts")
+"""Ends of the intervals without an uncertain threshold's part, of each cell."""
 
 
 def difference(first: Answer, second: Answer) -> tuple[Float[np.ndarray, "*n"], Ends]:
@@ -113,11 +115,11 @@ def compare(
         )
     first, second = (f.summed(*(axis.name for axis in common)) for f in (first, second))
     own = _compared(first, second, level, first)
-    beyond = _compared(first, second, level, second)
-    beyond = beyond[beyond["flag_first"] == "outside"]
-    cells = pd.concat([own.assign(of_first=True), beyond.assign(of_first=False)], ignore_index=True)
+    others = _compared(first, second, level, second)
+    others = others[others["flag_first"] == "outside"]
+    cells = pd.concat([own.assign(of_first=True), others.assign(of_first=False)], ignore_index=True)
     along = _along(own, (first, second))
-    cells = cells.drop(columns=[c for c in cells if str(c)[:11] in ("lower_hosts", "upper_hosts")])
+    cells = cells.drop(columns=[f"{c}_{side}" for c in BY_HOSTS for side in SIDES])
     named = names or (first.name, second.name)
     return Comparison(cells, along, first.needed, named, level)
 
@@ -135,7 +137,7 @@ def _compared(
         columns |= {f"{name}_{side}": v for name, v in zip((*VALUES, "flag"), found)}
     for side, f in zip(SIDES, (first, second)):
         by_hosts = f.with_known_threshold().query(level=level, **points)
-        columns |= {f"lower_hosts_{side}": by_hosts.lower, f"upper_hosts_{side}": by_hosts.upper}
+        columns |= {f"{c}_{side}": v for c, v in zip(BY_HOSTS, (by_hosts.lower, by_hosts.upper))}
     d, (low, high) = difference(*answers)
     known = [np.isin(found.flag, USABLE) for found in answers]
     said = np.select([known[0] & known[1], *known], [BOTH, FIRST, SECOND], "none")
@@ -166,14 +168,17 @@ def _mean(part: pd.DataFrame) -> dict[str, Any]:
     found: dict[str, Any] = {"cells": n}
     for side in SIDES:
         value, low, high = (part[f"{c}_{side}"].to_numpy(np.float64) for c in VALUES)
-        own = part[f"lower_hosts_{side}"].to_numpy(), part[f"upper_hosts_{side}"].to_numpy()
+        by_hosts = (
+            part[f"{BY_HOSTS[0]}_{side}"].to_numpy(),
+            part[f"{BY_HOSTS[1]}_{side}"].to_numpy(),
+        )
         ends = [np.nan] * 3
         if n:
             weight, site = np.full(n, 1 / n), part[f"site_{side}"].to_numpy()
             mean = float(value.mean())
             below, above = (
                 np.hypot(combined(np.abs(end - value), weight, site), weight @ threshold)
-                for end, threshold in zip(own, beyond(value, (low, high), own))
+                for end, threshold in zip(by_hosts, beyond(value, (low, high), by_hosts))
             )
             ends = [mean, max(mean - below, 0.0), min(mean + above, 1.0)]
         found |= {f"{c}_{side}": v for c, v in zip(VALUES, ends)}

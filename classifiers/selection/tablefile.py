@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from classifiers.audit.axes import stem_of
 from classifiers.audit.injectionset import KEY
 from data.files import replacing
+from data.tables import read_csv
 from lensjax.errors import InputError
 
 if TYPE_CHECKING:
@@ -88,10 +89,8 @@ def read(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
 
 
 def _read(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
-    import pandas as pd
-
     if path.suffix == ".csv":
-        return pd.read_csv(path), {}
+        return read_csv(path, text=False), {}
     if path.suffix == ".parquet":
         import pyarrow.parquet as pq
 

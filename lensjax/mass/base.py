@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Complex, Float
@@ -50,6 +51,27 @@ def deflection(mass: Mass | tuple[Mass, ...], x: Real, y: Real) -> Pair:
         bx, by = m.deflection(x, y)
         ax, ay = ax + bx, ay + by
     return ax, ay
+
+
+@jax.custom_jvp
+def homogeneous(mass: Any, degree: Real, x: Real, y: Real) -> Float[Array, "..."]:
+    r"""Potential (arcsec^2) at x, y of a lens whose potential is homogeneous of a degree about its
+    centre: $\psi = \theta \cdot \alpha$ over the degree, by Euler's theorem.
+
+    Its gradient is the deflection by rule. Derivatives of the formula would differentiate the error
+    of the deflection's series once more: at q = 0.5 a second derivative would be off by 1.4e-6.
+    """
+    ax, ay = mass.deflection(x, y)
+    return ((x - mass.x) * ax + (y - mass.y) * ay) / degree
+
+
+@homogeneous.defjvp
+def _homogeneous_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
+    mass, degree, x, y = primals
+    of_lens = lambda mass, degree: homogeneous.fun(mass, degree, x, y)
+    value, change = jax.jvp(of_lens, (mass, degree), tangents[:2])
+    ax, ay = mass.deflection(x, y)
+    return value, change + ax * tangents[2] + ay * tangents[3]
 
 
 def trace(masses: tuple[Mass, ...], x: Real, y: Real) -> Complex[Array, "..."]:

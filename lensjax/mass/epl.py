@@ -21,7 +21,7 @@ from jaxtyping import Array, Float
 
 from lensjax.arrays import Real
 from lensjax.component import LENS_AXIS_RATIO, NOT_NEGATIVE, Domain, parameter
-from lensjax.mass.base import CORE, Mass, Pair
+from lensjax.mass.base import CORE, Mass, Pair, homogeneous
 from lensjax.mass.series import power_ratio
 
 SLOPE = Domain(1.0, 3.0, "between 1 and 3", 2.0, "()")
@@ -60,5 +60,4 @@ class EPL(Mass):
 
     def potential(self, x: Real, y: Real) -> Float[Array, "..."]:
         r"""$\psi = \theta \cdot \alpha / (3 - \mathrm{slope})$: homogeneous of degree 3 - slope."""
-        ax, ay = self.deflection(x, y)
-        return ((x - self.x) * ax + (y - self.y) * ay) / (3 - self.slope)
+        return homogeneous(self, 3 - jnp.asarray(self.slope), x, y)

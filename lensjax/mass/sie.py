@@ -21,7 +21,7 @@ from jaxtyping import Array, Float
 
 from lensjax.arrays import Real
 from lensjax.component import LENS_AXIS_RATIO, NOT_NEGATIVE, parameter
-from lensjax.mass.base import CORE, Mass, Pair
+from lensjax.mass.base import CORE, Mass, Pair, homogeneous
 from lensjax.mass.series import atan_ratio
 
 
@@ -57,5 +57,4 @@ class SIE(Mass):
     def potential(self, x: Real, y: Real) -> Float[Array, "..."]:
         r"""$\psi = \theta \cdot \alpha$: the potential of an isothermal lens is homogeneous of
         degree one."""
-        ax, ay = self.deflection(x, y)
-        return (x - self.x) * ax + (y - self.y) * ay
+        return homogeneous(self, 1.0, x, y)

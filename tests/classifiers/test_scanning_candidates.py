@@ -118,16 +118,17 @@ def test_a_scan_of_another_kind_or_prevalence_than_the_validation_is_said(run, s
     total = calibrators.prior_shift(own(logit(scored)), share, 0.001).sum()
     found = json.loads((run / "candidates" / "summary.json").read_text())
     sums = found["expected_in_scan"]
-    assert sums["sum"] == pytest.approx(total, rel=1e-6) and sums["objects"] == len(scored)
+    assert sums["lenses"] == pytest.approx(total, rel=1e-6) and sums["objects"] == len(scored)
     assert sums["by_prevalence"] == pytest.approx(0.001 * len(scored))
     ranked = ranking.Ranked(("a", "b"), "mean")
     maps = probability.Maps({"": own}, share, {}, {})
     parts = lambda: ranking.tables(run / "scan")
     alike, n = probability.expected(parts(), ranked, maps, share)
     assert 0.5 < alike / (share * n) < 2
-    lines = candidates_verb._lines(found | {"expected_in_scan": sums | {"off": True}}, run)
-    said = "\n".join(lines)
-    assert "either another share of them are lenses, or the validation objects are not" in said
+    for times, contradicts in ((2.1, True), (1.9, False), (0.4, True)):
+        other = sums | {"lenses": times * sums["by_prevalence"]}
+        said = "\n".join(candidates_verb._lines(found | {"expected_in_scan": other}, run))
+        assert ("either another share of them are lenses, or the" in said) == contradicts
 
 
 def test_entropy_spread_and_disagreement_are_scipy_s(listed):

@@ -26,7 +26,7 @@ CONFIG = "own.yaml"
 """File of the run directory with the configuration of the run."""
 OF_EACH = 32
 """Lenses, and others, that are looked at before the run."""
-PLAUSIBLE = (10.0, 27.0)
+PLAUSIBLE = (8.0, 30.0)
 """AB magnitudes that the median galaxy of somebody's cutouts may have."""
 
 

@@ -15,12 +15,12 @@ from classifiers import finders
 from classifiers.audit.choosing import NOTHING, TRAIN
 from classifiers.audit.own.arguments import Arguments
 from classifiers.audit.own.missing import Missing
-from classifiers.audit.own.reading import Reading
+from classifiers.audit.own.reading import Reading, number_of
 from classifiers.finders import function
 from classifiers.finders.description import Description, described
 from classifiers.finders.loading import kind_of
 from classifiers.finders.onnx_session import session
-from classifiers.finders.outside import RAISED
+from classifiers.finders.outside import Raised
 from data.survey import OF_A_RUN, Survey, write
 from lensjax.errors import InputError
 from lensjax.units import ZERO_POINT
@@ -110,18 +110,11 @@ def _keys(what: Description, kind: str, found: Reading) -> list[Missing]:
             Missing("units of the finder", why, cure, keys=("preprocess=<none|module:function>",))
         )
     labelled = [value for value in found.values("label") if value is not None]
-    if not what.lens and sum(map(_is_lens, labelled)) < FEWEST:
+    if not what.lens and sum(number_of(value) == 1.0 for value in labelled) < FEWEST:
         why = "there are too few labelled lenses to see whether lenses score high."
         cure = f"lens=high, or lens=low if its answer is that of being no lens, {behind}"
         missing.append(Missing("direction of the score", why, cure, keys=("lens=<high|low>",)))
     return missing
-
-
-def _is_lens(value: object) -> bool:
-    try:
-        return float(value) == 1.0  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        return False
 
 
 def _trained(a: Arguments, what: Description, kind: str, found: Reading) -> list[Missing]:
@@ -155,7 +148,7 @@ def tried(
         finder, score, seconds = _scores(a.finder, survey, stamps, ids)
     except InputError as error:
         cure = "mend the finder, or what is said of it behind its name (docs/finders.md)"
-        if RAISED in str(error):
+        if isinstance(error, Raised):
             cure = _hint(a.finder, survey, stamps, ids) or cure
         return None, [Missing("finder", f"{error}.", cure)]
     known = np.array([-1 if label is None else label for label in labels])

@@ -15,7 +15,7 @@ from classifiers.audit.own.arguments import Arguments
 from classifiers.audit.own.missing import Missing
 from data import ownsurvey, survey, tables
 from data.filefacts import Facts, by_band, facts
-from data.folder import GUESSES, Folder, files_of
+from data.folder import GUESSES, Folder, as_number, files_of
 from data.survey import Survey
 from lensjax.errors import InputError, some
 
@@ -280,43 +280,38 @@ def _psf(a: Arguments, found: Reading) -> list[Missing]:
     own = [f"psfsize_{band}" for band in bands] or [n for n in found.names if "psfsize_" in n]
     named = [n for n in found.names if n.lower() in {o.lower() for o in own}]
     size = len(found.values("id")) or len(next(iter(found.columns.values())))
-    without = size
-    first = 0
-    if named:
-        rows = zip(*(found.values(name) for name in named))
-        empty = [i for i, row in enumerate(rows) if all(value is None for value in row)]
-        without, first = len(empty), next(iter(empty), 0)
+    rows = zip(*(found.values(name) for name in named)) if named else [()] * size
+    without = [i for i, row in enumerate(rows, 1) if all(value is None for value in row)]
     if not without:
         return _wide(found, named)
-    band = found.survey.reference if found.survey else bands[0] if bands else "BAND"
-    wanted = f"psfsize_{band}"
     why = (
-        f"{without} of {size} objects have no FWHM of the PSF in any band, and arcs are blurred "
-        "with it. "
+        f"{len(without)} of {size} objects have no FWHM of the PSF in any band, and arcs are "
+        "blurred with it. "
     )
-    if without < size:
-        where = f"The first is row {first + 1} of the table"
+    if len(without) < size:
+        where = f"The first is row {without[0]} of the table"
         cure = (
             f"fill {' or '.join(found.names[n] for n in named)} there, or leave such rows out, or "
             "--psf-fwhm with a value a band, for those without"
         )
         return [Missing("PSF size", f"{why}{where}.", cure)]
     why += like("psfsize", list(found.columns))
+    band = found.survey.reference if found.survey else bands[0] if bands else "BAND"
     cure = (
-        f"--columns {wanted}=NAME (FWHM in arcsec, one column a band, or one for one band), or for "
-        "all of them --psf-fwhm with a value a band, or --psf-files with the PSF itself"
+        f"--columns psfsize_{band}=NAME (FWHM in arcsec, one column a band, or one for one band), "
+        "or for all of them --psf-fwhm with a value a band, or --psf-files with the PSF itself"
     )
-    named_so = wanted.replace("BAND", "<BAND>")
     if near := near_to("psfsize", list(found.columns)):
-        return [Missing("PSF size", why, cure, ("--columns", f"{named_so}=<{near[0]}>"))]
+        band = band if bands else "<BAND>"
+        return [Missing("PSF size", why, cure, ("--columns", f"psfsize_{band}=<{near[0]}>"))]
     values = [f"<FWHM_{band}>" for band in bands] or ["<FWHM_BAND>"]
     return [Missing("PSF size", why, cure, ("--psf-fwhm", *values))]
 
 
 def _wide(found: Reading, named: Sequence[str]) -> list[Missing]:
     """What is said of a PSF that is wider than half of the cutouts."""
-    widths = [float(v) for name in named for v in found.values(name) if _is_number(v)]
-    middle = statistics.median(widths) if widths else 0.0
+    widths = [number_of(v) for name in named for v in found.values(name)]
+    middle = statistics.median([w for w in widths if w is not None] or [0.0])
     if found.survey is None or middle <= 0.5 * found.survey.stamp * found.survey.pixel_scale:
         return []
     why = (
@@ -326,11 +321,12 @@ def _wide(found: Reading, named: Sequence[str]) -> list[Missing]:
     return [Missing("PSF size", why, "a column with the FWHM in arcsec, or --psf-fwhm")]
 
 
-def _is_number(value: Any) -> bool:
+def number_of(value: Any) -> float | None:
+    """A value of the table as a number; None for what is none."""
     try:
-        return math.isfinite(float(value))
-    except (TypeError, ValueError):
-        return False
+        return as_number(value, "")
+    except InputError:
+        return None
 
 
 def _labels(a: Arguments, found: Reading) -> list[Missing]:
@@ -350,27 +346,17 @@ def _labels(a: Arguments, found: Reading) -> list[Missing]:
     )
     cure = "--columns label=NAME, or --no-labels if all of them count as galaxies without a lens"
     near = near_to("label", list(found.columns))
-    return [
-        Missing(
-            "labels", why, cure, ("--columns", f"label=<{near[0]}>") if near else ("--no-labels",)
-        )
-    ]
+    words = ("--columns", f"label=<{near[0]}>") if near else ("--no-labels",)
+    return [Missing("labels", why, cure, words)]
 
 
 def _odd_labels(found: Reading) -> list[Missing]:
     """What is said where none of the labels is 1 or 0. Single odd ones are rows that are left
     out."""
     labels = [value for value in found.values("label") if value is not None]
-    odd = Counter(str(value) for value in labels if not _is_label(value))
+    odd = Counter(str(value) for value in labels if number_of(value) not in (0.0, 1.0))
     if len(labels) > sum(odd.values()):
         return []
     counts = some([f"{text!r} ({number})" for text, number in odd.most_common()], 3)
     why = f"column {found.names['label']} holds {counts}, and a label is 1 or 0."
     return [Missing("labels", why, "write 1 for a lens and 0 for another galaxy")]
-
-
-def _is_label(value: Any) -> bool:
-    try:
-        return float(value) in (0.0, 1.0) or math.isnan(float(value))
-    except (TypeError, ValueError):
-        return not str(value).strip()

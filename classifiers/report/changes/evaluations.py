@@ -27,8 +27,6 @@ COLUMNS = (
     *("difference", "lo95", "hi95", "p_value", "q_value", "gained", "lost", "status"),
 )
 OBJECT, CELL = "galaxy_id", "healpix_128"
-RATES = {"recall": 1, "false_positive_rate": 0}
-"""Shares at a fixed threshold, and the label of the objects that they are of."""
 MINIMUM = 10
 """As `EvaluateSettings.minimum`, where a record does not have it."""
 
@@ -128,25 +126,18 @@ def _ends(known: Sequence[Mapping[str, Any]], name: str) -> dict[str, Any]:
 def _at_thresholds(pair: Pair, table: Predictions, minimum: int) -> Iterator[dict[str, Any]]:
     """Shares at the thresholds that both evaluations have; McNemar's test, which takes objects as
     independent, only where cells are not drawn whole."""
-    from classifiers.audit.paired import compared as change
+    from classifiers.evaluation.comparison import SHARES, changed
     from classifiers.evaluation.figures import few
 
     both = [side.run.metrics["thresholds"] for side in pair if side.run.metrics]
     for threshold in (name for name in both[0] if name in both[1]):
-        for name, label in RATES.items():
+        for name, label in SHARES.items():
             row: dict[str, Any] = {"figure": f"{name}_at_{threshold}"}
             which = table.label == label
             row["status"] = few(int(which.sum()), minimum)
             if row["status"] == "ok":
-                at = float(threshold)
-                passed = [table.scores[side][which] > at for side in SIDES]
-                n = int(which.sum())
-                group = np.arange(n) if table.cell is None else table.cell[which]
-                found = change(passed[0], passed[1], np.ones(n), group)
-                row |= {"first": found.before, "second": found.after, "difference": found.change}
-                p = found.p if table.cell is None else None
-                row |= {"lo95": found.low, "hi95": found.high, "p_value": p}
-                row |= {"gained": found.gained, "lost": found.lost}
+                one, two = (table.scores[side] > float(threshold) for side in SIDES)
+                row |= changed(one, two, which, table.cell)
                 row |= _ends([of[threshold] for of in both], name)
             yield row
 
@@ -180,9 +171,11 @@ def _beside(pair: Pair) -> list[dict[str, Any]]:
 
 
 def _figures(side: Side) -> dict[str, dict[str, Any]]:
+    from classifiers.evaluation.comparison import SHARES
+
     m = side.run.metrics or {}
     at = m["thresholds"].items()
-    shares = {f"{name}_at_{t}": of[name] for t, of in at for name in RATES if name in of}
+    shares = {f"{name}_at_{t}": of[name] for t, of in at for name in SHARES if name in of}
     return {**m["figures"], **shares}
 
 
