@@ -339,7 +339,7 @@ class Campaign:
             return {"injections": len(chunk)}
 
         items = [(chunk.name, chunk) for chunk in self.plan]
-        jobs.run(parts, items, work, SUFFIX, "injections")
+        jobs.run(parts, items, work, SUFFIX, "batches of injections")
         tables = [pd.read_parquet(parts / f"{chunk.name}{SUFFIX}") for chunk in self.plan]
         return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 

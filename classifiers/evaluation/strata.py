@@ -69,7 +69,8 @@ def grouped(name: str, values: Shaped[np.ndarray, " n"]) -> Shaped[np.ndarray, "
 
 
 def columns(scores: pd.DataFrame, survey: Survey) -> dict[str, np.ndarray]:
-    """Stratum -> name of the bin of each object."""
+    """Stratum -> name of the bin of each object. A stratum that is unknown for every object is left
+    out: it would repeat the figures of the whole sample."""
     band = survey.reference
     values = {
         f"psfsize_{band}": scores[f"psfsize_{band}"].to_numpy(float),
@@ -77,8 +78,9 @@ def columns(scores: pd.DataFrame, survey: Survey) -> dict[str, np.ndarray]:
         "ebv": scores["ebv"].to_numpy(float),
     }
     named = ("tier", "type_bin", f"nobs_{survey.selection_band}_bin")
-    found = {name: scores[name].replace("", "unknown").to_numpy(str) for name in named}
-    return found | {name: binned(values[name], edges) for name, edges in conditions(survey).items()}
+    found = {name: scores[name].fillna("").replace("", "unknown").to_numpy(str) for name in named}
+    found |= {name: binned(values[name], edges) for name, edges in conditions(survey).items()}
+    return {name: bins for name, bins in found.items() if (bins != "unknown").any()}
 
 
 def drawn_whole(scores: pd.DataFrame, s: EvaluateSettings) -> Int[np.ndarray, " n"] | None:

@@ -26,7 +26,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from data import tables
-from data.coadds import pixel_positions, read_brick, slice_out
+from data.coadds import image_path, pixel_positions, read_brick, slice_out
 from data.edges import completed
 from data.names import safe_name
 from data.survey import Survey
@@ -96,7 +96,8 @@ class Bricks:
         self, root: Path, survey: Survey, side: int, where: Mapping[str, Position]
     ) -> None:
         """root: folder of the coadds, as the survey's definition names them. side: pixels of a
-        stamp. Raises InputError when there is no such folder, or no object has a brick."""
+        stamp. Raises InputError when there is no such folder, when no object has a brick, and when
+        none of the bricks has an image there."""
         if not root.is_dir():
             raise InputError(f"{root}: no such folder of bricks")
         if not where:
@@ -106,8 +107,28 @@ class Bricks:
         self._own: dict[str, list[str]] = defaultdict(list)
         for id, place in where.items():
             self._own[place.brick].append(id)
+        self.absent = tuple(
+            sorted(
+                brick
+                for brick in self._own
+                if not any(image_path(root, brick, b, survey).is_file() for b in survey.bands)
+            )
+        )
+        """Bricks of the objects that have no image below `root`."""
+        if len(self.absent) == len(self._own):
+            path = image_path(root, self.absent[0], survey.reference, survey)
+            raise InputError(
+                f"{root}: no image of any of the {len(self._own)} bricks of the table, such as "
+                f"{path}; give the folder that holds the coadds as --bricks, or the survey that "
+                "they are of as --survey"
+            )
         self._kept: OrderedDict[str, Float32[np.ndarray, "h w b"] | None] = OrderedDict()
         self._lock = threading.Lock()
+
+    @property
+    def bricks(self) -> int:
+        """How many bricks the objects lie in."""
+        return len(self._own)
 
     def __call__(self, id: str) -> Float32[np.ndarray, "h w b"]:
         """The stamp (side, side, bands) of an object, nanomaggies, NaN where there is no image.

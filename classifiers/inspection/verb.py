@@ -264,7 +264,13 @@ def _own_stamps(asked: Serve) -> tuple[Source, Path]:
     if asked.calibration is not None and asked.calibration_images is None:
         where = {**frombricks.places(asked.calibration, asked.id), **where}
     side = asked.size or survey.stamp
-    return frombricks.Bricks(asked.bricks, survey, side, where), asked.bricks
+    found = frombricks.Bricks(asked.bricks, survey, side, where)
+    if found.absent:
+        print(
+            f"inspect: {len(found.absent)} of {found.bricks} bricks have no image below "
+            f"{asked.bricks} ({some(found.absent)}); their objects are shown without a picture"
+        )
+    return found, asked.bricks
 
 
 def token_of(out: Path) -> str:

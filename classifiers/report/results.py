@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from classifiers.evaluation.strata import PLAIN
 from classifiers.evaluation.thresholds import operating
 from classifiers.report import figures
 from classifiers.report.collect import Run
@@ -57,9 +58,7 @@ def tiles(run: Run) -> list[Tile]:
     found = []
     auc = run.metrics["figures"].get("roc_auc")
     if known(auc):
-        found.append(
-            Tile(f"{auc['value']:.3f}", f"ROC AUC, {run.metrics['on']} split", interval(auc))
-        )
+        found.append(Tile(f"{auc['value']:.3f}", f"ROC AUC, {_sample(run.metrics)}", interval(auc)))
     name = middle(run.metrics)
     if name:
         of = run.metrics["thresholds"][name]
@@ -82,6 +81,10 @@ def tiles(run: Run) -> list[Tile]:
                 )
             )
     return found
+
+
+def _sample(m: dict[str, Any]) -> str:
+    return "all objects" if m["on"] == "all" else f"{m['on']} split"
 
 
 def in_words(run: Run) -> str:
@@ -164,7 +167,10 @@ def evaluation(run: Run) -> list[Any]:
                 "Scores: shares per bin of 0.04, logarithmic.",
             )
         )
-    table = run.table("confusers", ["category", "threshold", "fpr", "lo95"])
+    table = run.table("confusers", ["category", "threshold", "n", "fpr", "lo95"])
+    if table is not None:  # of the kinds there can be, those that are among the objects
+        table = table[table["n"] > 0]
+        table = None if set(table["category"]) <= {PLAIN} else table
     if table is not None and table["fpr"].notna().any():
         at = min(table["threshold"].unique(), key=lambda t: abs(t - 0.5))
         shown, short = (
@@ -190,17 +196,21 @@ def evaluation(run: Run) -> list[Any]:
     blocks.append(
         Table(
             "figures",
-            "Figures of all objects" if m["on"] == "all" else f"Figures of the {m['on']} split",
+            f"Figures of {'' if m['on'] == 'all' else 'the '}{_sample(m)}",
             figure_table(m),
         )
     )
     blocks.append(Table("at_thresholds", "At fixed thresholds", threshold_table(m), folded=True))
     for name, caption in (
-        ("thresholds", "Thresholds and their false-positive rates"),
+        (
+            "thresholds",
+            "Thresholds and their false-positive rates; these intervals allow for galaxies of one "
+            "cell of the sky being alike, so that they can be wider than those of the figures",
+        ),
         ("confusers", "False positives per confuser"),
         ("strata", "By stratum"),
     ):
-        found = run.table(name)
+        found = table if name == "confusers" else run.table(name)
         if found is not None:
             blocks.append(Table(name, caption, found, folded=True))
     for name, caption in (
@@ -251,6 +261,7 @@ def figure_table(m: dict[str, Any]) -> pd.DataFrame:
             **{k: of["roc_auc"][k] for k in ("value", "lo95", "hi95", "status")},
         }
         for split, of in m.get("splits", {}).items()
+        if m["on"] != "all"
     ]
     return pd.DataFrame(rows).astype({"value": float, "lo95": float, "hi95": float})
 

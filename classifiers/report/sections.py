@@ -7,6 +7,7 @@ sentence too.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from classifiers.report import assumed, audited, decisions, results, together
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
     from classifiers.report.settings import ReportSettings
 
+PROGRAM = ("cli.py", "__main__.py")
+"""Files that Python runs as the command `lensjax`."""
 CUTS = {
     "not_primary": "not the brick's own",
     "not_finite_position": "position not finite",
@@ -117,18 +120,17 @@ def what_was_run(run: Run) -> list[Any]:
         Details("Machine and versions", "\n".join(f"{k}: {v}" for k, v in machine.items())),
         Details(
             "Commands",
-            "\n".join(
-                f"{name}: {' '.join(_bare(w) for w in r['command'])}"
-                for name, r in run.records.items()
-            ),
+            "\n".join(f"{name}: {_typed(r['command'])}" for name, r in run.records.items()),
         ),
     ]
     return blocks
 
 
-def _bare(word: str) -> str:
-    """An argument without the folders above it."""
-    return word.rsplit("/", 1)[-1] if word.startswith("/") else word
+def _typed(command: Sequence[str]) -> str:
+    """A recorded command as one types it: the program's name rather than its file, and arguments
+    without the folders above them."""
+    bare = [word.rsplit("/", 1)[-1] if word.startswith("/") else word for word in command]
+    return " ".join("lensjax" if word in PROGRAM and not i else word for i, word in enumerate(bare))
 
 
 def survey(run: Run) -> list[Any]:
@@ -142,14 +144,6 @@ def survey(run: Run) -> list[Any]:
         else pd.Series(False, index=manifest.index)
     )
     by = manifest[~host].assign(kind=manifest["label"].map({1: "lenses", 0: "others"}))
-    splits = (
-        by.groupby(["split", "kind"])
-        .size()
-        .unstack(fill_value=0)
-        .reindex(["train", "val", "test"])
-        .dropna(how="all")
-        .astype(int)
-    )
     blocks: list[Any] = [
         Words(
             [
@@ -196,7 +190,7 @@ def survey(run: Run) -> list[Any]:
                     ]
                 )
             )
-    blocks.append(Table("splits", "Cutouts by split", splits.reset_index()))
+    blocks.append(_numbers(run, by))
     if host.any():
         blocks.append(
             Words(
@@ -228,6 +222,17 @@ def survey(run: Run) -> list[Any]:
         )
         blocks.append(Table("quarantine", "Every refusal", refused, folded=True))
     return blocks
+
+
+def _numbers(run: Run, by: pd.DataFrame) -> Table:
+    """Numbers of cutouts by kind; and by split, unless the splits are of no use in this run, where
+    a finder that was trained elsewhere is judged on all objects."""
+    if "train" not in run.records and (run.metrics or {}).get("on") in (None, "all"):
+        kinds = by["kind"].fillna("without a label").value_counts()
+        return Table("cutouts", "Cutouts", kinds.rename("number").reset_index())
+    splits = by.groupby(["split", "kind"]).size().unstack(fill_value=0)
+    splits = splits.reindex(["train", "val", "test"]).dropna(how="all").astype(int)
+    return Table("splits", "Cutouts by split", splits.reset_index())
 
 
 def _pool(pool: pd.DataFrame) -> list[Any]:

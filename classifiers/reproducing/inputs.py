@@ -47,7 +47,7 @@ def checked(asked: Recorded) -> list[str]:
                 _same(path, then, whose)
             elif not path.exists():
                 raise InputError(
-                    f"{path}: missing, and {step!r} read it; no SHA-256 of it is known"
+                    f"{path}: missing, and {step!r} read it; no SHA-256 of it is known{_from(path)}"
                 )
             elif path.is_file() and path.stat().st_size != entry[1]:
                 raise InputError(
@@ -61,12 +61,22 @@ def checked(asked: Recorded) -> list[str]:
 
 def _same(path: Path, then: str, whose: str) -> None:
     if not path.is_file():
-        raise InputError(f"{path}: missing; SHA-256 {then[:SHORT]} in {whose}")
+        raise InputError(f"{path}: missing; SHA-256 {then[:SHORT]} in {whose}{_from(path)}")
     now = sha256(path)
     if now != then:
         raise InputError(
             f"{path}: has changed: SHA-256 {now[:SHORT]}, and {then[:SHORT]} in {whose}"
         )
+
+
+def _from(path: Path) -> str:
+    """What to do about a missing file that the run named relative to the folder it was made in."""
+    if path.is_absolute():
+        return ""
+    return (
+        "; the run named it relative to the folder in which it was made: call `lensjax reproduce` "
+        "in that folder"
+    )
 
 
 def _same_stored(stored: Remote, entry: Sequence[Any], step: str) -> None:

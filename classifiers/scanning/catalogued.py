@@ -41,8 +41,8 @@ class Chosen:
 
     def __call__(self, path: tuple[Path, str], temporary: Path) -> dict[str, Any]:
         """Writes the rows of a file (folder, name in it) and returns counts: rows, those of `CUTS`,
-        nameless (which are written, to be refused), bricks (name and rows, in order). Raises
-        InputError for a file that cannot be read or lacks a column."""
+        nameless (which are written, to be refused), bricks (name and rows, in order), and which of
+        `types` it has. Raises InputError for a file that cannot be read or lacks a column."""
         import pyarrow.parquet as pq
 
         folder, name = path
@@ -65,6 +65,8 @@ class Chosen:
         catalogue.require(found, needed, where, "a scan", self.survey)
         n = len(found["ra"])
         counts: dict[str, Any] = {"rows": n}
+        if self.types:
+            counts["types"] = sorted({*self.types} & {*np.ma.filled(found["type"], "")})
         kept = np.ones(n, bool)
         for cut, passes in self._cuts(found).items():
             counts[cut] = int((kept & ~passes).sum())

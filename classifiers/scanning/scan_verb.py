@@ -56,6 +56,7 @@ def work(call: Invocation[ScanSettings]) -> Done:
         f"{found['rows']} rows: {found['scored']} scored, {found['refused']} refused"
         + "".join(f", {n} {cut.replace('_', ' ')}" for cut, n in found["left_out"].items()),
         *(f"{name}: not read, {why}" for name, why in found["unreadable"].items()),
+        *(f"scan.types: no object is of type {kind!r}" for kind in found["unseen_types"]),
     ]
     if found["doubled_ids"]:
         lines.append(f"{found['doubled_ids']} ids stand for several rows: {some(found['doubled'])}")
@@ -116,6 +117,7 @@ def scan(
         **{k: sum(c[k] for c in counters) for k in ("scored", "refused")},
         "left_out": plan.left_out,
         "unreadable": plan.unreadable,
+        "unseen_types": list(plan.unseen_types),
         "parts": len(entries),
         "ranked_by": s.ranked_by,
         "finders": {

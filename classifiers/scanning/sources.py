@@ -33,13 +33,15 @@ OBJECTS = "scan/objects"
 @dataclass(frozen=True)
 class Planned:
     """A source and its parts. rows: of the input. left_out: rows that were not asked for, by the
-    name of the cut. unreadable: catalogues that could not be read, with the reason."""
+    name of the cut. unreadable: catalogues that could not be read, with the reason. unseen_types:
+    of the types that were asked for, those that no object has."""
 
     source: Source
     parts: list[Part]
     rows: int
     left_out: dict[str, int] = field(default_factory=dict)
     unreadable: dict[str, str] = field(default_factory=dict)
+    unseen_types: tuple[str, ...] = ()
 
 
 def root(s: ScanSettings, out: Path) -> Path:
@@ -102,6 +104,7 @@ def planned(s: ScanSettings, out: Path, of: Survey, mapper: jobs.Mapper = jobs.l
     items = [(key, (where, name)) for key, name in zip(catalogued.names(names), names)]
     entries = jobs.run(folder, items, work, ".parquet", "catalogues", mapper)
     counts: list[dict[str, Any]] = [entry["counters"] for entry in entries]
+    seen = {kind for c in counts for kind in c.get("types", ())}
     cuts = [k for k in catalogued.CUTS if any(c.get(k) for c in counts)]
     return Planned(
         Bricks(where, of, side, s.on_bad_file),
@@ -109,4 +112,5 @@ def planned(s: ScanSettings, out: Path, of: Survey, mapper: jobs.Mapper = jobs.l
         sum(c["rows"] for c in counts),
         {cut: sum(c.get(cut, 0) for c in counts) for cut in cuts},
         {n: c["unreadable"] for n, c in zip(names, counts) if "unreadable" in c},
+        tuple(kind for kind in s.types if kind not in seen),
     )

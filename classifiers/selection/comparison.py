@@ -196,11 +196,11 @@ def draw(found: Comparison, stem: Path) -> list[Path]:
     for axis in found.axes:
         rows = found.along[(found.along["axis"] == axis.name) & (found.along["cells"] > 0)]
         if len(rows):
-            draws += [_both(rows, axis, found.names, not draws), _apart(rows, axis)]
-    return figures.save(stem, draws, 2.4) if draws else []
+            draws += [_both(rows, axis, found.names), _apart(rows, axis)]
+    return figures.save(stem, draws, 2.4, legend=True) if draws else []
 
 
-def _both(rows: pd.DataFrame, axis: TableAxis, names: Sequence[str], legend: bool) -> Any:
+def _both(rows: pd.DataFrame, axis: TableAxis, names: Sequence[str]) -> Any:
     from classifiers.selection import plots
 
     series = []
@@ -209,12 +209,7 @@ def _both(rows: pd.DataFrame, axis: TableAxis, names: Sequence[str], legend: boo
         filled = np.ones(len(rows), bool)
         series.append(plots.Series(name, list(rows["value"]), value, (low, high), filled))
 
-    def draw(axes: Axes) -> None:
-        plots.along(axes, series, axis.title, plots.PRINT)
-        if legend:
-            axes.legend(loc="best")
-
-    return draw
+    return lambda axes: plots.along(axes, series, axis.title, plots.PRINT)
 
 
 def _apart(rows: pd.DataFrame, axis: TableAxis) -> Any:

@@ -36,9 +36,12 @@ STYLE: Any = {
 Draw = Callable[["Axes"], None]
 
 
-def save(stem: Path, draws: Sequence[Draw], height: float, columns: int = 2) -> list[Path]:
+def save(
+    stem: Path, draws: Sequence[Draw], height: float, columns: int = 2, legend: bool = False
+) -> list[Path]:
     """Panels as one figure in `stem`.pdf and .png; returns the files. The same drawing gives the
-    same bytes. height: of a panel, inches."""
+    same bytes. height: of a panel, inches. legend: whether that of the first panel stands above
+    all of them."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -53,6 +56,9 @@ def save(stem: Path, draws: Sequence[Draw], height: float, columns: int = 2) -> 
         )
         for axes, draw in zip(grid.ravel(), draws):
             draw(axes)
+        if legend:
+            known = grid[0, 0].get_legend_handles_labels()
+            figure.legend(*known, loc="outside upper center", ncols=2 * columns)
         for axes in grid.ravel()[len(draws) :]:
             axes.set_axis_off()
         return written(figure, stem)
@@ -86,17 +92,12 @@ def marginals(
     intervals. table: of `classifiers.audit.completeness.marginals`."""
     shown = [a for a in axes if table[table["axis"] == a["name"]]["value"].nunique() > 1]
     series = {a["name"]: plots.of_marginals(table, a["name"], thresholds) for a in shown}
-    draws = [_panel(series[a["name"]], plots.title(a), legend=i == 0) for i, a in enumerate(shown)]
-    return save(stem, draws, 2.6) if draws else []
+    draws = [_panel(series[a["name"]], plots.title(a)) for a in shown]
+    return save(stem, draws, 2.6, legend=True) if draws else []
 
 
-def _panel(series: Sequence[Series], label: str, legend: bool) -> Draw:
-    def draw(axes: Axes) -> None:
-        plots.along(axes, series, label, PRINT)
-        if legend:
-            axes.legend(loc="best")
-
-    return draw
+def _panel(series: Sequence[Series], label: str) -> Draw:
+    return lambda axes: plots.along(axes, series, label, PRINT)
 
 
 def maps(whole: pd.DataFrame, axes: Sequence[Mapping[str, Any]], stem: Path) -> list[Path]:

@@ -166,7 +166,7 @@ def of_marginals(table: pd.DataFrame, axis: str, thresholds: Sequence[str]) -> l
         numbers = {c: rows[c].to_numpy(float) for c in ("completeness", *_ENDS)}
         made.append(
             Series(
-                name,
+                in_words(name),
                 [str(v) for v in rows["value"]],
                 numbers["completeness"],
                 (numbers[_ENDS[0]], numbers[_ENDS[1]]),
@@ -179,6 +179,13 @@ def of_marginals(table: pd.DataFrame, axis: str, thresholds: Sequence[str]) -> l
 _ENDS = ("lo95_total", "hi95_total")
 
 
+def in_words(threshold: str) -> str:
+    """The name of a threshold as a legend says it: p0.5 is "score > 0.5", fpr0.01 is "FPR 1 %"."""
+    if threshold.startswith("fpr"):
+        return f"FPR {100 * float(threshold.removeprefix('fpr')):g} %"
+    return f"score > {threshold.removeprefix('p')}"
+
+
 def along(axes: Axes, series: Sequence[Series], label: str, palette: Palette) -> None:
     """Completeness along one axis, the series beside one another."""
     places: dict[str, int] = {}
@@ -189,7 +196,9 @@ def along(axes: Axes, series: Sequence[Series], label: str, palette: Palette) ->
         colour = palette.series[i]
         bars = np.clip([one.value - one.ends[0], one.ends[1] - one.value], 0.0, None)
         axes.errorbar(x, one.value, bars, fmt="none", ecolor=colour, elinewidth=1.0)
-        axes.plot(x, one.value, color=colour, linestyle=DASHES[i], linewidth=1, label=one.name)
+        line: Any = {"color": colour, "linestyle": DASHES[i], "linewidth": 1}
+        axes.plot(x, one.value, **line)
+        axes.plot([], [], **line, marker=MARKERS[i], label=one.name)  # what a legend shows
         for filled in (True, False):
             part = one.filled == filled
             face = colour if filled else "none"

@@ -105,13 +105,17 @@ def test_a_position_off_the_sky_is_refused_with_its_row(survey, tmp_path, column
         verb.pictures_of(asked(tmp_path, root, table))
 
 
-def test_what_cannot_be_cut_is_said_of_the_object_and_the_others_are_shown(survey, tmp_path):
+def test_what_cannot_be_cut_is_said_of_the_object_and_the_others_are_shown(
+    survey, tmp_path, capsys
+):
     root, table = survey
     table = table.copy()
     table.loc[0, "brickname"] = None
     table.loc[1, "ra"] = 151.0
     table.loc[4, "brickname"] = "1600p100"
     pictures = verb.pictures_of(asked(tmp_path, root, table))
+    said = capsys.readouterr().out
+    assert f"1 of {len(BRICKS) + 1} bricks have no image" in said and "1600p100" in said
     names = table["galaxy_id"]
     assert "no brickname" in pictures.problem(names[0])
     assert "lies outside the image of its brick 1500p100" in pictures.problem(names[1])
@@ -136,6 +140,9 @@ def test_one_folder_of_pixels_is_given_and_it_has_to_be_there(survey, tmp_path):
             verb.pictures_of(asked(tmp_path, root, table, **more))
     with pytest.raises(InputError, match="no such folder of bricks"):
         verb.pictures_of(asked(tmp_path, tmp_path / "none", table))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match=f"no image of any of the {len(BRICKS)} bricks"):
+        verb.pictures_of(asked(tmp_path, tmp_path / "empty", table))
     with pytest.raises(InputError, match="no column 'brickname', which is needed"):
         verb.pictures_of(asked(tmp_path, root, table.drop(columns="brickname")))
     with pytest.raises(InputError, match="no object has a brickname"):

@@ -82,7 +82,7 @@ def test_a_plan_says_what_was_understood_and_leaves_nothing(ask, tmp_path):
     code, text = ask(*KNOWN, "--dry-run")
     assert code == 0 and not (tmp_path / "runs").exists()
     for words in (
-        "40 of 48 x 48 pixels in cutouts",
+        "40 in cutouts, by the table; 40 were looked at, and are of 48 x 48 pixels",
         "g, r, z (--bands); r is the reference band",
         "8 lenses, 32 others, 0 without a label",
         '40 of 40 in the table, median FWHM 1.20"',

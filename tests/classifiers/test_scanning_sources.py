@@ -191,8 +191,10 @@ def test_a_missing_brick_stops_the_scan_after_the_others_or_is_refused(world, tm
 
 def test_only_what_is_asked_for_is_scored_and_the_rest_is_counted(world, tmp_path):
     root, catalogue = world
-    s = settings(tmp_path, "bright", root=str(root), types=("SER", "EXP"), magnitude_max=22.5)
+    types = ("SER", "EXP", "SRE")
+    s = settings(tmp_path, "bright", root=str(root), types=types, magnitude_max=22.5)
     found, _ = scan(s, tmp_path / "out")
+    assert found["unseen_types"] == ["SRE"]  # a slip of the pen is said
     own = catalogue[catalogue["BRICK_PRIMARY"]]
     typed = own[np.isin(own["TYPE"], ("SER", "EXP"))]
     assert found["left_out"] == {

@@ -27,7 +27,10 @@ SMALL: dict[str, Any] = {
     "sufficient": 60,
     "sensitivity_sample": 0,
     "treatment_sample": 96,
-    "treatments": ["psf_moffat_3.5", "psf_+10%", "psf_-10%", "size_+30%", "size_-30%"],
+    "treatments": [
+        *("psf_moffat_3.5", "no_inner_image", "slope_1.8", "slope_2.2"),
+        *("psf_+10%", "psf_-10%", "size_+30%", "size_-30%"),
+    ],
     "counterfactuals": 0,
     "realism_sample": 120,
 }
@@ -95,7 +98,8 @@ def in_words(
     says = lambda key: f" ({found.said[key]})"
     count = lambda label: sum(row["label"] == label for row in rows)
     lines = {
-        "cutouts": f"{len(rows)} of {survey.stamp} x {survey.stamp} pixels in {found.folder}",
+        "cutouts": f"{len(rows)} in {found.folder}, by the table; {sample.looked_at} were looked "
+        f"at, and are of {survey.stamp} x {survey.stamp} pixels",
         "bands": f"{', '.join(survey.bands)}{says('bands')}; {place} is the reference band",
         "pixels": f'{survey.pixel_scale:g}"{says("pixel scale")}',
         "zero point": f"{survey.zero_point:g}{says('zero point')}"
